@@ -1,0 +1,23 @@
+"""What a run did: logs, figures and pictures as data; tools only print them."""
+
+from .examples import Example, make_example, pick_images
+from .plots import plot_classes, plot_curves, plot_examples
+from .report import Report, make_report
+from .run_log import RunLog, read_run_log
+from .work_dir import find_checkpoint, find_config, find_predictions
+
+__all__ = [
+    "Example",
+    "Report",
+    "RunLog",
+    "find_checkpoint",
+    "find_config",
+    "find_predictions",
+    "make_example",
+    "make_report",
+    "pick_images",
+    "plot_classes",
+    "plot_curves",
+    "plot_examples",
+    "read_run_log",
+]

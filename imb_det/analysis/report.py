@@ -1,0 +1,199 @@
+"""The report on one run: figures, a table of the classes and three pictures."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.fileio import load
+from mmengine.logging import print_log
+from mmengine.registry import DATASETS, init_default_scope
+
+from ..evaluation.functional import (
+    CocoResults,
+    class_rows,
+    coco_ground_truth,
+    evaluate_coco,
+    predictions_from_samples,
+    text_table,
+)
+from ..evaluation.functional.tables import CLASS_COLUMNS
+from ..statistics.class_stats import ClassStats
+from ..statistics.dataset_access import iter_data_infos
+from ..statistics.frequency_groups import frequency_groups
+from .examples import make_example, pick_images
+from .plots import plot_classes, plot_curves, plot_examples
+from .run_log import read_run_log
+from .work_dir import find_config, find_predictions
+
+__all__ = ["Report", "make_report"]
+
+_RULES = "AP by COCO's rules (IoU 0.5 to 0.95); AP50 at IoU 0.5; ignored boxes left out"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures of a run, as data and as text.
+
+    Args:
+        results: Figures of the test set, whole and by class.
+        groups: Class indices by the name of the frequency group; empty where the
+            training set is not known.
+        class_stats: Counts of the training set; None where it is not known.
+        files: Files written.
+    """
+
+    results: CocoResults
+    groups: dict[str, np.ndarray]
+    class_stats: ClassStats | None
+    files: tuple[Path, ...] = ()
+
+    @property
+    def image_count(self) -> np.ndarray | None:
+        """Training images of each class, (C,)."""
+        return None if self.class_stats is None else self.class_stats.image_count
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """``AP``, ``AP50``, ``AP75`` and those of the groups, in reading order."""
+        names = {"AP": "mAP", "AP50": "mAP_50", "AP75": "mAP_75"}
+        figures = {name: self.results.summary[key] for name, key in names.items()}
+        groups = self.results.group_summary(self.groups)
+        figures.update((k, v) for k, v in groups.items() if "_" not in k)
+        figures.update((k, v) for k, v in groups.items() if "_" in k)
+        return figures
+
+    def text(self) -> str:
+        """Write the two tables: the figures, and those of each class."""
+        figures, groups = self.figures, self.groups
+        sizes = ", ".join(f"{len(ids)} {name}" for name, ids in groups.items())
+        rows = class_rows(self.results, self.image_count, groups)
+        return "\n".join(
+            [
+                text_table(list(figures), [list(figures.values())]),
+                "",
+                f"{_RULES}."
+                + (f" Classes by training images: {sizes}." if sizes else ""),
+                "",
+                text_table(CLASS_COLUMNS, rows),
+            ]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return numbers and lists for JSON; what is not defined is None."""
+        rows = class_rows(self.results, self.image_count, self.groups)
+        keys = [name.replace(" ", "_") for name in CLASS_COLUMNS]
+        return {
+            "rules": _RULES,
+            "figures": _plain(self.figures),
+            "all_figures": _plain(self.results.summary),
+            "classes": [_plain(dict(zip(keys, row, strict=True))) for row in rows],
+        }
+
+
+def make_report(
+    work_dir: str | Path,
+    predictions: str | Path | None = None,
+    out_dir: str | Path | None = None,
+    score_thr: float = 0.3,
+    num_images: int = 6,
+) -> Report:
+    """Judge saved predictions and write the report's files.
+
+    Works for every mmdet data set with boxes: the ground truth comes from the test
+    data set of the config, the counts from its training data set.
+
+    Args:
+        work_dir: Work dir of a run; holds the config and the logs.
+        predictions: File of ``tools/test.py --out``; ``predictions.pkl`` of the work
+            dir if None. Default: None.
+        out_dir: Folder for the files; the work dir if None. Default: None.
+        score_thr: Least score of a detection in the picture, 0 to 1. Default: 0.3.
+        num_images: Images in the picture, >= 1. Default: 6.
+
+    Returns:
+        The figures. Written are ``report.txt``, ``report.json``, ``predictions.png``,
+        ``curves.png`` and, with a training set, ``class_histogram.png``.
+
+    Raises:
+        FileNotFoundError: No config, or no predictions; the message says how to make
+            them.
+        ValueError: Predictions that do not belong to the test set.
+    """
+    config = Config.fromfile(find_config(work_dir))
+    samples = load(find_predictions(work_dir, predictions), file_format="pkl")
+    init_default_scope(config.get("default_scope", "mmdet"))
+    dataset = DATASETS.build(config.test_dataloader.dataset)
+    predicted = predictions_from_samples(samples)
+    truth = coco_ground_truth(dataset).subset([p["img_id"] for p in predicted])
+    stats = _training_stats(config)
+    groups: dict[str, np.ndarray] = {}
+    if stats is not None:
+        stats.check_classes(truth.classes)
+        groups = frequency_groups(stats.image_count, _group_thresholds(config))
+    results = evaluate_coco(truth, predicted)
+
+    out = Path(out_dir or work_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    files = [out / "report.txt", out / "report.json", out / "curves.png"]
+    plot_curves(files[-1], read_run_log(work_dir))
+    if stats is not None:
+        files.append(out / "class_histogram.png")
+        plot_classes(files[-1], truth.classes, stats.image_count, results.ap, groups)
+    rows = pick_images(truth, None if stats is None else stats.image_count, num_images)
+    if rows:
+        files.append(out / "predictions.png")
+        paths = {info["img_id"]: info["img_path"] for info in iter_data_infos(dataset)}
+        by_id = {prediction["img_id"]: prediction for prediction in predicted}
+        ids = [truth.image_ids[row] for row in rows]
+        examples = [
+            make_example(truth, row, paths[name], by_id[name], score_thr)
+            for row, name in zip(rows, ids, strict=True)
+        ]
+        names = list(truth.classes)
+        for label in groups.get("rare", ()):
+            names[label] += " (rare)"
+        plot_examples(files[-1], examples, names, f" (score from {score_thr:g})")
+    report = Report(results, groups, stats, tuple(files))
+    files[0].write_text(report.text() + "\n")
+    files[1].write_text(json.dumps(report.to_dict(), indent=1) + "\n")
+    return report
+
+
+def _group_thresholds(config: Any) -> Sequence[float]:
+    """Limits of the groups that the config gives its metric, else the usual ones."""
+    metrics = config.get("test_evaluator") or ()
+    for metric in metrics if isinstance(metrics, (list, tuple)) else (metrics,):
+        if "group_thresholds" in metric:
+            return tuple(metric["group_thresholds"])
+    return (10, 100)
+
+
+def _training_stats(config: Any) -> ClassStats | None:
+    """Count the training set, or say why the groups are left out."""
+    loader = config.get("train_dataloader")
+    if not loader:
+        reason = "the config has no `train_dataloader`"
+    else:
+        try:
+            return ClassStats.from_dataset(DATASETS.build(loader["dataset"]))
+        except FileNotFoundError as error:
+            reason = f"the training set is not here ({error})"
+    print_log(
+        f"No frequency groups: {reason}.", logger="current", level=logging.WARNING
+    )
+    return None
+
+
+def _plain(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in numbers.items()
+    }

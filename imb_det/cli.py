@@ -1,0 +1,167 @@
+"""What ``tools/train.py`` and ``tools/test.py`` share: mmdet's command line."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as torch_dist
+from mmdet.utils import setup_cache_size_limit_of_dynamo
+from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner, checkpoint
+
+__all__ = ["build_runner", "load_config", "make_parser", "parse_args"]
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """Create a parser with the arguments that training and testing share.
+
+    Args:
+        description: First line of the help text.
+
+    Returns:
+        Parser that knows ``config``, ``--work-dir``, ``--cfg-options``,
+        ``--launcher`` and ``--local-rank``.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("config", help="path of the config file")
+    parser.add_argument("--work-dir", help="folder for logs, checkpoints and results")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="replace settings of the config: `a.b=1`, lists as `key=1,2` or "
+        '`key="[1,2]"`, nested as `key="[(a,b),(c,d)]"`; quote them, no blanks inside',
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="what starts the processes of a distributed run (default: none)",
+    )
+    # torch.distributed.launch passes one spelling or the other, by version.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    return parser
+
+
+def parse_args(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None = None,
+    files: Sequence[str] = ("config",),
+) -> argparse.Namespace:
+    """Parse the command line and stop with one line where a file is missing.
+
+    ``LOCAL_RANK`` is set from ``--local-rank`` unless the launcher has set it.
+
+    Args:
+        parser: From :func:`make_parser`.
+        argv: Arguments; ``None`` takes those of the process.
+        files: Names of the arguments that hold the path of an existing file. No
+            value, ``auto`` and addresses (``https://...``, ``s3://...``) pass.
+
+    Returns:
+        The parsed arguments.
+    """
+    args = parser.parse_args(argv)
+    for name in files:
+        path = getattr(args, name)
+        if path in (None, "auto") or "://" in path or Path(path).is_file():
+            continue
+        found = "is a folder" if Path(path).is_dir() else "does not exist"
+        parser.exit(2, f"{parser.prog}: error: {name} file '{path}' {found}\n")
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def load_config(args: argparse.Namespace) -> Any:
+    """Read the config and apply what the command line says about it.
+
+    The work dir is the one of the command line, else the one of the config, else
+    ``work_dirs/<name of the config>``. Names without a scope are looked up in mmdet
+    unless the config says otherwise.
+
+    Args:
+        args: From :func:`parse_args`.
+
+    Returns:
+        The config (:class:`mmengine.config.Config`).
+    """
+    setup_cache_size_limit_of_dynamo()
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get("work_dir") is None:
+        cfg.work_dir = os.path.join("./work_dirs", Path(args.config).stem)
+    if cfg.get("default_scope") is None:
+        cfg.default_scope = "mmdet"
+    return cfg
+
+
+def build_runner(cfg: Any) -> Any:
+    """Build mmengine's runner, or the one that ``runner_type`` names.
+
+    Args:
+        cfg: From :func:`load_config`.
+
+    Returns:
+        The runner, ready to train or test.
+    """
+    _load_whole_checkpoints()
+    if cfg.launcher == "pytorch" and not torch.cuda.is_available():
+        _prepare_cpu_rank(cfg)
+    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+
+
+def _load_whole_checkpoints() -> None:
+    """Let mmengine 0.10.7 load its own checkpoints with torch 2.6 or newer.
+
+    They hold the log history beside the weights, which ``torch.load`` refuses since it
+    loads weights only by default. Later versions of mmengine ask for the rest; this one
+    never did, and only torch's environment variable reaches its call.
+    """
+    if not hasattr(checkpoint, "_safe_torch_load"):
+        os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+
+
+def _prepare_cpu_rank(cfg: Any) -> None:
+    """Make mmengine run DDP on a machine without CUDA.
+
+    By default it takes nccl, calls CUDA while it makes the process group, and wraps the
+    model for the GPU of the rank: none of it works there. It leaves a group that exists
+    alone, so the group is made here; the wrapper is told to use no GPU. Other backends
+    than nccl and gloo (and so other accelerators) stay with mmengine.
+    """
+    dist_cfg = dict(cfg.get("env_cfg", {}).get("dist_cfg", {}))
+    backend = dist_cfg.get("backend", "nccl")
+    if backend not in ("nccl", "gloo") or torch_dist.is_initialized():
+        return
+    if backend == "nccl":
+        print_log(
+            "No CUDA device: the ranks talk through gloo in place of nccl.",
+            logger="current",
+            level=logging.WARNING,
+        )
+    seconds = dist_cfg.get("timeout")
+    torch_dist.init_process_group(
+        "gloo",
+        timeout=None if seconds is None else datetime.timedelta(seconds=seconds),
+    )
+    wrapper = cfg.get("model_wrapper_cfg") or dict(
+        type="MMDistributedDataParallel",
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get("find_unused_parameters", False),
+    )
+    wrapper.setdefault("device_ids", None)
+    cfg.model_wrapper_cfg = wrapper

@@ -1,0 +1,6 @@
+"""Data sets that report what is wrong with their annotations, and image checks."""
+
+from .coco_dataset import CocoDataset
+from .voc_dataset import VOCDataset
+
+__all__ = ["CocoDataset", "VOCDataset"]

@@ -1,0 +1,175 @@
+"""What a data set finds in its annotations while it loads them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from imb_det.statistics.dataset_access import boxes_without_area
+
+__all__ = ["MAX_NAMED", "DatasetAudit", "Finding", "box_fault"]
+
+#: Entries that the log names for each kind of finding; the audit itself keeps all.
+MAX_NAMED = 20
+
+#: Kinds of findings that are listed one by one, and what was done about them.
+NAMED_KINDS = {
+    "no_area": "boxes without area, removed",
+    "not_finite": "boxes with a missing or non-finite corner, removed",
+    "outside": "boxes wholly outside their image, removed",
+    "below_pixel": "boxes narrower or lower than one pixel, left out as mmdet does",
+    "no_mask_area": "annotations with an `area` of 0 or less, left out as mmdet does",
+    "unknown_category": "annotations of a category id that the file does not define, "
+    "left out",
+    "unknown_image": "annotations of an image id that the file does not define, "
+    "left out",
+    "no_size": "images without a size in the annotations, size taken from the image",
+    "no_objects": "images without objects, kept as background unless `filter_cfg` "
+    "drops them",
+}
+#: Kinds of findings that are only counted.
+COUNTED_KINDS = {
+    "ignored": "annotations marked `ignore`, left out as mmdet does",
+    "over_border": "boxes that reach over the image border, kept as they are "
+    "(`Resize` clips them)",
+}
+#: Kinds that every healthy data set may have: they raise no warning.
+_HARMLESS = frozenset({"no_objects", "over_border"})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One entry of an audit.
+
+    Args:
+        kind: Key of :data:`NAMED_KINDS`.
+        file: Annotation file (VOC) or image file (COCO).
+        index: Which object: ``object[12]``, counted from 0, or ``annotation 7``.
+        class_name: Class of the box, if it has one.
+        box: The box as the file has it, as text: it may hold what is no number.
+    """
+
+    kind: str
+    file: str
+    index: str = ""
+    class_name: str = ""
+    box: str = ""
+
+    def __str__(self) -> str:
+        parts = (self.index, self.class_name, self.box)
+        return " ".join([self.file, *(part for part in parts if part)])
+
+
+@dataclass
+class DatasetAudit:
+    """Everything that loading one data set found; plain values, ready for JSON.
+
+    Findings and counts are about the whole annotation file; ``num_images`` and the
+    two box numbers about what is left after ``filter_cfg`` and ``indices``.
+
+    Args:
+        source: Annotation file.
+        num_listed: Images that the annotation file lists.
+        num_images: Images in use.
+        num_boxes: Boxes in use as positive examples.
+        num_ignored: Boxes in use that are crowd or difficult.
+        counts: Number of findings of each kind.
+        findings: The entries of the named kinds.
+        unknown_classes: For each class name that the config does not know, its
+            number of ``objects`` and the ``first`` file with one.
+    """
+
+    source: str
+    num_listed: int = 0
+    num_images: int = 0
+    num_boxes: int = 0
+    num_ignored: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    unknown_classes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, kind: str, file: str, *details: str) -> None:
+        """Note one finding; of counted kinds only the number is kept."""
+        self.counts[kind] += 1
+        if kind in NAMED_KINDS:
+            self.findings.append(Finding(kind, str(file), *details))
+
+    def add_unknown_class(self, name: str, file: str) -> None:
+        """Note an object of a class that the config does not name."""
+        entry = self.unknown_classes.setdefault(
+            name, {"objects": 0, "first": str(file)}
+        )
+        entry["objects"] += 1
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether anything was left out, removed or mended."""
+        return bool(self.unknown_classes or set(self.counts) - _HARMLESS)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists, dictionaries and numbers."""
+        return {**asdict(self), "counts": dict(self.counts)}
+
+    def summary(self, max_named: int = MAX_NAMED) -> str:
+        """Return the report as a block of text.
+
+        Args:
+            max_named: Entries named of each kind.
+        """
+        used = f"{self.num_images} of {self.num_listed}"
+        if self.num_images == self.num_listed:
+            used = f"{self.num_images}"
+        ignored = f" and {self.num_ignored} ignored ones" * bool(self.num_ignored)
+        lines = [f"{self.source}: {used} images, {self.num_boxes} boxes{ignored}"]
+        for kind, meaning in NAMED_KINDS.items():
+            if number := self.counts[kind]:
+                entries = [str(f) for f in self.findings if f.kind == kind]
+                lines += [f"  {meaning}: {number}", *_shorten(entries, max_named)]
+        if self.unknown_classes:
+            entries = [
+                f"{name!r}: {entry['objects']} objects, first in {entry['first']}"
+                for name, entry in self.unknown_classes.items()
+            ]
+            head = f"  classes that the config does not name, left out: {len(entries)}"
+            lines += [head, *_shorten(entries, max_named)]
+        lines += [
+            f"  {meaning}: {self.counts[kind]}"
+            for kind, meaning in COUNTED_KINDS.items()
+            if self.counts[kind]
+        ]
+        return "\n".join(lines)
+
+
+def _shorten(entries: Sequence[str], max_named: int) -> list[str]:
+    """Indent the first entries and tell how many more there are."""
+    lines = [f"    {entry}" for entry in entries[:max_named]]
+    if more := len(entries) - max_named:
+        lines += [f"    ... and {more} more (attribute `audit`)"] * (more > 0)
+    return lines
+
+
+def box_fault(bbox: Sequence[float], width: float, height: float) -> str | None:
+    """Judge one box.
+
+    Args:
+        bbox: Corners x1, y1, x2, y2 in pixels, counted from 0.
+        width: Width of the image.
+        height: Height of the image.
+
+    Returns:
+        Kind of finding, or None for a sound box. ``over_border`` is the only kind
+        with which a box can be trained on.
+    """
+    x1, y1, x2, y2 = bbox
+    if not all(map(math.isfinite, bbox)):
+        return "not_finite"
+    if boxes_without_area(bbox):
+        return "no_area"
+    if boxes_without_area((max(x1, 0), max(y1, 0), min(x2, width), min(y2, height))):
+        return "outside"
+    if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
+        return "over_border"
+    return None

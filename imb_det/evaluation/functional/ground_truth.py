@@ -1,0 +1,236 @@
+"""Ground truth of a data set in COCO's terms."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise, zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmdet.datasets import CocoDataset, Objects365V1Dataset
+from mmengine.fileio import load
+from mmengine.logging import print_log
+
+from ...statistics.dataset_access import (
+    boxes_without_area,
+    class_names,
+    iter_data_infos,
+    leaf_datasets,
+)
+
+__all__ = ["GroundTruth", "category_ids", "coco_ground_truth"]
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """Images and their objects, numbered by us so that any data set fits.
+
+    An image is known by its row, a class by its label, and annotations count from 1:
+    COCO's matcher takes id 0 for "no match", and needs integers where VOC has names.
+
+    Args:
+        classes: Names, in the order of the labels; length C.
+        image_ids: The data set's own ids, in row order; length N, unique.
+        images: ``id`` (the row), ``height``, ``width`` of each image; length N.
+        annotations: COCO annotations with ``id``, ``image_id`` (a row),
+            ``category_id`` (a label), ``bbox`` (x, y, w, h), ``area``, ``iscrowd`` and,
+            where there are masks, ``segmentation``.
+    """
+
+    classes: tuple[str, ...]
+    image_ids: tuple[Any, ...]
+    images: list[dict[str, int]]
+    annotations: list[dict[str, Any]]
+
+    @property
+    def rows(self) -> dict[Any, int]:
+        """Row of each image id."""
+        return {image_id: row for row, image_id in enumerate(self.image_ids)}
+
+    @property
+    def object_count(self) -> np.ndarray:
+        """Objects that a detector has to find, by class; int64 (C,)."""
+        labels = [a["category_id"] for a in self.annotations if not a["iscrowd"]]
+        return np.bincount(np.asarray(labels, int), minlength=len(self.classes))
+
+    def subset(self, image_ids: Collection[Any]) -> GroundTruth:
+        """Keep the images with these ids; ids of no image are passed over."""
+        wanted = set(image_ids)
+        if wanted.issuperset(self.image_ids):
+            return self
+        kept = [row for row, name in enumerate(self.image_ids) if name in wanted]
+        new_row = {old: new for new, old in enumerate(kept)}
+        return replace(
+            self,
+            image_ids=tuple(self.image_ids[row] for row in kept),
+            images=[{**self.images[row], "id": new_row[row]} for row in kept],
+            annotations=[
+                {**annotation, "image_id": new_row[annotation["image_id"]]}
+                for annotation in self.annotations
+                if annotation["image_id"] in new_row
+            ],
+        )
+
+    @classmethod
+    def from_coco(
+        cls,
+        source: str | Path | Mapping[str, Any],
+        classes: Sequence[str] | None = None,
+    ) -> GroundTruth:
+        """Read a COCO annotation file; crowds stay crowds, ``ignore`` has no effect.
+
+        Args:
+            source: The file or its content.
+            classes: Names in the order of the labels; every category of the file, in
+                its order, if None.
+
+        Raises:
+            ValueError: Classes that the file does not have, or in another order, see
+                :func:`category_ids`.
+        """
+        if isinstance(source, Mapping):
+            content = source
+        else:
+            content = json.loads(Path(source).read_text())
+        if classes is None:
+            classes = [category["name"] for category in content["categories"]]
+        labels = {c: i for i, c in enumerate(category_ids(content, classes))}
+        images = sorted(content["images"], key=lambda image: image["id"])
+        if any("neg_category_ids" in image for image in images[:1]):
+            print_log(
+                "The annotations are federated (LVIS), but COCO's rules apply: a "
+                "detection of a class that nobody looked for in the image is wrong.",
+                logger="current",
+                level=logging.WARNING,
+            )
+        rows = {image["id"]: row for row, image in enumerate(images)}
+        annotations: list[dict[str, Any]] = []
+        for ann in content.get("annotations", ()):
+            if ann["category_id"] not in labels or ann["image_id"] not in rows:
+                continue
+            kept = {k: ann[k] for k in ("bbox", "area", "segmentation") if k in ann}
+            kept.setdefault("area", ann["bbox"][2] * ann["bbox"][3])
+            kept["iscrowd"] = int(ann.get("iscrowd") or 0)
+            kept["image_id"] = rows[ann["image_id"]]
+            kept["category_id"] = labels[ann["category_id"]]
+            annotations.append({"id": len(annotations) + 1, **kept})
+        sizes = [_image(row, image) for row, image in enumerate(images)]
+        return cls(tuple(classes), tuple(rows), sizes, annotations)
+
+    @classmethod
+    def from_records(
+        cls, classes: Sequence[str], records: Iterable[Mapping[str, Any]]
+    ) -> GroundTruth:
+        """Build from annotation records of mmdet data sets.
+
+        Boxes with ``ignore_flag`` (VOC's difficult ones) become crowds, as in mmdet:
+        a detection on one of them is neither right nor wrong. Boxes without area are
+        left out, because no detection could match them. The area that decides on
+        small, medium and large is that of the box.
+
+        Args:
+            classes: Names in the order of the labels.
+            records: ``img_id``, ``width``, ``height`` and ``instances`` with ``bbox``
+                (x1, y1, x2, y2), ``bbox_label``, ``ignore_flag`` and perhaps ``mask``.
+
+        Raises:
+            ValueError: Two records with one image id.
+        """
+        records = sorted(records, key=lambda record: record["img_id"])
+        ids = [record["img_id"] for record in records]
+        if twice := sorted({a for a, b in pairwise(ids) if a == b}):
+            raise ValueError(f"images must have unique ids, found twice: {twice[:5]}")
+        annotations: list[dict[str, Any]] = []
+        without_area = 0
+        for row, record in enumerate(records):
+            for instance in record["instances"]:
+                if boxes_without_area(instance["bbox"]):
+                    without_area += 1
+                    continue
+                x1, y1, x2, y2 = map(float, instance["bbox"])
+                annotation = {
+                    "id": len(annotations) + 1,
+                    "image_id": row,
+                    "category_id": int(instance["bbox_label"]),
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": int(instance.get("ignore_flag", 0)),
+                }
+                if instance.get("mask"):
+                    annotation["segmentation"] = instance["mask"]
+                annotations.append(annotation)
+        if without_area:
+            print_log(
+                f"{without_area} ground truth boxes without area are not evaluated.",
+                logger="current",
+            )
+        sizes = [_image(row, record) for row, record in enumerate(records)]
+        return cls(tuple(classes), tuple(ids), sizes, annotations)
+
+
+def _image(row: int, image: Mapping[str, Any]) -> dict[str, int]:
+    return {"id": row, "height": int(image["height"]), "width": int(image["width"])}
+
+
+def category_ids(content: Mapping[str, Any], classes: Sequence[str]) -> list[int]:
+    """List the category id of each label, and check that mmdet means the same.
+
+    mmdet's ``CocoDataset`` numbers the labels in the order of the *file*. Where the
+    names of the config stand in another order, or the file lacks one of them, labels
+    and names part company in silence: the tables and pictures then show wrong names,
+    and a lacking class shifts all that follow it.
+
+    Args:
+        content: Content of a COCO annotation file.
+        classes: ``metainfo['classes']`` of the data set.
+
+    Raises:
+        ValueError: Names the classes that are missing, or the first that differs.
+    """
+    wanted = set(classes)
+    kept = [c for c in content["categories"] if c["name"] in wanted]
+    found = [category["name"] for category in kept]
+    if missing := [name for name in classes if name not in set(found)]:
+        names = [category["name"] for category in content["categories"]]
+        raise ValueError(
+            f"the annotation file has no category {missing[:5]}; its categories are "
+            f"{names[:20]}. Change `metainfo=dict(classes=...)` of the data set or add "
+            "the category to the file (it may be without annotations)"
+        )
+    if found != list(classes):
+        pairs = enumerate(zip_longest(found, classes, fillvalue="nothing"))
+        at, (theirs, ours) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        raise ValueError(
+            f"label {at} is '{theirs}' in the annotation file but '{ours}' in "
+            "`metainfo['classes']`: mmdet numbers the labels in the order of the file. "
+            f"Write the classes in that order, without repeats: {tuple(found)}"
+        )
+    return [category["id"] for category in kept]
+
+
+def coco_ground_truth(dataset: Any) -> GroundTruth:
+    """Ground truth of any mmdet data set, for the images it holds.
+
+    A ``CocoDataset`` is read from its annotation file, so that areas and crowds are
+    the file's; every other data set, and a concatenation, from its records (see
+    :meth:`GroundTruth.from_records` for ignored boxes).
+
+    Args:
+        dataset: Data set, built, in test mode; wrappers are looked through.
+
+    Raises:
+        ValueError: No classes, or two images with one id.
+    """
+    leaves, classes = leaf_datasets(dataset), class_names(dataset)
+    if len(leaves) > 1 or not isinstance(leaves[0], CocoDataset):
+        return GroundTruth.from_records(classes, iter_data_infos(dataset))
+    leaf = leaves[0]
+    content = load(leaf.ann_file, file_format="json", backend_args=leaf.backend_args)
+    if isinstance(leaf, Objects365V1Dataset):
+        content["categories"].sort(key=lambda category: category["id"])
+    present = {info["img_id"] for info in iter_data_infos(leaf)}
+    return GroundTruth.from_coco(content, classes).subset(present)

@@ -1,0 +1,62 @@
+"""Random numbers that depend on the epoch, not on what ran before it."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import IterBasedTrainLoop, Runner
+
+from imb_det.registry import HOOKS
+
+__all__ = ["EpochSeedHook"]
+
+
+@HOOKS.register_module()
+class EpochSeedHook(Hook):
+    """Seed Python, NumPy and torch anew at the start of each training epoch.
+
+    mmengine seeds once, when the runner is built. A run that resumes starts again
+    from that seed, while the unbroken run is far along its random numbers: flips,
+    crops and sampled boxes differ, and so do the weights. With this hook they are the
+    same, if the training resumes from the end of an epoch, ``randomness`` in the
+    config fixes the seed, and the data loader has no worker processes or starts them
+    anew each epoch (``persistent_workers=False``). Where that is not so, a line in
+    the log says it.
+
+    The seeds follow from the seed of the run, the epoch, the iteration and the rank.
+    The hook runs after all others, so that their draws do not matter.
+    """
+
+    priority = "LOWEST"
+
+    def before_train(self, runner: Runner) -> None:
+        """Say what stands in the way of an exact resume."""
+        loader = runner.train_dataloader
+        obstacles = []
+        if loader.num_workers > 0 and loader.persistent_workers:
+            obstacles.append(
+                "`persistent_workers=True`: data workers keep their random state from "
+                "epoch to epoch"
+            )
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            obstacles.append("the loop counts iterations, not epochs")
+        if obstacles:
+            print_log(
+                "EpochSeedHook: a resumed training will not repeat the unbroken one "
+                f"exactly ({'; '.join(obstacles)})",
+                logger="current",
+            )
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed all generators of this process."""
+        key = (runner.seed, runner.epoch, runner.iter, get_rank())
+        for_python, for_numpy, for_torch = np.random.SeedSequence(key).generate_state(3)
+        random.seed(int(for_python))
+        # mmdet's transforms draw from NumPy's global generator.
+        np.random.seed(int(for_numpy))  # noqa: NPY002
+        torch.manual_seed(int(for_torch))

@@ -1,0 +1,189 @@
+"""The one hook that every user adds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from imb_det.datasets.image_check import check_images
+from imb_det.registry import HOOKS
+from imb_det.statistics import ClassStats
+from imb_det.statistics.frequency_groups import frequency_groups
+
+from .main_process import on_main_process
+from .startup_checks import check_boxes, check_num_classes
+
+__all__ = ["ImbalanceHook", "describe"]
+
+_NAMED = 5  # classes that a line names
+
+
+@HOOKS.register_module()
+class ImbalanceHook(Hook):
+    """Check the data, count the classes, and hand the counts to all that want them.
+
+    Before the first iteration rank 0 looks through the training set:
+
+    - the class counts of every head against the classes of the data sets,
+    - the boxes, where the data set does not do so itself (``imb_det.VOCDataset`` and
+      ``imb_det.CocoDataset`` do),
+    - the image files of training and validation,
+
+    and counts :class:`~imb_det.statistics.ClassStats`. An error stops all ranks with
+    the same message; else all of them get the counts. Every part of the model, every
+    metric of validation and test, and every training sampler with a method
+    ``set_class_stats(stats)`` gets them, once, after weights have been loaded.
+    Checkpoints carry the counts, so that a test alone needs no training set.
+
+    It runs before hooks of normal priority, so that they see checked data.
+
+    Args:
+        check_images: Whether to look at every local image file (about ten seconds
+            for 100,000). Default: True.
+
+    Raises:
+        TypeError: ``check_images`` is no bool.
+        ValueError, FileNotFoundError: When training starts, naming what is wrong.
+
+    Example:
+        >>> custom_hooks = [dict(type="imb_det.ImbalanceHook")]
+    """
+
+    priority = "HIGH"
+
+    def __init__(self, check_images: bool = True) -> None:
+        if not isinstance(check_images, bool):
+            raise TypeError(f"`check_images` must be a bool, got {check_images!r}")
+        self.check_images = check_images
+        self.class_stats: ClassStats | None = None
+        self._informed: list[Any] = []  # components that have `class_stats`
+
+    def before_train(self, runner: Runner) -> None:
+        """Check and count on rank 0, then hand the counts over on every rank."""
+        stored = self.class_stats
+        stats = on_main_process(lambda: self._examine(runner))
+        if runner.iter > 0 and stored is not None and stored != stats:
+            print_log(
+                "ImbalanceHook: the training set is not the one of the checkpoint, "
+                f"which had {describe(stored)}",
+                logger="current",
+                level=logging.WARNING,
+            )
+        print_log(f"ImbalanceHook: training set of {describe(stats)}", logger="current")
+        self._take(stats)
+        loader = runner.train_dataloader
+        batch_sampler = getattr(loader, "batch_sampler", None)
+        samplers = [
+            loader.sampler,
+            batch_sampler,
+            getattr(batch_sampler, "sampler", None),
+        ]
+        self._inform([*_parts(runner), *samplers, *_metrics(runner.val_loop)])
+
+    def before_val(self, runner: Runner) -> None:
+        """Hand the counts over, where validation runs alone."""
+        check_num_classes(runner.model, runner.val_dataloader.dataset)
+        self._inform([*_parts(runner), *_metrics(runner.val_loop)])
+
+    def before_test(self, runner: Runner) -> None:
+        """Hand the counts of the checkpoint, or of the training before, over."""
+        check_num_classes(runner.model, runner.test_dataloader.dataset)
+        self._inform([*_parts(runner), *_metrics(runner.test_loop)])
+
+    def before_save_checkpoint(
+        self, runner: Runner, checkpoint: dict[str, Any]
+    ) -> None:
+        """Put the counts into the checkpoint."""
+        if self.class_stats is not None:
+            content = checkpoint.setdefault("imb_det", {})
+            content["class_stats"] = self.class_stats.to_dict()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Take the counts from the checkpoint; a training set overrules them."""
+        content = checkpoint.get("imb_det", {}).get("class_stats")
+        if content is not None:
+            self._take(ClassStats.from_dict(content))
+
+    def _examine(self, runner: Runner) -> ClassStats:
+        """Check everything that can be checked before training; count."""
+        datasets = [runner.train_dataloader.dataset]
+        if runner.val_loop is not None:
+            datasets.append(runner.val_dataloader.dataset)
+        for dataset in datasets:
+            check_num_classes(runner.model, dataset)
+        check_boxes(datasets[0])
+        if self.check_images:
+            check_images(datasets)
+        return ClassStats.from_dataset(datasets[0])
+
+    def _take(self, stats: ClassStats) -> None:
+        """Keep the counts; new ones must be handed over again."""
+        if stats != self.class_stats:
+            self._informed.clear()
+        self.class_stats = stats
+
+    def _inform(self, components: Iterable[Any]) -> None:
+        """Hand the counts to those that want them and do not have them yet."""
+        for component in components:
+            if not hasattr(component, "set_class_stats"):
+                continue
+            if any(component is known for known in self._informed):
+                continue
+            if self.class_stats is not None:
+                component.set_class_stats(self.class_stats)
+                self._informed.append(component)
+            else:
+                print_log(
+                    f"ImbalanceHook: {type(component).__name__} asks for class "
+                    "statistics, but the checkpoint holds none: it was saved without "
+                    "this hook",
+                    logger="current",
+                    level=logging.WARNING,
+                )
+
+
+def _parts(runner: Runner) -> list[nn.Module]:
+    """Return all modules of the model below its wrapper."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return list(model.modules())
+
+
+def _metrics(loop: Any) -> list[Any]:
+    """Return the metrics of a validation or test loop, if there is one."""
+    return list(getattr(getattr(loop, "evaluator", None), "metrics", ()))
+
+
+def describe(stats: ClassStats) -> str:
+    """Return the size and the imbalance of a set in one line.
+
+    Example:
+        >>> describe(ClassStats(("cat", "dog", "emu"), [3, 200, 0], [4, 400, 0], 201))
+        "3 classes, 201 images, 404 boxes; rare (<= 10 images) 2, common (11 to 100) \
+0, frequent (> 100) 1; imbalance ratio 100.0 ('dog' 400 boxes, 'cat' 4); without \
+any box: ['emu']"
+    """
+    groups = frequency_groups(stats.image_count, (10, 100))
+    size = {name: len(groups.get(name, ())) for name in ("rare", "common", "frequent")}
+    counts = dict(zip(stats.classes, stats.instance_count.tolist(), strict=True))
+    text = (
+        f"{stats.num_classes} classes, {stats.num_images} images, "
+        f"{sum(counts.values())} boxes; rare (<= 10 images) {size['rare']}, common (11 "
+        f"to 100) {size['common']}, frequent (> 100) {size['frequent']}"
+    )
+    if seen := {name: count for name, count in counts.items() if count}:
+        most, least = max(seen, key=seen.__getitem__), min(seen, key=seen.__getitem__)
+        text += (
+            f"; imbalance ratio {seen[most] / seen[least]:.1f} ({most!r} {seen[most]} "
+            f"boxes, {least!r} {seen[least]})"
+        )
+    if unseen := [name for name, count in counts.items() if not count]:
+        more = f" and {len(unseen) - _NAMED} more" * (len(unseen) > _NAMED)
+        text += f"; without any box: {unseen[:_NAMED]}{more}"
+    return text

@@ -1,0 +1,8 @@
+"""Numbers of a data set and of a head; numpy and torch only, no mmdet import."""
+
+from .class_stats import ClassStats
+from .dataset_access import leaf_datasets
+from .foreground_prior import ForegroundPrior, foreground_prior
+from .frequency_groups import frequency_groups
+
+__all__ = ["ClassStats", "frequency_groups", "leaf_datasets"]

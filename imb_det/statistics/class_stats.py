@@ -1,0 +1,252 @@
+"""The one place that counts annotations."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .dataset_access import boxes_without_area, class_names, iter_data_infos
+
+__all__ = ["ClassStats"]
+
+_JSON_KEYS = ("classes", "image_count", "instance_count", "num_images")
+
+
+@dataclass(frozen=True, eq=False)
+class ClassStats:
+    """Images and instances of each class in a training set.
+
+    Ignored, crowd and difficult boxes do not count, nor do boxes without area: none
+    of them is a positive example. A class without any instance is legal.
+
+    Args:
+        classes: Names in the order of ``metainfo['classes']``, length C, unique.
+        image_count: Images with at least one counted box of the class; int, (C,).
+        instance_count: Counted boxes of the class; int, (C,).
+        num_images: All images of the set, those without boxes included.
+
+    Raises:
+        ValueError: Shapes, signs or totals that contradict each other.
+    """
+
+    classes: tuple[str, ...]
+    image_count: np.ndarray
+    instance_count: np.ndarray
+    num_images: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(map(str, self.classes)))
+        object.__setattr__(self, "num_images", int(self.num_images))
+        for name in ("image_count", "instance_count"):
+            counts = np.asarray(getattr(self, name))
+            if counts.shape != (len(self.classes),):
+                raise ValueError(
+                    f"`{name}` has shape {counts.shape}, but there are "
+                    f"{len(self.classes)} classes: one number a class is needed"
+                )
+            if not np.array_equal(counts, counts.astype(np.int64)):
+                raise ValueError(f"`{name}` must hold whole numbers, got {counts}")
+            counts = counts.astype(np.int64)
+            counts.setflags(write=False)
+            object.__setattr__(self, name, counts)
+        if len(set(self.classes)) != len(self.classes):
+            twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
+            raise ValueError(f"class names must be unique, found twice: {twice}")
+        bad = (
+            (self.image_count < 0)
+            | (self.image_count > self.instance_count)
+            | (self.image_count > self.num_images)
+            | ((self.image_count == 0) != (self.instance_count == 0))
+        )
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise ValueError(
+                "counts must satisfy 0 <= image_count <= min(instance_count, "
+                f"num_images); class '{self.classes[row]}' has image_count "
+                f"{self.image_count[row]}, instance_count {self.instance_count[row]}, "
+                f"num_images {self.num_images}"
+            )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ClassStats) and self.to_dict() == other.to_dict()
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes C."""
+        return len(self.classes)
+
+    @property
+    def image_frequency(self) -> np.ndarray:
+        """Share of images that hold the class, float64 (C,), in [0, 1]."""
+        return self.image_count / max(self.num_images, 1)
+
+    @property
+    def class_prior(self) -> np.ndarray:
+        """Share of instances that belong to the class, float64 (C,), sum 1."""
+        return self.instance_count / max(int(self.instance_count.sum()), 1)
+
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Refuse a model or evaluator whose classes are not these, in this order.
+
+        Raises:
+            ValueError: Names both lists and the first difference.
+        """
+        if tuple(classes) == self.classes:
+            return
+        pairs = enumerate(zip(classes, self.classes))
+        first = next(
+            (f"first difference at {i}: '{a}' against '{b}'" for i, (a, b) in pairs if a != b),
+            "one list is the beginning of the other",
+        )
+        raise ValueError(
+            f"the class counts are for {self.num_classes} classes {self.classes}, but "
+            f"{len(classes)} classes {tuple(classes)} are in use ({first})"
+        )
+
+    @classmethod
+    def from_labels(
+        cls, classes: Sequence[str], labels_per_image: Iterable[Sequence[int]]
+    ) -> ClassStats:
+        """Count from one sequence of class indices (0 to C - 1) an image."""
+        image_count = np.zeros(len(classes), np.int64)
+        instance_count = np.zeros(len(classes), np.int64)
+        num_images = 0
+        for labels in labels_per_image:
+            num_images += 1
+            if len(labels):
+                per_class = np.bincount(labels, minlength=len(classes))
+                instance_count += per_class
+                image_count += per_class > 0
+        return cls(tuple(classes), image_count, instance_count, num_images)
+
+    @classmethod
+    def from_dataset(cls, dataset: Any) -> ClassStats:
+        """Count the images of a built mmengine data set, after its own filtering.
+
+        Wrappers are looked through: an image counts once, however often a wrapper
+        repeats it.
+
+        Args:
+            dataset: Data set whose records hold ``instances`` with ``bbox``
+                (x1, y1, x2, y2), ``bbox_label`` and ``ignore_flag``.
+
+        Raises:
+            ValueError: No class names, or parts that disagree on them.
+        """
+        return cls.from_labels(
+            class_names(dataset),
+            (
+                [
+                    instance["bbox_label"]
+                    for instance in info["instances"]
+                    if not instance.get("ignore_flag")
+                    and not boxes_without_area(instance["bbox"])
+                ]
+                for info in iter_data_infos(dataset)
+            ),
+        )
+
+    @classmethod
+    def from_coco(
+        cls, ann_file: str | Path, classes: Sequence[str] | None = None
+    ) -> ClassStats:
+        """Count a COCO annotation file; crowds and boxes outside do not count.
+
+        Args:
+            ann_file: JSON with ``images``, ``annotations`` and ``categories``.
+            classes: Names in the wanted order; all categories by id if None.
+
+        Raises:
+            ValueError: A class that the file does not have, or a repeated name.
+        """
+        content = json.loads(Path(ann_file).read_text())
+        ids = {c["name"]: c["id"] for c in sorted(content["categories"], key=lambda c: c["id"])}
+        if len(ids) != len(content["categories"]):
+            raise ValueError(f"{ann_file}: two categories share one name")
+        names = tuple(ids) if classes is None else tuple(classes)
+        if unknown := [name for name in names if name not in ids]:
+            raise ValueError(f"{ann_file} has no category {unknown}; it has {list(ids)}")
+        label = {ids[name]: index for index, name in enumerate(names)}
+        size = {image["id"]: (image["width"], image["height"]) for image in content["images"]}
+        labels: dict[Any, list[int]] = {image_id: [] for image_id in size}
+        for ann in content["annotations"]:
+            if ann.get("iscrowd") or ann.get("ignore") or ann["category_id"] not in label:
+                continue
+            x, y, w, h = ann["bbox"]
+            width, height = size[ann["image_id"]]
+            visible = (max(x, 0), max(y, 0), min(x + w, width), min(y + h, height))
+            # The size limits are those of mmdet's CocoDataset.
+            if w < 1 or h < 1 or ann["area"] <= 0 or boxes_without_area(visible):
+                continue
+            labels[ann["image_id"]].append(label[ann["category_id"]])
+        return cls.from_labels(names, labels.values())
+
+    @classmethod
+    def from_voc(
+        cls, root: str | Path, split: str = "trainval", classes: Sequence[str] | None = None
+    ) -> ClassStats:
+        """Count a split of a PASCAL VOC folder; difficult boxes do not count.
+
+        Args:
+            root: Folder with ``Annotations`` and ``ImageSets/Main``.
+            split: Name of a file in ``ImageSets/Main``, without ``.txt``.
+            classes: Names in the wanted order; all found names, sorted, if None.
+        """
+        root = Path(root)
+        ids = (root / "ImageSets" / "Main" / f"{split}.txt").read_text().split()
+        names_per_image = []
+        for image_id in ids:
+            found = []
+            for obj in ET.parse(root / "Annotations" / f"{image_id}.xml").iter("object"):
+                corners = [
+                    float(obj.findtext(f"bndbox/{key}", "nan"))
+                    for key in ("xmin", "ymin", "xmax", "ymax")
+                ]
+                if int(obj.findtext("difficult", "0")) or boxes_without_area(corners):
+                    continue
+                found.append(obj.findtext("name", ""))
+            names_per_image.append(found)
+        if classes is None:
+            classes = sorted({name for found in names_per_image for name in found})
+        label = {name: index for index, name in enumerate(classes)}
+        return cls.from_labels(
+            tuple(classes),
+            ([label[name] for name in found if name in label] for found in names_per_image),
+        )
+
+    def to_dict(self) -> dict:
+        """Return plain lists and numbers, as written to JSON and checkpoints."""
+        return {
+            "classes": list(self.classes),
+            "image_count": self.image_count.tolist(),
+            "instance_count": self.instance_count.tolist(),
+            "num_images": self.num_images,
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict) -> ClassStats:
+        """Build from :meth:`to_dict`'s form.
+
+        Raises:
+            ValueError: A key is missing.
+        """
+        if missing := [key for key in _JSON_KEYS if key not in content]:
+            raise ValueError(f"class statistics need the keys {_JSON_KEYS}; missing: {missing}")
+        return cls(**{key: content[key] for key in _JSON_KEYS})
+
+    def to_json(self, path: str | Path) -> None:
+        """Write to a JSON file, the parent folder included."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> ClassStats:
+        """Read :meth:`to_json`'s file."""
+        return cls.from_dict(json.loads(Path(path).read_text()))

@@ -1,0 +1,41 @@
+import os
+import random
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
+
+# In CI the same examples every time; a deadline says more about the machine's load.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if IN_CI else "default")
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """The same random numbers in every test, in whatever order they run."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 -- what mmengine and mmdet draw from
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def repo_root():
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def bccd_root():
+    """Folder of the BCCD data; without it a test is skipped, but fails in CI."""
+    folder = ROOT / "data" / "bccd"
+    if not folder.is_dir():
+        missing = f"the BCCD data set is not in {folder}"
+        if IN_CI:
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return folder

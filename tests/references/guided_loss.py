@@ -1,0 +1,35 @@
+"""RetinaNet's losses and the guided ratio, one anchor at a time in float64."""
+
+import math
+
+
+def sigmoid_bce(logit, target):
+    """Binary cross entropy of one logit."""
+    p = 1 / (1 + math.exp(-logit))
+    return -(target * math.log(p) + (1 - target) * math.log(1 - p))
+
+
+def classification_loss(logits, labels, weights, avg_factor):
+    """Sum of BCE over anchors and classes; a label past the last class is background."""
+    total = 0.0
+    for row, label, weight in zip(logits, labels, weights, strict=True):
+        for c, logit in enumerate(row):
+            total += weight * sigmoid_bce(logit, 1.0 if c == label else 0.0)
+    return total / avg_factor
+
+
+def box_loss(deltas, targets, weights, avg_factor):
+    """L1 over the four deltas of the weighted anchors."""
+    total = 0.0
+    for row, target, weight in zip(deltas, targets, weights, strict=True):
+        for d, t, w in zip(row, target, weight, strict=True):
+            total += w * abs(d - t)
+    return total / avg_factor
+
+
+def guided_ratio(loss_cls_of_ranks, loss_bbox_of_ranks):
+    """Mean box loss over mean classification loss; 1 where that says nothing."""
+    loss_cls = sum(loss_cls_of_ranks) / len(loss_cls_of_ranks)
+    loss_bbox = sum(loss_bbox_of_ranks) / len(loss_bbox_of_ranks)
+    usable = 0 < loss_cls < math.inf and 0 < loss_bbox < math.inf
+    return loss_bbox / loss_cls if usable else 1.0

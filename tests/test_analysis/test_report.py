@@ -1,0 +1,394 @@
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+
+from imb_det.analysis import (
+    find_checkpoint,
+    find_config,
+    make_example,
+    make_report,
+    pick_images,
+    plot_classes,
+    plot_curves,
+    read_run_log,
+)
+from imb_det.evaluation import CocoMetric, GroundTruth
+from imb_det.evaluation.functional import text_table
+from tests.tiny_sets import write_coco, write_image, write_voc
+
+ROOT = Path(__file__).parents[2]
+
+
+# --- logs -----------------------------------------------------------------------
+
+
+def write_log(work_dir, timestamp, lines):
+    path = work_dir / timestamp / "vis_data" / "scalars.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(line + "\n" for line in map(_as_line, lines)))
+
+
+def _as_line(record):
+    return record if isinstance(record, str) else json.dumps(record)
+
+
+def train_line(iteration, loss, **more):
+    return dict(lr=0.1, loss=loss, iter=iteration, epoch=1, step=iteration, **more)
+
+
+def val_line(epoch, ap):
+    return {"coco/bbox_mAP": ap, "data_time": 0.1, "time": 0.1, "step": epoch}
+
+
+def points(curve):
+    return list(zip(*(array.tolist() for array in curve), strict=True))
+
+
+def test_one_run(tmp_path):
+    lines = [
+        train_line(10, 3.0, guided_ratio=0.5),
+        train_line(20, 2.0),
+        val_line(1, 0.1),
+        train_line(30, float("nan")),
+        val_line(2, 0.2),
+    ]
+    write_log(tmp_path, "20250101_000000", lines)
+    log = read_run_log(tmp_path)
+    assert sorted(log.train) == ["guided_ratio", "loss", "lr"]
+    assert points(log.train["loss"])[:2] == [(10, 3.0), (20, 2.0)]
+    assert np.isnan(log.train["loss"][1][2])
+    assert points(log.train["guided_ratio"]) == [(10, 0.5)]
+    assert {k: points(v) for k, v in log.val.items()} == {
+        "coco/bbox_mAP": [(20, 0.1), (30, 0.2)]
+    }
+
+
+def test_resumed_run_replaces_what_it_repeats(tmp_path):
+    first = [train_line(10, 3.0), train_line(20, 2.0), val_line(1, 0.1)]
+    first += [train_line(30, 1.5), val_line(2, 0.2), train_line(35, 1.4)]
+    first.append('{"lr": 0.1, "lo')  # killed while writing
+    write_log(tmp_path, "20250101_000000", first)
+    write_log(tmp_path, "20250102_000000", [])  # died at once
+    second = [train_line(30, 1.6), train_line(40, 1.2), val_line(2, 0.3)]
+    write_log(tmp_path, "20250103_000000", second)
+    log = read_run_log(tmp_path)
+    assert points(log.train["loss"]) == [(10, 3.0), (20, 2.0), (30, 1.6), (40, 1.2)]
+    assert points(log.val["coco/bbox_mAP"]) == [(20, 0.1), (40, 0.3)]
+
+
+def test_new_run_in_an_old_folder_starts_anew(tmp_path):
+    write_log(tmp_path, "20250101_000000", [train_line(10, 3.0), train_line(20, 2.0)])
+    write_log(tmp_path, "20250102_000000", [train_line(10, 5.0), val_line(1, 0.4)])
+    log = read_run_log(tmp_path)
+    assert points(log.train["loss"]) == [(10, 5.0)]
+    assert points(log.val["coco/bbox_mAP"]) == [(10, 0.4)]
+
+
+def test_no_log(tmp_path):
+    log = read_run_log(tmp_path)
+    assert log.train == {}
+    assert log.val == {}
+
+
+# --- examples -------------------------------------------------------------------
+
+
+def truth_of(objects_per_image, classes=("cat", "dog")):
+    records = [
+        dict(
+            img_id=i,
+            width=40,
+            height=30,
+            instances=[
+                dict(bbox=box, bbox_label=label, ignore_flag=ignored)
+                for label, box, ignored in objects
+            ],
+        )
+        for i, objects in enumerate(objects_per_image)
+    ]
+    return GroundTruth.from_records(classes, records)
+
+
+def test_detections_are_matched_best_first():
+    truth = truth_of(
+        [[(0, (0, 0, 10, 10), 0), (0, (20, 0, 30, 10), 0), (1, (0, 20, 9, 29), 0)]]
+    )
+    prediction = dict(
+        bboxes=[
+            (1, 0, 10, 10),  # right, but a better one has the object
+            (0, 0, 10, 10),
+            (20, 0, 30, 10),  # wrong class
+            (0, 20, 9, 29),  # below the score
+        ],
+        scores=[0.5, 0.9, 0.8, 0.2],
+        labels=[0, 0, 1, 1],
+    )
+    example = make_example(truth, 0, "a.jpg", prediction)
+    assert example.scores.tolist() == [0.9, 0.8, 0.5]
+    assert example.is_right.tolist() == [True, False, False]
+    assert example.is_found.tolist() == [True, False, False]
+    nothing = make_example(truth, 0, "a.jpg", None)
+    assert nothing.boxes.shape == (0, 4)
+    assert not nothing.is_found.any()
+
+
+def test_pictures_show_rare_classes_and_a_spread():
+    box = (0, 0, 10, 10)
+    images = [[(0, box, 0)] for _ in range(10)]
+    images[7] = [(1, box, 0), (0, box, 0)]
+    images[3] = [(1, box, 1)]  # nothing but an ignored box
+    truth = truth_of(images)
+    rows = pick_images(truth, np.array([500, 2]), 4)
+    assert rows[0] == 7
+    assert len(rows) == len(set(rows)) == 4
+    assert 3 not in rows
+    assert len(pick_images(truth, None, 99)) == 9
+    assert pick_images(truth_of([[], []]), None, 4) == []
+
+
+# --- pictures and text ----------------------------------------------------------
+
+
+def size_of(path):
+    return matplotlib.image.imread(path).shape[:2]
+
+
+@pytest.mark.parametrize("num_classes", [1, 3, 300])
+def test_histogram_of_any_number_of_classes(tmp_path, num_classes):
+    counts = np.arange(num_classes)[::-1] ** 2  # the last class has no image
+    ap = np.linspace(0, 1, num_classes)
+    ap[0] = np.nan
+    groups = {"rare": np.flatnonzero(counts <= 10)}
+    classes = [f"class {i}" for i in range(num_classes)]
+    plot_classes(tmp_path / "h.png", classes, counts, ap, groups)
+    height, width = size_of(tmp_path / "h.png")
+    assert 300 < height < 1200
+    assert 500 < width < 3000
+
+
+def test_curves_of_an_empty_log(tmp_path):
+    plot_curves(tmp_path / "c.png", read_run_log(tmp_path))
+    assert min(size_of(tmp_path / "c.png")) > 200
+
+
+def test_text_table():
+    assert text_table(["a", "n", "x"], [["one", 5, 0.25], ["two", 10, None]]) == (
+        "a     n      x\none   5  0.250\ntwo  10      -"
+    )
+    assert text_table(["a", "b"], []) == "a  b"
+
+
+# --- the report -----------------------------------------------------------------
+
+CONFIG = """
+default_scope = 'mmdet'
+train_dataloader = dict(dataset=dict(type={type!r}, **{train}))
+test_dataloader = dict(dataset=dict(type={type!r}, test_mode=True, **{test}))
+test_evaluator = dict(type='imb_det.CocoMetric', group_thresholds=(1, 2))
+"""
+
+
+def write_work_dir(tmp_path, dataset_type, train, test, predictions):
+    """Write config, logs and predictions (id, boxes, scores, labels)."""
+    work_dir = tmp_path / "work"
+    work_dir.mkdir()
+    meta = dict(metainfo=dict(classes=("cat", "dog")))
+    (work_dir / "toy.py").write_text(
+        CONFIG.format(type=dataset_type, train={**train, **meta}, test={**test, **meta})
+    )
+    lines = [train_line(10, 3.0, guided_ratio=0.5, loss_cls=2.0), val_line(1, 0.1)]
+    write_log(work_dir, "20250101_000000", lines)
+    samples = [
+        dict(
+            img_id=img_id,
+            ori_shape=(30, 40),
+            pred_instances=dict(
+                bboxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+                scores=torch.tensor(scores, dtype=torch.float32),
+                labels=torch.tensor(labels, dtype=torch.long),
+            ),
+        )
+        for img_id, boxes, scores, labels in predictions
+    ]
+    (work_dir / "predictions.pkl").write_bytes(pickle.dumps(samples))
+    return work_dir
+
+
+@pytest.fixture
+def coco_work_dir(tmp_path):
+    train = write_coco(
+        tmp_path / "train",
+        3,
+        [(1, 1, [1, 1, 9, 9]), (2, 1, [1, 1, 9, 9]), (3, 2, [1, 1, 9, 9])],
+    )
+    test = write_coco(
+        tmp_path / "test",
+        2,
+        [
+            (1, 1, [0, 0, 10, 10]),
+            (1, 1, [20, 0, 10, 10]),
+            (2, 2, [0, 0, 10, 10]),
+            (2, 2, [20, 0, 10, 10], dict(iscrowd=1)),
+        ],
+    )
+    for i in (1, 2):
+        write_image(tmp_path / "test" / f"{i}.jpg")
+    predictions = [
+        (1, [[0, 0, 10, 10]], [0.9], [0]),
+        (2, [[0, 0, 10, 10], [0, 20, 9, 29]], [0.5, 0.75], [1, 1]),
+    ]
+    return write_work_dir(tmp_path, "CocoDataset", train, test, predictions)
+
+
+# Cat: one of two found, recall levels 0 .. 0.5. Dog: right after a wrong one.
+CAT, DOG = 51 / 101, 0.5
+
+
+def test_report_of_a_coco_data_set(coco_work_dir, tmp_path):
+    report = make_report(coco_work_dir, out_dir=tmp_path / "out", num_images=2)
+    assert list(report.figures) == (
+        ["AP", "AP50", "AP75", "APr", "APc", "APr_50", "APc_50"]
+    )
+    assert report.figures["AP"] == pytest.approx((CAT + DOG) / 2)
+    assert report.figures["APr"] == pytest.approx(DOG)  # one training image
+    assert report.figures["APc"] == pytest.approx(CAT)  # two
+    names = {path.name for path in report.files}
+    assert names == {
+        "report.txt",
+        "report.json",
+        "curves.png",
+        "class_histogram.png",
+        "predictions.png",
+    }
+    for path in report.files:
+        assert path.parent == tmp_path / "out"
+        if path.suffix == ".png":
+            assert all(250 < side < 2500 for side in size_of(path))
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert content["figures"]["APr"] == pytest.approx(DOG)
+    assert content["all_figures"]["mAP_l"] is None
+    assert [row["class"] for row in content["classes"]] == ["cat", "dog"]
+    assert content["classes"][1] == {
+        "class": "dog",
+        "group": "rare",
+        "train_images": 1,
+        "boxes": 1,
+        "AP": pytest.approx(DOG),
+        "AP50": pytest.approx(DOG),
+        "AR": pytest.approx(1),
+    }
+    rows = (tmp_path / "out" / "report.txt").read_text().splitlines()
+    assert rows[0].split() == list(report.figures)
+    assert rows[1].split()[0] == "0.502"
+    assert " ".join(rows[-1].split()) == "dog rare 1 1 0.500 0.500 1.000"
+
+
+def test_report_agrees_with_the_metric(coco_work_dir, tmp_path):
+    report = make_report(coco_work_dir)
+    metric = CocoMetric(str(tmp_path / "test" / "ann.json"))
+    metric.dataset_meta = dict(classes=("cat", "dog"))
+    metric.process({}, pickle.loads((coco_work_dir / "predictions.pkl").read_bytes()))
+    figures = metric.evaluate(size=2)
+    for item, value in report.results.summary.items():
+        if item.startswith("mAP") and not np.isnan(value):
+            assert figures[f"coco/bbox_{item}"] == value
+
+
+def test_report_of_a_voc_data_set(tmp_path):
+    easy, hard = "<difficult>0</difficult>", "<difficult>1</difficult>"
+    train = write_voc(tmp_path / "train", [[("cat", (1, 1, 9, 9))], []])
+    test = write_voc(
+        tmp_path / "test",
+        [
+            [("cat", (1, 1, 11, 11), easy), ("cat", (21, 1, 31, 11), hard)],
+            [("dog", (1, 1, 11, 11), easy)],
+        ],
+    )
+    predictions = [
+        # The best detection is on a difficult object: neither right nor wrong.
+        ("a", [[20, 0, 30, 10], [0, 0, 10, 10]], [0.9, 0.8], [0, 0]),
+        ("b", [], [], []),
+    ]
+    work_dir = write_work_dir(tmp_path, "VOCDataset", train, test, predictions)
+    report = make_report(work_dir, num_images=1)
+    assert report.results.ap.tolist() == pytest.approx([1, 0])
+    assert report.results.object_count.tolist() == [1, 1]
+    assert report.image_count.tolist() == [1, 0]
+    assert report.figures["APr"] == pytest.approx(0.5)
+    assert {path.parent for path in report.files} == {work_dir}
+
+
+def test_report_without_the_training_set(coco_work_dir, tmp_path):
+    (tmp_path / "train" / "ann.json").unlink()
+    report = make_report(coco_work_dir)
+    assert report.image_count is None
+    assert list(report.figures) == ["AP", "AP50", "AP75"]
+    assert "class_histogram.png" not in {path.name for path in report.files}
+    assert report.text().splitlines()[-1].split()[:3] == ["dog", "-", "-"]
+
+
+def test_predictions_of_another_set_are_refused(coco_work_dir):
+    path = coco_work_dir / "predictions.pkl"
+    samples = pickle.loads(path.read_bytes())
+    samples[0]["img_id"] = 77
+    path.write_bytes(pickle.dumps(samples))
+    with pytest.raises(ValueError, match="image 77"):
+        make_report(coco_work_dir)
+    path.write_bytes(pickle.dumps([dict(boxes=[])]))
+    with pytest.raises(ValueError, match="entry 0"):
+        make_report(coco_work_dir)
+
+
+def test_what_a_work_dir_lacks(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no work dir"):
+        make_report(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="no config"):
+        find_config(tmp_path)
+    (tmp_path / "toy.py").write_text("")
+    assert find_checkpoint(tmp_path) is None
+    with pytest.raises(FileNotFoundError, match=r"tools/test.py .*toy.py CHECKPOINT"):
+        make_report(tmp_path)
+    (tmp_path / "epoch_2.pth").touch()
+    (tmp_path / "last_checkpoint").write_text("/elsewhere/epoch_2.pth")
+    assert find_checkpoint(tmp_path) == tmp_path / "epoch_2.pth"
+    (tmp_path / "best_coco_bbox_mAP_epoch_1.pth").touch()
+    assert find_checkpoint(tmp_path).name.startswith("best_")
+
+
+# --- the tool -------------------------------------------------------------------
+
+
+def run_tool(*args):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "report.py"), *map(str, args)],
+        capture_output=True,
+        text=True,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+        },
+        check=False,
+    )
+
+
+def test_tool(coco_work_dir):
+    done = run_tool("-h")
+    assert done.returncode == 0
+    assert "--predictions" in done.stdout
+    done = run_tool(coco_work_dir, "--num-images", 1)
+    assert done.returncode == 0, done.stderr
+    assert "APr" in done.stdout
+    assert (coco_work_dir / "predictions.png").is_file()
+    (coco_work_dir / "predictions.pkl").unlink()
+    done = run_tool(coco_work_dir)
+    assert done.returncode == 2
+    assert "python tools/test.py" in done.stderr
+    assert "Traceback" not in done.stderr

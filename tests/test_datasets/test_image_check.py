@@ -1,0 +1,242 @@
+"""Image files are judged by their first and last bytes, or decoded in doubt."""
+
+import io
+
+import mmcv
+import numpy as np
+import pytest
+from mmcv.transforms import LoadImageFromFile
+from mmengine.dataset import ConcatDataset, RepeatDataset
+from PIL import Image, UnidentifiedImageError
+
+from imb_det.datasets import VOCDataset, annotated_images
+from imb_det.datasets.image_check import check_images
+from imb_det.datasets.image_header import displayed_size, ends_properly, parse_header
+from tests.tiny_sets import write_image, write_voc
+
+BOX = ("cat", (1, 1, 11, 11))
+METAINFO = dict(classes=("cat",))
+
+
+def exif(orientation, padding=0):
+    tags = Image.Exif()
+    tags[0x010E] = "x" * padding  # description: stands before the orientation
+    tags[0x0112] = orientation
+    return tags
+
+
+def encode(image_format, mode="RGB", size=(61, 37), **options):
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).convert(mode).save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def voc(root, number=3, size=(40, 30), loader=None):
+    arguments = write_voc(root, [[BOX]] * number, size)
+    pipeline = [LoadImageFromFile(**loader)] if loader else []
+    return VOCDataset(
+        **arguments, metainfo=METAINFO, pipeline=pipeline, serialize_data=False
+    )
+
+
+ENCODED = {
+    "jpeg": ("JPEG", {}),
+    "progressive": ("JPEG", dict(progressive=True, quality=30)),
+    "grey": ("JPEG", dict(mode="L")),
+    "cmyk": ("JPEG", dict(mode="CMYK")),
+    "optimised": ("JPEG", dict(optimize=True, subsampling=0)),
+    "long exif": ("JPEG", dict(exif=exif(1, 9000))),
+    "profile": ("JPEG", dict(icc_profile=b"p" * 150_000)),
+    "comment": ("JPEG", dict(comment=b"\xff\xd8\xff\xc0" * 9)),
+    "png": ("PNG", {}),
+    "palette": ("PNG", dict(mode="P")),
+    "alpha": ("PNG", dict(mode="RGBA")),
+}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_headers_agree_with_pillow(name):
+    image_format, options = ENCODED[name]
+    content = encode(image_format, **options)
+    header = parse_header(content)
+    assert header[:3] == (61, 37, 1)
+    assert header.format == image_format
+    assert ends_properly(content[-64:], image_format)
+    assert not ends_properly(content[:-1][-64:], image_format)
+    assert parse_header(content[:10]) is None
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_displayed_size_is_what_mmcv_loads(tmp_path, image_format, orientation):
+    content = encode(image_format, exif=exif(orientation, 100))
+    path = tmp_path / "image"
+    path.write_bytes(content)
+    assert parse_header(content).orientation == orientation
+    assert displayed_size(str(path)) == mmcv.imfrombytes(content).shape[1::-1]
+
+
+def test_displayed_size_of_other_formats(tmp_path):
+    path = tmp_path / "image.bmp"
+    path.write_bytes(encode("BMP"))
+    assert displayed_size(str(path)) == (61, 37)
+    assert parse_header(path.read_bytes()) is None
+
+
+def test_sound_sets_pass_and_count_each_file_once(tmp_path, bccd_root):
+    first, second = voc(tmp_path / "1"), voc(tmp_path / "2", 2)
+    both = ConcatDataset([first, second])
+    assert check_images([both, RepeatDataset(first, 5)]) == 5
+    bccd = [
+        VOCDataset(
+            data_root=str(bccd_root),
+            ann_file=f"ImageSets/Main/{split}.txt",
+            data_prefix=dict(sub_data_root=""),
+            metainfo=dict(classes=("RBC", "WBC", "Platelets")),
+        )
+        for split in ("trainval", "test")
+    ]
+    assert check_images(bccd) == 364
+
+
+def test_sound_files_are_not_decoded(tmp_path, monkeypatch):
+    dataset = voc(tmp_path)
+    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("decoded"))
+    assert check_images([dataset]) == 3
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.95])
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG"])
+def test_truncated_files_are_named(tmp_path, image_format, kept):
+    dataset = voc(tmp_path, size=(61, 37))
+    content = encode(image_format)
+    path = tmp_path / "JPEGImages" / "b.jpg"
+    path.write_bytes(content)
+    assert check_images([dataset]) == 3
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ValueError, match=r"1 of 3 image files .*list\.txt") as error:
+        check_images([dataset])
+    assert f"{path}: " in str(error.value)
+    assert "1 truncated or damaged:" in str(error.value) or kept < 0.5
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG"])
+def test_data_after_the_image_is_decoded_and_accepted(tmp_path, image_format):
+    dataset = voc(tmp_path, size=(61, 37))
+    content = encode(image_format)
+    path = tmp_path / "JPEGImages" / "b.jpg"
+    path.write_bytes(content + b"appended by a camera")
+    assert check_images([dataset]) == 3
+    path.write_bytes(content[: len(content) // 2] + b"and more" * 20)
+    with pytest.raises(ValueError, match="1 truncated or damaged"):
+        check_images([dataset])
+
+
+def test_zeros_in_place_of_image_data_are_found(tmp_path):
+    dataset = voc(tmp_path, size=(61, 37))
+    # The end mark of a thumbnail, in front of the frame header, proves nothing.
+    content = encode("JPEG", icc_profile=b"\xff\xd9" * 100)
+    half = len(content) // 2
+    path = tmp_path / "JPEGImages" / "b.jpg"
+    path.write_bytes(content[:half] + bytes(len(content) - half))
+    with pytest.raises(
+        ValueError, match=r"1 truncated or damaged:\s.*b\.jpg: no end mark"
+    ):
+        check_images([dataset])
+
+
+def test_other_formats_are_decoded(tmp_path):
+    dataset = voc(tmp_path, size=(61, 37))
+    path = tmp_path / "JPEGImages" / "c.jpg"
+    for image_format in ("BMP", "WEBP", "TIFF"):
+        content = encode(image_format)
+        path.write_bytes(content)
+        assert check_images([dataset]) == 3
+        path.write_bytes(content[: len(content) // 2])
+        with pytest.raises(ValueError, match=r"1 of 3 image files"):
+            check_images([dataset])
+
+
+def test_formats_that_only_mmcv_knows(tmp_path, monkeypatch):
+    dataset = voc(tmp_path, size=(61, 37))
+    path = tmp_path / "JPEGImages" / "c.jpg"
+    path.write_bytes(encode("BMP"))
+
+    def unknown(*_):
+        raise UnidentifiedImageError
+
+    monkeypatch.setattr(Image, "open", unknown)
+    assert check_images([dataset]) == 3
+    path.write_bytes(encode("BMP", size=(60, 37)))
+    with pytest.raises(ValueError, match="file 60 x 37, annotated 61 x 37"):
+        check_images([dataset])
+
+
+def test_missing_files(tmp_path):
+    dataset = voc(tmp_path, 9)
+    paths = [tmp_path / "JPEGImages" / f"{name}.jpg" for name in "bcdefgh"]
+    for path in paths:
+        path.unlink()
+    with pytest.raises(FileNotFoundError) as error:
+        check_images([dataset])
+    lines = str(error.value).splitlines()
+    assert lines[0].startswith("7 of 9 image files cannot be trained on")
+    assert str(tmp_path / "list.txt") in lines[0]
+    assert lines[1] == "  7 missing:"
+    assert lines[2:7] == [f"    {path}: no such file" for path in paths[:5]]
+    assert lines[7:] == ["    ... and 2 more"]
+    paths[-1].write_bytes(b"this is text")
+    with pytest.raises(ValueError, match=r"6 missing:[\s\S]*1 unreadable:"):
+        check_images([dataset])
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "color_type", ["color", "unchanged", "color_ignore_orientation"]
+)
+@pytest.mark.parametrize("backend", ["cv2", "pillow"])
+def test_sizes_are_those_that_mmcv_loads(tmp_path, image_format, color_type, backend):
+    loader = dict(color_type=color_type, imdecode_backend=backend)
+    path = tmp_path / "JPEGImages" / "a.jpg"
+    for size in ((61, 37), (37, 61)):
+        dataset = voc(tmp_path, 1, size, loader)
+        for orientation in (1, 6):
+            content = encode(image_format, exif=exif(orientation))
+            path.write_bytes(content)
+            loaded = mmcv.imfrombytes(content, flag=color_type, backend=backend)
+            if loaded.shape[1::-1] == size:
+                assert check_images([dataset]) == 1
+                continue
+            with pytest.raises(ValueError, match="1 of another size") as error:
+                check_images([dataset])
+            file, annotated = "{} x {}".format(*size[::-1]), "{} x {}".format(*size)
+            assert f"{path}: file {file}, annotated {annotated}" in str(error.value)
+            assert ("EXIF orientation 6" in str(error.value)) == (orientation == 6)
+
+
+def test_images_that_are_not_local_are_skipped_with_one_line(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr(
+        annotated_images, "print_log", lambda message, logger: logged.append(message)
+    )
+    local = voc(tmp_path / "1")
+    remote = voc(tmp_path / "2", loader=dict(backend_args=dict(backend="petrel")))
+    (tmp_path / "2" / "JPEGImages" / "a.jpg").unlink()
+    assert check_images([local, remote]) == 3
+    (line,) = logged
+    assert "not local files" in line
+    assert str(tmp_path / "2" / "list.txt") in line
+
+
+def test_records_without_a_path_or_a_size(tmp_path):
+    path = write_image(tmp_path / "a.png")
+
+    class Plain:
+        def __len__(self):
+            return 2
+
+        def get_data_info(self, index):
+            return [dict(img_path=str(path)), dict(img_path=["r.tif", "g.tif"])][index]
+
+    assert check_images([Plain()]) == 1

@@ -1,0 +1,264 @@
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmdet.evaluation import CocoMetric as MMDetCocoMetric
+
+from imb_det.evaluation import CocoMetric
+from imb_det.registry import METRICS
+from imb_det.statistics import ClassStats
+from tests.coco_scenes import (
+    CLASSES,
+    THRESHOLDS,
+    by_class,
+    coco_content,
+    data_samples,
+    pycocotools_eval,
+    random_images,
+    results_json,
+)
+from tests.references.ap import mean_ap
+
+
+def run_metric(metric, samples, classes=CLASSES):
+    metric.dataset_meta = dict(classes=classes)
+    for sample in samples:
+        metric.process({}, [sample])
+    return metric.evaluate(size=len(samples))
+
+
+def ann_file(tmp_path, images, classes=CLASSES):
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(coco_content(images, classes)))
+    return str(path)
+
+
+@pytest.mark.parametrize("with_file", [True, False])
+@pytest.mark.parametrize(
+    "config",
+    [
+        dict(),
+        dict(metric=["bbox", "segm"], classwise=True),
+        dict(metric="proposal"),
+        dict(metric_items=["mAP_50", "AR@100", "AR_s@1000"]),
+        dict(iou_thrs=np.array([0.5, 0.75])),  # mmdet fails on a list
+    ],
+    ids=["bbox", "masks", "proposal", "items", "thresholds"],
+)
+def test_equals_mmdet_to_its_digits(tmp_path, config, with_file):
+    if not with_file and "metric" in config:
+        config = {**config, "metric": "bbox"}
+    images = random_images(11)
+    path = ann_file(tmp_path, images) if with_file else None
+    samples = data_samples(images, not with_file, with_masks=True)
+    theirs = run_metric(MMDetCocoMetric(ann_file=path, **config), samples)
+    ours = run_metric(CocoMetric(ann_file=path, **config), samples)
+    assert set(ours) == set(theirs)
+    for key, value in theirs.items():
+        np.testing.assert_allclose(ours[key], value, atol=5.001e-4, err_msg=key)
+
+
+def test_thresholds_as_list_or_number(tmp_path):
+    images = random_images(11)
+    path = ann_file(tmp_path, images)
+    whole = run_metric(CocoMetric(path), data_samples(images))
+    for iou_thrs in (0.5, [0.5]):
+        figures = run_metric(CocoMetric(path, iou_thrs=iou_thrs), data_samples(images))
+        assert figures["coco/bbox_mAP"] == whole["coco/bbox_mAP_50"]
+        assert figures["coco/bbox_mAP_75"] == -1
+
+
+def test_proposal_nums_name_their_recall(tmp_path):
+    images = random_images(11)
+    path = ann_file(tmp_path, images)
+    metric = CocoMetric(path, metric="proposal_fast", proposal_nums=(1, 2, 50))
+    figures = run_metric(metric, data_samples(images))
+    oracle = pycocotools_eval(
+        coco_content(images), results_json(images), "bbox", (1, 2, 50), True
+    )
+    recalls = [figures[f"coco/AR@{n}"] for n in (1, 2, 50)]
+    np.testing.assert_allclose(recalls, oracle.stats[6:9], atol=1e-9)
+
+
+def test_figures_are_not_rounded(tmp_path):
+    images = random_images(11)
+    ours = run_metric(CocoMetric(ann_file(tmp_path, images)), data_samples(images))
+    assert ours["coco/bbox_mAP"] != round(ours["coco/bbox_mAP"], 6)
+
+
+def test_groups_from_the_hook(tmp_path):
+    images = random_images(13)
+    stats = ClassStats(CLASSES, [3, 40, 500], [3, 40, 500], 600)
+    metric = METRICS.build(
+        dict(type="imb_det.CocoMetric", ann_file=ann_file(tmp_path, images))
+    )
+    metric.set_class_stats(stats)
+    figures = run_metric(metric, data_samples(images))
+    for letter, label in zip("rcf", range(3), strict=True):
+        expected = mean_ap(by_class(images), [label], THRESHOLDS)
+        assert figures[f"coco/bbox_AP{letter}"] == pytest.approx(expected, abs=1e-9)
+        expected = mean_ap(by_class(images), [label], [0.5])
+        assert figures[f"coco/bbox_AP{letter}_50"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_group_without_objects_is_absent(tmp_path):
+    images = [([(0, (0, 0, 10, 10), False)], [(0, (0, 0, 10, 10), 0.9)])]
+    metric = CocoMetric(
+        ann_file(tmp_path, images), class_stats=stats_file(tmp_path, [500, 3, 40])
+    )
+    figures = run_metric(metric, data_samples(images))
+    assert figures["coco/bbox_APf"] == pytest.approx(1)
+    assert not [key for key in figures if "APr" in key or "APc" in key]
+    assert figures["coco/bbox_mAP_l"] == -1  # as mmdet
+
+
+def stats_file(tmp_path, image_count):
+    path = tmp_path / "stats.json"
+    ClassStats(CLASSES, image_count, image_count, max(image_count)).to_json(path)
+    return str(path)
+
+
+def test_class_stats_from_annotations_and_thresholds(tmp_path):
+    images = [([(0, (0, 0, 10, 10), False), (1, (20, 0, 10, 10), False)], [])] * 2
+    images.append(([(1, (20, 0, 10, 10), False)], [(1, (20, 0, 10, 10), 0.9)]))
+    path = ann_file(tmp_path, images)
+    metric = CocoMetric(path, class_stats=path, group_thresholds=(2, 3))
+    metric.set_class_stats(ClassStats(CLASSES, [9, 9, 9], [9, 9, 9], 9))  # outvoted
+    figures = run_metric(metric, data_samples(images))
+    assert figures["coco/bbox_APr"] == 0  # cat, in 2 images
+    assert figures["coco/bbox_APc"] == pytest.approx(34 / 101)  # dog, in 3; 1 found
+    assert "coco/bbox_APf" not in figures
+
+
+def test_stats_for_other_classes_are_refused(tmp_path):
+    images = random_images(1)
+    metric = CocoMetric(ann_file(tmp_path, images))
+    metric.dataset_meta = dict(classes=CLASSES)
+    with pytest.raises(ValueError, match="first difference at 0"):
+        metric.set_class_stats(ClassStats(CLASSES[::-1], [1, 1, 1], [1, 1, 1], 1))
+    with pytest.raises(TypeError, match="list"):
+        metric.set_class_stats([1, 2, 3])
+
+
+@pytest.fixture
+def log_lines(monkeypatch):
+    lines = []
+
+    def collect(message, logger=None, level=logging.INFO):
+        lines.append((level, str(message)))
+
+    monkeypatch.setattr("imb_det.evaluation.coco_metric.print_log", collect)
+    return lines
+
+
+def test_missing_stats_are_told_once(tmp_path, log_lines):
+    images = random_images(2)
+    metric = CocoMetric(ann_file(tmp_path, images))
+    for _ in range(2):
+        figures = run_metric(metric, data_samples(images))
+    assert not [key for key in figures if "APr" in key]
+    told = [text for _, text in log_lines if "imb_det.ImbalanceHook" in text]
+    assert len(told) == 1
+    assert "custom_hooks" in told[0]
+    assert "class_stats=" in told[0]
+
+
+def test_class_table(tmp_path, log_lines):
+    images = [([(0, (0, 0, 10, 10), False)], [(0, (0, 0, 10, 10), 0.9)])]
+    metric = CocoMetric(
+        ann_file(tmp_path, images),
+        classwise=True,
+        class_stats=stats_file(tmp_path, [7, 300, 40]),
+    )
+    figures = run_metric(metric, data_samples(images))
+    assert figures["coco/cat_precision"] == pytest.approx(1)
+    assert np.isnan(figures["coco/dog_precision"])
+    table = next(text for _, text in log_lines if "by class" in text)
+    assert [" ".join(row.split()) for row in table.splitlines()[1:]] == [
+        "class group train images boxes AP AP50 AR",
+        "dog frequent 300 0 - - -",
+        "emu common 40 0 - - -",
+        "cat rare 7 1 1.000 1.000 1.000",
+    ]
+
+
+def test_label_order_of_the_file_is_demanded(tmp_path):
+    images = random_images(1)
+    path = ann_file(tmp_path, images)
+    metric = CocoMetric(path)
+    with pytest.raises(ValueError, match=r"label 0 is 'cat' in the annotation file"):
+        metric.dataset_meta = dict(classes=("dog", "cat", "emu"))
+    with pytest.raises(ValueError, match=r"no category \['yak'\]"):
+        metric.dataset_meta = dict(classes=("cat", "dog", "yak"))
+    with pytest.raises(ValueError, match=r"without repeats"):
+        metric.dataset_meta = dict(classes=("cat", "cat"))
+
+
+def test_a_part_of_the_classes(tmp_path):
+    images = random_images(1)
+    path = ann_file(tmp_path, images)
+    kept = [
+        (
+            [o for o in objects if o[0] != 1],
+            [(k // 2, box, score) for k, box, score in detections if k != 1],
+        )
+        for objects, detections in images
+    ]
+    figures = run_metric(CocoMetric(path), data_samples(kept), ("cat", "emu"))
+    theirs = run_metric(MMDetCocoMetric(path), data_samples(kept), ("cat", "emu"))
+    assert figures["coco/bbox_mAP"] == pytest.approx(theirs["coco/bbox_mAP"], abs=6e-4)
+
+
+def test_empty_results_are_zero_and_no_image_is_an_error(tmp_path):
+    images = [(objects, []) for objects, _ in random_images(4)]
+    metric = CocoMetric(ann_file(tmp_path, images))
+    figures = run_metric(metric, data_samples(images))
+    assert figures["coco/bbox_mAP"] == 0
+    assert figures["coco/bbox_mAP_50"] == 0
+    with pytest.raises(ValueError, match="no image was evaluated"):
+        metric.compute_metrics([])
+
+
+def test_nan_score_names_the_image(tmp_path):
+    images = random_images(4)
+    samples = data_samples(images)
+    samples[5]["pred_instances"]["scores"] += torch.nan
+    with pytest.raises(ValueError, match="image 5"):
+        run_metric(CocoMetric(ann_file(tmp_path, images)), samples)
+
+
+def test_images_left_out_do_not_count_as_missed(tmp_path, log_lines):
+    images = [([(0, (0, 0, 10, 10), False)], [(0, (0, 0, 10, 10), 0.9)])] * 3
+    metric = CocoMetric(ann_file(tmp_path, images))
+    figures = run_metric(metric, data_samples(images)[:2])
+    assert figures["coco/bbox_mAP"] == pytest.approx(1)
+    assert [text for _, text in log_lines if "2 of the 3 images" in text]
+
+
+def test_result_files_are_those_of_mmdet(tmp_path):
+    images = random_images(6)
+    path = ann_file(tmp_path, images)
+    written = []
+    for kind, metric_class in (("a", MMDetCocoMetric), ("b", CocoMetric)):
+        prefix = str(tmp_path / kind)
+        metric = metric_class(path, format_only=True, outfile_prefix=prefix)
+        assert run_metric(metric, data_samples(images)) == {}
+        written.append(Path(f"{prefix}.bbox.json").read_text())
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        (dict(metric_items=["mAP", "mAPP"]), ValueError, "mAPP"),
+        (dict(group_thresholds=(100, 10)), ValueError, "thresholds"),
+        (dict(class_stats=[1, 2]), TypeError, "list"),
+        (dict(class_stats="nowhere.json"), FileNotFoundError, "nowhere.json"),
+    ],
+)
+def test_bad_arguments(kwargs, error, message):
+    with pytest.raises(error, match=message):
+        CocoMetric(**kwargs)

@@ -1,0 +1,408 @@
+"""The hook checks, counts, hands over, stores, and stops every rank alike."""
+
+import itertools
+import os
+import random
+import socket
+import traceback
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+from mmdet.models import RetinaHead
+from mmdet.registry import MODELS
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS
+from mmengine.runner import Runner
+from torch import nn
+
+from imb_det.hooks import EpochSeedHook, ImbalanceHook, epoch_seed_hook, imbalance_hook
+from imb_det.hooks.imbalance_hook import describe
+from imb_det.hooks.startup_checks import check_boxes, check_num_classes
+from imb_det.registry import DATASETS
+from imb_det.statistics import ClassStats
+from tests import toys
+from tests.tiny_sets import write_coco, write_voc
+
+CAT, DOG = ("cat", (3, 3, 20, 20)), ("dog", (10, 5, 33, 28))
+IMAGES = [[CAT], [CAT, DOG], [CAT, CAT, DOG], [], [CAT, DOG]]
+STATS = ClassStats(("cat", "dog"), [4, 3], [5, 3], 5)
+METAINFO = dict(classes=("cat", "dog"))
+PIPELINE = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="Resize", scale=(48, 36)),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PackDetInputs"),
+]
+BOTH_HOOKS = (dict(type="imb_det.ImbalanceHook"), dict(type="imb_det.EpochSeedHook"))
+TIME_LIMIT = 120  # seconds for two processes that import mmdet
+run_number = itertools.count()
+
+
+class Listener:
+    """Remembers the statistics that it is given."""
+
+    def __init__(self):
+        self.heard = []
+
+    def set_class_stats(self, stats):
+        self.heard.append(stats)
+
+
+@MODELS.register_module()
+class ListeningHead(RetinaHead, Listener):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.heard = []
+
+
+@METRICS.register_module()
+class ListeningMetric(BaseMetric, Listener):
+    def __init__(self):
+        super().__init__(prefix="toy")
+        self.heard = []
+
+    def process(self, data_batch, data_samples):
+        self.results.append(len(data_samples))
+
+    def compute_metrics(self, results):
+        return dict(images=sum(results))
+
+
+def dataset_config(arguments, **kwargs):
+    return {
+        "type": "imb_det.VOCDataset",
+        "metainfo": METAINFO,
+        "pipeline": PIPELINE,
+        "serialize_data": False,
+        **arguments,
+        **kwargs,
+    }
+
+
+def loader_config(dataset, shuffle, **kwargs):
+    sampler = dict(type="DefaultSampler", shuffle=shuffle)
+    return dict(batch_size=2, num_workers=0, sampler=sampler, dataset=dataset, **kwargs)
+
+
+def make_runner(work_dir, dataset, max_epochs=1, hooks=BOTH_HOOKS, **kwargs):
+    evaluation = loader_config({**dataset, "test_mode": True}, shuffle=False)
+    return Runner(
+        model=toys.retinanet_config(2, "ListeningHead"),
+        work_dir=str(work_dir),
+        train_dataloader=loader_config(dataset, shuffle=True),
+        train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
+        val_dataloader=evaluation,
+        val_cfg=dict(),
+        val_evaluator=dict(type="ListeningMetric"),
+        test_dataloader=evaluation,
+        test_cfg=dict(),
+        test_evaluator=dict(type="ListeningMetric"),
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.01, momentum=0.9)),
+        custom_hooks=list(hooks),
+        default_scope="mmdet",
+        randomness=dict(seed=3),
+        experiment_name=f"hook_{os.getpid()}_{next(run_number)}",
+        **kwargs,
+    )
+
+
+def standing(dataset, model=None, val_dataset=None, **loader):
+    """Imitate a runner in front of its first iteration."""
+    train = SimpleNamespace(dataset=dataset, sampler=None, batch_sampler=None)
+    vars(train).update(loader)
+    val = SimpleNamespace(dataset=val_dataset)
+    return SimpleNamespace(
+        model=model or nn.Identity(),
+        iter=0,
+        train_dataloader=train,
+        val_dataloader=val,
+        val_loop=None if val_dataset is None else SimpleNamespace(evaluator=None),
+    )
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Leave the other cores alone: the models are too small to share."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def voc(tmp_path):
+    return dataset_config(write_voc(tmp_path / "voc", IMAGES))
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    lines = []
+    for module in (imbalance_hook, epoch_seed_hook):
+        monkeypatch.setattr(module, "print_log", lambda line, **_: lines.append(line))
+    return lines
+
+
+def test_counts_go_everywhere_once_into_the_checkpoint_and_out_again(tmp_path, voc):
+    runner = make_runner(tmp_path / "run", voc, max_epochs=2)
+    runner.train()
+    assert runner.model.bbox_head.heard == [STATS]
+    assert runner.val_loop.evaluator.metrics[0].heard == [STATS]
+    runner.test()
+    assert runner.test_loop.evaluator.metrics[0].heard == [STATS]
+    assert runner.model.bbox_head.heard == [STATS]
+
+    path = tmp_path / "run" / "epoch_2.pth"
+    content = torch.load(path, weights_only=False)["imb_det"]
+    assert content == {"class_stats": STATS.to_dict()}
+
+    tester = make_runner(tmp_path / "test", voc, load_from=str(path))
+    tester.test()
+    assert tester.model.bbox_head.heard == [STATS]
+    assert tester.test_loop.evaluator.metrics[0].heard == [STATS]
+    assert isinstance(tester._train_loop, dict)  # no training set was read
+
+
+def test_a_test_without_counts_says_so(tmp_path, voc, logged):
+    hooks = [dict(type="imb_det.ImbalanceHook")]
+    runner = make_runner(tmp_path / "run", voc, hooks=hooks)
+    runner.test()
+    assert runner.model.bbox_head.heard == []
+    assert [line.split(",")[0] for line in logged] == [
+        "ImbalanceHook: ListeningHead asks for class statistics",
+        "ImbalanceHook: ListeningMetric asks for class statistics",
+    ]
+    runner.train()
+    assert runner.model.bbox_head.heard == [STATS]
+
+
+def test_samplers_inside_a_batch_sampler_get_the_counts(voc, logged):
+    first, second = Listener(), Listener()
+    batches = SimpleNamespace(sampler=second)
+    hook = ImbalanceHook()
+    runner = standing(DATASETS.build(voc), sampler=first, batch_sampler=batches)
+    hook.before_train(runner)
+    hook.before_train(runner)
+    assert first.heard == second.heard == [STATS]
+    assert logged[0] == f"ImbalanceHook: training set of {describe(STATS)}"
+
+
+def test_a_resume_on_other_data_is_noticed(voc, logged):
+    hook = ImbalanceHook()
+    other = ClassStats(("cat", "dog"), [1, 1], [1, 1], 1)
+    hook.after_load_checkpoint(None, dict(imb_det=dict(class_stats=other.to_dict())))
+    runner = standing(DATASETS.build(voc))
+    runner.iter = 7
+    hook.before_train(runner)
+    assert "not the one of the checkpoint, which had 2 classes, 1 images" in logged[0]
+    assert hook.class_stats == STATS
+    hook.after_load_checkpoint(None, dict(state_dict={}))
+    hook.before_train(runner)
+    assert len(logged) == 3  # the same data: no second warning
+
+
+def test_other_counts_are_handed_over_again(voc):
+    listener, hook = Listener(), ImbalanceHook(check_images=False)
+    other = ClassStats(("cat", "dog"), [1, 1], [1, 1], 1)
+    hook.after_load_checkpoint(None, dict(imb_det=dict(class_stats=other.to_dict())))
+    hook._inform([listener, None, listener])
+    hook.before_train(standing(DATASETS.build(voc), sampler=listener))
+    assert listener.heard == [other, STATS]
+
+
+def test_missing_images_of_training_and_validation_stop_before_training(tmp_path, voc):
+    val = DATASETS.build(dataset_config(write_voc(tmp_path / "val", IMAGES)))
+    runner = standing(DATASETS.build(voc), val_dataset=val)
+    ImbalanceHook().before_train(runner)
+    missing = tmp_path / "val" / "JPEGImages" / "b.jpg"
+    missing.unlink()
+    with pytest.raises(
+        FileNotFoundError, match=rf"1 of 10 image files[\s\S]*{missing}"
+    ):
+        ImbalanceHook().before_train(runner)
+    ImbalanceHook(check_images=False).before_train(runner)
+    with pytest.raises(TypeError, match="check_images"):
+        ImbalanceHook(check_images="no")
+
+
+def test_plain_voc_boxes_without_area_are_refused_with_the_remedy(tmp_path):
+    images = [
+        [CAT, ("dog", (7, 7, 7, 20)), ("dog", (5, 5, 5, 5), "<difficult>1</difficult>")]
+    ]
+    arguments = write_voc(tmp_path, images)
+    plain = DATASETS.build(dataset_config(arguments, type="mmdet.VOCDataset"))
+    with pytest.raises(ValueError, match=r"imb_det\.VOCDataset") as error:
+        ImbalanceHook().before_train(standing(plain))
+    message = str(error.value)
+    assert message.startswith("1 training boxes that VOCDataset read from")
+    assert f"{tmp_path}/Annotations/a.xml object[1] dog (6, 6, 6, 19)" in message
+    check_boxes(DATASETS.build(dataset_config(arguments)))
+
+
+def test_plain_coco_boxes_without_end_are_refused(tmp_path):
+    boxes = [(1, 1, [1, 1, 9, 9])] + [(1, 2, [1, 1, float("inf"), 9], dict(area=4))] * 7
+    config = dataset_config(write_coco(tmp_path, 1, boxes), type="mmdet.CocoDataset")
+    with pytest.raises(ValueError, match=r"^7 .*imb_det\.CocoDataset") as error:
+        check_boxes(DATASETS.build(config))
+    assert "1.jpg object[1] dog (1, 1, inf, 10)" in str(error.value)
+    assert str(error.value).endswith("... and 2 more")
+
+
+def test_heads_for_another_number_of_classes_are_refused(voc):
+    box_head = MODELS.build(
+        dict(
+            type="Shared2FCBBoxHead",
+            num_classes=3,
+            in_channels=4,
+            fc_out_channels=4,
+            roi_feat_size=1,
+        )
+    )
+    rpn_head = MODELS.build(dict(type="RPNHead", in_channels=4, feat_channels=4))
+    mask_head = MODELS.build(
+        dict(
+            type="FCNMaskHead",
+            num_classes=80,
+            num_convs=1,
+            in_channels=4,
+            conv_out_channels=4,
+            class_agnostic=True,
+        )
+    )
+    roi_head = nn.ModuleDict(dict(bbox_head=box_head, mask_head=mask_head))
+    model = nn.ModuleDict(dict(rpn_head=rpn_head, roi_head=roi_head))
+    dataset = DATASETS.build(voc)
+    with pytest.raises(
+        ValueError, match=r"`roi_head\.bbox_head`.*=3.*2 classes"
+    ) as error:
+        check_num_classes(model, dataset)
+    assert "('cat', 'dog')" in str(error.value)
+    with pytest.raises(ValueError, match="num_classes=3"):
+        ImbalanceHook().before_train(standing(dataset, model))
+    box_head.num_classes = 2
+    check_num_classes(model, dataset)
+    mask_head.class_agnostic = False
+    with pytest.raises(ValueError, match=r"roi_head\.mask_head.*num_classes=80"):
+        check_num_classes(model, dataset)
+    dataset.return_classes = True  # class names go to the model as text
+    check_num_classes(model, dataset)
+
+
+def test_describe_shortens_long_lists():
+    names = tuple(f"c{i}" for i in range(9))
+    text = describe(ClassStats(names, [0] * 7 + [11, 101], [0] * 7 + [11, 202], 101))
+    assert "rare (<= 10 images) 7, common (11 to 100) 1, frequent (> 100) 1" in text
+    assert "imbalance ratio 18.4 ('c8' 202 boxes, 'c7' 11)" in text
+    assert text.endswith("any box: ['c0', 'c1', 'c2', 'c3', 'c4'] and 2 more")
+    assert "ratio" not in describe(ClassStats(("a",), [0], [0], 4))
+
+
+# Resuming.
+
+
+def draw():
+    return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002
+
+
+def test_seeds_follow_from_run_epoch_iteration_and_rank(monkeypatch):
+    def numbers(rank=0, **state):
+        monkeypatch.setattr(epoch_seed_hook, "get_rank", lambda: rank)
+        place = dict(seed=1, epoch=2, iter=3) | state
+        EpochSeedHook().before_train_epoch(SimpleNamespace(**place))
+        return draw()
+
+    first = numbers()
+    assert numbers() == first
+    others = [numbers(rank=1), numbers(seed=2), numbers(epoch=3), numbers(iter=4)]
+    for column in zip(first, *others, strict=True):
+        assert len(set(column)) == 5
+
+
+@pytest.mark.parametrize("hooks", [BOTH_HOOKS, BOTH_HOOKS[:1]])
+def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, voc, hooks):
+    unbroken = make_runner(tmp_path / "a", voc, 3, hooks).train().state_dict()
+    make_runner(tmp_path / "b", voc, 1, hooks).train()
+    resumed = (
+        make_runner(tmp_path / "b", voc, 3, hooks, resume=True).train().state_dict()
+    )
+    same = all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
+    # Without EpochSeedHook other images are flipped after the resume.
+    assert same == (hooks is BOTH_HOOKS)
+
+
+def test_obstacles_to_an_exact_resume_are_logged(logged):
+    loader = SimpleNamespace(num_workers=2, persistent_workers=True)
+    runner = SimpleNamespace(train_dataloader=loader, train_loop=None)
+    EpochSeedHook().before_train(runner)
+    assert len(logged) == 1
+    assert "`persistent_workers=True`" in logged[0]
+    loader.persistent_workers = False
+    EpochSeedHook().before_train(runner)
+    assert len(logged) == 1
+
+
+# Two processes.
+
+
+def two_ranks(rank, port, root, outcomes):
+    """Train one epoch, then start again with an image that is gone."""
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE="2",
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+    )
+    torch.set_num_threads(1)
+    config = dataset_config(
+        dict(data_root=root, ann_file="list.txt", data_prefix=dict(sub_data_root=""))
+    )
+    wrapper = dict(type="MMDistributedDataParallel", device_ids=None)
+    distributed = dict(launcher="pytorch", cfg=dict(model_wrapper_cfg=wrapper))
+    torch.distributed.init_process_group("gloo")
+    try:
+        runner = make_runner(f"{root}/run", config, **distributed)
+        runner.train()
+        heard = [stats.to_dict() for stats in runner.model.module.bbox_head.heard]
+        torch.distributed.barrier()
+        if rank == 0:
+            os.remove(f"{root}/JPEGImages/c.jpg")
+        torch.distributed.barrier()
+        runner = make_runner(f"{root}/run2", config, **distributed)
+        try:
+            runner.train()
+        except FileNotFoundError as error:
+            outcomes.put((rank, heard, str(error), runner.iter))
+    except BaseException:
+        outcomes.put((rank, traceback.format_exc()))
+
+
+@pytest.mark.dist
+@pytest.mark.slow
+def test_both_ranks_get_the_counts_and_stop_with_the_same_error(tmp_path):
+    write_voc(tmp_path, IMAGES)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = mp.get_context("spawn")
+    outcomes = context.Queue()
+    workers = [
+        context.Process(target=two_ranks, args=(rank, port, str(tmp_path), outcomes))
+        for rank in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        first, second = sorted(outcomes.get(timeout=TIME_LIMIT) for _ in workers)
+    finally:
+        for worker in workers:
+            worker.join(timeout=10)
+            worker.kill()
+    assert first[0] == 0
+    assert first[1] == second[1] == [STATS.to_dict()]
+    assert first[2] == second[2]
+    assert str(tmp_path / "JPEGImages" / "c.jpg") in first[2]
+    assert first[3] == second[3] == 0

@@ -1,0 +1,144 @@
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imb_det.statistics import ClassStats
+from tests import toys
+
+
+def test_hand_worked():
+    stats = ClassStats.from_labels(("a", "b", "c"), [[0, 0, 1], [], [0]])
+    assert stats.image_count.tolist() == [2, 1, 0]
+    assert stats.instance_count.tolist() == [3, 1, 0]
+    assert stats.num_images == 3
+    np.testing.assert_allclose(stats.image_frequency, [2 / 3, 1 / 3, 0])
+    np.testing.assert_allclose(stats.class_prior, [0.75, 0.25, 0])
+
+
+@given(st.lists(st.lists(st.integers(0, 4), max_size=6), max_size=20))
+def test_equals_counting_one_by_one(labels):
+    stats = ClassStats.from_labels("abcde", labels)
+    instances = Counter(label for image in labels for label in image)
+    images = Counter(label for image in labels for label in set(image))
+    assert stats.instance_count.tolist() == [instances[c] for c in range(5)]
+    assert stats.image_count.tolist() == [images[c] for c in range(5)]
+    assert ClassStats.from_dict(json.loads(json.dumps(stats.to_dict()))) == stats
+
+
+def test_json_round_trip(tmp_path):
+    stats = ClassStats.from_labels(("a", "b"), [[0], [0, 1]])
+    stats.to_json(tmp_path / "deep" / "stats.json")
+    assert ClassStats.from_json(tmp_path / "deep" / "stats.json") == stats
+    assert stats != ClassStats.from_labels(("a", "b"), [[0], [1]])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(image_count=[1]), "shape"),
+        (dict(classes=("a", "a")), "twice: \\['a'\\]"),
+        (dict(image_count=[3, 0]), "class 'a'"),
+        (dict(instance_count=[1, 1]), "class 'b'"),
+        (dict(num_images=0), "num_images 0"),
+        (dict(instance_count=[1.5, 0]), "whole"),
+    ],
+)
+def test_contradictions_are_refused(change, message):
+    good = dict(
+        classes=("a", "b"), image_count=[1, 0], instance_count=[2, 0], num_images=2
+    )
+    ClassStats(**good)
+    with pytest.raises(ValueError, match=message):
+        ClassStats(**{**good, **change})
+
+
+def test_arrays_cannot_be_changed():
+    stats = ClassStats.from_labels("ab", [[0]])
+    with pytest.raises(ValueError, match="read-only"):
+        stats.image_count[0] = 7
+
+
+def test_missing_key():
+    with pytest.raises(ValueError, match="num_images"):
+        ClassStats.from_dict(dict(classes=["a"], image_count=[0], instance_count=[0]))
+
+
+def test_check_classes():
+    stats = ClassStats.from_labels("ab", [[0]])
+    stats.check_classes(["a", "b"])
+    with pytest.raises(ValueError, match="at 0: 'b' against 'a'"):
+        stats.check_classes(["b", "a"])
+    with pytest.raises(ValueError, match="3 classes"):
+        stats.check_classes(["a", "b", "c"])
+
+
+def test_coco_file_and_data_set_agree(tmp_path):
+    ann_file = toys.write_coco(tmp_path, num_images=12, crowd=True)
+    content = json.loads(ann_file.read_text())
+    # Neither a box outside the image nor one without area counts.
+    for bbox in ([500, 500, 20, 20], [5, 5, 0, 10]):
+        content["annotations"].append(
+            dict(
+                id=1000 + len(content["annotations"]),
+                image_id=1,
+                category_id=3,
+                bbox=bbox,
+                area=400,
+                iscrowd=0,
+            )
+        )
+    ann_file.write_text(json.dumps(content))
+    found = ClassStats.from_coco(ann_file, toys.CLASSES)
+    dataset = toys.build_dataset(toys.coco_dataset_config(tmp_path))
+    assert found == ClassStats.from_dataset(dataset)
+    counted = Counter(
+        ann["category_id"]
+        for ann in content["annotations"]
+        if not ann["iscrowd"] and ann["id"] < 1000
+    )
+    assert found.instance_count.tolist() == [counted[i] for i in (1, 2, 3)]
+    assert found.num_images == 12
+    swapped = ClassStats.from_coco(ann_file, toys.CLASSES[::-1])
+    assert swapped.instance_count.tolist() == found.instance_count.tolist()[::-1]
+    with pytest.raises(ValueError, match="dog"):
+        ClassStats.from_coco(ann_file, ("dog",))
+    repeated = toys.build_dataset(
+        dict(type="RepeatDataset", times=3, dataset=toys.coco_dataset_config(tmp_path))
+    )
+    assert ClassStats.from_dataset(repeated) == found
+
+
+VOC_XML = """<annotation><size><width>50</width><height>40</height></size>
+<object><name>bee</name><difficult>0</difficult>{a}</object>
+<object><name>ant</name><difficult>1</difficult>{a}</object>
+<object><name>ant</name>{b}</object></annotation>"""
+BOX = (
+    "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
+).format
+
+
+def test_voc_folder(tmp_path):
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "ImageSets/Main/trainval.txt").write_text("1\n2\n")
+    for name, second in (("1", BOX(3, 3, 3, 9)), ("2", BOX(3, 3, 8, 9))):
+        text = VOC_XML.format(a=BOX(1, 1, 9, 9), b=second)
+        (tmp_path / f"Annotations/{name}.xml").write_text(text)
+    stats = ClassStats.from_voc(tmp_path)
+    assert stats.classes == ("ant", "bee")
+    # The ant of image 1 has no width, its other one is difficult.
+    assert stats.instance_count.tolist() == [1, 2]
+    assert stats.image_count.tolist() == [1, 2]
+
+
+def test_bccd(bccd_root):
+    stats = ClassStats.from_voc(bccd_root, "trainval", ("RBC", "WBC", "Platelets"))
+    rest = ClassStats.from_voc(bccd_root, "test", ("RBC", "WBC", "Platelets"))
+    total = stats.instance_count + rest.instance_count
+    # 4,155 red cells are annotated, two of them without area.
+    assert total.tolist() == [4153, 372, 361]
+    assert stats.num_images + rest.num_images == 364

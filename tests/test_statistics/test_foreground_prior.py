@@ -1,0 +1,224 @@
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mmengine.config import Config
+
+from imb_det.statistics import ForegroundPrior, foreground_prior
+from imb_det.statistics.foreground_prior import _count_by_targets, _uses_plain_max_iou
+from imb_det.statistics.training_boxes import (
+    annotated_boxes,
+    is_deterministic,
+    training_boxes,
+)
+from tests import toys
+from tests.references.pipeline_count import count_candidates
+
+
+def test_hand_worked_prior():
+    # 1 positive of 100 candidates, 4 classes: pi = 1 / 400, b = -log(399)
+    prior = ForegroundPrior(100, 1, 4, num_images=1)
+    assert prior.prior == pytest.approx(0.0025)
+    assert prior.bias == pytest.approx(-math.log(399))
+
+
+@given(
+    n=st.integers(2, 10**7), share=st.floats(1e-6, 0.9), classes=st.integers(1, 1300)
+)
+def test_prior_is_the_stationary_point(n, share, classes):
+    foreground = max(1, int(n * share))
+    prior = ForegroundPrior(n, foreground, classes, num_images=1)
+    logit = torch.tensor(prior.bias, dtype=torch.float64, requires_grad=True)
+    pi = logit.sigmoid()
+    loss = -pi.log() - (n * classes / foreground - 1) * torch.log1p(-pi)
+    (slope,) = torch.autograd.grad(loss, logit)
+    # d/db: the positive term pulls with -(1 - pi), the negatives push as strongly
+    assert abs(slope.item()) < 1e-6 * (1 - pi.item())
+    assert pi.item() == pytest.approx(prior.prior, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "counts", [(10, 0, 3), (10, 10, 1), (10, -1, 3), (10, 5, 0)], ids=str
+)
+def test_no_finite_bias(counts):
+    with pytest.raises(ValueError, match=r"positive|num_classes"):
+        ForegroundPrior(*counts, num_images=1)
+
+
+@pytest.fixture(scope="module")
+def toy_set(tmp_path_factory):
+    root = tmp_path_factory.mktemp("toy")
+    toys.write_coco(root, num_images=7, crowd=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def model():
+    return toys.build_model(toys.retinanet_config())
+
+
+RESIZES = {
+    "keep": dict(type="Resize", scale=(100, 90), keep_ratio=True),
+    "enlarge": dict(type="Resize", scale=(333, 200), keep_ratio=True),
+    "stretch": dict(type="Resize", scale=(77, 120), keep_ratio=False),
+    "factor": dict(type="Resize", scale_factor=1.37, keep_ratio=True),
+    "factors": dict(type="Resize", scale_factor=(0.8, 1.3), keep_ratio=False),
+}
+
+
+@pytest.mark.parametrize("name", RESIZES)
+def test_boxes_are_those_of_the_real_pipeline(name, toy_set):
+    dataset = toys.build_dataset(
+        toys.coco_dataset_config(toy_set, transforms=[RESIZES[name]])
+    )
+    assert is_deterministic(dataset)
+    table = training_boxes(dataset)
+    for index in range(len(dataset)):
+        packed = dataset[index]
+        sample = packed["data_samples"]
+        part = table.select(np.array([index]))
+        assert tuple(part.img_shape[0]) == packed["inputs"].shape[-2:]
+        for flag, instances in (
+            (False, sample.gt_instances),
+            (True, sample.ignored_instances),
+        ):
+            rows = part.ignored == flag
+            wanted = instances.bboxes.tensor.numpy()
+            np.testing.assert_array_equal(part.boxes[rows], wanted)
+            np.testing.assert_array_equal(part.labels[rows], instances.labels.numpy())
+
+
+def test_random_transforms_run_on_blank_images(toy_set):
+    crop = dict(type="RandomCrop", crop_size=(64, 64))
+    dataset = toys.build_dataset(toys.coco_dataset_config(toy_set, transforms=[crop]))
+    assert not is_deterministic(dataset)
+    state = np.random.get_state()[1].copy()
+    table = training_boxes(dataset)
+    assert (np.random.get_state()[1] == state).all()
+    assert len(table) == len(dataset)
+    assert (table.img_shape == 64).all()
+    assert 0 < len(table.boxes) <= len(annotated_boxes(dataset).boxes)
+    np.testing.assert_array_equal(table.boxes, training_boxes(dataset).boxes)
+
+
+def test_wrappers_count_each_image_once(toy_set, model):
+    plain = toys.coco_dataset_config(toy_set)
+    single = foreground_prior(toys.build_dataset(plain), model.bbox_head)
+    nested = toys.build_dataset(
+        dict(
+            type="RepeatDataset",
+            times=2,
+            dataset=dict(type="ConcatDataset", datasets=[plain, plain]),
+        )
+    )
+    double = foreground_prior(nested, model.bbox_head)
+    assert double.num_candidates == 2 * single.num_candidates
+    assert double.num_foreground == 2 * single.num_foreground
+
+
+@pytest.mark.parametrize("name", RESIZES)
+def test_equals_the_real_pipeline(name, toy_set, model):
+    dataset = toys.build_dataset(
+        toys.coco_dataset_config(toy_set, transforms=[RESIZES[name]])
+    )
+    found = foreground_prior(dataset, model.bbox_head, pad_size_divisor=32)
+    assert (found.num_foreground, found.num_candidates) == count_candidates(
+        dataset, model
+    )
+    assert found.num_images == len(dataset)
+    assert found.relative_error == 0
+
+
+def test_both_ways_of_counting_agree(toy_set, model):
+    table = training_boxes(toys.build_dataset(toys.coco_dataset_config(toy_set)))
+    pad_shape = -(-table.img_shape // 32) * 32
+    positive, total = _count_by_targets(model.bbox_head, table, pad_shape)
+    found = foreground_prior(None, model.bbox_head, boxes=table)
+    assert found.num_foreground == positive.sum()
+    assert found.num_candidates == total.sum()
+
+
+@pytest.mark.parametrize(
+    "assigner",
+    [
+        dict(type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=(0.1, 0.4)),
+        dict(
+            type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.4, ignore_iof_thr=0.5
+        ),
+    ],
+    ids=["negative-band", "ignore-crowd"],
+)
+def test_other_assigners_go_through_the_head(assigner, toy_set):
+    config = toys.retinanet_config()
+    config.train_cfg.assigner = assigner
+    model = toys.build_model(config)
+    assert not _uses_plain_max_iou(model.bbox_head)
+    dataset = toys.build_dataset(toys.coco_dataset_config(toy_set))
+    found = foreground_prior(dataset, model.bbox_head)
+    assert (found.num_foreground, found.num_candidates) == count_candidates(
+        dataset, model
+    )
+
+
+def test_early_stop(model):
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(3000):
+        corner = rng.uniform(0, 200, (2, 2))
+        boxes = np.concatenate([corner, corner + rng.uniform(15, 90, (2, 2))], 1)
+        rows.append(((320, 320), boxes.tolist(), [0, 1], [0, 0]))
+    table = training_boxes.__globals__["TrainingBoxes"].from_rows(rows)
+    exact = foreground_prior(None, model.bbox_head, boxes=table)
+    calls = []
+    early = foreground_prior(
+        None,
+        model.bbox_head,
+        boxes=table,
+        max_relative_error=0.02,
+        progress=lambda done, total: calls.append((done, total)),
+    )
+    assert early.num_images < 3000
+    assert 0 < early.relative_error < 0.02
+    assert early.prior == pytest.approx(exact.prior, rel=4 * early.relative_error)
+    assert calls[-1] == (early.num_images, 3000)
+    with pytest.raises(ValueError, match="max_relative_error"):
+        foreground_prior(None, model.bbox_head, boxes=table, max_relative_error=1.5)
+
+
+@pytest.mark.slow
+def test_bccd_equals_the_real_pipeline(bccd_root, monkeypatch):
+    config = Config.fromfile(
+        "configs/sampling_free/retinanet_r18_fpn_sampling-free_bccd.py"
+    )
+    dataset_config = config.train_dataloader.dataset.dataset
+    dataset_config.data_root = str(bccd_root) + "/"
+    dataset_config.pipeline = [
+        step for step in dataset_config.pipeline if step.type != "RandomFlip"
+    ]
+    dataset = toys.build_dataset(dataset_config)
+    model = toys.build_model(config.model)
+    found = foreground_prior(dataset, model.bbox_head)
+    assert (found.num_foreground, found.num_candidates) == count_candidates(
+        dataset, model
+    )
+
+
+def test_statistics_do_not_import_mmdet():
+    code = (
+        "import sys, types, importlib.util\n"
+        "package = types.ModuleType('imb_det')\n"
+        "package.__path__ = ['imb_det']\n"
+        "sys.modules['imb_det'] = package\n"
+        "import imb_det.statistics\n"
+        "print(sorted({m.split('.')[0] for m in sys.modules} & "
+        "{'mmdet', 'mmcv', 'mmengine'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

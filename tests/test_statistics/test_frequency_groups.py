@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imb_det.statistics.frequency_groups import GROUP_NAMES, frequency_groups
+
+
+def as_lists(groups):
+    return {name: ids.tolist() for name, ids in groups.items()}
+
+
+def test_limits_belong_to_the_lower_group():
+    counts = [0, 1, 10, 11, 100, 101, 5000]
+    assert as_lists(frequency_groups(counts)) == {
+        "rare": [0, 1, 2],
+        "common": [3, 4],
+        "frequent": [5, 6],
+    }
+
+
+def test_other_thresholds_and_absent_groups():
+    assert as_lists(frequency_groups([5, 6, 7], (5, 6))) == {
+        "rare": [0],
+        "common": [1],
+        "frequent": [2],
+    }
+    assert as_lists(frequency_groups([200, 300])) == {"frequent": [0, 1]}
+    assert frequency_groups([]) == {}
+
+
+@given(
+    st.lists(st.integers(0, 10**6), max_size=30),
+    st.tuples(st.integers(0, 1000), st.integers(1, 1000)),
+)
+def test_groups_partition_the_classes(counts, limits):
+    low, high = limits[0], limits[0] + limits[1]
+    groups = frequency_groups(np.array(counts, dtype=int), (low, high))
+    assert sorted(i for ids in groups.values() for i in ids) == list(range(len(counts)))
+    for name, ids in groups.items():
+        assert ids.size
+        assert ids.tolist() == sorted(ids)
+        for i in ids:
+            expected = 0 if counts[i] <= low else 1 if counts[i] <= high else 2
+            assert GROUP_NAMES[expected] == name
+
+
+@pytest.mark.parametrize(
+    "counts", [[-1], [1.5], [np.nan], [[1, 2]], ["many"], [np.inf], None]
+)
+def test_bad_counts(counts):
+    with pytest.raises(ValueError, match="image_count"):
+        frequency_groups(counts)
+
+
+@pytest.mark.parametrize("limits", [(10,), (10, 10), (100, 10), (-1, 5), (1, 2, 3)])
+def test_bad_thresholds(limits):
+    with pytest.raises(ValueError, match="thresholds"):
+        frequency_groups([1, 2], limits)

@@ -1,0 +1,84 @@
+"""Tiny VOC and COCO data sets for tests, written from plain Python values."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+BOX = "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
+
+
+def write_image(path, size=(40, 30), seed=0, **options):
+    """Write a noisy image of (width, height); the suffix gives the format."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(
+        0, 256, (size[1], size[0], 3), np.uint8
+    )
+    Image.fromarray(noise).save(path, **options)
+    return path
+
+
+def voc_xml(objects, size=(40, 30)):
+    """Return an XML of objects (name, box, *tags); size None leaves it out."""
+    parts = [
+        f"<object><name>{name}</name>{''.join(tags)}{BOX.format(*box)}</object>"
+        for name, box, *tags in objects
+    ]
+    if size is not None:
+        parts.append(f"<size><width>{size[0]}</width><height>{size[1]}</height></size>")
+    return f"<annotation>{''.join(parts)}</annotation>"
+
+
+def write_voc(root, objects_per_image, size=(40, 30)):
+    """Write images a, b, ... with their objects; return the arguments of a data set.
+
+    An entry may also be the text of a whole XML file.
+    """
+    root = Path(root)
+    names = [chr(ord("a") + i) for i in range(len(objects_per_image))]
+    (root / "Annotations").mkdir(parents=True, exist_ok=True)
+    for seed, (name, objects) in enumerate(zip(names, objects_per_image, strict=True)):
+        text = objects if isinstance(objects, str) else voc_xml(objects, size)
+        (root / "Annotations" / f"{name}.xml").write_text(text)
+        write_image(root / "JPEGImages" / f"{name}.jpg", size, seed)
+    (root / "list.txt").write_text("".join(f"{name}\n" for name in names))
+    return dict(
+        data_root=str(root), ann_file="list.txt", data_prefix=dict(sub_data_root="")
+    )
+
+
+def write_coco(root, images, annotations, categories=("cat", "dog")):
+    """Write ``ann.json``; ids count from 1 unless an entry brings its own.
+
+    Args:
+        images: Dictionaries, or the number of images of 40 x 30 pixels.
+        annotations: Tuples (image_id, category_id, bbox, extra keys).
+        categories: Names, with ids 1, 2, ...
+    """
+    root = Path(root)
+    root.mkdir(parents=True, exist_ok=True)
+    if isinstance(images, int):
+        images = [dict(width=40, height=30) for _ in range(images)]
+    content = dict(
+        images=[
+            {"id": i, "file_name": f"{i}.jpg", **image}
+            for i, image in enumerate(images, 1)
+        ],
+        annotations=[
+            dict(
+                id=i,
+                image_id=image_id,
+                category_id=category_id,
+                bbox=bbox,
+                area=bbox[2] * bbox[3],
+                iscrowd=0,
+            )
+            | (extra[0] if extra else {})
+            for i, (image_id, category_id, bbox, *extra) in enumerate(annotations, 1)
+        ],
+        categories=[dict(id=i, name=name) for i, name in enumerate(categories, 1)],
+    )
+    (root / "ann.json").write_text(json.dumps(content))
+    return dict(data_root=str(root), ann_file="ann.json", data_prefix=dict(img=""))

@@ -1,0 +1,57 @@
+"""Report on a run: AP by class and frequency group, curves, pictures."""
+
+from __future__ import annotations
+
+import argparse
+
+from imb_det.analysis import make_report
+
+
+def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description="Print AP by class and frequency group, and write report.txt, "
+        "report.json, predictions.png, curves.png and class_histogram.png."
+    )
+    parser.add_argument("work_dir", help="work dir of the run: its config and logs")
+    parser.add_argument(
+        "--predictions",
+        metavar="FILE.pkl",
+        help="what `tools/test.py --out` wrote (default: WORK_DIR/predictions.pkl)",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for the files (default: WORK_DIR)"
+    )
+    parser.add_argument(
+        "--score-thr",
+        type=float,
+        default=0.3,
+        help="least score of a detection in the picture (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--num-images",
+        type=int,
+        default=6,
+        help="images in the picture, half for rare classes (default: %(default)s)",
+    )
+    args = parser.parse_args()
+    if args.num_images < 1 or not 0 <= args.score_thr <= 1:
+        parser.error("--num-images must be at least 1, --score-thr from 0 to 1")
+    return parser, args
+
+
+def main() -> None:
+    """Make the report as the command line says."""
+    parser, args = parse_args()
+    try:
+        report = make_report(
+            args.work_dir, args.predictions, args.out, args.score_thr, args.num_images
+        )
+    except (FileNotFoundError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
+    print(report.text())
+    print("\nwritten: " + ", ".join(map(str, report.files)))
+
+
+if __name__ == "__main__":
+    main()

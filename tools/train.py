@@ -1,0 +1,59 @@
+"""Train a detector; the command line is that of mmdet's ``tools/train.py``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from imb_det import cli
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = cli.make_parser("Train a detector")
+    parser.add_argument(
+        "--amp", action="store_true", help="train with automatic mixed precision"
+    )
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate by the real batch size over the config's base",
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CHECKPOINT",
+        help="resume from this checkpoint; without one, from the latest in the work "
+        "dir, if any",
+    )
+    return cli.parse_args(parser, files=["config", "resume"])
+
+
+def apply_training_options(cfg: Any, args: argparse.Namespace) -> None:
+    """Write ``--amp``, ``--auto-scale-lr`` and ``--resume`` into the config."""
+    if args.amp:
+        cfg.optim_wrapper.type = "AmpOptimWrapper"
+        cfg.optim_wrapper.loss_scale = "dynamic"
+    if args.auto_scale_lr:
+        if not {"enable", "base_batch_size"} <= (cfg.get("auto_scale_lr") or {}).keys():
+            raise RuntimeError(
+                "`--auto-scale-lr` needs `auto_scale_lr = dict(enable=..., "
+                "base_batch_size=...)` in the config"
+            )
+        cfg.auto_scale_lr.enable = True
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == "auto" else args.resume
+
+
+def main() -> None:
+    """Train as the command line says."""
+    args = parse_args()
+    cfg = cli.load_config(args)
+    apply_training_options(cfg, args)
+    cli.build_runner(cfg).train()
+
+
+if __name__ == "__main__":
+    main()
