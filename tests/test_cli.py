@@ -186,6 +186,21 @@ def test_gloo_group_only_where_nccl_cannot_work(
     assert ("model_wrapper_cfg" in cfg) == (joined is not None)
 
 
+def test_checkpoints_with_a_log_history_load(monkeypatch, tmp_path):
+    variable = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+    monkeypatch.setenv(variable, "0")  # undone after the test, whatever happens here
+    monkeypatch.delenv(variable)
+    history = HistoryBuffer()
+    history.update(2.5)
+    path = tmp_path / "epoch_1.pth"
+    torch.save({"state_dict": {}, "message_hub": {"log_scalars": [history]}}, path)
+
+    monkeypatch.setattr(Runner, "from_cfg", lambda cfg: "runner")
+    cli.build_runner(Config(dict(launcher="none")))
+    loaded = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
+    assert loaded["message_hub"]["log_scalars"][0].current() == 2.5
+
+
 TOY = """
 import torch
 from mmengine.dist import get_rank, get_world_size

@@ -307,7 +307,7 @@ prepare_environment() {
   cd "$ROOT"
   lock_environment
   trap stop_heartbeat EXIT
-  trap 'exit 130' INT
+  trap 'say "Interrupted: run this again to go on"; exit 130' INT
   if ! environment_ready; then
     find_python
     check_compiler

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ class EpochSeedHook(Hook):
     config fixes the seed, and the data loader has no worker processes or starts them
     anew each epoch (``persistent_workers=False``). Where that is not so, a line in
     the log says it.
+
+    Workers that start anew each epoch get a new seed each epoch as well: mmengine
+    gives them the same one every time, so that their random numbers repeat.
 
     The seeds follow from the seed of the run, the epoch, the iteration and the rank.
     The hook runs after all others, so that their draws do not matter.
@@ -55,8 +59,15 @@ class EpochSeedHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed all generators of this process."""
         key = (runner.seed, runner.epoch, runner.iter, get_rank())
-        for_python, for_numpy, for_torch = np.random.SeedSequence(key).generate_state(3)
+        seeds = np.random.SeedSequence(key).generate_state(4)
+        for_python, for_numpy, for_torch, for_workers = seeds
         random.seed(int(for_python))
         # mmdet's transforms draw from NumPy's global generator.
         np.random.seed(int(for_numpy))  # noqa: NPY002
         torch.manual_seed(int(for_torch))
+        start_worker = getattr(runner.train_dataloader, "worker_init_fn", None)
+        if isinstance(start_worker, partial) and "seed" in start_worker.keywords:
+            # NumPy takes 32 bits, and each worker adds its number.
+            runner.train_dataloader.worker_init_fn = partial(
+                start_worker, seed=int(for_workers >> 1)
+            )

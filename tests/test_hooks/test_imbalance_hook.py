@@ -1,5 +1,6 @@
 """The hook checks, counts, hands over, stores, and stops every rank alike."""
 
+import functools
 import itertools
 import os
 import random
@@ -310,7 +311,7 @@ def draw():
 def test_seeds_follow_from_run_epoch_iteration_and_rank(monkeypatch):
     def numbers(rank=0, **state):
         monkeypatch.setattr(epoch_seed_hook, "get_rank", lambda: rank)
-        place = dict(seed=1, epoch=2, iter=3) | state
+        place = dict(seed=1, epoch=2, iter=3, train_dataloader=None) | state
         EpochSeedHook().before_train_epoch(SimpleNamespace(**place))
         return draw()
 
@@ -319,6 +320,21 @@ def test_seeds_follow_from_run_epoch_iteration_and_rank(monkeypatch):
     others = [numbers(rank=1), numbers(seed=2), numbers(epoch=3), numbers(iter=4)]
     for column in zip(first, *others, strict=True):
         assert len(set(column)) == 5
+
+
+def test_workers_get_a_new_seed_each_epoch():
+    start = functools.partial(lambda worker_id, seed: None, seed=7)
+
+    def seed_of(epoch, start=start):
+        loader = SimpleNamespace(worker_init_fn=start)
+        place = dict(seed=1, epoch=epoch, iter=5 * epoch, train_dataloader=loader)
+        EpochSeedHook().before_train_epoch(SimpleNamespace(**place))
+        return loader.worker_init_fn.keywords["seed"]
+
+    seeds = [seed_of(epoch) for epoch in range(5)]
+    assert len({*seeds, 7}) == 6
+    assert [seed_of(epoch) for epoch in range(5)] == seeds
+    assert all(0 <= seed < 2**31 for seed in seeds)
 
 
 @pytest.mark.parametrize("hooks", [BOTH_HOOKS, BOTH_HOOKS[:1]])

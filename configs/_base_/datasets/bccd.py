@@ -22,12 +22,12 @@ test_pipeline = [
     ),
 ]
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=1,
     persistent_workers=False,  # fresh workers each epoch: resuming is exact
     sampler=dict(type="DefaultSampler", shuffle=True),
     batch_sampler=dict(type="AspectRatioBatchSampler"),
-    # 37 batches make a short epoch: three passes count as one.
+    # 73 batches make a short epoch: three passes count as one.
     dataset=dict(
         type="RepeatDataset",
         times=3,

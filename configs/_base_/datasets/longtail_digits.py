@@ -23,7 +23,7 @@ test_pipeline = [
     ),
 ]
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=1,
     persistent_workers=False,  # fresh workers each epoch: resuming is exact
     sampler=dict(type="DefaultSampler", shuffle=True),
