@@ -7,7 +7,7 @@ from .compat import check_stack
 __version__ = "0.1.0"
 
 check_stack()
-# Lets mmengine resolve `_base_ = 'imb_det::...'`; it must stand before a config is read.
+# Lets mmengine resolve `_base_ = 'imb_det::...'` in configs read from now on.
 MODULE2PACKAGE["imb_det"] = "imb-det"
 
 from . import datasets, evaluation, heads, hooks  # noqa: E402, F401

@@ -145,19 +145,20 @@ def _prepare_cpu_rank(cfg: Any) -> None:
     """
     dist_cfg = dict(cfg.get("env_cfg", {}).get("dist_cfg", {}))
     backend = dist_cfg.get("backend", "nccl")
-    if backend not in ("nccl", "gloo") or torch_dist.is_initialized():
+    if backend not in ("nccl", "gloo"):
         return
-    if backend == "nccl":
-        print_log(
-            "No CUDA device: the ranks talk through gloo in place of nccl.",
-            logger="current",
-            level=logging.WARNING,
+    if not torch_dist.is_initialized():
+        if backend == "nccl":
+            print_log(
+                "No CUDA device: the ranks talk through gloo in place of nccl.",
+                logger="current",
+                level=logging.WARNING,
+            )
+        seconds = dist_cfg.get("timeout")
+        torch_dist.init_process_group(
+            "gloo",
+            timeout=None if seconds is None else datetime.timedelta(seconds=seconds),
         )
-    seconds = dist_cfg.get("timeout")
-    torch_dist.init_process_group(
-        "gloo",
-        timeout=None if seconds is None else datetime.timedelta(seconds=seconds),
-    )
     wrapper = cfg.get("model_wrapper_cfg") or dict(
         type="MMDistributedDataParallel",
         broadcast_buffers=False,

@@ -43,9 +43,7 @@ def make_batch(num_classes):
         )
         samples.append(sample)
         images.append(
-            torch.randint(
-                256, (3, SIDE, SIDE), generator=generator, dtype=torch.uint8
-            )
+            torch.randint(256, (3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
         )
     return dict(inputs=images, data_samples=samples)
 

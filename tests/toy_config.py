@@ -41,9 +41,7 @@ def write_toy_config(folder, *, epochs=2, batch_size=2, workers=0, num_images=8)
     """Write data and config below ``folder``; return the path of the config."""
     toys.write_coco(folder / "data", num_images=num_images)
     flip = dict(type="RandomFlip", prob=0.5)
-    dataset = toys.coco_dataset_config(
-        folder / "data", transforms=[toys.RESIZE, flip]
-    )
+    dataset = toys.coco_dataset_config(folder / "data", transforms=[toys.RESIZE, flip])
     dataset["type"] = "imb_det.CocoDataset"
     model = toys.retinanet_config(head_type="imb_det.SamplingFreeRetinaHead")
     path = folder / "toy.py"

@@ -13,7 +13,9 @@ __all__ = ["GuidedLossScaling"]
 
 def _total(loss: Any) -> Tensor:
     """Sum a loss that is a tensor or a list of tensors, one a level."""
-    return sum(_total(part) for part in loss) if isinstance(loss, (list, tuple)) else loss.sum()
+    if isinstance(loss, (list, tuple)):
+        return torch.stack([_total(part) for part in loss]).sum()
+    return loss.sum()
 
 
 def _scaled(loss: Any, factor: Tensor) -> Any:
@@ -60,7 +62,9 @@ class GuidedLossScaling(nn.Module):
         super().__init__(*args, **kwargs)
         name = type(self).__name__
         if not cls_loss_scale > 0:
-            raise ValueError(f"{name}: `cls_loss_scale` must be > 0, got {cls_loss_scale}")
+            raise ValueError(
+                f"{name}: `cls_loss_scale` must be > 0, got {cls_loss_scale}"
+            )
         if not self.use_sigmoid_cls:
             raise ValueError(
                 f"{name} needs a sigmoid classification loss, such as "
@@ -86,7 +90,7 @@ class GuidedLossScaling(nn.Module):
         Returns:
             The head's losses, and ``guided_ratio`` and ``num_unscaled`` for the log.
         """
-        losses = super().loss_by_feat(*args, **kwargs)
+        losses = super().loss_by_feat(*args, **kwargs)  # type: ignore[misc]
         ratio = self._guided_ratio(losses)
         losses["loss_cls"] = _scaled(losses["loss_cls"], self.cls_loss_scale * ratio)
         losses["guided_ratio"] = ratio

@@ -29,8 +29,8 @@ def on_main_process(work: Callable[[], Result]) -> Result:
     if is_main_process():
         try:
             outcome[0] = work()
-        except Exception as error:
-            outcome[1] = error
+        except Exception as failure:
+            outcome[1] = failure
     broadcast_object_list(outcome)
     result, error = outcome
     if error is not None:

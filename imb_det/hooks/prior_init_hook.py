@@ -91,8 +91,8 @@ class PriorInitHook(Hook):
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         head = _find_head(model, self.head)
-        layer = _find_layer(head, self.head, self.layer)
-        if layer.bias.min() != layer.bias.max():
+        bias = _find_bias(head, self.head, self.layer)
+        if bias.min() != bias.max():
             print_log(
                 "PriorInitHook: the classification layer holds a trained bias (its "
                 "entries differ), it stays as it is",
@@ -101,17 +101,21 @@ class PriorInitHook(Hook):
             return
         prior = on_main_process(lambda: self._count(runner, model, head))
         with torch.no_grad():
-            layer.bias.fill_(prior.bias)
+            bias.fill_(prior.bias)
         print_log(f"PriorInitHook: {self.head}: {prior}", "current")
 
-    def _count(self, runner: Runner, model: nn.Module, head: nn.Module) -> ForegroundPrior:
+    def _count(
+        self, runner: Runner, model: nn.Module, head: nn.Module
+    ) -> ForegroundPrior:
         """Take the counts from the cache, or count and store them."""
         dataset = runner.train_dataloader.dataset
         divisor = getattr(model.data_preprocessor, "pad_size_divisor", 1)
         annotated = annotated_boxes(dataset)
         cached = None
         if self.cache_dir is not None:
-            key = _content_key(dataset, head, annotated, divisor, self.max_relative_error)
+            key = _content_key(
+                dataset, head, annotated, divisor, self.max_relative_error
+            )
             cached = self.cache_dir / f"foreground-prior-{key}.json"
             try:
                 prior = ForegroundPrior(**json.loads(cached.read_text()))
@@ -168,8 +172,8 @@ def _find_head(model: nn.Module, path: str) -> nn.Module:
     return head
 
 
-def _find_layer(head: nn.Module, path: str, name: str | None) -> nn.Conv2d:
-    """Return the classification layer by name, or the only one there is."""
+def _find_bias(head: nn.Module, path: str, name: str | None) -> torch.Tensor:
+    """Return the bias of the classification layer of that name, or of the only one."""
     layers = {
         child_name: child
         for child_name, child in head.named_children()
@@ -182,9 +186,10 @@ def _find_layer(head: nn.Module, path: str, name: str | None) -> nn.Conv2d:
             f"PriorInitHook: `layer` is {name!r}, and the classification layers of "
             f"`{path}` are {list(layers)}; name one of them"
         )
-    if layers[name].bias is None:
+    bias = layers[name].bias
+    if bias is None:
         raise ValueError(f"PriorInitHook: `{path}.{name}` has no bias to initialise")
-    return layers[name]
+    return bias
 
 
 def _content_key(
@@ -196,7 +201,12 @@ def _content_key(
 ) -> str:
     """Hash everything that the counts depend on."""
     digest = hashlib.sha256()
-    for array in (annotated.img_shape, annotated.boxes, annotated.ignored, annotated.image):
+    for array in (
+        annotated.img_shape,
+        annotated.boxes,
+        annotated.ignored,
+        annotated.image,
+    ):
         digest.update(array.tobytes())
     calculator = getattr(head.assigner, "iou_calculator", None)
     settings = [
@@ -211,7 +221,11 @@ def _content_key(
         repr(head.prior_generator),
         [base.tolist() for base in getattr(head.prior_generator, "base_anchors", [])],
         type(head.assigner).__name__,
-        sorted((k, repr(v)) for k, v in vars(head.assigner).items() if k != "iou_calculator"),
+        sorted(
+            (k, repr(v))
+            for k, v in vars(head.assigner).items()
+            if k != "iou_calculator"
+        ),
         type(calculator).__name__,
         repr(head.train_cfg),
     ]

@@ -5,4 +5,10 @@ from .dataset_access import leaf_datasets
 from .foreground_prior import ForegroundPrior, foreground_prior
 from .frequency_groups import frequency_groups
 
-__all__ = ["ClassStats", "frequency_groups", "leaf_datasets"]
+__all__ = [
+    "ClassStats",
+    "ForegroundPrior",
+    "foreground_prior",
+    "frequency_groups",
+    "leaf_datasets",
+]

@@ -139,8 +139,12 @@ class _Matcher:
         """Index and IoU of the anchors of one base anchor around the given boxes."""
         boxes, stride = self.boxes[:, box], self.strides[level]
         rows, cols = self.grids[self.image[box], level].T
-        x, width, over_x = _axis_window(boxes[0::2], base[0::2], stride[0], cols, overlap_x)
-        y, height, over_y = _axis_window(boxes[1::2], base[1::2], stride[1], rows, overlap_y)
+        x, width, over_x = _axis_window(
+            boxes[0::2], base[0::2], stride[0], cols, overlap_x
+        )
+        y, height, over_y = _axis_window(
+            boxes[1::2], base[1::2], stride[1], rows, overlap_y
+        )
         inter = over_y[:, None] * over_x
         union = height[:, None] * width
         # Area of the box plus the anchor's, minus the overlap: mmdet's order.

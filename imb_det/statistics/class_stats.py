@@ -99,9 +99,13 @@ class ClassStats:
         """
         if tuple(classes) == self.classes:
             return
-        pairs = enumerate(zip(classes, self.classes))
+        pairs = enumerate(zip(classes, self.classes, strict=False))
         first = next(
-            (f"first difference at {i}: '{a}' against '{b}'" for i, (a, b) in pairs if a != b),
+            (
+                f"first difference at {i}: '{a}' against '{b}'"
+                for i, (a, b) in pairs
+                if a != b
+            ),
             "one list is the beginning of the other",
         )
         raise ValueError(
@@ -166,17 +170,29 @@ class ClassStats:
             ValueError: A class that the file does not have, or a repeated name.
         """
         content = json.loads(Path(ann_file).read_text())
-        ids = {c["name"]: c["id"] for c in sorted(content["categories"], key=lambda c: c["id"])}
+        ids = {
+            c["name"]: c["id"]
+            for c in sorted(content["categories"], key=lambda c: c["id"])
+        }
         if len(ids) != len(content["categories"]):
             raise ValueError(f"{ann_file}: two categories share one name")
         names = tuple(ids) if classes is None else tuple(classes)
         if unknown := [name for name in names if name not in ids]:
-            raise ValueError(f"{ann_file} has no category {unknown}; it has {list(ids)}")
+            raise ValueError(
+                f"{ann_file} has no category {unknown}; it has {list(ids)}"
+            )
         label = {ids[name]: index for index, name in enumerate(names)}
-        size = {image["id"]: (image["width"], image["height"]) for image in content["images"]}
+        size = {
+            image["id"]: (image["width"], image["height"])
+            for image in content["images"]
+        }
         labels: dict[Any, list[int]] = {image_id: [] for image_id in size}
         for ann in content["annotations"]:
-            if ann.get("iscrowd") or ann.get("ignore") or ann["category_id"] not in label:
+            if (
+                ann.get("iscrowd")
+                or ann.get("ignore")
+                or ann["category_id"] not in label
+            ):
                 continue
             x, y, w, h = ann["bbox"]
             width, height = size[ann["image_id"]]
@@ -189,7 +205,10 @@ class ClassStats:
 
     @classmethod
     def from_voc(
-        cls, root: str | Path, split: str = "trainval", classes: Sequence[str] | None = None
+        cls,
+        root: str | Path,
+        split: str = "trainval",
+        classes: Sequence[str] | None = None,
     ) -> ClassStats:
         """Count a split of a PASCAL VOC folder; difficult boxes do not count.
 
@@ -203,7 +222,9 @@ class ClassStats:
         names_per_image = []
         for image_id in ids:
             found = []
-            for obj in ET.parse(root / "Annotations" / f"{image_id}.xml").iter("object"):
+            for obj in ET.parse(root / "Annotations" / f"{image_id}.xml").iter(
+                "object"
+            ):
                 corners = [
                     float(obj.findtext(f"bndbox/{key}", "nan"))
                     for key in ("xmin", "ymin", "xmax", "ymax")
@@ -217,7 +238,10 @@ class ClassStats:
         label = {name: index for index, name in enumerate(classes)}
         return cls.from_labels(
             tuple(classes),
-            ([label[name] for name in found if name in label] for found in names_per_image),
+            (
+                [label[name] for name in found if name in label]
+                for found in names_per_image
+            ),
         )
 
     def to_dict(self) -> dict:
@@ -237,7 +261,9 @@ class ClassStats:
             ValueError: A key is missing.
         """
         if missing := [key for key in _JSON_KEYS if key not in content]:
-            raise ValueError(f"class statistics need the keys {_JSON_KEYS}; missing: {missing}")
+            raise ValueError(
+                f"class statistics need the keys {_JSON_KEYS}; missing: {missing}"
+            )
         return cls(**{key: content[key] for key in _JSON_KEYS})
 
     def to_json(self, path: str | Path) -> None:

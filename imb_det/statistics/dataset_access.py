@@ -58,7 +58,9 @@ def class_names(dataset: Any) -> tuple[str, ...]:
     Raises:
         ValueError: No class names, or leaves that disagree.
     """
-    names = {tuple(leaf.metainfo.get("classes") or ()) for leaf in leaf_datasets(dataset)}
+    names = {
+        tuple(leaf.metainfo.get("classes") or ()) for leaf in leaf_datasets(dataset)
+    }
     if len(names) != 1 or not (classes := names.pop()):
         raise ValueError(
             "the data set needs one list of classes in `metainfo['classes']`, shared "

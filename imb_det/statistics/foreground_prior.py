@@ -54,7 +54,9 @@ class ForegroundPrior:
 
     def __post_init__(self) -> None:
         if self.num_classes < 1:
-            raise ValueError(f"`num_classes` must be at least 1, got {self.num_classes}")
+            raise ValueError(
+                f"`num_classes` must be at least 1, got {self.num_classes}"
+            )
         if not 0 < self.num_foreground < self.num_candidates * self.num_classes:
             raise ValueError(
                 f"{self.num_foreground} of {self.num_candidates} candidates in "
@@ -146,7 +148,11 @@ def _count_by_targets(
         ]
         anchors, valid = head.get_anchors(grids, [meta], device="cpu")
         labels, weights = head.get_targets(
-            anchors, valid, instances[:1], [meta], batch_gt_instances_ignore=instances[1:]
+            anchors,
+            valid,
+            instances[:1],
+            [meta],
+            batch_gt_instances_ignore=instances[1:],
         )[:2]
         label = torch.cat([level.flatten() for level in labels])
         used = torch.cat([level.flatten() for level in weights]) > 0
@@ -209,24 +215,21 @@ def foreground_prior(
         )
     table = training_boxes(dataset) if boxes is None else boxes
     count = _count_by_arithmetic if _uses_plain_max_iou(head) else _count_by_targets
-    order = np.arange(len(table))
+    order: np.ndarray = np.arange(len(table))
     if max_relative_error is not None:
         order = np.random.default_rng(0).permutation(order)
-    positive = np.empty(0, np.int64)
-    total = np.empty(0, np.int64)
-    error = 0.0
+    counts = np.zeros((2, len(order)), np.int64)
+    done, error = 0, 0.0
     for start in range(0, len(order), _IMAGES_PER_STEP):
         part = table.select(order[start : start + _IMAGES_PER_STEP])
         pad_shape = -(-part.img_shape // pad_size_divisor) * pad_size_divisor
-        new_positive, new_total = count(head, part, pad_shape)
-        positive = np.concatenate([positive, new_positive])
-        total = np.concatenate([total, new_total])
+        done += len(part)
+        counts[:, start:done] = count(head, part, pad_shape)
         if progress is not None:
-            progress(len(total), len(order))
+            progress(done, len(order))
         if max_relative_error is not None:
-            error = _relative_error(positive, total, len(order))
+            error = _relative_error(counts[0, :done], counts[1, :done], len(order))
             if error < max_relative_error:
                 break
-    return ForegroundPrior(
-        int(total.sum()), int(positive.sum()), int(head.num_classes), len(total), error
-    )
+    positive, total = counts.sum(1).tolist()
+    return ForegroundPrior(total, positive, int(head.num_classes), done, error)

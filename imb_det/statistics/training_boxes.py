@@ -25,7 +25,9 @@ _KEEP_GEOMETRY = frozenset(
         "YOLOXHSVRandomAug",
     }
 )
-_ONE_TO_ONE_WRAPPERS = frozenset({"ConcatDataset", "RepeatDataset", "ClassBalancedDataset"})
+_ONE_TO_ONE_WRAPPERS = frozenset(
+    {"ConcatDataset", "RepeatDataset", "ClassBalancedDataset"}
+)
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,9 @@ def _resize(table: TrainingBoxes, transform: Any) -> TrainingBoxes:
     else:
         target = np.broadcast_to(np.asarray(scale, np.int64), old.shape)
     if transform.keep_ratio:
-        factor = np.minimum(
-            target.max(1) / old.max(1), target.min(1) / old.min(1)
-        )[:, None]
+        factor = np.minimum(target.max(1) / old.max(1), target.min(1) / old.min(1))[
+            :, None
+        ]
         new = (old * factor + 0.5).astype(np.int64)
     else:
         new = target
@@ -124,7 +126,11 @@ def _resize(table: TrainingBoxes, transform: Any) -> TrainingBoxes:
         limit = np.tile(new, 2).astype(np.float32)[table.image]
         boxes = np.clip(boxes, np.float32(0), limit)
     return TrainingBoxes(
-        np.ascontiguousarray(new[:, ::-1]), boxes, table.labels, table.ignored, table.image
+        np.ascontiguousarray(new[:, ::-1]),
+        boxes,
+        table.labels,
+        table.ignored,
+        table.image,
     )
 
 
@@ -140,7 +146,8 @@ def is_deterministic(dataset: Any) -> bool:
         )
 
     return wrappers_are_plain(dataset) and all(
-        type(transform).__name__ in _KEEP_GEOMETRY or type(transform).__name__ == "Resize"
+        type(transform).__name__ in _KEEP_GEOMETRY
+        or type(transform).__name__ == "Resize"
         for leaf in leaf_datasets(dataset)
         for transform in leaf.pipeline.transforms
     )
@@ -234,5 +241,5 @@ def training_boxes(
         np.concatenate([part.boxes for part in tables]),
         np.concatenate([part.labels for part in tables]),
         np.concatenate([part.ignored for part in tables]),
-        np.concatenate([part.image + o for part, o in zip(tables, offsets)]),
+        np.concatenate([tables[i].image + offsets[i] for i in range(len(tables))]),
     )

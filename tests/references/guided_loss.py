@@ -10,7 +10,7 @@ def sigmoid_bce(logit, target):
 
 
 def classification_loss(logits, labels, weights, avg_factor):
-    """Sum of BCE over anchors and classes; a label past the last class is background."""
+    """Sum of BCE over anchors and classes; background is a label past the last."""
     total = 0.0
     for row, label, weight in zip(logits, labels, weights, strict=True):
         for c, logit in enumerate(row):

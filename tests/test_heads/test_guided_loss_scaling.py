@@ -23,8 +23,12 @@ def make_batch(boxes_per_image, size=64):
     cls_scores, bbox_preds = (
         [
             torch.randn(
-                num_images, 6 * channels, size // stride, size // stride,
-                generator=generator, dtype=torch.float64,
+                num_images,
+                6 * channels,
+                size // stride,
+                size // stride,
+                generator=generator,
+                dtype=torch.float64,
             ).requires_grad_()
             for stride in (8, 16, 32)
         ]
@@ -45,7 +49,7 @@ BOXES = [[[4, 6, 40, 30], [20, 20, 60, 60]], [[8, 8, 30, 34]]]
 
 
 def targets_of(head, batch):
-    cls_scores, bbox_preds, instances, metas = batch
+    cls_scores, _bbox_preds, instances, metas = batch
     anchors, valid = head.get_anchors(
         [score.shape[-2:] for score in cls_scores], metas, device="cpu"
     )

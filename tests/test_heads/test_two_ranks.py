@@ -1,43 +1,12 @@
 """Guided ratio, prior and weights on two gloo ranks."""
 
 import math
-import os
 
 import pytest
-import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
+
+from tests.two_ranks import on_two_ranks
 
 pytestmark = pytest.mark.dist
-
-
-def _run(rank, store, queue, work, arguments):
-    # Two ranks that spin for each other's threads would take minutes.
-    torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
-    dist.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=2
-    )
-    try:
-        queue.put((rank, work(rank, *arguments)))
-        dist.barrier()
-    finally:
-        dist.destroy_process_group()
-
-
-def on_two_ranks(tmp_path, work, *arguments):
-    """Run ``work(rank, *arguments)`` in two processes; return both results."""
-    queue = mp.get_context("spawn").SimpleQueue()
-    context = mp.start_processes(
-        _run,
-        (tmp_path / "store", queue, work, arguments),
-        nprocs=2,
-        join=False,
-        start_method="spawn",
-    )
-    results = dict(queue.get() for _ in range(2))
-    context.join()
-    return [results[0], results[1]]
 
 
 def _ratio_of_one_rank(rank, images):
@@ -85,13 +54,12 @@ def test_one_ratio_for_all_ranks(tmp_path, images, unscaled):
 
 def _train(rank, config_path):
     from mmengine.config import Config
-    from mmengine.runner import Runner
 
-    import imb_det  # noqa: F401
+    from imb_det.cli import build_runner
 
     cfg = Config.fromfile(config_path)
     cfg.launcher = "pytorch"
-    runner = Runner.from_cfg(cfg)
+    runner = build_runner(cfg)
     runner.train()
     model = runner.model.module
     scalars = runner.message_hub.log_scalars

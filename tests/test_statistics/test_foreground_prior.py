@@ -12,6 +12,7 @@ from mmengine.config import Config
 from imb_det.statistics import ForegroundPrior, foreground_prior
 from imb_det.statistics.foreground_prior import _count_by_targets, _uses_plain_max_iou
 from imb_det.statistics.training_boxes import (
+    TrainingBoxes,
     annotated_boxes,
     is_deterministic,
     training_boxes,
@@ -97,9 +98,9 @@ def test_random_transforms_run_on_blank_images(toy_set):
     crop = dict(type="RandomCrop", crop_size=(64, 64))
     dataset = toys.build_dataset(toys.coco_dataset_config(toy_set, transforms=[crop]))
     assert not is_deterministic(dataset)
-    state = np.random.get_state()[1].copy()
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
     table = training_boxes(dataset)
-    assert (np.random.get_state()[1] == state).all()
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
     assert len(table) == len(dataset)
     assert (table.img_shape == 64).all()
     assert 0 < len(table.boxes) <= len(annotated_boxes(dataset).boxes)
@@ -172,7 +173,7 @@ def test_early_stop(model):
         corner = rng.uniform(0, 200, (2, 2))
         boxes = np.concatenate([corner, corner + rng.uniform(15, 90, (2, 2))], 1)
         rows.append(((320, 320), boxes.tolist(), [0, 1], [0, 0]))
-    table = training_boxes.__globals__["TrainingBoxes"].from_rows(rows)
+    table = TrainingBoxes.from_rows(rows)
     exact = foreground_prior(None, model.bbox_head, boxes=table)
     calls = []
     early = foreground_prior(
