@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.hooks import Hook
@@ -17,20 +13,17 @@ from torch import nn
 from tqdm import tqdm
 
 from imb_det.registry import HOOKS
-from imb_det.statistics import ForegroundPrior, foreground_prior, leaf_datasets
+from imb_det.statistics import ForegroundPrior, foreground_prior
 from imb_det.statistics.training_boxes import (
-    TrainingBoxes,
     annotated_boxes,
     is_deterministic,
     training_boxes,
 )
 
 from .main_process import on_main_process
+from .prior_cache import content_key, default_cache_dir, load_prior, store_prior
 
 __all__ = ["PriorInitHook"]
-
-# Raise it when counting changes, so that older cached counts are not used.
-_CACHE_VERSION = 1
 
 
 @HOOKS.register_module()
@@ -80,8 +73,7 @@ class PriorInitHook(Hook):
         self.layer = layer
         self.max_relative_error = max_relative_error
         if cache_dir is None:
-            home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-            cache_dir = str(Path(home) / "imb_det")
+            cache_dir = str(default_cache_dir())
         self.cache_dir = Path(cache_dir) if isinstance(cache_dir, str) else None
 
     def before_train(self, runner: Runner) -> None:
@@ -113,21 +105,12 @@ class PriorInitHook(Hook):
         annotated = annotated_boxes(dataset)
         cached = None
         if self.cache_dir is not None:
-            key = _content_key(
+            key = content_key(
                 dataset, head, annotated, divisor, self.max_relative_error
             )
             cached = self.cache_dir / f"foreground-prior-{key}.json"
-            try:
-                prior = ForegroundPrior(**json.loads(cached.read_text()))
-                print_log(f"PriorInitHook: counts taken from {cached}", "current")
+            if (prior := load_prior(cached)) is not None:
                 return prior
-            except FileNotFoundError:
-                pass
-            except (OSError, TypeError, ValueError) as error:
-                print_log(
-                    f"PriorInitHook: {cached} is unreadable ({error}), counting again",
-                    "current",
-                )
         with tqdm(total=len(annotated), desc="boxes", unit="img", leave=False) as bar:
             if is_deterministic(dataset):
                 boxes = training_boxes(dataset, annotated)
@@ -144,7 +127,7 @@ class PriorInitHook(Hook):
                 lambda done, total: bar.update(done - bar.n),
             )
         if cached is not None:
-            _write_atomically(cached, json.dumps(prior.to_dict()))
+            store_prior(cached, prior)
         return prior
 
 
@@ -190,55 +173,3 @@ def _find_bias(head: nn.Module, path: str, name: str | None) -> torch.Tensor:
     if bias is None:
         raise ValueError(f"PriorInitHook: `{path}.{name}` has no bias to initialise")
     return bias
-
-
-def _content_key(
-    dataset: Any,
-    head: nn.Module,
-    annotated: TrainingBoxes,
-    divisor: int,
-    max_relative_error: float | None,
-) -> str:
-    """Hash everything that the counts depend on."""
-    digest = hashlib.sha256()
-    for array in (
-        annotated.img_shape,
-        annotated.boxes,
-        annotated.ignored,
-        annotated.image,
-    ):
-        digest.update(array.tobytes())
-    calculator = getattr(head.assigner, "iou_calculator", None)
-    settings = [
-        _CACHE_VERSION,
-        divisor,
-        max_relative_error,
-        head.num_classes,
-        type(dataset).__name__,
-        [repr(leaf.pipeline) for leaf in leaf_datasets(dataset)],
-        repr(getattr(dataset, "pipeline", None)),
-        type(head).__name__,
-        repr(head.prior_generator),
-        [base.tolist() for base in getattr(head.prior_generator, "base_anchors", [])],
-        type(head.assigner).__name__,
-        sorted(
-            (k, repr(v))
-            for k, v in vars(head.assigner).items()
-            if k != "iou_calculator"
-        ),
-        type(calculator).__name__,
-        repr(head.train_cfg),
-    ]
-    digest.update(json.dumps(settings).encode())
-    return digest.hexdigest()[:32]
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    """Write a small file so that no reader ever sees half of it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(text)
-        part.replace(path)
-    except OSError as error:
-        print_log(f"PriorInitHook: counts not cached: {error}", "current")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .annotation_files import labels_of_coco, labels_of_voc
 from .dataset_access import boxes_without_area, class_names, iter_data_infos
 
 __all__ = ["ClassStats"]
@@ -169,39 +169,7 @@ class ClassStats:
         Raises:
             ValueError: A class that the file does not have, or a repeated name.
         """
-        content = json.loads(Path(ann_file).read_text())
-        ids = {
-            c["name"]: c["id"]
-            for c in sorted(content["categories"], key=lambda c: c["id"])
-        }
-        if len(ids) != len(content["categories"]):
-            raise ValueError(f"{ann_file}: two categories share one name")
-        names = tuple(ids) if classes is None else tuple(classes)
-        if unknown := [name for name in names if name not in ids]:
-            raise ValueError(
-                f"{ann_file} has no category {unknown}; it has {list(ids)}"
-            )
-        label = {ids[name]: index for index, name in enumerate(names)}
-        size = {
-            image["id"]: (image["width"], image["height"])
-            for image in content["images"]
-        }
-        labels: dict[Any, list[int]] = {image_id: [] for image_id in size}
-        for ann in content["annotations"]:
-            if (
-                ann.get("iscrowd")
-                or ann.get("ignore")
-                or ann["category_id"] not in label
-            ):
-                continue
-            x, y, w, h = ann["bbox"]
-            width, height = size[ann["image_id"]]
-            visible = (max(x, 0), max(y, 0), min(x + w, width), min(y + h, height))
-            # The size limits are those of mmdet's CocoDataset.
-            if w < 1 or h < 1 or ann["area"] <= 0 or boxes_without_area(visible):
-                continue
-            labels[ann["image_id"]].append(label[ann["category_id"]])
-        return cls.from_labels(names, labels.values())
+        return cls.from_labels(*labels_of_coco(Path(ann_file), classes))
 
     @classmethod
     def from_voc(
@@ -217,32 +185,7 @@ class ClassStats:
             split: Name of a file in ``ImageSets/Main``, without ``.txt``.
             classes: Names in the wanted order; all found names, sorted, if None.
         """
-        root = Path(root)
-        ids = (root / "ImageSets" / "Main" / f"{split}.txt").read_text().split()
-        names_per_image = []
-        for image_id in ids:
-            found = []
-            for obj in ET.parse(root / "Annotations" / f"{image_id}.xml").iter(
-                "object"
-            ):
-                corners = [
-                    float(obj.findtext(f"bndbox/{key}", "nan"))
-                    for key in ("xmin", "ymin", "xmax", "ymax")
-                ]
-                if int(obj.findtext("difficult", "0")) or boxes_without_area(corners):
-                    continue
-                found.append(obj.findtext("name", ""))
-            names_per_image.append(found)
-        if classes is None:
-            classes = sorted({name for found in names_per_image for name in found})
-        label = {name: index for index, name in enumerate(classes)}
-        return cls.from_labels(
-            tuple(classes),
-            (
-                [label[name] for name in found if name in label]
-                for found in names_per_image
-            ),
-        )
+        return cls.from_labels(*labels_of_voc(Path(root), split, classes))
 
     def to_dict(self) -> dict:
         """Return plain lists and numbers, as written to JSON and checkpoints."""
