@@ -38,27 +38,41 @@ class GuidedLossScaling(nn.Module):
     positives, or with a loss that is zero or not finite, r is 1 for that iteration;
     such iterations are counted in the buffer ``num_unscaled``.
 
+    The ratio of one iteration scales a batch of hard examples down and a batch of easy
+    ones up, the more so the fewer objects a batch holds. With ``momentum`` m > 0 both
+    losses enter the ratio as running means, ``mean <- m mean + (1 - m) loss``, kept in
+    the buffer ``mean_losses``.
+
     Put it before a head whose ``loss_by_feat`` returns ``loss_cls`` and ``loss_bbox``.
     The ratio is logged as ``guided_ratio``, the count as ``num_unscaled``.
 
     Args:
         cls_loss_scale: Weight w_cls of the scaled classification loss, > 0. Default
             1, the authors' choice for one-stage heads and RPN.
+        momentum: Share of the past in the running means of the losses, in [0, 1).
+            Default 0: each iteration has its own ratio, as the authors have it.
 
     Raises:
-        ValueError: ``cls_loss_scale`` not positive, a classification loss without
-            sigmoid, or a sampler that drops candidates.
+        ValueError: ``cls_loss_scale`` or ``momentum`` out of range, a classification
+            loss without sigmoid, or a sampler that drops candidates.
 
     Source: Chen et al., "Is Heuristic Sampling Necessary in Training Deep Object
     Detectors?", IEEE TIP 2021, guided loss scaling; the ratio of every iteration as
     in the authors' first public code. Deviations: that code takes the ratio of each
     rank on its own, counts ignored anchors as negatives, and returns constants
-    without gradient when a rank has no positive.
+    without gradient when a rank has no positive. Running means are our own.
     """
 
+    mean_losses: Tensor
     num_unscaled: Tensor
 
-    def __init__(self, *args: Any, cls_loss_scale: float = 1.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        cls_loss_scale: float = 1.0,
+        momentum: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         name = type(self).__name__
         if not cls_loss_scale > 0:
@@ -77,7 +91,11 @@ class GuidedLossScaling(nn.Module):
                 f"{name} trains on every candidate, but `train_cfg.sampler` is "
                 f"{sampler}; set it to `dict(type='PseudoSampler')`"
             )
+        if not 0 <= momentum < 1:
+            raise ValueError(f"{name}: `momentum` must be in [0, 1), got {momentum}")
         self.cls_loss_scale = cls_loss_scale
+        self.momentum = momentum
+        self.register_buffer("mean_losses", torch.zeros(2))
         self.register_buffer("num_unscaled", torch.zeros((), dtype=torch.long))
 
     def loss_by_feat(self, *args: Any, **kwargs: Any) -> dict:
@@ -105,8 +123,10 @@ class GuidedLossScaling(nn.Module):
         )
         # Dense heads reach this line on every rank in every iteration.
         all_reduce(pair, op="mean")
-        loss_bbox, loss_cls = pair
-        ratio = loss_bbox / loss_cls
-        usable = torch.isfinite(ratio) & (loss_bbox > 0) & (loss_cls > 0)
+        usable = torch.isfinite(pair[0] / pair[1]) & (pair > 0).all()
+        # The means start at zero, both alike, which cancels in the ratio.
+        mean = self.momentum * self.mean_losses + (1 - self.momentum) * pair
+        self.mean_losses.copy_(torch.where(usable, mean, self.mean_losses))
         self.num_unscaled += ~usable
+        ratio = mean[0] / mean[1]
         return torch.where(usable, ratio, torch.ones_like(ratio))

@@ -23,6 +23,8 @@ class SamplingFreeRetinaHead(GuidedLossScaling, RetinaHead):
     Args:
         *args: As mmdet's ``RetinaHead``; ``loss_cls`` must use sigmoid.
         cls_loss_scale: Weight w_cls, > 0, default 1.
+        momentum: Share of the past in the losses of the ratio, in [0, 1), default 0:
+            each iteration for itself.
         **kwargs: As mmdet's ``RetinaHead``.
 
     Raises:

@@ -27,6 +27,17 @@ def box_loss(deltas, targets, weights, avg_factor):
     return total / avg_factor
 
 
+def running_ratios(losses, momentum):
+    """Ratio of running means for a sequence of (loss_cls, loss_bbox), step by step."""
+    ratios = []
+    for step in range(1, len(losses) + 1):
+        weights = [momentum ** (step - 1 - k) for k in range(step)]
+        mean_cls = sum(w * cls for w, (cls, _) in zip(weights, losses))  # noqa: B905
+        mean_bbox = sum(w * box for w, (_, box) in zip(weights, losses))  # noqa: B905
+        ratios.append(mean_bbox / mean_cls)
+    return ratios
+
+
 def guided_ratio(loss_cls_of_ranks, loss_bbox_of_ranks):
     """Mean box loss over mean classification loss; 1 where that says nothing."""
     loss_cls = sum(loss_cls_of_ranks) / len(loss_cls_of_ranks)

@@ -109,6 +109,35 @@ def test_value_follows_the_box_loss_and_direction_stays(scale):
         assert (old is None and new is None) or torch.equal(old, new)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_running_ratio(momentum):
+    guided, plain = build_head(momentum=momentum), build_head("RetinaHead")
+    resumed = build_head(momentum=momentum)
+    batches = [BOXES, [BOXES[1]], [BOXES[0]], [[]], [[[30, 4, 60, 50]]]]
+    raw, found = [], []
+    for step, boxes in enumerate(batches):
+        batch = make_batch(boxes)
+        losses = guided.loss_by_feat(*batch)
+        if boxes == [[]]:
+            assert losses["guided_ratio"].item() == 1
+            continue
+        wanted = plain.loss_by_feat(*batch)
+        raw.append((sum(wanted["loss_cls"]).item(), sum(wanted["loss_bbox"]).item()))
+        found.append(losses["guided_ratio"].item())
+        if step == 2:
+            resumed.load_state_dict(guided.state_dict())
+    assert found == pytest.approx(guided_loss.running_ratios(raw, momentum), rel=1e-5)
+    assert guided.num_unscaled.item() == 1
+    again = resumed.loss_by_feat(*make_batch(batches[-1]))
+    assert again["guided_ratio"].item() == found[-1]
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.0, math.nan])
+def test_momentum_out_of_range(momentum):
+    with pytest.raises(ValueError, match="momentum"):
+        build_head(momentum=momentum)
+
+
 @pytest.mark.parametrize("boxes", [[[]], [[], []]])
 def test_no_positive(boxes):
     head = build_head()

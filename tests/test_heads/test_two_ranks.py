@@ -1,6 +1,11 @@
 """Guided ratio, prior and weights on two gloo ranks."""
 
 import math
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +89,29 @@ def test_training_keeps_ranks_equal(tmp_path):
     assert len(set(first["ratios"])) == 6
     for name, value in first["weights"].items():
         assert (value == second["weights"][name]).all(), name
+
+
+@pytest.mark.slow
+def test_dist_train_script(tmp_path, repo_root):
+    from tests.toy_config import write_toy_config
+
+    path = write_toy_config(tmp_path, epochs=1, num_images=4)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    done = subprocess.run(
+        ["bash", str(repo_root / "tools" / "dist_train.sh"), str(path), "2"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PORT": str(port),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        },
+        capture_output=True,
+        text=True,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert (tmp_path / "work" / "epoch_1.pth").is_file()
+    # Rank 0 counts and logs for both.
+    assert output.count("PriorInitHook: bbox_head: N = ") == 1
