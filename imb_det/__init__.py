@@ -1,13 +1,16 @@
 """Imbalance toolbox for MMDetection 3.x; importing it registers everything."""
 
-from mmengine.config.utils import MODULE2PACKAGE
-
-from .compat import check_stack
+from .compat import check_stack, load_whole_checkpoints
 
 __version__ = "0.1.0"
 
+# Before anything below imports mmdet: a broken stack is explained, not traced back.
 check_stack()
-# Lets mmengine resolve `_base_ = 'imb_det::...'` in configs read from now on.
-MODULE2PACKAGE["imb_det"] = "imb_det"
+load_whole_checkpoints()
+
+from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
 
 from . import datasets, evaluation, heads, hooks  # noqa: E402, F401
+
+# Lets mmengine resolve `_base_ = 'imb_det::...'` in configs read from now on.
+MODULE2PACKAGE["imb_det"] = "imb_det"

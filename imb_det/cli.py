@@ -16,7 +16,7 @@ from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, checkpoint
+from mmengine.runner import Runner
 
 __all__ = ["build_runner", "load_config", "make_parser", "parse_args"]
 
@@ -118,21 +118,9 @@ def build_runner(cfg: Any) -> Any:
     Returns:
         The runner, ready to train or test.
     """
-    _load_whole_checkpoints()
     if cfg.launcher == "pytorch" and not torch.cuda.is_available():
         _prepare_cpu_rank(cfg)
     return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
-
-
-def _load_whole_checkpoints() -> None:
-    """Let mmengine 0.10.7 load its own checkpoints with torch 2.6 or newer.
-
-    They hold the log history beside the weights, which ``torch.load`` refuses since it
-    loads weights only by default. Later versions of mmengine ask for the rest; this one
-    never did, and only torch's environment variable reaches its call.
-    """
-    if not hasattr(checkpoint, "_safe_torch_load"):
-        os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
 
 
 def _prepare_cpu_rank(cfg: Any) -> None:

@@ -186,19 +186,15 @@ def test_gloo_group_only_where_nccl_cannot_work(
     assert ("model_wrapper_cfg" in cfg) == (joined is not None)
 
 
-def test_checkpoints_with_a_log_history_load(monkeypatch, tmp_path):
-    variable = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-    monkeypatch.setenv(variable, "0")  # undone after the test, whatever happens here
-    monkeypatch.delenv(variable)
+def test_checkpoints_with_a_log_history_load(tmp_path):
     history = HistoryBuffer()
     history.update(2.5)
     path = tmp_path / "epoch_1.pth"
     torch.save({"state_dict": {}, "message_hub": {"log_scalars": [history]}}, path)
-
-    monkeypatch.setattr(Runner, "from_cfg", lambda cfg: "runner")
-    cli.build_runner(Config(dict(launcher="none")))
     loaded = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
     assert loaded["message_hub"]["log_scalars"][0].current() == 2.5
+    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
+        CheckpointLoader.load_checkpoint(str(tmp_path / "none.pth"))
 
 
 TOY = """
