@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
 from mmengine.dist import all_reduce
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 __all__ = ["GuidedLossScaling"]
@@ -93,6 +95,20 @@ class GuidedLossScaling(nn.Module):
             )
         if not 0 <= momentum < 1:
             raise ValueError(f"{name}: `momentum` must be in [0, 1), got {momentum}")
+        if (kind := type(self.loss_cls).__name__) != "CrossEntropyLoss":
+            print_log(
+                f"{name}: the classification loss is {kind}; sampling-free training "
+                "means `loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True)`",
+                "current",
+                logging.WARNING,
+            )
+        if getattr(self.loss_cls, "loss_weight", 1.0) != 1.0:
+            print_log(
+                f"{name}: `loss_cls.loss_weight` has no effect, the loss is scaled to "
+                "the box loss; use `cls_loss_scale`",
+                "current",
+                logging.WARNING,
+            )
         self.cls_loss_scale = cls_loss_scale
         self.momentum = momentum
         self.register_buffer("mean_losses", torch.zeros(2))

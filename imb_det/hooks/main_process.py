@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import TypeVar
 
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 
 __all__ = ["on_main_process"]
 
@@ -20,7 +21,8 @@ def on_main_process(work: Callable[[], Result]) -> Result:
     the error travels too.
 
     Args:
-        work: Function without arguments; its result or error must be picklable.
+        work: Function without arguments. A result that cannot be pickled is an error,
+            an error that cannot be pickled becomes a ``RuntimeError`` of its text.
 
     Returns:
         What ``work`` returned on rank 0.
@@ -31,8 +33,19 @@ def on_main_process(work: Callable[[], Result]) -> Result:
             outcome[0] = work()
         except Exception as failure:
             outcome[1] = failure
+        if get_world_size() > 1:
+            outcome = _picklable(outcome)
     broadcast_object_list(outcome)
     result, error = outcome
     if error is not None:
         raise error
     return result
+
+
+def _picklable(outcome: list) -> list:
+    """Return the outcome, or its error in a form that certainly can be sent."""
+    try:
+        pickle.loads(pickle.dumps(outcome))
+    except Exception as failure:
+        return [None, RuntimeError(repr(outcome[1] or failure))]
+    return outcome

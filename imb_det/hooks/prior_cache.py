@@ -11,13 +11,13 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import nn
 
-from imb_det.statistics import ForegroundPrior, leaf_datasets
+from imb_det.statistics import ForegroundPrior
 from imb_det.statistics.training_boxes import TrainingBoxes
 
 __all__ = ["content_key", "default_cache_dir", "load_prior", "store_prior"]
 
 # Raise it when counting changes, so that older counts are not used.
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 
 def default_cache_dir() -> Path:
@@ -65,26 +65,49 @@ def content_key(
         annotated.image,
     ):
         digest.update(array.tobytes())
-    calculator = getattr(head.assigner, "iou_calculator", None)
     settings = [
         _CACHE_VERSION,
         divisor,
         max_relative_error,
         head.num_classes,
-        type(dataset).__name__,
-        [repr(leaf.pipeline) for leaf in leaf_datasets(dataset)],
-        repr(getattr(dataset, "pipeline", None)),
         type(head).__name__,
-        repr(head.prior_generator),
-        [base.tolist() for base in getattr(head.prior_generator, "base_anchors", [])],
-        type(head.assigner).__name__,
-        sorted(
-            (k, repr(v))
-            for k, v in vars(head.assigner).items()
-            if k != "iou_calculator"
-        ),
-        type(calculator).__name__,
-        repr(head.train_cfg),
+        _plain(head.train_cfg),
+        _plain(head.prior_generator),
+        _plain(head.assigner),
+        _dataset_settings(dataset),
     ]
     digest.update(json.dumps(settings).encode())
     return digest.hexdigest()[:32]
+
+
+def _dataset_settings(node: Any) -> list:
+    """Describe a data set and its wrappers, their records left out."""
+    children = getattr(node, "datasets", None) or [getattr(node, "dataset", None)]
+    return [
+        type(node).__name__,
+        len(node),
+        _plain(getattr(node, "times", None)),
+        _plain(getattr(node, "repeat_indices", None)),
+        _plain(getattr(node, "pipeline", None)),
+        [_dataset_settings(child) for child in children if child is not None],
+    ]
+
+
+def _plain(value: Any, depth: int = 8) -> Any:
+    """Turn settings, objects among them, into what JSON can hold.
+
+    Objects are taken by their attributes: not all of them have a telling ``repr``.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if hasattr(value, "tolist"):  # arrays and tensors
+        return value.tolist()
+    if depth == 0 or isinstance(value, type):
+        return str(value if isinstance(value, type) else type(value))
+    if isinstance(value, dict):
+        items = ((str(key), _plain(item, depth - 1)) for key, item in value.items())
+        return sorted(items, key=lambda item: item[0])
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(item, depth - 1) for item in value]
+    settings = getattr(value, "__dict__", {})
+    return [type(value).__name__, _plain(settings, depth - 1)]

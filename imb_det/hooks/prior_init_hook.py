@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
+from mmdet.models.dense_heads.anchor_head import AnchorHead
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -16,6 +18,7 @@ from imb_det.registry import HOOKS
 from imb_det.statistics import ForegroundPrior, foreground_prior
 from imb_det.statistics.training_boxes import (
     annotated_boxes,
+    epoch_weights,
     is_deterministic,
     training_boxes,
 )
@@ -62,7 +65,7 @@ class PriorInitHook(Hook):
         head: str = "bbox_head",
         layer: str | None = None,
         max_relative_error: float | None = None,
-        cache_dir: str | bool | None = None,
+        cache_dir: str | Path | bool | None = None,
     ) -> None:
         if max_relative_error is not None and not 0 < max_relative_error < 1:
             raise ValueError(
@@ -72,9 +75,19 @@ class PriorInitHook(Hook):
         self.head = head
         self.layer = layer
         self.max_relative_error = max_relative_error
-        if cache_dir is None:
-            cache_dir = str(default_cache_dir())
-        self.cache_dir = Path(cache_dir) if isinstance(cache_dir, str) else None
+        if cache_dir is None or cache_dir is True:
+            cache_dir = default_cache_dir()
+        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else None
+        self._loaded: dict[str, torch.Size] = {}
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Remember which biases were loaded; a trained one is not replaced."""
+        state = checkpoint.get("state_dict", checkpoint)
+        self._loaded = {
+            key.removeprefix("module."): value.shape
+            for key, value in state.items()
+            if key.endswith(".bias")
+        }
 
     def before_train(self, runner: Runner) -> None:
         """Set the bias, unless training resumes or the layer is trained already."""
@@ -83,12 +96,13 @@ class PriorInitHook(Hook):
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         head = _find_head(model, self.head)
-        bias = _find_bias(head, self.head, self.layer)
-        if bias.min() != bias.max():
+        name, bias = _find_bias(head, self.head, self.layer)
+        if self._loaded.get(name) == bias.shape:
             print_log(
-                "PriorInitHook: the classification layer holds a trained bias (its "
-                "entries differ), it stays as it is",
+                f"PriorInitHook: the checkpoint brought a trained `{name}`, it stays "
+                "as it is",
                 "current",
+                logging.WARNING,
             )
             return
         prior = on_main_process(lambda: self._count(runner, model, head))
@@ -101,6 +115,13 @@ class PriorInitHook(Hook):
     ) -> ForegroundPrior:
         """Take the counts from the cache, or count and store them."""
         dataset = runner.train_dataloader.dataset
+        if getattr(model.data_preprocessor, "batch_augments", None):
+            print_log(
+                "PriorInitHook: `batch_augments` of the data preprocessor change sizes "
+                "after the data set; the prior is counted without them",
+                "current",
+                logging.WARNING,
+            )
         divisor = getattr(model.data_preprocessor, "pad_size_divisor", 1)
         annotated = annotated_boxes(dataset)
         cached = None
@@ -114,8 +135,14 @@ class PriorInitHook(Hook):
         with tqdm(total=len(annotated), desc="boxes", unit="img", leave=False) as bar:
             if is_deterministic(dataset):
                 boxes = training_boxes(dataset, annotated)
+                weights = epoch_weights(dataset)
             else:
-                bar.total = len(dataset)
+                bar.total, weights = len(dataset), None
+                print_log(
+                    "PriorInitHook: image sizes or boxes are random; the prior is "
+                    "counted on one draw of them, on blank images",
+                    "current",
+                )
                 boxes = training_boxes(dataset, annotated, bar.update)
         with tqdm(total=len(boxes), desc="foreground prior", unit="img") as bar:
             prior = foreground_prior(
@@ -124,6 +151,7 @@ class PriorInitHook(Hook):
                 divisor,
                 self.max_relative_error,
                 boxes,
+                weights,
                 lambda done, total: bar.update(done - bar.n),
             )
         if cached is not None:
@@ -141,11 +169,19 @@ def _find_head(model: nn.Module, path: str) -> nn.Module:
             f"PriorInitHook: {type(model).__name__} has no part `head='{path}'`; its "
             f"parts are {names}"
         ) from error
-    needed = ("prior_generator", "assigner", "get_targets", "num_classes")
-    if missing := [name for name in needed if not hasattr(head, name)]:
+    if (
+        not isinstance(head, AnchorHead)
+        or type(head).get_targets is not AnchorHead.get_targets
+    ):
         raise TypeError(
-            f"PriorInitHook: {type(head).__name__} has no {missing}; only heads with "
-            "anchors and an assigner can be counted"
+            f"PriorInitHook cannot count for {type(head).__name__}: it needs a head "
+            "with the targets of mmdet's AnchorHead, such as RetinaHead or RPNHead"
+        )
+    if (sampler := type(head.sampler).__name__) != "PseudoSampler":
+        raise ValueError(
+            f"PriorInitHook: `{path}` trains on what {sampler} picks, but the prior is "
+            "that of all candidates; set its `train_cfg.sampler` to "
+            "`dict(type='PseudoSampler')`"
         )
     if not getattr(head, "use_sigmoid_cls", False):
         raise TypeError(
@@ -155,7 +191,9 @@ def _find_head(model: nn.Module, path: str) -> nn.Module:
     return head
 
 
-def _find_bias(head: nn.Module, path: str, name: str | None) -> torch.Tensor:
+def _find_bias(
+    head: nn.Module, path: str, name: str | None
+) -> tuple[str, torch.Tensor]:
     """Return the bias of the classification layer of that name, or of the only one."""
     layers = {
         child_name: child
@@ -172,4 +210,4 @@ def _find_bias(head: nn.Module, path: str, name: str | None) -> torch.Tensor:
     bias = layers[name].bias
     if bias is None:
         raise ValueError(f"PriorInitHook: `{path}.{name}` has no bias to initialise")
-    return bias
+    return f"{path}.{name}.bias", bias

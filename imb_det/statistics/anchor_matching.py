@@ -18,6 +18,7 @@ __all__ = ["count_max_iou_matches"]
 
 # Geometric bounds are kept a little wide, so that rounding never loses a pair.
 _SLACK = 1e-3
+_WHOLE_GRIDS = 16
 
 
 def _axis_window(
@@ -221,16 +222,22 @@ def count_max_iou_matches(
         unmatched = np.flatnonzero(best < np.float32(pos_iou_thr))
         bound = float(neg_iou_thr)
         while len(unmatched):
-            pairs = list(matcher.windows(unmatched, bound))
-            best[unmatched] = -1
-            for box, _, iou in pairs:
-                best[box] = np.maximum(best[box], iou.max((0, 1), initial=-1))
-            # A maximum below the bound may be missed: look again with a lower one.
-            best[best < np.float32(bound)] = -1
-            for box, anchor, iou in pairs:
-                top = best[box]
-                top[(top < 0) | (top < np.float32(min_pos_iou))] = 2
-                positive[anchor[iou == top]] = True
+            # Without a bound a window is the whole grid: few boxes at a time then.
+            step = len(unmatched) if bound > 0 else _WHOLE_GRIDS
+            for start in range(0, len(unmatched), step):
+                chosen = unmatched[start : start + step]
+                pairs = list(matcher.windows(chosen, bound))
+                best[chosen] = -1
+                for box, _, iou in pairs:
+                    best[box] = np.maximum(best[box], iou.max((0, 1), initial=-1))
+                # A maximum below the bound may be missed: it waits for a lower one.
+                best[chosen] = np.where(
+                    best[chosen] < np.float32(bound), -1, best[chosen]
+                )
+                for box, anchor, iou in pairs:
+                    top = best[box]
+                    top[(top < 0) | (top < np.float32(min_pos_iou))] = 2
+                    positive[anchor[iou == top]] = True
             unmatched = unmatched[best[unmatched] < 0]
             bound = bound / 4 if bound > 0.02 else 0.0
 

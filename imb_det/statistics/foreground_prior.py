@@ -11,7 +11,12 @@ import numpy as np
 import torch
 
 from .anchor_matching import count_max_iou_matches
-from .training_boxes import TrainingBoxes, training_boxes
+from .training_boxes import (
+    TrainingBoxes,
+    epoch_weights,
+    is_deterministic,
+    training_boxes,
+)
 
 __all__ = ["ForegroundPrior", "foreground_prior"]
 
@@ -80,7 +85,7 @@ class ForegroundPrior:
 
     def __str__(self) -> str:
         """Return one line with all that a log needs."""
-        how = "exact" if not self.relative_error else f"+-{self.relative_error:.1%}"
+        how = f"+-{self.relative_error:.1%}" if self.relative_error else "all"
         return (
             f"N = {self.num_candidates:,} candidates, N_f = {self.num_foreground:,} "
             f"positive (N / N_f = {self.num_candidates / self.num_foreground:.0f}), "
@@ -103,6 +108,7 @@ def _uses_plain_max_iou(head: Any) -> bool:
         and 0 < assigner.neg_iou_thr <= assigner.pos_iou_thr
         and assigner.ignore_iof_thr <= 0
         and head.train_cfg["allowed_border"] < 0
+        and type(head.sampler).__name__ == "PseudoSampler"
     )
 
 
@@ -180,6 +186,7 @@ def foreground_prior(
     pad_size_divisor: int = 32,
     max_relative_error: float | None = None,
     boxes: TrainingBoxes | None = None,
+    weights: np.ndarray | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ForegroundPrior:
     """Count positive and all candidates of a dense head over a training set.
@@ -188,10 +195,12 @@ def foreground_prior(
     no pixel is read. Each image is padded to a multiple of ``pad_size_divisor`` as in
     a batch, the head's anchor generator covers it, and the head's assigner decides.
     A plain max-IoU assignment is counted for many images at once, any other through
-    the head's ``get_targets``; both give the same numbers.
+    the head's ``get_targets``; both give the same numbers. Images that a wrapper
+    repeats count as often as an epoch shows them, up to a common factor. A random
+    flip is left out, other random sizes and boxes are drawn once.
 
     Args:
-        dataset: Built mmengine data set; the images of wrapped sets count once.
+        dataset: Built mmengine data set, wrapped in any way.
         head: Anchor head with ``prior_generator``, ``assigner``, ``train_cfg``,
             ``num_classes`` and ``get_targets``; on any device.
         pad_size_divisor: That of the model's data preprocessor, pixels, at least 1.
@@ -199,6 +208,8 @@ def foreground_prior(
             falls below this; images are visited in a fixed random order. None, the
             default, counts every image.
         boxes: :func:`training_boxes` of the data set, if already at hand.
+        weights: How often each image of ``boxes`` counts, int (n,). None, the default:
+            as often as an epoch of ``dataset`` shows it, or once with ``boxes`` given.
         progress: Called with (images done, images in all).
 
     Returns:
@@ -214,6 +225,8 @@ def foreground_prior(
             f"`max_relative_error` must be None or in (0, 1), got {max_relative_error}"
         )
     table = training_boxes(dataset) if boxes is None else boxes
+    if weights is None and boxes is None and is_deterministic(dataset):
+        weights = epoch_weights(dataset)
     count = _count_by_arithmetic if _uses_plain_max_iou(head) else _count_by_targets
     order: np.ndarray = np.arange(len(table))
     if max_relative_error is not None:
@@ -225,6 +238,8 @@ def foreground_prior(
         pad_shape = -(-part.img_shape // pad_size_divisor) * pad_size_divisor
         done += len(part)
         counts[:, start:done] = count(head, part, pad_shape)
+        if weights is not None:
+            counts[:, start:done] *= weights[order[start:done]]
         if progress is not None:
             progress(done, len(order))
         if max_relative_error is not None:

@@ -11,10 +11,17 @@ import numpy as np
 
 from .dataset_access import iter_data_infos, leaf_datasets
 
-__all__ = ["TrainingBoxes", "annotated_boxes", "is_deterministic", "training_boxes"]
+__all__ = [
+    "TrainingBoxes",
+    "annotated_boxes",
+    "epoch_weights",
+    "is_deterministic",
+    "training_boxes",
+]
 
-# Transforms that leave sizes and boxes as they are. A flip mirrors boxes and anchor
-# grid alike, so the unflipped image stands for both.
+# Transforms that leave sizes and boxes as they are. The unflipped image stands for the
+# flipped one too, which has nearly the same count: only padding and the anchors' start
+# at the corner are not symmetric.
 _KEEP_GEOMETRY = frozenset(
     {
         "LoadImageFromFile",
@@ -151,6 +158,37 @@ def is_deterministic(dataset: Any) -> bool:
         for leaf in leaf_datasets(dataset)
         for transform in leaf.pipeline.transforms
     )
+
+
+def epoch_weights(dataset: Any) -> np.ndarray:
+    """Return how often each image of :func:`annotated_boxes` occurs in an epoch.
+
+    ``ClassBalancedDataset`` and ``RepeatDataset`` repeat images; a factor common to all
+    is taken out.
+
+    Args:
+        dataset: Built mmengine data set, wrapped in any way.
+
+    Returns:
+        Whole numbers, int64, (n,).
+    """
+    leaves = leaf_datasets(dataset)
+    start = dict(
+        zip(map(id, leaves), np.cumsum([0, *map(len, leaves)])[:-1], strict=True)
+    )
+
+    def images(node: Any) -> np.ndarray:
+        if isinstance(getattr(node, "datasets", None), (list, tuple)):
+            return np.concatenate([images(child) for child in node.datasets])
+        if hasattr(node, "dataset"):
+            inside = images(node.dataset)
+            if hasattr(node, "repeat_indices"):
+                return inside[np.asarray(node.repeat_indices, np.int64)]
+            return np.tile(inside, getattr(node, "times", 1))
+        return start[id(node)] + np.arange(len(node))
+
+    weights = np.bincount(images(dataset), minlength=sum(map(len, leaves)))
+    return weights // max(int(np.gcd.reduce(weights)), 1)
 
 
 class _BlankImage:

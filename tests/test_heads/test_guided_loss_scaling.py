@@ -211,3 +211,28 @@ def test_sampler_is_refused():
 def test_both_heads_stay_reachable():
     assert type(build_head("RetinaHead")).__module__.startswith("mmdet")
     assert type(build_head(SAMPLING_FREE)).__module__.startswith("imb_det")
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (dict(type="FocalLoss", use_sigmoid=True), "FocalLoss"),
+        (
+            dict(type="CrossEntropyLoss", use_sigmoid=True, loss_weight=2.0),
+            "cls_loss_scale",
+        ),
+    ],
+)
+def test_losses_that_miss_the_point_are_warned_of(loss, message, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        "imb_det.heads.guided_loss_scaling.print_log",
+        lambda text, *args: said.append(text),
+    )
+    config = toys.retinanet_config(head_type=SAMPLING_FREE)
+    toys.build_model(config)
+    assert said == []
+    config.bbox_head.loss_cls = loss
+    toys.build_model(config)
+    assert len(said) == 1
+    assert message in said[0]

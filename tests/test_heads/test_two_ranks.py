@@ -70,7 +70,6 @@ def _train(rank, config_path):
     scalars = runner.message_hub.log_scalars
     return dict(
         wrapped=type(runner.model).__name__,
-        bias=getattr(model, "start_bias", None),
         ratios=list(scalars["train/guided_ratio"]._log_history),
         weights={k: v.numpy() for k, v in model.state_dict().items()},
         iterations=runner.iter,

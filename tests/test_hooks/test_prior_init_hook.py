@@ -8,7 +8,9 @@ from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
 from imb_det.hooks import PriorInitHook
+from imb_det.hooks.prior_cache import content_key
 from imb_det.statistics import foreground_prior
+from imb_det.statistics.training_boxes import annotated_boxes
 from tests import toys
 
 
@@ -87,11 +89,21 @@ def test_resume_and_trained_bias_are_left_alone(dataset, model, tmp_path, log):
     hook.before_train(FakeRunner(model, dataset, iteration=5))
     assert torch.equal(model.bbox_head.retina_cls.bias, before)
     assert "resumed" in log.text
-    torch.nn.init.normal_(model.bbox_head.retina_cls.bias)
-    trained = model.bbox_head.retina_cls.bias.clone()
+
+
+def test_a_bias_from_a_checkpoint_is_left_alone(dataset, model, tmp_path, log):
+    hook = PriorInitHook(cache_dir=str(tmp_path))
+    trained = torch.nn.init.normal_(model.bbox_head.retina_cls.bias).detach().clone()
+    state = {f"module.{name}": value for name, value in model.state_dict().items()}
+    hook.after_load_checkpoint(None, {"state_dict": state})
     hook.before_train(FakeRunner(model, dataset))
     assert torch.equal(model.bbox_head.retina_cls.bias, trained)
-    assert "trained bias" in log.text
+    assert "bbox_head.retina_cls.bias" in log.text
+    # A checkpoint of another number of classes was not loaded into this layer.
+    del state["module.bbox_head.retina_cls.bias"]
+    hook.after_load_checkpoint(None, {"state_dict": state})
+    hook.before_train(FakeRunner(model, dataset))
+    assert model.bbox_head.retina_cls.bias.unique().numel() == 1
 
 
 def test_cache(dataset, model, tmp_path, log, monkeypatch):
@@ -142,7 +154,7 @@ def test_no_cache(dataset, model, tmp_path, monkeypatch):
     ("arguments", "error", "message"),
     [
         (dict(head="rpn_head"), ValueError, "RetinaNet has no part .*bbox_head"),
-        (dict(head="backbone"), TypeError, "ResNet has no"),
+        (dict(head="backbone"), TypeError, "cannot count for ResNet"),
         (dict(layer="fc_cls"), ValueError, "'fc_cls'.*retina_cls"),
     ],
 )
@@ -164,3 +176,88 @@ def test_softmax_head_is_refused(dataset):
 def test_bad_error_bound():
     with pytest.raises(ValueError, match="max_relative_error"):
         PriorInitHook(max_relative_error=2.0)
+
+
+def test_sampling_head_is_refused(dataset):
+    config = toys.retinanet_config()
+    config.train_cfg.sampler = dict(type="RandomSampler", num=32, pos_fraction=0.5)
+    with pytest.raises(ValueError, match="RandomSampler picks"):
+        PriorInitHook(cache_dir=False).before_train(
+            FakeRunner(toys.build_model(config), dataset)
+        )
+
+
+def test_head_with_targets_of_its_own_is_refused(dataset):
+    config = toys.retinanet_config(
+        head_type="ATSSHead", norm_cfg=dict(type="GN", num_groups=2)
+    )
+    config.bbox_head.anchor_generator = dict(
+        type="AnchorGenerator",
+        ratios=[1.0],
+        octave_base_scale=8,
+        scales_per_octave=1,
+        strides=[8, 16, 32],
+    )
+    config.train_cfg = dict(assigner=dict(type="ATSSAssigner", topk=9))
+    with pytest.raises(TypeError, match="cannot count for ATSSHead"):
+        PriorInitHook(cache_dir=False).before_train(
+            FakeRunner(toys.build_model(config), dataset)
+        )
+
+
+def test_batch_augments_are_warned_of(dataset, log):
+    config = toys.retinanet_config()
+    config.data_preprocessor.batch_augments = [
+        dict(type="BatchFixedSizePad", size=(256, 256))
+    ]
+    PriorInitHook(cache_dir=False).before_train(
+        FakeRunner(toys.build_model(config), dataset)
+    )
+    assert "batch_augments" in log.text
+
+
+def mosaic(root, size, times=1):
+    leaf = toys.coco_dataset_config(root)
+    leaf["pipeline"] = leaf["pipeline"][:2]
+    mixed = dict(
+        type="MultiImageMixDataset",
+        dataset=leaf,
+        pipeline=[
+            dict(type="Mosaic", img_scale=(size, size)),
+            dict(type="PackDetInputs"),
+        ],
+    )
+    return toys.build_dataset(dict(type="RepeatDataset", times=times, dataset=mixed))
+
+
+def test_cache_key_sees_every_wrapper(tmp_path, model):
+    toys.write_coco(tmp_path)
+    sets = [mosaic(tmp_path, 64), mosaic(tmp_path, 200), mosaic(tmp_path, 64, times=2)]
+    sets += [
+        toys.build_dataset(
+            dict(
+                type="ClassBalancedDataset",
+                oversample_thr=threshold,
+                dataset=toys.coco_dataset_config(tmp_path),
+            )
+        )
+        for threshold in (0.9, 0.001)
+    ]
+    keys = [
+        content_key(data, model.bbox_head, annotated_boxes(data), 32, None)
+        for data in sets
+    ]
+    assert len(set(keys)) == len(keys)
+    again = mosaic(tmp_path, 64)
+    assert keys[0] == content_key(
+        again, model.bbox_head, annotated_boxes(again), 32, None
+    )
+
+
+def test_cache_dir_forms(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", "/home/nobody")
+    found = [PriorInitHook(cache_dir=v).cache_dir for v in (None, True, False)]
+    assert found == [tmp_path / "imb_det", tmp_path / "imb_det", None]
+    assert PriorInitHook(cache_dir=tmp_path).cache_dir == tmp_path
+    assert str(PriorInitHook(cache_dir="~/c").cache_dir) == "/home/nobody/c"

@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
 
+from imb_det.datasets.digit_plan import DigitsOptions
+from imb_det.datasets.longtail_digits import make_longtail_digits
 from imb_det.statistics import ForegroundPrior, foreground_prior
 from imb_det.statistics.foreground_prior import _count_by_targets, _uses_plain_max_iou
 from imb_det.statistics.training_boxes import (
     TrainingBoxes,
     annotated_boxes,
+    epoch_weights,
     is_deterministic,
     training_boxes,
 )
@@ -122,6 +125,26 @@ def test_wrappers_count_each_image_once(toy_set, model):
     assert double.num_foreground == 2 * single.num_foreground
 
 
+def test_repeated_images_count_as_often_as_an_epoch_shows_them(toy_set, model):
+    balanced = toys.build_dataset(
+        dict(
+            type="ClassBalancedDataset",
+            oversample_thr=0.9,
+            dataset=toys.coco_dataset_config(toy_set),
+        )
+    )
+    found = foreground_prior(balanced, model.bbox_head)
+    positive, total = count_candidates(balanced, model)
+    weights = epoch_weights(balanced)
+    assert weights.sum() == len(balanced)
+    assert len(set(weights.tolist())) > 1
+    assert (found.num_foreground, found.num_candidates) == (positive, total)
+    repeated = toys.build_dataset(
+        dict(type="RepeatDataset", times=3, dataset=toys.coco_dataset_config(toy_set))
+    )
+    assert epoch_weights(repeated).tolist() == [1] * 7
+
+
 @pytest.mark.parametrize("name", RESIZES)
 def test_equals_the_real_pipeline(name, toy_set, model):
     dataset = toys.build_dataset(
@@ -204,6 +227,23 @@ def test_bccd_equals_the_real_pipeline(bccd_root, monkeypatch):
     dataset = toys.build_dataset(dataset_config)
     model = toys.build_model(config.model)
     found = foreground_prior(dataset, model.bbox_head)
+    assert (found.num_foreground, found.num_candidates) == count_candidates(
+        dataset, model
+    )
+
+
+@pytest.mark.slow
+def test_digits_equal_the_real_pipeline(tmp_path):
+    make_longtail_digits(tmp_path / "digits", DigitsOptions(num_train=60, num_val=40))
+    config = Config.fromfile(
+        "configs/sampling_free/retinanet_r18_fpn_sampling-free_longtail-digits.py"
+    )
+    dataset_config = config.train_dataloader.dataset
+    dataset_config.data_root = str(tmp_path / "digits") + "/"
+    dataset = toys.build_dataset(dataset_config)
+    model = toys.build_model(config.model)
+    found = foreground_prior(dataset, model.bbox_head)
+    assert found.num_images == 60
     assert (found.num_foreground, found.num_candidates) == count_candidates(
         dataset, model
     )
