@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import mmcv
@@ -24,6 +24,7 @@ class AnnotatedImage(NamedTuple):
         source: Annotation file.
         color_type: Flag with which mmcv decodes; some of them ignore EXIF.
         backend: Decoder with which mmcv decodes, None for its default.
+        reach: How far right and down the boxes reach, in pixels; 0 without boxes.
     """
 
     path: str
@@ -32,6 +33,7 @@ class AnnotatedImage(NamedTuple):
     source: str
     color_type: str = "color"
     backend: str | None = "cv2"
+    reach: tuple[float, float] = (0, 0)
 
     @property
     def is_rotated(self) -> bool:
@@ -79,4 +81,12 @@ def annotated_images(dataset: Any) -> Iterator[AnnotatedImage]:
                 source,
                 getattr(loader, "color_type", "color"),
                 getattr(loader, "imdecode_backend", "cv2"),
+                _reach(info.get("instances") or ()),
             )
+
+
+def _reach(instances: Iterable[Mapping[str, Any]]) -> tuple[float, float]:
+    """Return the largest x2 and y2 of the boxes."""
+    boxes = [i["bbox"] for i in instances if i.get("bbox") is not None]
+    right, down = (max((float(b[k]) for b in boxes), default=0) for k in (2, 3))
+    return right, down

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imb_det.statistics.frequency_groups import frequency_groups
+
 IMAGE_FOLDER = "JPEGImages"
-RARE_MAX_IMAGES = 10
-COMMON_MAX_IMAGES = 100
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,8 @@ def frequency_letter(image_count: int) -> str:
     Returns:
         ``"r"`` up to 10 images, ``"c"`` up to 100, else ``"f"``.
     """
-    if image_count <= RARE_MAX_IMAGES:
-        return "r"
-    return "c" if image_count <= COMMON_MAX_IMAGES else "f"
+    (group,) = frequency_groups([image_count])
+    return group[0]
 
 
 def _annotations(records: Sequence[ImageRecord]) -> list[dict[str, Any]]:

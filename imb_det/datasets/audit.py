@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from imb_det.statistics.dataset_access import boxes_without_area
-
-__all__ = ["MAX_NAMED", "DatasetAudit", "Finding", "box_fault"]
+__all__ = ["MAX_NAMED", "DatasetAudit", "Finding"]
 
 #: Entries that the log names for each kind of finding; the audit itself keeps all.
 MAX_NAMED = 20
@@ -149,27 +146,3 @@ def _shorten(entries: Sequence[str], max_named: int) -> list[str]:
     if more := len(entries) - max_named:
         lines += [f"    ... and {more} more (attribute `audit`)"] * (more > 0)
     return lines
-
-
-def box_fault(bbox: Sequence[float], width: float, height: float) -> str | None:
-    """Judge one box.
-
-    Args:
-        bbox: Corners x1, y1, x2, y2 in pixels, counted from 0.
-        width: Width of the image.
-        height: Height of the image.
-
-    Returns:
-        Kind of finding, or None for a sound box. ``over_border`` is the only kind
-        with which a box can be trained on.
-    """
-    x1, y1, x2, y2 = bbox
-    if not all(map(math.isfinite, bbox)):
-        return "not_finite"
-    if boxes_without_area(bbox):
-        return "no_area"
-    if boxes_without_area((max(x1, 0), max(y1, 0), min(x2, width), min(y2, height))):
-        return "outside"
-    if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
-        return "over_border"
-    return None

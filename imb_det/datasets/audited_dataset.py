@@ -12,7 +12,7 @@ from mmdet.datasets import BaseDetDataset
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from imb_det.statistics.dataset_access import boxes_without_area, leaf_datasets
+from imb_det.statistics.dataset_access import box_fault, leaf_datasets
 
 from .audit import DatasetAudit, Finding
 from .image_header import displayed_size
@@ -120,8 +120,10 @@ def faulty_boxes(dataset: Any) -> Iterator[tuple[Any, Finding]]:
             derive from :class:`AuditedDataset` are skipped: they have no such box.
 
     Yields:
-        The part and the finding, for each box that is not ignored and has no area,
-        or a corner that is not finite.
+        The part and the finding, for each box that is not ignored and has no area, a
+        corner that is not finite, or no pixel in its image: ``Resize`` clips it to a
+        box without area. Where a record has no size, only a box left of or above the
+        image is known to be outside.
     """
     for leaf in leaf_datasets(dataset):
         if isinstance(leaf, AuditedDataset):
@@ -129,23 +131,21 @@ def faulty_boxes(dataset: Any) -> Iterator[tuple[Any, Finding]]:
         classes = leaf.metainfo.get("classes") or ()
         for number in range(len(leaf)):
             info = leaf.get_data_info(number)
+            size = (info.get("width") or math.inf, info.get("height") or math.inf)
             for index, instance in enumerate(info.get("instances", ())):
                 bbox = instance.get("bbox")
                 if bbox is None or instance.get("ignore_flag"):
                     continue
-                if boxes_without_area(bbox):
-                    label = instance["bbox_label"]
-                    yield (
-                        leaf,
-                        Finding(
-                            "no_area"
-                            if all(map(math.isfinite, bbox))
-                            else "not_finite",
-                            str(info.get("xml_path") or info.get("img_path")),
-                            f"object[{index}]",
-                            str(classes[label])
-                            if label < len(classes)
-                            else f"class {label}",
-                            f"({', '.join(f'{v:g}' for v in bbox)})",
-                        ),
-                    )
+                fault = box_fault(bbox, *size)
+                if fault in (None, "over_border"):
+                    continue
+                label = instance["bbox_label"]
+                name = classes[label] if label < len(classes) else f"class {label}"
+                finding = Finding(
+                    str(fault),
+                    str(info.get("xml_path") or info.get("img_path")),
+                    f"object[{index}]",
+                    str(name),
+                    f"({', '.join(f'{v:g}' for v in bbox)})",
+                )
+                yield leaf, finding

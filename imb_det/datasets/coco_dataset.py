@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import os.path as osp
-from collections import Counter
 from typing import Any
 
 import mmdet.datasets
 
 from imb_det.registry import DATASETS
+from imb_det.statistics.annotation_files import (
+    category_ids,
+    check_image_ids,
+    coco_fault,
+)
 
-from .audit import box_fault
 from .audited_dataset import AuditedDataset
 
 __all__ = ["CocoDataset"]
@@ -31,7 +33,8 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
     ``audit`` and, once, in the log. Crowds stay, as ignored boxes.
 
     mmdet numbers the labels by the order of the *file*, and skips classes that the
-    file does not have, so that labels and names drift apart. Both are errors here.
+    file does not have, so that labels and names drift apart; of several images with
+    one id it keeps the last. All three are errors here.
 
     In evaluation, ``CocoMetric`` with an ``ann_file`` reads the ground truth from
     the file itself: what is left out here is not left out there.
@@ -41,8 +44,9 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
 
     Raises:
         ValueError: The file cannot be understood, lacks a class of the config or has
-            the classes in another order; no image is listed or left after filtering;
-            or a training set has no box.
+            the classes in another order; images share an id; an image or annotation
+            is malformed; no image is listed or left after filtering; or a training
+            set has no box.
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -72,7 +76,13 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
             self._file_is_audited = True
         image = raw_data_info["raw_img_info"]
         annotations = raw_data_info["raw_ann_info"]
-        if not ((image.get("width") or 0) > 0 and (image.get("height") or 0) > 0):
+        size = [image.get(key) or 0 for key in ("width", "height")]
+        if not all(isinstance(side, (int, float)) for side in size):
+            raise ValueError(
+                f"{self.ann_file}: image {image['id']} ({image['file_name']}): `width` "
+                f"and `height` must be numbers, got {size}"
+            )
+        if min(size) <= 0:
             path = osp.join(self.data_prefix["img"], image["file_name"])
             where = f"{self.ann_file}, image {image['file_name']}"
             image["width"], image["height"] = self._size_from_image(path, where)
@@ -87,30 +97,8 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
     def _audit_file(self) -> None:
         """Compare categories and ids; mmdet's ``self.coco`` holds the whole file."""
         content = self.coco.dataset
-        file_names = [category["name"] for category in content["categories"]]
-        classes = list(self._metainfo["classes"])
-        if missing := [name for name in classes if name not in file_names]:
-            raise ValueError(
-                f"{self.ann_file} has no category {missing}, which the config names "
-                "in `metainfo['classes']`: the labels of all later classes would "
-                f"shift. The file has {file_names}"
-            )
-        if twice := [
-            n for n, k in Counter(file_names).items() if k > 1 and n in classes
-        ]:
-            raise ValueError(f"{self.ann_file} has several categories named {twice}")
-        in_file_order = [name for name in file_names if name in classes]
-        if in_file_order != classes:
-            pairs = zip(classes, in_file_order, strict=True)
-            at, (ours, theirs) = next(
-                (i, p) for i, p in enumerate(pairs) if p[0] != p[1]
-            )
-            raise ValueError(
-                "`metainfo['classes']` must name the classes in the order of "
-                f"{self.ann_file}, by which labels are numbered; label {at} is "
-                f"'{theirs}' in the file, but '{ours}' in the config. The order of "
-                f"the file: {tuple(in_file_order)}"
-            )
+        category_ids(content, self._metainfo["classes"], self.ann_file)
+        check_image_ids(content["images"], self.ann_file)
         for ann in content.get("annotations", ()):
             if ann["image_id"] not in self.coco.imgs:
                 self._audit.add(
@@ -138,16 +126,9 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
             self._audit.add("ignored", file)
             return False
         try:
-            x, y, width, height = map(float, ann["bbox"])
-        except (TypeError, ValueError):
-            x = y = width = height = math.nan
-        corners = (x, y, x + width, y + height)
-        fault = box_fault(corners, image["width"], image["height"])
-        if fault in (None, "over_border"):
-            if width < 1 or height < 1:
-                fault = "below_pixel"
-            elif ann["area"] <= 0:
-                fault = "no_mask_area"
+            fault = coco_fault(ann, image["width"], image["height"])
+        except ValueError as error:
+            raise ValueError(f"{self.ann_file}: {index} ({file}): {error}") from error
         if fault is not None:
             self._audit.add(fault, file, index, name, str(ann["bbox"]))
         return fault in (None, "over_border")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import mmcv
+from mmengine.logging import print_log
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
@@ -22,14 +24,16 @@ _THREADS = 8
 _BATCH = 64  # files a task of the thread pool
 _PROGRESS_FROM = 2000  # files; fewer are checked in about a second
 _NAMED_FILES = 5
+_SAME_SHAPE = 0.01  # relative difference of aspect ratios that rounding explains
 
 
 class ImageFault(NamedTuple):
-    """Why a file cannot be trained on."""
+    """Why a file cannot be trained on, or only with doubts."""
 
     image: AnnotatedImage
     kind: str
     detail: str
+    is_fatal: bool = True
 
 
 def _read_header(path: str) -> tuple[ImageHeader, bool]:
@@ -64,6 +68,8 @@ def _inspect(image: AnnotatedImage) -> ImageFault | None:
     try:
         header, is_complete = _read_header(image.path)
         problem = None if is_complete else damage(image.path, header)
+        if problem is None and not is_complete and _decoded_size(image) is None:
+            problem = "mmcv cannot decode it"  # Pillow does without the last bytes
         if problem is not None:
             return ImageFault(image, "truncated or damaged", problem)
         size = header.displayed if image.is_rotated else header[:2]
@@ -91,14 +97,19 @@ def _inspect(image: AnnotatedImage) -> ImageFault | None:
             f"; EXIF orientation {header.orientation}, which mmcv {verb} with "
             f"color_type='{image.color_type}'"
         )
+    right, down = image.reach
+    if right > size[0] or down > size[1]:
+        detail += f"; the boxes reach to {right:g} x {down:g}"
+    elif abs(size[0] * image.height / (size[1] * image.width) - 1) <= _SAME_SHAPE:
+        return ImageFault(image, "of another size than annotated", detail, False)
     return ImageFault(image, "of another size than annotated", detail)
 
 
-def _describe(faults: list[ImageFault], number: int) -> str:
+def _describe(faults: list[ImageFault], number: int, verdict: str) -> str:
     """Write the message for faulty files."""
     sources = sorted({fault.image.source for fault in faults})
     lines = [
-        f"{len(faults)} of {number} image files cannot be trained on (annotated in "
+        f"{len(faults)} of {number} image files {verdict} (annotated in "
         f"{', '.join(sources)}):"
     ]
     for kind in dict.fromkeys(fault.kind for fault in faults):
@@ -117,6 +128,11 @@ def check_images(datasets: Iterable[Any]) -> int:
     doubt, and for other formats, Pillow decodes it. Sizes are compared as mmcv will
     load them, EXIF rotation included. Long sets show a progress bar.
 
+    mmdet trains on images of another size than annotated, with boxes that may well be
+    shifted. That is an error if a box reaches beyond the image, or if width and height
+    are not in the annotated ratio (by more than 1 %), as with a rotation that the
+    annotations do not know of. Else the boxes may fit, and it is one warning.
+
     Args:
         datasets: Built mmengine data sets or wrappers.
 
@@ -125,9 +141,9 @@ def check_images(datasets: Iterable[Any]) -> int:
 
     Raises:
         FileNotFoundError: Files are missing, and nothing else is wrong.
-        ValueError: Files are truncated, unreadable or of another size. Either error
-            names the first files of each kind, how many there are, and the
-            annotation files.
+        ValueError: Files are truncated, unreadable or of another size, in which the
+            boxes cannot be right. Either error names the first files of each kind,
+            how many there are, and the annotation files.
     """
     images = list(
         dict.fromkeys(
@@ -150,9 +166,15 @@ def check_images(datasets: Iterable[Any]) -> int:
         for found in pool.map(lambda batch: list(map(_inspect, batch)), batches):
             faults += [fault for fault in found if fault is not None]
             progress.update(len(found))
-    if faults:
-        is_missing = all(fault.kind == "missing" for fault in faults)
+    if doubts := [fault for fault in faults if not fault.is_fatal]:
+        print_log(
+            _describe(doubts, len(images), "may not fit their boxes"),
+            logger="current",
+            level=logging.WARNING,
+        )
+    if fatal := [fault for fault in faults if fault.is_fatal]:
+        is_missing = all(fault.kind == "missing" for fault in fatal)
         raise (FileNotFoundError if is_missing else ValueError)(
-            _describe(faults, len(images))
+            _describe(fatal, len(images), "cannot be trained on")
         )
     return len(images)

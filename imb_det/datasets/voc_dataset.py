@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os.path as osp
 import xml.etree.ElementTree as ET
 from typing import Any
@@ -11,13 +10,17 @@ import mmdet.datasets
 from mmengine.fileio import get_local_path
 
 from imb_det.registry import DATASETS
+from imb_det.statistics.annotation_files import (
+    VOC_CORNERS,
+    voc_corners,
+    voc_is_difficult,
+    voc_size,
+)
+from imb_det.statistics.dataset_access import box_fault
 
-from .audit import box_fault
 from .audited_dataset import AuditedDataset
 
 __all__ = ["VOCDataset"]
-
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @DATASETS.register_module()
@@ -57,21 +60,17 @@ class VOCDataset(AuditedDataset, mmdet.datasets.VOCDataset):
         xml_path = img_info["xml_path"]
         img_path = osp.join(self.sub_data_root, img_info["file_name"])
         root = self._read_xml(xml_path)
-        width, height = _annotated_size(root)
+        width, height = map(int, voc_size(root))
         if width <= 0 or height <= 0:
             width, height = self._size_from_image(img_path, xml_path)
         self._remove_unusable(root, xml_path, width, height)
-        try:
-            instances = self._parse_instance_info(ET.ElementTree(root))
-        except (AttributeError, TypeError, ValueError) as error:
-            raise ValueError(f"{xml_path}: an object is malformed: {error}") from error
         return {
             "img_path": img_path,
             "img_id": img_info["img_id"],
             "xml_path": xml_path,
             "height": height,
             "width": width,
-            "instances": instances,
+            "instances": self._parse_instance_info(ET.ElementTree(root)),
         }
 
     def _read_xml(self, xml_path: str) -> ET.Element:
@@ -91,7 +90,11 @@ class VOCDataset(AuditedDataset, mmdet.datasets.VOCDataset):
     def _remove_unusable(
         self, root: ET.Element, xml_path: str, width: int, height: int
     ) -> None:
-        """Take objects that must not be trained on out of the tree, and note them."""
+        """Take objects that must not be trained on out of the tree, and note them.
+
+        Raises:
+            ValueError: An object that stays is malformed.
+        """
         objects = root.findall("object")
         if not objects:
             self._audit.add("no_objects", xml_path)
@@ -101,28 +104,17 @@ class VOCDataset(AuditedDataset, mmdet.datasets.VOCDataset):
                 self._audit.add_unknown_class(name, xml_path)
                 root.remove(obj)
                 continue
-            written = [obj.findtext(f"bndbox/{key}") or "?" for key in _CORNERS]
-            corners = [_whole(text) - 1 for text in written]  # VOC counts from 1
-            fault = box_fault(corners, width, height)
-            if fault is None:
-                continue
-            box = f"({', '.join(written)})"
-            self._audit.add(fault, xml_path, f"object[{index}]", name, box)
-            if fault != "over_border":
+            fault = box_fault(voc_corners(obj), width, height)
+            if fault is not None:
+                written = [obj.findtext(f"bndbox/{key}") or "?" for key in VOC_CORNERS]
+                box = f"({', '.join(written)})"
+                self._audit.add(fault, xml_path, f"object[{index}]", name, box)
+            if fault not in (None, "over_border"):
                 root.remove(obj)
-
-
-def _whole(text: str | None) -> float:
-    """Return a number as mmdet reads it, cut to a whole one; NaN if there is none."""
-    try:
-        value = float(text or "")
-    except ValueError:
-        return math.nan
-    return int(value) if math.isfinite(value) else value
-
-
-def _annotated_size(root: ET.Element) -> tuple[int, int]:
-    """Return width and height, 0 where the file has no number."""
-    size = [_whole(root.findtext(f"size/{key}")) for key in ("width", "height")]
-    width, height = (int(value) if math.isfinite(value) else 0 for value in size)
-    return width, height
+                continue
+            try:
+                voc_is_difficult(obj)
+            except ValueError as error:
+                raise ValueError(
+                    f"{xml_path}: object[{index}] {name}: {error}"
+                ) from error

@@ -13,16 +13,18 @@ from mmdet.evaluation import CocoMetric as _MMDetCocoMetric
 from mmengine.logging import print_log
 
 from ..registry import METRICS
+from ..statistics.annotation_files import category_ids
 from ..statistics.class_stats import ClassStats
 from ..statistics.frequency_groups import GROUP_NAMES, frequency_groups
 from .functional.coco_eval import CocoResults, evaluate_coco
-from .functional.ground_truth import GroundTruth, category_ids
+from .functional.ground_truth import GroundTruth
 from .functional.tables import CLASS_COLUMNS, class_rows, format_number, text_table
 
 __all__ = ["CocoMetric"]
 
 _PRECISION = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
 _GROUPS = tuple(f"AP{name[0]}{end}" for name in GROUP_NAMES for end in ("", "_50"))
+_NAMED = 5  # classes that a message names
 _OWN_KEYS = r'\s*\{\s*"(classes|image_count|instance_count|num_images)"\s*:'
 
 
@@ -45,15 +47,17 @@ class CocoMetric(_MMDetCocoMetric):
         *args: Arguments of mmdet's ``CocoMetric``, in its order.
         class_stats: Training images of each class: an object, a JSON file that
             ``ClassStats.to_json`` wrote, or the COCO or LVIS annotation file of the
-            training set. None takes what ``ImbalanceHook`` hands over; without either
-            the groups are left out. Default: None.
+            training set. None takes what ``ImbalanceHook`` hands over; without either,
+            or with counts of the hook for other classes, the groups are left out, with
+            a warning. Default: None.
         group_thresholds: Last number of training images of a rare and of a common
             class, ``0 <= first < second``. Default: (10, 100).
         **kwargs: Arguments of mmdet's ``CocoMetric``; ``metric_items`` also takes
             ``APr``, ``APr_50`` and so on, and leaves out what it does not name.
 
     Raises:
-        ValueError: Thresholds or ``metric_items`` that do not exist.
+        ValueError: Thresholds or ``metric_items`` that do not exist; ``class_stats``
+            for other classes.
         TypeError: ``class_stats`` of another kind.
         FileNotFoundError: ``class_stats`` is the path of no file.
     """
@@ -96,21 +100,23 @@ class CocoMetric(_MMDetCocoMetric):
     def set_class_stats(self, class_stats: ClassStats) -> None:
         """Take the counts of the training set, unless the config names others.
 
+        Counts for other classes, as a checkpoint has them after a change of names,
+        bring a warning, and the groups are left out.
+
         Args:
             class_stats: Counts for the classes of this metric's data set.
 
         Raises:
             TypeError: Not a ClassStats.
-            ValueError: Counts for other classes.
         """
         if not isinstance(class_stats, ClassStats):
             raise TypeError(
                 f"`class_stats` must be ClassStats, got {type(class_stats).__name__}"
             )
         if self._given_stats is None:
-            if self.dataset_meta and self.dataset_meta.get("classes"):
-                class_stats.check_classes(self.dataset_meta["classes"])
             self._class_stats = class_stats
+            if self.dataset_meta and self.dataset_meta.get("classes"):
+                self._drop_foreign_stats()
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute all figures from the processed results of all images.
@@ -197,6 +203,7 @@ class CocoMetric(_MMDetCocoMetric):
         classes = self.dataset_meta["classes"]
         if self._class_stats is None and self._given_stats is not None:
             self._class_stats = _read_stats(Path(str(self._given_stats)), classes)
+        self._drop_foreign_stats()
         if self._class_stats is not None:
             self._class_stats.check_classes(classes)
             return self._class_stats.image_count
@@ -212,6 +219,23 @@ class CocoMetric(_MMDetCocoMetric):
             )
         return None
 
+    def _drop_foreign_stats(self) -> None:
+        """Do without counts of the hook that are for other classes, and say so."""
+        stats, classes = self._class_stats, tuple(self.dataset_meta["classes"])
+        if stats is None or self._given_stats is not None or stats.classes == classes:
+            return
+        self._class_stats = None
+        self._told_missing_stats = True
+        print_log(
+            "AP of rare, common and frequent classes is left out: the training images "
+            f"are counted for the classes {_shorten(stats.classes)}, but evaluated are "
+            f"{_shorten(classes)}. Evaluate with the names of the training set, in its "
+            "order, or give this metric `class_stats='annotation file of the training "
+            "set'` with the names evaluated.",
+            logger="current",
+            level=logging.WARNING,
+        )
+
     def _write_results(self, records: list, predictions: list) -> None:
         """Write the result files that mmdet would write."""
         classes = self.dataset_meta["classes"]
@@ -222,6 +246,11 @@ class CocoMetric(_MMDetCocoMetric):
             self.cat_ids = category_ids(self._coco_api.dataset, classes)
         self.results2json(predictions, self.outfile_prefix)
         print_log(f"Results are written to {self.outfile_prefix}.*", logger="current")
+
+
+def _shorten(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" * (len(names) > _NAMED)
+    return f"{list(names[:_NAMED])}{more}"
 
 
 def _read_stats(path: Path, classes: Sequence[str]) -> ClassStats:

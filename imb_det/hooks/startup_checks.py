@@ -7,8 +7,12 @@ from typing import Any
 from mmdet.datasets import CocoDataset, XMLDataset
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.models.reid import LinearReIDHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
-from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead, FusedSemanticHead
+from mmdet.models.seg_heads.base_semantic_head import BaseSemanticHead
+from mmdet.models.seg_heads.panoptic_fusion_heads import BasePanopticFusionHead
+from mmengine.model import BaseModule
 from torch import nn
 
 from imb_det.datasets.audited_dataset import faulty_boxes
@@ -17,38 +21,62 @@ from imb_det.statistics import leaf_datasets
 __all__ = ["check_boxes", "check_num_classes"]
 
 _NAMED = 5  # boxes that a message names
+#: Heads whose `num_classes` is about something else than the boxes' classes.
+_OTHER_HEADS = (
+    RPNHead,
+    FusedSemanticHead,
+    BaseSemanticHead,
+    BasePanopticFusionHead,
+    LinearReIDHead,
+)
 
 
 def check_num_classes(model: nn.Module, dataset: Any) -> None:
     """Refuse heads that are built for another number of classes than the data set's.
 
     Region proposal heads and class-agnostic masks know no classes; data sets that
-    hand the class names over as text (``return_classes``) leave them open.
+    hand the class names over as text (``return_classes``) leave them open. With a
+    panoptic set, heads for boxes may be built for its ``thing_classes`` alone.
 
     Raises:
         ValueError: Names the head and both numbers.
     """
-    classes = getattr(dataset, "metainfo", {}).get("classes") or ()
+    metainfo = getattr(dataset, "metainfo", {})
+    classes = metainfo.get("classes") or ()
+    things = metainfo.get("thing_classes") or ()
+    if not set(things) <= set(classes):  # left over from another list of classes
+        things = ()
     is_open = any(
         getattr(leaf, "return_classes", False) for leaf in leaf_datasets(dataset)
     )
     if not classes or is_open:
         return
     for name, module in model.named_modules():
-        if not isinstance(module, (BaseDenseHead, BBoxHead, FCNMaskHead)):
-            continue
-        if isinstance(module, RPNHead) or "rpn_head" in name.split("."):
-            continue
-        if isinstance(module, FCNMaskHead) and module.class_agnostic:
-            continue
         num_classes = getattr(module, "num_classes", None)
-        if isinstance(num_classes, int) and num_classes != len(classes):
-            raise ValueError(
-                f"`{name}` ({type(module).__name__}) has num_classes={num_classes}, "
-                f"but the data set has {len(classes)} classes: {tuple(classes)}. Set "
-                f"`num_classes={len(classes)}` in the head, or the right classes in "
-                "`metainfo` of the data sets"
-            )
+        if not isinstance(num_classes, int) or not _is_detection_head(name, module):
+            continue
+        # A head that knows of stuff counts it among its classes.
+        names = classes if hasattr(module, "num_stuff_classes") else things or classes
+        if num_classes in (len(names), len(classes)):
+            continue
+        raise ValueError(
+            f"`{name}` ({type(module).__name__}) has num_classes={num_classes}, "
+            f"but the data set has {len(names)} classes: {tuple(names)}. Set "
+            f"`num_classes={len(names)}` in the head, or the right classes in "
+            "`metainfo` of the data sets"
+        )
+
+
+def _is_detection_head(name: str, module: nn.Module) -> bool:
+    """Tell heads that classify boxes or masks by type or, as users write them, name."""
+    parts = [part for part in name.split(".") if not part.isdigit()]
+    if isinstance(module, _OTHER_HEADS) or {"rpn_head", "backbone"} & set(parts):
+        return False
+    if getattr(module, "class_agnostic", False):  # masks
+        return False
+    if isinstance(module, (BaseDenseHead, BBoxHead, FCNMaskHead)):
+        return True
+    return isinstance(module, BaseModule) and "".join(parts[-1:]).endswith("head")
 
 
 def check_boxes(dataset: Any) -> None:
@@ -72,7 +100,7 @@ def check_boxes(dataset: Any) -> None:
     if len(found) > _NAMED:
         lines.append(f"  ... and {len(found) - _NAMED} more")
     raise ValueError(
-        f"{len(found)} training boxes that {name} read from {ann_file} have no area or "
-        "are not finite: they would turn the box loss into inf or nan without a word. "
-        f"{remedy}.\n" + "\n".join(lines)
+        f"{len(found)} training boxes that {name} read from {ann_file} have no area, "
+        "lie outside their image or are not finite: they would turn the box loss into "
+        f"inf or nan without a word. {remedy}.\n" + "\n".join(lines)
     )

@@ -1,16 +1,39 @@
-"""Class labels of every image, read from annotation files."""
+"""What annotation files say, and how their entries are judged; no mmdet import.
+
+The data sets of this package judge with the same functions, so that numbers counted
+from the files are the numbers of what is trained on.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from .dataset_access import boxes_without_area
+from .dataset_access import box_fault
 
-__all__ = ["labels_of_coco", "labels_of_voc"]
+__all__ = [
+    "VOC_CORNERS",
+    "category_ids",
+    "check_image_ids",
+    "coco_fault",
+    "labels_of_coco",
+    "labels_of_voc",
+    "voc_corners",
+    "voc_is_difficult",
+    "voc_size",
+]
+
+#: Names of the four numbers of a PASCAL VOC box.
+VOC_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+_USABLE = (None, "over_border")
+_NAMED = 5  # entries that a message names
 
 
 def labels_of_coco(
@@ -29,9 +52,21 @@ def labels_of_coco(
         Names, and one list of class indices an image.
 
     Raises:
-        ValueError: A class that the file does not have, or a repeated name.
+        ValueError: A class that the file does not have, a repeated name or image id,
+            or an entry that cannot be understood; names the file and the entry.
     """
-    content = json.loads(ann_file.read_text())
+    try:
+        content = json.loads(ann_file.read_text())
+        return _labels_of_coco(ann_file, content, classes)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{ann_file} is not valid JSON: {error}") from error
+    except KeyError as error:
+        raise ValueError(f"{ann_file}: an entry lacks the key {error}") from error
+
+
+def _labels_of_coco(
+    ann_file: Path, content: Mapping[str, Any], classes: Sequence[str] | None
+) -> tuple[tuple[str, ...], list[list[int]]]:
     categories = sorted(content["categories"], key=lambda category: category["id"])
     ids = {category["name"]: category["id"] for category in categories}
     if len(ids) != len(categories):
@@ -40,20 +75,134 @@ def labels_of_coco(
     if unknown := [name for name in names if name not in ids]:
         raise ValueError(f"{ann_file} has no category {unknown}; it has {list(ids)}")
     label = {ids[name]: index for index, name in enumerate(names)}
-    size = {
-        image["id"]: (image["width"], image["height"]) for image in content["images"]
-    }
-    labels: dict[Any, list[int]] = {image_id: [] for image_id in size}
+    check_image_ids(content["images"], ann_file)
+    images = {image["id"]: image for image in content["images"]}
+    labels: dict[Any, list[int]] = {image_id: [] for image_id in images}
     for ann in content["annotations"]:
         if ann.get("iscrowd") or ann.get("ignore") or ann["category_id"] not in label:
             continue
-        x, y, w, h = ann["bbox"]
-        width, height = size[ann["image_id"]]
-        visible = (max(x, 0), max(y, 0), min(x + w, width), min(y + h, height))
-        if w < 1 or h < 1 or ann["area"] <= 0 or boxes_without_area(visible):
-            continue
-        labels[ann["image_id"]].append(label[ann["category_id"]])
+        image_id = ann["image_id"]
+        where = f"{ann_file}: annotation {ann.get('id', '?')} (image {image_id})"
+        if image_id not in images:
+            raise ValueError(f"{where}: the file has no image of this id")
+        size = [images[image_id].get(key) for key in ("width", "height")]
+        if not all(_is_number(side) and side > 0 for side in size):
+            raise ValueError(
+                f"{ann_file}: image {image_id} needs a width and a height, two "
+                f"numbers > 0, got {size}"
+            )
+        try:
+            fault = coco_fault(ann, *size)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        if fault in _USABLE:
+            labels[image_id].append(label[ann["category_id"]])
     return names, list(labels.values())
+
+
+def coco_fault(ann: Mapping[str, Any], width: float, height: float) -> str | None:
+    """Judge the box of a COCO annotation; boxes that mmdet leaves out are faults too.
+
+    Args:
+        ann: Annotation; None in ``bbox`` stands for a number that is not known.
+        width: Width of the image.
+        height: Height of the image.
+
+    Returns:
+        Kind of finding, None for a sound box: one of
+        :func:`~imb_det.statistics.dataset_access.box_fault`, ``below_pixel`` or
+        ``no_mask_area``. Only with ``over_border`` can a box be trained on.
+
+    Raises:
+        ValueError: ``bbox`` or ``area`` is absent or of another kind.
+    """
+    bbox, area = ann.get("bbox"), ann.get("area")
+    is_box = isinstance(bbox, (list, tuple)) and len(bbox) == 4
+    if not is_box or not all(v is None or _is_number(v) for v in bbox or ()):
+        raise ValueError(f"`bbox` must be four numbers (x, y, w, h), got {bbox!r}")
+    if not _is_number(area):
+        raise ValueError(f"`area` must be a number, got {area!r}")
+    x, y, w, h = (math.nan if value is None else value for value in bbox or ())
+    fault = box_fault((x, y, x + w, y + h), width, height)
+    if fault not in _USABLE:
+        return fault
+    if w < 1 or h < 1:
+        return "below_pixel"
+    return "no_mask_area" if float(area or 0) <= 0 else fault
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_image_ids(images: Iterable[Mapping[str, Any]], source: Any) -> None:
+    """Refuse COCO images that share an id: readers keep only the last of them.
+
+    Args:
+        images: ``images`` of a COCO file.
+        source: The file, for the message.
+
+    Raises:
+        ValueError: Names the ids and the image files.
+    """
+    images = list(images)
+    number = Counter(image["id"] for image in images)
+    if not (twice := [image_id for image_id, n in number.items() if n > 1]):
+        return
+    files = [
+        f"{image_id}: {[i.get('file_name') for i in images if i['id'] == image_id]}"
+        for image_id in twice[:_NAMED]
+    ]
+    more = f" and {len(twice) - _NAMED} more" * (len(twice) > _NAMED)
+    raise ValueError(
+        f"{source}: several images share one id, so that only the last of them would "
+        f"be used: {', '.join(files)}{more}"
+    )
+
+
+def category_ids(
+    content: Mapping[str, Any],
+    classes: Sequence[str],
+    source: Any = "the annotation file",
+) -> list[int]:
+    """List the category id of each label, and check that mmdet means the same.
+
+    mmdet's ``CocoDataset`` numbers the labels in the order of the *file*. Where the
+    names of the config stand in another order, or the file lacks one of them, labels
+    and names part company in silence: the tables and pictures then show wrong names,
+    and a lacking class shifts all that follow it.
+
+    Args:
+        content: Content of a COCO annotation file.
+        classes: ``metainfo['classes']`` of the data set.
+        source: The file, for the message.
+
+    Raises:
+        ValueError: Names the classes that are missing, or the first that differs.
+    """
+    wanted = set(classes)
+    kept = [c for c in content["categories"] if c["name"] in wanted]
+    found = [category["name"] for category in kept]
+    if missing := [name for name in classes if name not in set(found)]:
+        names = [category["name"] for category in content["categories"]]
+        raise ValueError(
+            f"{source} has no category {missing[:_NAMED]}, which `metainfo['classes']` "
+            "names: the labels of all later classes would shift. Its categories are "
+            f"{names[:20]}. Change `metainfo=dict(classes=...)` of the data set or add "
+            "the category to the file (it may be without annotations)"
+        )
+    if found != list(classes):
+        if len(set(classes)) == len(classes) < len(found):
+            twice = [name for name, n in Counter(found).items() if n > 1]
+            raise ValueError(f"{source} has several categories named {twice}")
+        pairs = enumerate(zip_longest(found, classes, fillvalue="nothing"))
+        at, (theirs, ours) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        raise ValueError(
+            f"label {at} is '{theirs}' in {source} but '{ours}' in "
+            "`metainfo['classes']`: mmdet numbers the labels in the order of the file. "
+            f"Write the classes in that order, without repeats: {tuple(found)}"
+        )
+    return [category["id"] for category in kept]
 
 
 def labels_of_voc(
@@ -61,37 +210,96 @@ def labels_of_voc(
 ) -> tuple[tuple[str, ...], list[list[int]]]:
     """Read class names and the labels of each image of a PASCAL VOC split.
 
-    Difficult boxes, boxes without area and boxes wholly outside their image are not
-    among the labels.
+    Difficult boxes and boxes that this package's ``VOCDataset`` removes (without area,
+    without a corner, wholly outside their image) are not among the labels. Where an
+    XML gives no size, only a box left of or above the image is known to be outside.
 
     Args:
         root: Folder with ``Annotations`` and ``ImageSets/Main``.
-        split: Name of a file in ``ImageSets/Main``, without ``.txt``.
+        split: Name of a file in ``ImageSets/Main``, without ``.txt``; it holds one
+            image a line.
         classes: Names in the wanted order; all found names, sorted, if None.
 
     Returns:
         Names, and one list of class indices an image.
+
+    Raises:
+        FileNotFoundError: The image list is missing, or an XML file that it names.
+        ValueError: An XML file cannot be understood; names the file and the object.
     """
-    ids = (root / "ImageSets" / "Main" / f"{split}.txt").read_text().split()
+    list_file = root / "ImageSets" / "Main" / f"{split}.txt"
+    # As mmengine reads lists: no line is stripped, and only "\n" ends one.
+    lines = list_file.read_text(encoding="utf-8").split("\n")
     names_per_image = []
-    for image_id in ids:
-        tree = ET.parse(root / "Annotations" / f"{image_id}.xml")
-        width = float(tree.findtext("size/width") or "inf")
-        height = float(tree.findtext("size/height") or "inf")
+    for image_id in lines if lines[-1] else lines[:-1]:
+        path = root / "Annotations" / f"{image_id}.xml"
+        try:
+            tree = ET.parse(path).getroot()
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{path} does not exist, but {list_file} lists it"
+            ) from error
+        except ET.ParseError as error:
+            raise ValueError(
+                f"{path}, listed in {list_file}, is not valid XML: {error}"
+            ) from error
+        width, height = voc_size(tree)
+        if width <= 0 or height <= 0:
+            width = height = math.inf
         found = []
-        for obj in tree.iter("object"):
-            x1, y1, x2, y2 = (
-                float(obj.findtext(f"bndbox/{key}", "nan")) - 1
-                for key in ("xmin", "ymin", "xmax", "ymax")
-            )
-            visible = (max(x1, 0), max(y1, 0), min(x2, width), min(y2, height))
-            empty = boxes_without_area((x1, y1, x2, y2)) or boxes_without_area(visible)
-            if not empty and not int(obj.findtext("difficult", "0")):
-                found.append(obj.findtext("name", ""))
+        for index, obj in enumerate(tree.findall("object")):
+            name = obj.findtext("name", "")
+            if classes is not None and name not in classes:
+                continue
+            if box_fault(voc_corners(obj), width, height) not in _USABLE:
+                continue
+            try:
+                is_difficult = voc_is_difficult(obj)
+            except ValueError as error:
+                raise ValueError(f"{path}: object[{index}] {name}: {error}") from error
+            if not is_difficult:
+                found.append(name)
         names_per_image.append(found)
     if classes is None:
         classes = sorted({name for found in names_per_image for name in found})
     label = {name: index for index, name in enumerate(classes)}
-    return tuple(classes), [
-        [label[name] for name in found if name in label] for found in names_per_image
-    ]
+    return tuple(classes), [[label[name] for name in f] for f in names_per_image]
+
+
+def voc_size(root: ET.Element) -> tuple[float, float]:
+    """Return the width and height that an XML gives, 0 where it has no number."""
+    size = [_whole(root.findtext(f"size/{key}")) for key in ("width", "height")]
+    width, height = (value if math.isfinite(value) else 0 for value in size)
+    return width, height
+
+
+def voc_corners(obj: ET.Element) -> list[float]:
+    """Return the corners of an object as mmdet reads them.
+
+    Returns:
+        Whole numbers, counted from 0; NaN for a number that is not there.
+    """
+    # VOC counts from 1.
+    return [_whole(obj.findtext(f"bndbox/{key}")) - 1 for key in VOC_CORNERS]
+
+
+def voc_is_difficult(obj: ET.Element) -> bool:
+    """Tell whether an object is marked difficult.
+
+    Raises:
+        ValueError: The mark is no whole number.
+    """
+    text = obj.findtext("difficult", "0")
+    try:
+        return bool(int(text))
+    except ValueError:
+        raise ValueError(f"`difficult` must be 0 or 1, got {text!r}") from None
+
+
+def _whole(text: str | None) -> float:
+    """Return a number as mmdet reads it, cut to a whole one; NaN if there is none."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return math.nan
+    return int(value) if math.isfinite(value) else value

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ["boxes_without_area", "class_names", "iter_data_infos", "leaf_datasets"]
+__all__ = [
+    "box_fault",
+    "boxes_without_area",
+    "class_names",
+    "iter_data_infos",
+    "leaf_datasets",
+]
 
 
 def leaf_datasets(dataset: Any) -> list[Any]:
@@ -73,3 +80,27 @@ def boxes_without_area(bbox: Any) -> bool:
     """Tell whether a box ``(x1, y1, x2, y2)`` has no area or is not finite."""
     x1, y1, x2, y2 = bbox
     return not (x2 > x1 and y2 > y1 and abs(x1 + y1 + x2 + y2) < float("inf"))
+
+
+def box_fault(bbox: Sequence[float], width: float, height: float) -> str | None:
+    """Judge one box.
+
+    Args:
+        bbox: Corners x1, y1, x2, y2 in pixels, counted from 0.
+        width: Width of the image.
+        height: Height of the image.
+
+    Returns:
+        Kind of finding, or None for a sound box. ``over_border`` is the only kind
+        with which a box can be trained on.
+    """
+    x1, y1, x2, y2 = bbox
+    if not all(map(math.isfinite, bbox)):
+        return "not_finite"
+    if boxes_without_area(bbox):
+        return "no_area"
+    if boxes_without_area((max(x1, 0), max(y1, 0), min(x2, width), min(y2, height))):
+        return "outside"
+    if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
+        return "over_border"
+    return None

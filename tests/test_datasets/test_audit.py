@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imb_det.datasets import CocoDataset, VOCDataset
-from imb_det.datasets.audit import DatasetAudit, box_fault
+from imb_det.datasets.audit import DatasetAudit
 from imb_det.registry import DATASETS
 from imb_det.statistics import ClassStats
+from imb_det.statistics.dataset_access import box_fault
 from tests.tiny_sets import voc_xml, write_coco, write_image, write_voc
 
 CLASSES = dict(classes=("cat", "dog"))
@@ -234,9 +235,13 @@ def test_voc_errors_name_the_file(tmp_path):
     xml.write_text(whole[:-20])
     with pytest.raises(ValueError, match=r"b\.xml.*list\.txt.*not valid XML"):
         VOCDataset(**arguments)
-    xml.write_text(voc_xml([("cat", (1, 1, 5, 5), "<difficult>no</difficult>")]))
-    with pytest.raises(ValueError, match=r"b\.xml: an object is malformed: .*'no'"):
-        VOCDataset(**arguments)
+    for text in ("Unspecified", ""):
+        marked = ("cat", (1, 1, 5, 5), f"<difficult>{text}</difficult>")
+        xml.write_text(voc_xml([GOOD, ("bird", (1, 1, 5, 5)), marked]))
+        with pytest.raises(
+            ValueError, match=rf"b\.xml: object\[2\] cat: `difficult` .* got '{text}'"
+        ):
+            VOCDataset(**arguments)
     xml.write_text(voc_xml([GOOD], size=None))
     jpg.unlink()
     with pytest.raises(ValueError, match=r"b\.xml gives no image size.*b\.jpg"):
@@ -400,7 +405,9 @@ def test_coco_refuses_classes_that_would_shift_the_labels(tmp_path):
     good = [(1, 1, [1, 1, 9, 9])]
     with pytest.raises(ValueError, match=r"ann\.json has no category \['dog'\].*shift"):
         coco(tmp_path, 1, good, ("cat", "bird"))
-    with pytest.raises(ValueError, match=r"order of .*ann\.json.*label 0 is 'dog' in"):
+    with pytest.raises(
+        ValueError, match=r"label 0 is 'dog' in .*ann\.json but 'cat' in"
+    ):
         coco(tmp_path, 1, good, ("dog", "cat"))
     with pytest.raises(ValueError, match=r"several categories named \['cat'\]"):
         coco(tmp_path, 1, good, ("cat", "cat", "dog"))
@@ -427,6 +434,48 @@ def test_coco_errors_name_file_and_annotation(tmp_path):
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"ann\.json"):
         CocoDataset(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("bbox", "1,1,9,9", r"`bbox` must be four numbers .* got '1,1,9,9'"),
+        ("bbox", ["1", "1", "9", "9"], r"`bbox` must be four numbers"),
+        ("bbox", [1, 1, 9], r"`bbox` must be four numbers .* got \[1, 1, 9\]"),
+        ("bbox", None, r"`bbox` must be four numbers"),
+        ("area", None, r"`area` must be a number, got None"),
+        ("area", "81", r"`area` must be a number, got '81'"),
+    ],
+)
+def test_coco_entries_of_another_kind_are_named(tmp_path, key, value, message):
+    boxes = [(1, 1, [1, 1, 9, 9]), (1, 2, [1, 1, 9, 9], {key: value})]
+    arguments = write_coco(tmp_path, 1, boxes)
+    where = r"ann\.json: annotation 2 "
+    with pytest.raises(ValueError, match=rf"{where}\(1\.jpg\): {message}"):
+        CocoDataset(**arguments, **QUICK)
+    with pytest.raises(ValueError, match=rf"{where}\(image 1\): {message}"):
+        ClassStats.from_coco(tmp_path / "ann.json")
+
+
+def test_coco_sizes_must_be_numbers(tmp_path):
+    images = [dict(width=40, height=30), dict(width="40", height=30)]
+    arguments = write_coco(tmp_path, images, [(2, 1, [1, 1, 9, 9])])
+    with pytest.raises(
+        ValueError, match=r"ann\.json: image 2 \(2\.jpg\): `width` .*\['40', 30\]"
+    ):
+        CocoDataset(**arguments, **QUICK)
+
+
+def test_coco_images_that_share_an_id_are_refused(tmp_path):
+    images = [
+        dict(id=4 + i // 2, file_name=f"{i}.jpg", width=40, height=30) for i in range(3)
+    ]
+    arguments = write_coco(tmp_path, images, [(4, 1, [1, 1, 9, 9])])
+    message = r"ann\.json: several images share one id.* 4: \['0\.jpg', '1\.jpg'\]$"
+    with pytest.raises(ValueError, match=message):
+        CocoDataset(**arguments, **QUICK)
+    with pytest.raises(ValueError, match=message):
+        ClassStats.from_coco(tmp_path / "ann.json")
 
 
 def test_coco_takes_a_missing_size_from_the_image(tmp_path):

@@ -1,6 +1,7 @@
 """Image files are judged by their first and last bytes, or decoded in doubt."""
 
 import io
+import logging
 
 import mmcv
 import numpy as np
@@ -9,7 +10,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from PIL import Image, UnidentifiedImageError
 
-from imb_det.datasets import VOCDataset, annotated_images
+from imb_det.datasets import VOCDataset, annotated_images, image_check
 from imb_det.datasets.image_check import check_images
 from imb_det.datasets.image_header import displayed_size, ends_properly, parse_header
 from tests.tiny_sets import write_image, write_voc
@@ -133,6 +134,19 @@ def test_data_after_the_image_is_decoded_and_accepted(tmp_path, image_format):
         check_images([dataset])
 
 
+@pytest.mark.parametrize("cut", [1, 4, 12, 20])
+def test_files_that_only_pillow_reads_to_the_end_are_named(tmp_path, cut):
+    dataset = voc(tmp_path, size=(80, 60))
+    path = tmp_path / "JPEGImages" / "b.jpg"
+    path.write_bytes(encode("PNG", size=(80, 60))[:-cut])
+    Image.open(path).load()
+    assert mmcv.imread(str(path)) is None
+    with pytest.raises(
+        ValueError, match=r"1 truncated or damaged:\s.*b\.jpg: mmcv cannot decode it"
+    ):
+        check_images([dataset])
+
+
 def test_zeros_in_place_of_image_data_are_found(tmp_path):
     dataset = voc(tmp_path, size=(61, 37))
     # The end mark of a thumbnail, in front of the frame header, proves nothing.
@@ -213,6 +227,49 @@ def test_sizes_are_those_that_mmcv_loads(tmp_path, image_format, color_type, bac
             file, annotated = "{} x {}".format(*size[::-1]), "{} x {}".format(*size)
             assert f"{path}: file {file}, annotated {annotated}" in str(error.value)
             assert ("EXIF orientation 6" in str(error.value)) == (orientation == 6)
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "message"),
+    [
+        ((200, 150), (1, 1, 11, 11), None),
+        ((199, 150), (1, 1, 11, 11), None),  # a ratio off by 0.5 %
+        ((196, 150), (1, 1, 11, 11), "annotated 400 x 300"),
+        ((150, 200), (1, 1, 11, 11), "annotated 400 x 300"),
+        ((200, 150), (1, 1, 201, 151), None),
+        ((200, 150), (1, 1, 202, 11), "the boxes reach to 201 x 10"),
+        ((200, 150), (1, 1, 11, 152), "the boxes reach to 10 x 151"),
+        ((800, 600), (1, 1, 301, 11), None),
+    ],
+)
+def test_another_size_is_fatal_where_the_boxes_cannot_fit(
+    tmp_path, monkeypatch, size, box, message
+):
+    logged = []
+    monkeypatch.setattr(
+        image_check,
+        "print_log",
+        lambda text, logger, level: logged.append((text, level)),
+    )
+    arguments = write_voc(tmp_path, [[("cat", box)]] * 7, (400, 300))
+    for name in "abcdefg":
+        write_image(tmp_path / "JPEGImages" / f"{name}.jpg", size)
+    dataset = VOCDataset(**arguments, metainfo=METAINFO)
+    if message is not None:
+        with pytest.raises(ValueError, match="7 of another size") as error:
+            check_images([dataset])
+        assert message in str(error.value)
+        assert logged == []
+        return
+    assert check_images([dataset]) == 7
+    ((text, level),) = logged
+    assert level == logging.WARNING
+    lines = text.splitlines()
+    assert lines[0].startswith("7 of 7 image files may not fit their boxes")
+    assert str(tmp_path / "list.txt") in lines[0]
+    found = "file {} x {}, annotated 400 x 300".format(*size)
+    assert lines[2] == f"    {tmp_path / 'JPEGImages' / 'a.jpg'}: {found}"
+    assert lines[-1] == "    ... and 2 more"
 
 
 def test_images_that_are_not_local_are_skipped_with_one_line(tmp_path, monkeypatch):

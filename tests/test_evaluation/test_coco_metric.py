@@ -133,16 +133,6 @@ def test_class_stats_from_annotations_and_thresholds(tmp_path):
     assert "coco/bbox_APf" not in figures
 
 
-def test_stats_for_other_classes_are_refused(tmp_path):
-    images = random_images(1)
-    metric = CocoMetric(ann_file(tmp_path, images))
-    metric.dataset_meta = dict(classes=CLASSES)
-    with pytest.raises(ValueError, match="first difference at 0"):
-        metric.set_class_stats(ClassStats(CLASSES[::-1], [1, 1, 1], [1, 1, 1], 1))
-    with pytest.raises(TypeError, match="list"):
-        metric.set_class_stats([1, 2, 3])
-
-
 @pytest.fixture
 def log_lines(monkeypatch):
     lines = []
@@ -164,6 +154,37 @@ def test_missing_stats_are_told_once(tmp_path, log_lines):
     assert len(told) == 1
     assert "custom_hooks" in told[0]
     assert "class_stats=" in told[0]
+
+
+@pytest.mark.parametrize("knows_classes", [True, False])
+def test_stats_of_the_hook_for_other_classes_are_left_out(
+    tmp_path, log_lines, knows_classes
+):
+    images = random_images(2)
+    metric = CocoMetric(ann_file(tmp_path, images))
+    if knows_classes:
+        metric.dataset_meta = dict(classes=CLASSES)
+    names = [f"class {i}" for i in range(9)]
+    metric.set_class_stats(ClassStats(names, [1] * 9, [1] * 9, 1))
+    for _ in range(2):
+        figures = run_metric(metric, data_samples(images))
+        assert figures["coco/bbox_mAP"] > 0
+        assert not [key for key in figures if "APr" in key]
+    (text,) = [text for level, text in log_lines if level == logging.WARNING]
+    assert "'class 4'] and 4 more, but evaluated are ['cat', 'dog', 'emu']" in text
+    assert "class_stats='annotation file of the training set'" in text
+    metric.set_class_stats(ClassStats(CLASSES, [1] * 3, [1] * 3, 1))
+    assert "coco/bbox_APr" in run_metric(metric, data_samples(images))
+
+
+def test_given_stats_for_other_classes_are_refused(tmp_path):
+    images = random_images(1)
+    stats = ClassStats(CLASSES[::-1], [1, 1, 1], [1, 1, 1], 1)
+    metric = CocoMetric(ann_file(tmp_path, images), class_stats=stats)
+    with pytest.raises(ValueError, match="first difference at 0"):
+        run_metric(metric, data_samples(images))
+    with pytest.raises(TypeError, match="list"):
+        metric.set_class_stats([1, 2, 3])
 
 
 def test_class_table(tmp_path, log_lines):

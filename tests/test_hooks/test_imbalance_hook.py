@@ -4,17 +4,20 @@ import functools
 import itertools
 import os
 import random
-import socket
-import traceback
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
-from mmdet.models import RetinaHead
+from mmdet.models import (
+    DETRHead,
+    HeuristicFusionHead,
+    PanopticFPNHead,
+    RetinaHead,
+)
 from mmdet.registry import MODELS
 from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModule
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
 from torch import nn
@@ -26,6 +29,7 @@ from imb_det.registry import DATASETS
 from imb_det.statistics import ClassStats
 from tests import toys
 from tests.tiny_sets import write_coco, write_voc
+from tests.two_ranks import on_two_ranks
 
 CAT, DOG = ("cat", (3, 3, 20, 20)), ("dog", (10, 5, 33, 28))
 IMAGES = [[CAT], [CAT, DOG], [CAT, CAT, DOG], [], [CAT, DOG]]
@@ -39,7 +43,6 @@ PIPELINE = [
     dict(type="PackDetInputs"),
 ]
 BOTH_HOOKS = (dict(type="imb_det.ImbalanceHook"), dict(type="imb_det.EpochSeedHook"))
-TIME_LIMIT = 120  # seconds for two processes that import mmdet
 run_number = itertools.count()
 
 
@@ -243,6 +246,21 @@ def test_plain_voc_boxes_without_area_are_refused_with_the_remedy(tmp_path):
     check_boxes(DATASETS.build(dataset_config(arguments)))
 
 
+def test_plain_voc_boxes_outside_their_image_are_refused(tmp_path):
+    arguments = write_voc(tmp_path, [[CAT], [CAT, ("dog", (101, 101, 121, 121))]])
+    plain = DATASETS.build(dataset_config(arguments, type="mmdet.VOCDataset"))
+    with pytest.raises(ValueError, match="lie outside their image") as error:
+        check_boxes(plain)
+    assert str(error.value).startswith("1 training boxes")
+    assert "b.xml object[1] dog (100, 100, 120, 120)" in str(error.value)
+    for info in plain.data_list:
+        info["height"] = info.pop("width") and None
+    check_boxes(plain)  # nobody knows the size
+    plain.data_list[0]["instances"][0]["bbox"] = [-9, 0, 0, 5]
+    with pytest.raises(ValueError, match=r"a\.xml object\[0\] cat \(-9, 0, 0, 5\)"):
+        check_boxes(plain)
+
+
 def test_plain_coco_boxes_without_end_are_refused(tmp_path):
     boxes = [(1, 1, [1, 1, 9, 9])] + [(1, 2, [1, 1, float("inf"), 9], dict(area=4))] * 7
     config = dataset_config(write_coco(tmp_path, 1, boxes), type="mmdet.CocoDataset")
@@ -290,6 +308,70 @@ def test_heads_for_another_number_of_classes_are_refused(voc):
         check_num_classes(model, dataset)
     dataset.return_classes = True  # class names go to the model as text
     check_num_classes(model, dataset)
+
+
+class QueryHead(BaseModule):
+    """Like DETRHead: a head that derives from no dense head."""
+
+    num_classes = 80
+
+
+@pytest.mark.parametrize("path", ["bbox_head", "roi_head.bbox_head.0", "query_head"])
+def test_query_heads_are_checked(voc, path):
+    dataset = DATASETS.build(voc)
+    model = head = QueryHead()
+    for name in reversed(path.split(".")):
+        model = nn.ModuleDict({name: model})
+    with pytest.raises(ValueError, match=rf"`{path}` \(QueryHead\) has num_classes=80"):
+        check_num_classes(model, dataset)
+    head.num_classes = 2
+    check_num_classes(model, dataset)
+
+
+def test_detr_and_its_relatives_are_checked(voc):
+    head = DETRHead(num_classes=3, embed_dims=8)
+    with pytest.raises(ValueError, match=r"`bbox_head` \(DETRHead\) has num_classes=3"):
+        check_num_classes(nn.ModuleDict(dict(bbox_head=head)), DATASETS.build(voc))
+
+
+@pytest.mark.parametrize(
+    "path", ["rpn_head.stages.0", "backbone.head", "loss_cls", "bbox_head.loss_cls"]
+)
+def test_parts_that_are_no_detection_head_are_passed_over(voc, path):
+    model = QueryHead()
+    for name in reversed(path.split(".")):
+        model = nn.ModuleDict({name: model})
+    check_num_classes(model, DATASETS.build(voc))
+
+
+def test_heads_of_panoptic_sets():
+    things, stuff = ("cat", "dog"), ("sky",)
+    classes = dict(classes=things + stuff)
+    panoptic = dict(**classes, thing_classes=things, stuff_classes=stuff)
+    box_head = QueryHead()
+    fusion = HeuristicFusionHead(num_things_classes=2, num_stuff_classes=1)
+    semantic = PanopticFPNHead(num_things_classes=2, num_stuff_classes=1)
+    model = nn.ModuleDict(
+        dict(bbox_head=box_head, panoptic_fusion_head=fusion, semantic_head=semantic)
+    )
+
+    def check(metainfo, num_classes):
+        box_head.num_classes = num_classes
+        leaf = SimpleNamespace(metainfo=metainfo, get_data_info=None)
+        check_num_classes(model, leaf)
+
+    check(panoptic, 2)
+    check(panoptic, 3)
+    check(classes, 3)
+    with pytest.raises(ValueError, match=r"=4, but the data set has 2 classes"):
+        check(panoptic, 4)
+    with pytest.raises(ValueError, match=r"=2, but the data set has 3 classes"):
+        check(classes, 2)
+    with pytest.raises(ValueError, match=r"=2, but the data set has 3 classes"):
+        check({**panoptic, "thing_classes": ("car", "bus")}, 2)
+    box_head.num_stuff_classes = 0  # like MaskFormer's
+    with pytest.raises(ValueError, match=r"=2, but the data set has 3 classes"):
+        check(panoptic, 2)
 
 
 def test_describe_shortens_long_lists():
@@ -363,62 +445,33 @@ def test_obstacles_to_an_exact_resume_are_logged(logged):
 # Two processes.
 
 
-def two_ranks(rank, port, root, outcomes):
+def two_ranks(rank, root):
     """Train one epoch, then start again with an image that is gone."""
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        WORLD_SIZE="2",
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
-    )
-    torch.set_num_threads(1)
     config = dataset_config(
         dict(data_root=root, ann_file="list.txt", data_prefix=dict(sub_data_root=""))
     )
     wrapper = dict(type="MMDistributedDataParallel", device_ids=None)
     distributed = dict(launcher="pytorch", cfg=dict(model_wrapper_cfg=wrapper))
-    torch.distributed.init_process_group("gloo")
-    try:
-        runner = make_runner(f"{root}/run", config, **distributed)
+    runner = make_runner(f"{root}/run", config, **distributed)
+    runner.train()
+    heard = [stats.to_dict() for stats in runner.model.module.bbox_head.heard]
+    torch.distributed.barrier()
+    if rank == 0:
+        os.remove(f"{root}/JPEGImages/c.jpg")
+    torch.distributed.barrier()
+    runner = make_runner(f"{root}/run2", config, **distributed)
+    with pytest.raises(FileNotFoundError) as error:
         runner.train()
-        heard = [stats.to_dict() for stats in runner.model.module.bbox_head.heard]
-        torch.distributed.barrier()
-        if rank == 0:
-            os.remove(f"{root}/JPEGImages/c.jpg")
-        torch.distributed.barrier()
-        runner = make_runner(f"{root}/run2", config, **distributed)
-        try:
-            runner.train()
-        except FileNotFoundError as error:
-            outcomes.put((rank, heard, str(error), runner.iter))
-    except BaseException:
-        outcomes.put((rank, traceback.format_exc()))
+    return heard, str(error.value), runner.iter
 
 
 @pytest.mark.dist
 @pytest.mark.slow
 def test_both_ranks_get_the_counts_and_stop_with_the_same_error(tmp_path):
     write_voc(tmp_path, IMAGES)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = mp.get_context("spawn")
-    outcomes = context.Queue()
-    workers = [
-        context.Process(target=two_ranks, args=(rank, port, str(tmp_path), outcomes))
-        for rank in range(2)
-    ]
-    for worker in workers:
-        worker.start()
-    try:
-        first, second = sorted(outcomes.get(timeout=TIME_LIMIT) for _ in workers)
-    finally:
-        for worker in workers:
-            worker.join(timeout=10)
-            worker.kill()
-    assert first[0] == 0
-    assert first[1] == second[1] == [STATS.to_dict()]
-    assert first[2] == second[2]
-    assert str(tmp_path / "JPEGImages" / "c.jpg") in first[2]
-    assert first[3] == second[3] == 0
+    first, second = on_two_ranks(tmp_path, two_ranks, str(tmp_path))
+    assert first == second
+    heard, message, iterations = first
+    assert heard == [STATS.to_dict()]
+    assert str(tmp_path / "JPEGImages" / "c.jpg") in message
+    assert iterations == 0

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from imb_det.statistics import ClassStats
 from tests import toys
+from tests.tiny_sets import voc_xml, write_image, write_voc
 
 
 def test_hand_worked():
@@ -133,6 +134,103 @@ def test_voc_folder(tmp_path):
     # The ant of image 1 has no width, its other one is difficult.
     assert stats.instance_count.tolist() == [1, 2]
     assert stats.image_count.tolist() == [1, 2]
+
+
+def write_split(root, lines, **xml):
+    (root / "ImageSets/Main").mkdir(parents=True, exist_ok=True)
+    (root / "ImageSets/Main/trainval.txt").write_text(lines, newline="")
+    for name, objects in xml.items():
+        write_voc(root, [objects])
+        (root / "Annotations/a.xml").rename(root / f"Annotations/{name}.xml")
+
+
+def test_voc_boxes_are_judged_as_the_data_set_does(tmp_path):
+    boxes = [
+        (1, 1, 9, 9),
+        (3.2, 3, 3.9, 9),  # cut to whole numbers: no width
+        (3.9, 3, 4.1, 9),
+        ("", 3, 8, 9),
+        ("x", 3, 8, 9),
+        (-9, 3, 0, 9),
+        (41, 3, 50, 9),
+        (0.5, 3, 40.9, 9),
+        (1, 3, "inf", 9),
+    ]
+    objects = [("ant", box) for box in boxes]
+    nested = f"<part><name>bee</name>{BOX(1, 1, 5, 5)}</part>"
+    objects.append(("ant", (1, 1, 5, 5), nested, "<difficult>1</difficult>"))
+    without_size = voc_xml(objects[:-3], (0, 0))
+    lines = "an image\r\nb"
+    write_split(tmp_path, lines, **{"an image": objects, "b": without_size})
+    for name in ("an image", "b"):
+        write_image(tmp_path / f"JPEGImages/{name}.jpg")
+    dataset = toys.build_dataset(
+        dict(
+            type="imb_det.VOCDataset",
+            data_root=str(tmp_path),
+            ann_file="ImageSets/Main/trainval.txt",
+            data_prefix=dict(sub_data_root=""),
+            metainfo=dict(classes=("ant", "bee")),
+        )
+    )
+    expected = ClassStats.from_dataset(dataset)
+    assert expected.instance_count.tolist() == [5, 0]
+    # Box (41, ...) of b shows nothing of the image, whose size the XML does not tell.
+    found = ClassStats.from_voc(tmp_path, classes=("ant", "bee"))
+    assert found.instance_count.tolist() == [6, 0]
+    write_split(tmp_path, "an image\n")
+    assert ClassStats.from_voc(tmp_path).instance_count.tolist() == [3]
+
+
+def test_voc_errors_name_file_and_object(tmp_path):
+    good = ("ant", (1, 1, 9, 9))
+    marked = [
+        ("bee", (1, 1, 5, 5), f"<difficult>{mark}</difficult>") for mark in ("", "no")
+    ]
+    write_split(tmp_path, "x\n", x=[good, marked[0]], y=[marked[1]])
+    with pytest.raises(ValueError, match=r"x\.xml: object\[1\] bee: `difficult`.*''"):
+        ClassStats.from_voc(tmp_path)
+    assert ClassStats.from_voc(tmp_path, classes=["ant"]).num_images == 1
+    write_split(tmp_path, "y\n")
+    with pytest.raises(ValueError, match=r"y\.xml: object\[0\] bee: .*'no'"):
+        ClassStats.from_voc(tmp_path)
+    write_split(tmp_path, "z z\n")
+    with pytest.raises(FileNotFoundError, match=r"z z\.xml does not .*trainval\.txt"):
+        ClassStats.from_voc(tmp_path)
+    (tmp_path / "Annotations/z z.xml").write_text("<annotation>")
+    with pytest.raises(ValueError, match=r"z z\.xml, .*trainval\.txt, is not valid"):
+        ClassStats.from_voc(tmp_path)
+
+
+def test_coco_errors_name_file_and_entry(tmp_path):
+    ann_file = toys.write_coco(tmp_path, num_images=2)
+    whole = ann_file.read_text()
+
+    def refused(message, edit):
+        content = json.loads(whole)
+        edit(content)
+        ann_file.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=rf"ann\.json: {message}"):
+            ClassStats.from_coco(ann_file)
+
+    refused(
+        r"annotation 1 \(image 9\): the file has no image of this id",
+        lambda content: content["annotations"][0].update(image_id=9),
+    )
+    refused(
+        r"annotation 1 \(image 1\): `area` must be a number, got None",
+        lambda content: content["annotations"][0].pop("area"),
+    )
+    refused(
+        r"image 1 needs a width and a height.* got \[None, 96\]",
+        lambda content: content["images"][0].update(width=None),
+    )
+    refused(
+        "an entry lacks the key 'categories'", lambda content: content.pop("categories")
+    )
+    ann_file.write_text(whole[:-9])
+    with pytest.raises(ValueError, match=r"ann\.json is not valid JSON"):
+        ClassStats.from_coco(ann_file)
 
 
 def test_bccd(bccd_root):

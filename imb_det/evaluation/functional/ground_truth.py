@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mmdet.datasets import CocoDataset, Objects365V1Dataset
 from mmengine.fileio import load
 from mmengine.logging import print_log
 
+from ...statistics.annotation_files import category_ids
 from ...statistics.dataset_access import (
     boxes_without_area,
     class_names,
@@ -22,7 +23,7 @@ from ...statistics.dataset_access import (
     leaf_datasets,
 )
 
-__all__ = ["GroundTruth", "category_ids", "coco_ground_truth"]
+__all__ = ["GroundTruth", "coco_ground_truth"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ class GroundTruth:
 
         Raises:
             ValueError: Classes that the file does not have, or in another order, see
-                :func:`category_ids`.
+                :func:`~imb_det.statistics.annotation_files.category_ids`.
         """
         if isinstance(source, Mapping):
             content = source
@@ -174,42 +175,6 @@ class GroundTruth:
 
 def _image(row: int, image: Mapping[str, Any]) -> dict[str, int]:
     return {"id": row, "height": int(image["height"]), "width": int(image["width"])}
-
-
-def category_ids(content: Mapping[str, Any], classes: Sequence[str]) -> list[int]:
-    """List the category id of each label, and check that mmdet means the same.
-
-    mmdet's ``CocoDataset`` numbers the labels in the order of the *file*. Where the
-    names of the config stand in another order, or the file lacks one of them, labels
-    and names part company in silence: the tables and pictures then show wrong names,
-    and a lacking class shifts all that follow it.
-
-    Args:
-        content: Content of a COCO annotation file.
-        classes: ``metainfo['classes']`` of the data set.
-
-    Raises:
-        ValueError: Names the classes that are missing, or the first that differs.
-    """
-    wanted = set(classes)
-    kept = [c for c in content["categories"] if c["name"] in wanted]
-    found = [category["name"] for category in kept]
-    if missing := [name for name in classes if name not in set(found)]:
-        names = [category["name"] for category in content["categories"]]
-        raise ValueError(
-            f"the annotation file has no category {missing[:5]}; its categories are "
-            f"{names[:20]}. Change `metainfo=dict(classes=...)` of the data set or add "
-            "the category to the file (it may be without annotations)"
-        )
-    if found != list(classes):
-        pairs = enumerate(zip_longest(found, classes, fillvalue="nothing"))
-        at, (theirs, ours) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
-        raise ValueError(
-            f"label {at} is '{theirs}' in the annotation file but '{ours}' in "
-            "`metainfo['classes']`: mmdet numbers the labels in the order of the file. "
-            f"Write the classes in that order, without repeats: {tuple(found)}"
-        )
-    return [category["id"] for category in kept]
 
 
 def coco_ground_truth(dataset: Any) -> GroundTruth:
