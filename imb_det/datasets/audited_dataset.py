@@ -12,7 +12,7 @@ from mmdet.datasets import BaseDetDataset
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from imb_det.statistics.dataset_access import box_fault, leaf_datasets
+from imb_det.statistics.dataset_access import USABLE_FAULTS, box_fault, leaf_datasets
 
 from .audit import DatasetAudit, Finding
 from .image_header import displayed_size
@@ -137,7 +137,7 @@ def faulty_boxes(dataset: Any) -> Iterator[tuple[Any, Finding]]:
                 if bbox is None or instance.get("ignore_flag"):
                     continue
                 fault = box_fault(bbox, *size)
-                if fault in (None, "over_border"):
+                if fault in USABLE_FAULTS:
                     continue
                 label = instance["bbox_label"]
                 name = classes[label] if label < len(classes) else f"class {label}"

@@ -9,11 +9,12 @@ from typing import Any
 import mmdet.datasets
 
 from imb_det.registry import DATASETS
-from imb_det.statistics.annotation_files import (
+from imb_det.statistics.coco_files import (
     category_ids,
     check_image_ids,
     coco_fault,
 )
+from imb_det.statistics.dataset_access import USABLE_FAULTS
 
 from .audited_dataset import AuditedDataset
 
@@ -131,4 +132,4 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
             raise ValueError(f"{self.ann_file}: {index} ({file}): {error}") from error
         if fault is not None:
             self._audit.add(fault, file, index, name, str(ann["bbox"]))
-        return fault in (None, "over_border")
+        return fault in USABLE_FAULTS

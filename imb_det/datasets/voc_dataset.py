@@ -10,13 +10,13 @@ import mmdet.datasets
 from mmengine.fileio import get_local_path
 
 from imb_det.registry import DATASETS
-from imb_det.statistics.annotation_files import (
+from imb_det.statistics.dataset_access import USABLE_FAULTS, box_fault
+from imb_det.statistics.voc_files import (
     VOC_CORNERS,
     voc_corners,
     voc_is_difficult,
     voc_size,
 )
-from imb_det.statistics.dataset_access import box_fault
 
 from .audited_dataset import AuditedDataset
 
@@ -109,7 +109,7 @@ class VOCDataset(AuditedDataset, mmdet.datasets.VOCDataset):
                 written = [obj.findtext(f"bndbox/{key}") or "?" for key in VOC_CORNERS]
                 box = f"({', '.join(written)})"
                 self._audit.add(fault, xml_path, f"object[{index}]", name, box)
-            if fault not in (None, "over_border"):
+            if fault not in USABLE_FAULTS:
                 root.remove(obj)
                 continue
             try:

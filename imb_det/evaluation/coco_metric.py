@@ -13,8 +13,8 @@ from mmdet.evaluation import CocoMetric as _MMDetCocoMetric
 from mmengine.logging import print_log
 
 from ..registry import METRICS
-from ..statistics.annotation_files import category_ids
 from ..statistics.class_stats import ClassStats
+from ..statistics.coco_files import category_ids
 from ..statistics.frequency_groups import GROUP_NAMES, frequency_groups
 from .functional.coco_eval import CocoResults, evaluate_coco
 from .functional.ground_truth import GroundTruth

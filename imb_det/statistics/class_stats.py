@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .annotation_files import labels_of_coco, labels_of_voc
+from .coco_files import labels_of_coco
 from .dataset_access import boxes_without_area, class_names, iter_data_infos
+from .voc_files import labels_of_voc
 
 __all__ = ["ClassStats"]
 

@@ -7,12 +7,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 __all__ = [
+    "USABLE_FAULTS",
     "box_fault",
     "boxes_without_area",
     "class_names",
     "iter_data_infos",
     "leaf_datasets",
 ]
+
+
+#: Findings of :func:`box_fault` with which a box can be trained on.
+USABLE_FAULTS = (None, "over_border")
 
 
 def leaf_datasets(dataset: Any) -> list[Any]:
@@ -91,8 +96,7 @@ def box_fault(bbox: Sequence[float], width: float, height: float) -> str | None:
         height: Height of the image.
 
     Returns:
-        Kind of finding, or None for a sound box. ``over_border`` is the only kind
-        with which a box can be trained on.
+        Kind of finding, or None for a sound box; see :data:`USABLE_FAULTS`.
     """
     x1, y1, x2, y2 = bbox
     if not all(map(math.isfinite, bbox)):

@@ -15,7 +15,7 @@ from mmdet.datasets import CocoDataset, Objects365V1Dataset
 from mmengine.fileio import load
 from mmengine.logging import print_log
 
-from ...statistics.annotation_files import category_ids
+from ...statistics.coco_files import category_ids
 from ...statistics.dataset_access import (
     boxes_without_area,
     class_names,
@@ -91,7 +91,7 @@ class GroundTruth:
 
         Raises:
             ValueError: Classes that the file does not have, or in another order, see
-                :func:`~imb_det.statistics.annotation_files.category_ids`.
+                :func:`~imb_det.statistics.coco_files.category_ids`.
         """
         if isinstance(source, Mapping):
             content = source
