@@ -2,7 +2,7 @@ _base_ = "./retinanet_r18_fpn_focal_longtail-digits.py"
 model = dict(
     bbox_head=dict(
         type="imb_det.SamplingFreeRetinaHead",
-        # Four images say little about the size of a loss: average it over about 100
+        # Eight objects say little about the size of a loss: average it over about 100
         # iterations, else every batch with a rare class is scaled down.
         momentum=0.99,
         loss_cls=dict(_delete_=True, type="CrossEntropyLoss", use_sigmoid=True),
