@@ -44,8 +44,8 @@ def _axis_window(
     # overlap <= (box side + anchor side) / 2 - distance of the centres
     reach = (high - low + float(base[1] - base[0])) / 2 - min_overlap
     offset = (low + high - float(base[0] + base[1])) / 2
-    first = np.ceil((offset - reach) / stride - _SLACK).clip(0)
-    last = np.floor((offset + reach) / stride + _SLACK).clip(max=cells - 1)
+    first = np.maximum(np.ceil((offset - reach) / stride - _SLACK), 0)
+    last = np.minimum(np.floor((offset + reach) / stride + _SLACK), cells - 1)
     width = max(int((last - first).max()) + 1, 0)
     cell = first.astype(np.int64) + np.arange(width)[:, None]
     shift = cell.astype(np.float32) * np.float32(stride)
@@ -209,18 +209,22 @@ def count_max_iou_matches(
     grids = -(-pad_shape[:, None, :] // steps)
     matcher = _Matcher(boxes, image, grids, base_anchors, strides)
     positive = np.zeros(len(pad_shape) * matcher.span, bool)
-    overlapped = np.zeros_like(positive)
-    best = np.full(len(boxes), -1, np.float32)
+    overlapped = np.zeros(len(pad_shape) * matcher.span, bool)
+    matched = np.zeros(len(boxes), bool)
 
     for box, anchor, iou in matcher.windows(np.arange(len(boxes)), neg_iou_thr):
-        best[box] = np.maximum(best[box], iou.max((0, 1), initial=-1))
-        overlapped[anchor[iou >= np.float32(neg_iou_thr)]] = True
-        positive[anchor[iou >= np.float32(pos_iou_thr)]] = True
+        near = np.flatnonzero(iou >= np.float32(neg_iou_thr))
+        anchors = anchor.reshape(-1)[near]
+        overlapped[anchors] = True
+        above = iou.reshape(-1)[near] >= np.float32(pos_iou_thr)
+        positive[anchors[above]] = True
+        matched[box[near[above] % len(box)]] = True
 
     if match_low_quality:
-        # The best anchors of a box above pos_iou_thr are positive already.
-        unmatched = np.flatnonzero(best < np.float32(pos_iou_thr))
-        bound = float(neg_iou_thr)
+        # The best anchors of a matched box are positive already.
+        unmatched = np.flatnonzero(~matched)
+        best = np.full(len(boxes), -1, np.float32)
+        bound = neg_iou_thr / 4
         while len(unmatched):
             # Without a bound a window is the whole grid: few boxes at a time then.
             step = len(unmatched) if bound > 0 else _WHOLE_GRIDS
@@ -241,6 +245,10 @@ def count_max_iou_matches(
             unmatched = unmatched[best[unmatched] < 0]
             bound = bound / 4 if bound > 0.02 else 0.0
 
-    shape = (len(pad_shape), matcher.span)
-    num_ignored = (overlapped & ~positive).reshape(shape).sum(1)
-    return positive.reshape(shape).sum(1), matcher.num_anchors - num_ignored
+    overlapped &= ~positive
+    num_positive, num_ignored = (
+        # Row by row: far faster than a sum of bools along an axis.
+        np.array([np.count_nonzero(row) for row in flags.reshape(-1, matcher.span)])
+        for flags in (positive, overlapped)
+    )
+    return num_positive, matcher.num_anchors - num_ignored
