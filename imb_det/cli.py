@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import gc
 import logging
 import os
 from collections.abc import Sequence
@@ -18,7 +19,13 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-__all__ = ["build_runner", "load_config", "make_parser", "parse_args"]
+__all__ = [
+    "build_runner",
+    "leave_process_group",
+    "load_config",
+    "make_parser",
+    "parse_args",
+]
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
@@ -121,6 +128,19 @@ def build_runner(cfg: Any) -> Any:
     if cfg.launcher == "pytorch" and not torch.cuda.is_available():
         _prepare_cpu_rank(cfg)
     return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+
+
+def leave_process_group() -> None:
+    """End the process group of a distributed run; a tool's last line.
+
+    The threads of a group hold tensors of its last collectives. If Python exits
+    before they have let go of them, the process aborts now and then, after all work
+    is done. The group joins its threads when nothing uses it any more, so the model
+    of the runner, which does, has to go first.
+    """
+    if torch_dist.is_initialized():
+        gc.collect()
+        torch_dist.destroy_process_group()
 
 
 def _prepare_cpu_rank(cfg: Any) -> None:

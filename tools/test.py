@@ -74,6 +74,7 @@ def main() -> None:
     if args.out is not None:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
     runner.test()
+    cli.leave_process_group()
 
 
 if __name__ == "__main__":

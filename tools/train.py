@@ -53,6 +53,7 @@ def main() -> None:
     cfg = cli.load_config(args)
     apply_training_options(cfg, args)
     cli.build_runner(cfg).train()
+    cli.leave_process_group()
 
 
 if __name__ == "__main__":
