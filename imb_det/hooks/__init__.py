@@ -1,7 +1,8 @@
 """Hooks."""
 
+from .class_difficulty_hook import ClassDifficultyHook
 from .epoch_seed_hook import EpochSeedHook
 from .imbalance_hook import ImbalanceHook
 from .prior_init_hook import PriorInitHook
 
-__all__ = ["EpochSeedHook", "ImbalanceHook", "PriorInitHook"]
+__all__ = ["ClassDifficultyHook", "EpochSeedHook", "ImbalanceHook", "PriorInitHook"]

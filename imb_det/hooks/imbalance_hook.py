@@ -13,9 +13,11 @@ from mmengine.runner import Runner
 from torch import nn
 
 from imb_det.datasets.image_check import check_images
+from imb_det.losses.flushing import flush, manage_statistics
 from imb_det.registry import HOOKS
 from imb_det.statistics import ClassStats
 from imb_det.statistics.frequency_groups import frequency_groups
+from imb_det.statistics.running_stats import RunningStats
 
 from .main_process import on_main_process
 from .startup_checks import check_boxes, check_num_classes
@@ -39,8 +41,12 @@ class ImbalanceHook(Hook):
     and counts :class:`~imb_det.statistics.ClassStats`. An error stops all ranks with
     the same message; else all of them get the counts. Every part of the model, every
     metric of validation and test, and every training sampler with a method
-    ``set_class_stats(stats)`` gets them, once, after weights have been loaded.
+    ``set_class_stats(stats)`` gets them, once, after weights have been loaded; so does
+    every hook.
     Checkpoints carry the counts, so that a test alone needs no training set.
+
+    After every training iteration it brings what losses counted on all ranks into
+    their running statistics.
 
     It runs before hooks of normal priority, so that they see checked data.
 
@@ -64,6 +70,7 @@ class ImbalanceHook(Hook):
         self.check_images = check_images
         self.class_stats: ClassStats | None = None
         self._informed: list[Any] = []  # components that have `class_stats`
+        self._running: list[RunningStats] = []
 
     def before_train(self, runner: Runner) -> None:
         """Check and count on rank 0, then hand the counts over on every rank."""
@@ -85,7 +92,19 @@ class ImbalanceHook(Hook):
             batch_sampler,
             getattr(batch_sampler, "sampler", None),
         ]
-        self._inform([*_parts(runner), *samplers, *_metrics(runner.val_loop)])
+        hooks = getattr(runner, "hooks", ())
+        self._inform([*_parts(runner), *samplers, *_metrics(runner.val_loop), *hooks])
+        self._running = manage_statistics(runner.model)
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
+        """Bring what all ranks counted in this iteration into running statistics."""
+        flush(self._running)
 
     def before_val(self, runner: Runner) -> None:
         """Hand the counts over, where validation runs alone."""

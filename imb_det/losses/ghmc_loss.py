@@ -1,0 +1,135 @@
+"""GHM-C: classification loss harmonised by gradient density."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from imb_det.registry import MODELS
+
+from .base import ImbalanceLoss
+from .compilation import compiled as compile_function
+from .elements import density_element
+from .gradient_density import GradientDensity, check_density
+from .one_pass import Element, chunks, mirrored
+
+__all__ = ["GHMCLoss"]
+
+
+@MODELS.register_module()
+class GHMCLoss(ImbalanceLoss):
+    r"""Gradient harmonising loss for classification.
+
+    Examples, one for each row and class, with gradient norms
+    :math:`g = |\sigma(z) - y|` in the same of M equal bins share a density:
+
+    .. math:: L = \frac{1}{N} \sum_i \beta_{j(i)}\, \mathrm{BCE}_i, \qquad
+              \beta_j = \frac{N}{n\, \max(S_j, 1)}
+
+    with the mean counts S_j of the bins a step, their sum N, and the number n of bins
+    that are not empty: see :class:`GradientDensity`. The loss divides by its own N and
+    leaves ``avg_factor`` aside. In its first step it is the mean of BCE.
+
+    Dense heads call a loss once for each FPN level, and the loss sums over all levels
+    of a step what divided by the examples of all of them: with L levels, the loss is
+    about L times smaller than the authors', who divide each level by its own number.
+
+    Args:
+        bins: Number of bins M, >= 1. Default 30.
+        momentum: Share of the past in the mean counts, in [0, 1). Default 0.75.
+        use_sigmoid: Must be True; the config must say so, as heads read it there.
+            Default True.
+        statistics: ``'step'`` counts all calls of a step on all ranks and needs
+            ``imb_det.ImbalanceHook``; ``'call'`` is the authors' way, which equals
+            mmdet's GHMC: counts of each call (level) alone, on each rank alone, an
+            average that starts from zero, so that the first losses are
+            1 / (1 - momentum) times too large. Default ``'step'``.
+        reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
+        loss_weight: Factor of the loss, >= 0. Default 1.
+        compiled: Whether to compile the loss. Default False.
+
+    Raises:
+        TypeError, ValueError: An argument is of another type or out of range.
+        RuntimeError: In the first training step, without the hook.
+
+    Source: Li, Liu, Wang, "Gradient Harmonized Single-stage Detector", AAAI 2019,
+    equations 3 to 9, with the authors' division by the number of bins that are not
+    empty. Deviations: statistics of the steps before, over levels and ranks; a mean
+    over steps without the bias of its start; bins hold at least one example.
+    """
+
+    own_normaliser = True
+
+    def __init__(
+        self,
+        bins: int = 30,
+        momentum: float = 0.75,
+        use_sigmoid: bool = True,
+        statistics: str = "step",
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        compiled: bool = False,
+    ) -> None:
+        super().__init__(
+            use_sigmoid,
+            reduction=reduction,
+            loss_weight=loss_weight,
+            compiled=compiled,
+        )
+        name = type(self).__name__
+        if not use_sigmoid:
+            raise ValueError(
+                f"{name}: GHM-C is a sigmoid loss, `use_sigmoid` must be True"
+            )
+        check_density(name, bins, momentum, statistics)
+        self.density = GradientDensity(bins, momentum, statistics)
+
+    def prepare(
+        self, cls_score: Tensor, label: Tensor, weight: Tensor | None, learn: bool
+    ) -> tuple[Element, Tensor]:
+        """Return the weighted cross entropy of a negative, and N."""
+        density = self.density
+        if learn or density.per_call:
+            run = compile_function(norm_counts) if self.compiled else norm_counts
+            count = run(cls_score.detach(), label, weight, density.bins)
+        if density.per_call:
+            beta, total = density.of_call(count, learn)
+            return density_element(beta), total
+        beta, total = density()
+        if learn:
+            density.stats.add(count)
+        examples = (label >= 0).sum() if label.dim() == 1 else len(label)
+        first = examples * cls_score.size(1)
+        return density_element(beta), torch.where(total > 0, total, first).clamp(min=1)
+
+
+@torch.no_grad()
+def norm_counts(
+    cls_score: Tensor, label: Tensor, weight: Tensor | None, bins: int
+) -> Tensor:
+    """Count the gradient norms of all elements in equal bins of [0, 1].
+
+    Args:
+        cls_score: Logits, (N, C).
+        label: Classes (N,), ignored below 0, or targets (N, C).
+        weight: Factors (N,) or (N, C); where it is 0, nothing counts. Or None.
+        bins: Number of bins M.
+
+    Returns:
+        Counts, float64 (M,).
+    """
+    total = torch.zeros(bins, dtype=torch.float64, device=cls_score.device)
+    for rows in chunks(cls_score) or [slice(None)]:
+        z, y = cls_score[rows].float(), label[rows]
+        if y.dim() == 1:
+            norm = mirrored(z, y)[0].sigmoid()
+            norm = torch.where((y >= 0)[:, None], norm, -1)
+        else:
+            norm = (z.sigmoid() - y).abs()
+        if weight is not None:
+            part = weight[rows]
+            part = part if part.dim() == 2 else part[:, None]
+            norm = torch.where(part > 0, norm, -1)
+        # It leaves out what is below 0, and counts in float32, exactly below 2^24.
+        total += torch.histc(norm, bins, 0, 1)
+    return total

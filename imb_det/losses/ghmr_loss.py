@@ -1,0 +1,139 @@
+"""GHM-R: box regression loss harmonised by gradient density."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmdet.models.losses.utils import weight_reduce_loss
+from torch import Tensor, nn
+
+from imb_det.registry import MODELS
+
+from .base import REDUCTIONS
+from .checks import check_choice, check_number
+from .elements import bin_of
+from .gradient_density import GradientDensity, check_density
+
+__all__ = ["GHMRLoss"]
+
+
+@MODELS.register_module()
+class GHMRLoss(nn.Module):
+    r"""Gradient harmonising loss for box regression.
+
+    .. math:: \mathrm{ASL}_1(d) = \sqrt{d^2 + \mu^2} - \mu, \quad
+              g = \frac{|d|}{\sqrt{d^2 + \mu^2}}, \quad
+              L = \frac{1}{N} \sum_i \beta_{j(i)}\, \mathrm{ASL}_1(d_i)
+
+    with weights by the density of g as in :class:`GHMCLoss`; an example is one
+    coordinate of one positive. It divides by its own N and leaves ``avg_factor``
+    aside.
+
+    Args:
+        mu: Distance from which the loss is about linear, > 0. Default 0.02.
+        bins: Number of bins, >= 1. Default 10.
+        momentum: Share of the past in the mean counts, in [0, 1). Default 0.7.
+        statistics: ``'step'`` or ``'call'``, as in :class:`GHMCLoss`; with ``'call'``
+            it equals mmdet's GHMR. Default ``'step'``.
+        reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
+        loss_weight: Factor of the loss, >= 0. Default 1; the authors use 10.
+
+    Raises:
+        TypeError, ValueError: An argument is of another type or out of range.
+        RuntimeError: In the first training step, without the hook.
+
+    Source: Li, Liu, Wang, "Gradient Harmonized Single-stage Detector", AAAI 2019,
+    equations 11 to 14. Deviations: as in :class:`GHMCLoss`.
+    """
+
+    own_normaliser = True
+
+    def __init__(
+        self,
+        mu: float = 0.02,
+        bins: int = 10,
+        momentum: float = 0.7,
+        statistics: str = "step",
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        check_number(name, "mu", mu, 0, None, open_ends=True)
+        check_density(name, bins, momentum, statistics)
+        check_choice(name, "reduction", reduction, REDUCTIONS)
+        check_number(name, "loss_weight", loss_weight, 0, None)
+        self.mu = mu
+        self.reduction = reduction
+        self.loss_weight = loss_weight
+        self.density = GradientDensity(bins, momentum, statistics)
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Return the loss.
+
+        Args:
+            pred: Predicted deltas, float (N, 4).
+            target: Deltas of the assigned boxes, float (N, 4).
+            weight: Factors, (N, 4); 0 for negatives.
+            avg_factor: Not used.
+            reduction_override: Reduction of this call. With ``'none'`` statistics
+                are left alone.
+            **kwargs: Not used.
+
+        Returns:
+            Scalar, or with ``'none'`` (N, 4).
+
+        Raises:
+            ValueError: Shapes that differ.
+        """
+        name = type(self).__name__
+        check_choice(
+            name, "reduction_override", reduction_override, (None, *REDUCTIONS)
+        )
+        shapes = [tuple(x.shape) for x in (pred, target, weight) if x is not None]
+        if len(set(shapes)) > 1:
+            raise ValueError(
+                f"{name}: predictions, targets and weights must have the same shape, "
+                f"got {shapes}"
+            )
+        reduction = reduction_override or self.reduction
+        pred, target = pred.to(_wide(pred)), target.to(_wide(pred))
+        difference = pred - target
+        root = (difference**2 + self.mu**2).sqrt()
+        loss = root - self.mu
+        norm = (difference / root).detach().abs()
+        valid = torch.ones_like(norm) if weight is None else weight
+        learn = self.training and torch.is_grad_enabled()
+        learn = learn and reduction_override is None
+        beta, total = self._weigh(norm, valid > 0, learn)
+        loss = loss * beta[bin_of(norm, self.density.bins)] * valid
+        if reduction == "mean":
+            avg_factor = total
+        return self.loss_weight * weight_reduce_loss(loss, None, reduction, avg_factor)
+
+    @torch.no_grad()
+    def _weigh(self, norm: Tensor, valid: Tensor, learn: bool) -> tuple[Tensor, Tensor]:
+        """Return weights of the bins and N."""
+        density = self.density
+        counted = torch.where(valid, norm, -1).float()
+        count = torch.histc(counted, density.bins, 0, 1).double()
+        if density.per_call:
+            return density.of_call(count, learn)
+        beta, total = density()
+        if learn:
+            density.stats.add(count)
+        return beta, torch.where(total > 0, total, count.sum()).clamp(min=1)
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    """Return the type to compute in: at least float32."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32

@@ -1,0 +1,96 @@
+"""Gradient density: how many examples share a gradient norm."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from imb_det.statistics.running_stats import RunningStats
+
+from .checks import check_choice, check_number
+
+__all__ = ["GradientDensity", "check_density"]
+
+STATISTICS = ("step", "call")
+
+
+class GradientDensity(nn.Module):
+    r"""Weights of examples by the density of their gradient norms.
+
+    With :math:`S_j` the mean number of examples a step in bin j, N their sum and n the
+    number of bins that are not empty, an example in bin j has the weight
+
+    .. math:: \beta_j = \frac{N}{n\, \max(S_j, 1)}
+
+    so all bins that are not empty have the same share of the loss, and examples all
+    in one bin have weight 1.
+
+    Args:
+        bins: Number of bins M of [0, 1], >= 1.
+        momentum: Share of the past in the mean over steps, in [0, 1).
+        statistics: ``'step'``: means over steps of the counts of all calls (levels)
+            of a step on all ranks, those of the steps before the current one; the
+            first step has weights of 1. ``'call'``: counts of the call alone, averaged
+            from zero over calls, on each rank for itself, as the authors have it.
+    """
+
+    acc_sum: Tensor
+    stats: RunningStats
+
+    def __init__(self, bins: int, momentum: float, statistics: str) -> None:
+        super().__init__()
+        self.bins = bins
+        self.momentum = momentum
+        self.per_call = statistics == "call"
+        if self.per_call:
+            self.register_buffer("acc_sum", torch.zeros(bins, dtype=torch.float64))
+        else:
+            self.stats = RunningStats(bins, momentum)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Return weights of the bins by the steps before, and N of one rank.
+
+        Returns:
+            Float32 (M,), ones before the first step; float32 scalar, then 0.
+        """
+        mean = self.stats.value
+        total = mean.sum()
+        nonempty = (mean > 0).sum()
+        # A bin with less than one example a step says nothing about density.
+        beta = total / (nonempty * mean.clamp(min=1))
+        beta = torch.where(total > 0, beta, 1)
+        return beta.float(), (total / self.stats.world_size).float()
+
+    def of_call(self, count: Tensor, remember: bool) -> tuple[Tensor, Tensor]:
+        """Return weights of the bins by the authors' average, and N of the call.
+
+        Args:
+            count: Examples of the call by bin, float64 (M,).
+            remember: Whether the call enters the average.
+
+        Returns:
+            Float32 (M,); float32 scalar, at least 1.
+        """
+        filled = count > 0
+        density = count
+        if self.momentum > 0:
+            average = self.momentum * self.acc_sum + (1 - self.momentum) * count
+            density = torch.where(filled, average, self.acc_sum)
+            if remember:
+                self.acc_sum.copy_(density)
+        total = count.sum().clamp(min=1)
+        beta = total / (filled.sum().clamp(min=1) * density)
+        return torch.where(filled, beta, 0).float(), total.float()
+
+
+def check_density(owner: str, bins: int, momentum: float, statistics: str) -> None:
+    """Check the arguments of a density.
+
+    Raises:
+        TypeError, ValueError: An argument is of another type or out of range.
+    """
+    if isinstance(bins, bool) or not isinstance(bins, int):
+        raise TypeError(f"{owner}: `bins` must be an int, got {bins!r}")
+    check_number(owner, "bins", bins, 1, None)
+    check_number(owner, "momentum", momentum, 0, 1 - 1e-12)
+    check_choice(owner, "statistics", statistics, STATISTICS)

@@ -1,0 +1,97 @@
+"""Numbers that a model counts during training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["RunningStats"]
+
+REDUCTIONS = ("sum", "mean")
+
+
+class RunningStats(nn.Module):
+    r"""Mean over training steps of numbers that every call of a step adds to.
+
+    Calls add to ``pending`` on their own rank. After the step, and only then, the
+    pending numbers of all ranks are brought together and enter the mean:
+
+    .. math:: m \leftarrow a\, m + (1 - a)\, x, \qquad
+              \mathrm{value} = m / (1 - a^t)
+
+    where t counts steps, so that the first steps weigh no less than later ones. So
+    there is no collective in a forward pass, which a rank without boxes would miss,
+    and during a step all ranks use the same numbers: those of the steps before.
+
+    A step in which no rank adds anything leaves the mean alone.
+
+    Args:
+        size: How many numbers, > 0.
+        momentum: Share a of the past, in [0, 1). 0 keeps the last step only.
+        reduction: How numbers of ranks become one, ``'sum'`` or ``'mean'``. With the
+            sum, ranks together count what one process counts on their joined batch.
+
+    Attributes:
+        mean: Mean without correction, float64 (size,).
+        steps: Steps in it, int scalar.
+        pending: Sum of the step so far on this rank, float64 (size,); not saved.
+    """
+
+    mean: Tensor
+    steps: Tensor
+    pending: Tensor
+
+    def __init__(self, size: int, momentum: float, reduction: str = "sum") -> None:
+        super().__init__()
+        if not 0 <= momentum < 1:
+            raise ValueError(f"`momentum` must be in [0, 1), got {momentum}")
+        if reduction not in REDUCTIONS:
+            raise ValueError(
+                f"`reduction` must be one of {REDUCTIONS}, got {reduction!r}"
+            )
+        self.momentum = momentum
+        self.reduction = reduction
+        self.managed = False
+        self.world_size = 1
+        self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        pending = torch.zeros(size, dtype=torch.float64)
+        self.register_buffer("pending", pending, persistent=False)
+
+    @property
+    def value(self) -> Tensor:
+        """Mean of the steps before this one, float64 (size,); zeros at first."""
+        weight = 1 - self.momentum ** self.steps.double()
+        return self.mean / torch.where(self.steps > 0, weight, 1.0)
+
+    @torch.no_grad()
+    def add(self, numbers: Tensor) -> None:
+        """Add to the numbers of this step on this rank.
+
+        Raises:
+            RuntimeError: Nothing will ever bring them into the mean.
+        """
+        if not self.managed:
+            raise RuntimeError(
+                "running statistics need the hook that updates them after each step; "
+                "add `custom_hooks = [dict(type='imb_det.ImbalanceHook')]` to the "
+                "config (in a loop of your own: imb_det.losses.flush_statistics)"
+            )
+        self.pending += numbers
+
+    @torch.no_grad()
+    def commit(self, total: Tensor, world_size: int) -> None:
+        """End a step.
+
+        Args:
+            total: Sum of ``pending`` over ranks, float64 (size,).
+            world_size: Number of ranks.
+        """
+        self.world_size = world_size
+        if self.reduction == "mean":
+            total = total / world_size
+        mean = self.momentum * self.mean + (1 - self.momentum) * total
+        some = (total != 0).any()
+        self.mean.copy_(torch.where(some, mean, self.mean))
+        self.steps += some
+        self.pending.zero_()
