@@ -10,7 +10,7 @@ from imb_det.registry import MODELS
 from .base import ImbalanceLoss
 from .compilation import compiled as compile_function
 from .elements import density_element
-from .gradient_density import GradientDensity, check_density
+from .gradient_density import GradientDensity, bin_counts, check_density
 from .one_pass import Element, chunks, mirrored
 
 __all__ = ["GHMCLoss"]
@@ -130,6 +130,5 @@ def norm_counts(
             part = weight[rows]
             part = part if part.dim() == 2 else part[:, None]
             norm = torch.where(part > 0, norm, -1)
-        # It leaves out what is below 0, and counts in float32, exactly below 2^24.
-        total += torch.histc(norm, bins, 0, 1)
+        total += bin_counts(norm, bins)
     return total

@@ -13,7 +13,7 @@ from imb_det.registry import MODELS
 from .base import REDUCTIONS
 from .checks import check_choice, check_number
 from .elements import bin_of
-from .gradient_density import GradientDensity, check_density
+from .gradient_density import GradientDensity, bin_counts, check_density
 
 __all__ = ["GHMRLoss"]
 
@@ -124,8 +124,7 @@ class GHMRLoss(nn.Module):
     def _weigh(self, norm: Tensor, valid: Tensor, learn: bool) -> tuple[Tensor, Tensor]:
         """Return weights of the bins and N."""
         density = self.density
-        counted = torch.where(valid, norm, -1).float()
-        count = torch.histc(counted, density.bins, 0, 1).double()
+        count = bin_counts(torch.where(valid, norm, -1), density.bins)
         if density.per_call:
             return density.of_call(count, learn)
         beta, total = density()

@@ -9,9 +9,29 @@ from imb_det.statistics.running_stats import RunningStats
 
 from .checks import check_choice, check_number
 
-__all__ = ["GradientDensity", "check_density"]
+__all__ = ["GradientDensity", "bin_counts", "check_density"]
 
 STATISTICS = ("step", "call")
+
+
+def bin_counts(norm: Tensor, bins: int) -> Tensor:
+    """Count gradient norms in equal bins of [0, 1].
+
+    Args:
+        norm: Norms, at most 1, of any shape; below 0 they count nowhere. In eager
+            mode fewer than 2^24 of them, as a float32 counts.
+        bins: Number of bins M.
+
+    Returns:
+        Counts, float64 (M,); 1 counts in the last bin.
+    """
+    if not torch.compiler.is_compiling():
+        return torch.histc(norm, bins, 0, 1).double()
+    # Sums over comparisons become one vectorised pass, a histogram does not.
+    scaled = norm * bins
+    reached = [(scaled >= j).sum(dtype=torch.int32) for j in range(bins)]
+    above = [*reached[1:], torch.zeros_like(reached[0])]
+    return (torch.stack(reached) - torch.stack(above)).double()
 
 
 class GradientDensity(nn.Module):
