@@ -54,7 +54,8 @@ class ClassDifficultyHook(Hook):
     - ``'ap'``: the average precision of the class in the validation. The images that
       choose the weights are then no longer a test of the result.
 
-    Query-based heads count every decoder layer, and the denoising queries as well. A
+    Query-based heads count every decoder layer, and the denoising queries as well;
+    two-stage Deformable DETR trains its proposals as class 0, and so they count. A
     class that is not measured keeps its accuracy; one that never was takes the mean of
     its frequency group, or of all. Each update brings a line in the log, scalars
     ``cdb_*`` and a line of ``class_difficulty.jsonl`` in the work folder; the state is

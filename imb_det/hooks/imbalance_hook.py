@@ -20,7 +20,7 @@ from imb_det.statistics.frequency_groups import frequency_groups
 from imb_det.statistics.running_stats import RunningStats
 
 from .main_process import on_main_process
-from .startup_checks import check_boxes, check_num_classes
+from .startup_checks import check_activations, check_boxes, check_num_classes
 
 __all__ = ["ImbalanceHook", "describe"]
 
@@ -34,6 +34,7 @@ class ImbalanceHook(Hook):
     Before the first iteration rank 0 looks through the training set:
 
     - the class counts of every head against the classes of the data sets,
+    - the activation of every dense head against that of its loss,
     - the boxes, where the data set does not do so itself (``imb_det.VOCDataset`` and
       ``imb_det.CocoDataset`` do),
     - the image files of training and validation,
@@ -137,6 +138,7 @@ class ImbalanceHook(Hook):
             datasets.append(runner.val_dataloader.dataset)
         for dataset in datasets:
             check_num_classes(runner.model, dataset)
+        check_activations(runner.model)
         check_boxes(datasets[0])
         if self.check_images:
             check_images(datasets)

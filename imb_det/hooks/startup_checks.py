@@ -16,9 +16,10 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from imb_det.datasets.audited_dataset import faulty_boxes
+from imb_det.losses import ImbalanceLoss
 from imb_det.statistics import leaf_datasets
 
-__all__ = ["check_boxes", "check_num_classes"]
+__all__ = ["check_activations", "check_boxes", "check_num_classes"]
 
 _NAMED = 5  # boxes that a message names
 #: Heads whose `num_classes` is about something else than the boxes' classes.
@@ -77,6 +78,27 @@ def _is_detection_head(name: str, module: nn.Module) -> bool:
     if isinstance(module, (BaseDenseHead, BBoxHead, FCNMaskHead)):
         return True
     return isinstance(module, BaseModule) and "".join(parts[-1:]).endswith("head")
+
+
+def check_activations(model: nn.Module) -> None:
+    """Refuse heads that predict with another activation than their loss trains.
+
+    Dense heads take the activation from the config of the loss, not from the loss.
+
+    Raises:
+        ValueError: Names the head and the line that its config lacks.
+    """
+    for name, module in model.named_modules():
+        loss = getattr(module, "loss_cls", None)
+        mine = getattr(module, "use_sigmoid_cls", None)
+        if not isinstance(loss, ImbalanceLoss) or mine in (None, loss.use_sigmoid):
+            continue
+        raise ValueError(
+            f"`{name}` ({type(module).__name__}) reads `use_sigmoid` from the config "
+            f"of its loss and takes it for {mine}, but {type(loss).__name__} trains "
+            f"with use_sigmoid={loss.use_sigmoid}: write `use_sigmoid="
+            f"{loss.use_sigmoid}` into `loss_cls`"
+        )
 
 
 def check_boxes(dataset: Any) -> None:

@@ -24,11 +24,12 @@ class GHMCLoss(ImbalanceLoss):
     :math:`g = |\sigma(z) - y|` in the same of M equal bins share a density:
 
     .. math:: L = \frac{1}{N} \sum_i \beta_{j(i)}\, \mathrm{BCE}_i, \qquad
-              \beta_j = \frac{N}{n\, \max(S_j, 1)}
+              \beta_j = \frac{N}{n\, \max(S_j, s)}
 
-    with the mean counts S_j of the bins a step, their sum N, and the number n of bins
-    that are not empty: see :class:`GradientDensity`. The loss divides by its own N and
-    leaves ``avg_factor`` aside. In its first step it is the mean of BCE.
+    with the mean counts S_j of the bins a step, their sum N, the number n of bins that
+    are not empty, and a least count s: see :class:`GradientDensity`. The loss divides
+    by its own N and leaves ``avg_factor`` aside. In its first step it is the mean of
+    BCE.
 
     Dense heads call a loss once for each FPN level, and the loss sums over all levels
     of a step what divided by the examples of all of them: with L levels, the loss is
@@ -44,6 +45,9 @@ class GHMCLoss(ImbalanceLoss):
             mmdet's GHMC: counts of each call (level) alone, on each rank alone, an
             average that starts from zero, so that the first losses are
             1 / (1 - momentum) times too large. Default ``'step'``.
+        min_count: Least count s of a bin, > 0: single examples in a bin that is
+            nearly empty, often outliers, weigh no more than this share of a bin. Not
+            used with ``'call'``. Default 10.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1.
         compiled: Whether to compile the loss. Default False.
@@ -55,7 +59,7 @@ class GHMCLoss(ImbalanceLoss):
     Source: Li, Liu, Wang, "Gradient Harmonized Single-stage Detector", AAAI 2019,
     equations 3 to 9, with the authors' division by the number of bins that are not
     empty. Deviations: statistics of the steps before, over levels and ranks; a mean
-    over steps without the bias of its start; bins hold at least one example.
+    over steps without the bias of its start; the least count.
     """
 
     own_normaliser = True
@@ -66,6 +70,7 @@ class GHMCLoss(ImbalanceLoss):
         momentum: float = 0.75,
         use_sigmoid: bool = True,
         statistics: str = "step",
+        min_count: float = 10.0,
         reduction: str = "mean",
         loss_weight: float = 1.0,
         compiled: bool = False,
@@ -81,8 +86,8 @@ class GHMCLoss(ImbalanceLoss):
             raise ValueError(
                 f"{name}: GHM-C is a sigmoid loss, `use_sigmoid` must be True"
             )
-        check_density(name, bins, momentum, statistics)
-        self.density = GradientDensity(bins, momentum, statistics)
+        check_density(name, bins, momentum, statistics, min_count)
+        self.density = GradientDensity(bins, momentum, statistics, min_count)
 
     def prepare(
         self, cls_score: Tensor, label: Tensor, weight: Tensor | None, learn: bool

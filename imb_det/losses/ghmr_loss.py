@@ -36,6 +36,7 @@ class GHMRLoss(nn.Module):
         momentum: Share of the past in the mean counts, in [0, 1). Default 0.7.
         statistics: ``'step'`` or ``'call'``, as in :class:`GHMCLoss`; with ``'call'``
             it equals mmdet's GHMR. Default ``'step'``.
+        min_count: Least count of a bin, > 0, as in :class:`GHMCLoss`. Default 10.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1; the authors use 10.
 
@@ -55,19 +56,20 @@ class GHMRLoss(nn.Module):
         bins: int = 10,
         momentum: float = 0.7,
         statistics: str = "step",
+        min_count: float = 10.0,
         reduction: str = "mean",
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
         name = type(self).__name__
         check_number(name, "mu", mu, 0, None, open_ends=True)
-        check_density(name, bins, momentum, statistics)
+        check_density(name, bins, momentum, statistics, min_count)
         check_choice(name, "reduction", reduction, REDUCTIONS)
         check_number(name, "loss_weight", loss_weight, 0, None)
         self.mu = mu
         self.reduction = reduction
         self.loss_weight = loss_weight
-        self.density = GradientDensity(bins, momentum, statistics)
+        self.density = GradientDensity(bins, momentum, statistics, min_count)
 
     def forward(
         self,

@@ -40,10 +40,11 @@ class GradientDensity(nn.Module):
     With :math:`S_j` the mean number of examples a step in bin j, N their sum and n the
     number of bins that are not empty, an example in bin j has the weight
 
-    .. math:: \beta_j = \frac{N}{n\, \max(S_j, 1)}
+    .. math:: \beta_j = \frac{N}{n\, \max(S_j, s)}
 
-    so all bins that are not empty have the same share of the loss, and examples all
-    in one bin have weight 1.
+    so all bins with at least s examples have the same share of the loss, and examples
+    all in one bin have weight 1. A bin with fewer says little about density, and its
+    single examples, often outliers, would weigh as much as all of another bin.
 
     Args:
         bins: Number of bins M of [0, 1], >= 1.
@@ -57,8 +58,11 @@ class GradientDensity(nn.Module):
     acc_sum: Tensor
     stats: RunningStats
 
-    def __init__(self, bins: int, momentum: float, statistics: str) -> None:
+    def __init__(
+        self, bins: int, momentum: float, statistics: str, min_count: float
+    ) -> None:
         super().__init__()
+        self.min_count = min_count
         self.bins = bins
         self.momentum = momentum
         self.per_call = statistics == "call"
@@ -76,8 +80,7 @@ class GradientDensity(nn.Module):
         mean = self.stats.value
         total = mean.sum()
         nonempty = (mean > 0).sum()
-        # A bin with less than one example a step says nothing about density.
-        beta = total / (nonempty * mean.clamp(min=1))
+        beta = total / (nonempty * mean.clamp(min=self.min_count))
         beta = torch.where(total > 0, beta, 1)
         return beta.float(), (total / self.stats.world_size).float()
 
@@ -103,7 +106,9 @@ class GradientDensity(nn.Module):
         return torch.where(filled, beta, 0).float(), total.float()
 
 
-def check_density(owner: str, bins: int, momentum: float, statistics: str) -> None:
+def check_density(
+    owner: str, bins: int, momentum: float, statistics: str, min_count: float
+) -> None:
     """Check the arguments of a density.
 
     Raises:
@@ -114,3 +119,4 @@ def check_density(owner: str, bins: int, momentum: float, statistics: str) -> No
     check_number(owner, "bins", bins, 1, None)
     check_number(owner, "momentum", momentum, 0, 1 - 1e-12)
     check_choice(owner, "statistics", statistics, STATISTICS)
+    check_number(owner, "min_count", min_count, 0, None, open_ends=True)

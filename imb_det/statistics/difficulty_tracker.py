@@ -74,7 +74,8 @@ class DifficultyTracker:
         line = f"tau {self.tau:.3f}, mean accuracy {self.filled.mean():.3f}"
         order = np.argsort(self.filled, kind="stable")
         line += f"; hardest: {self._list(order[:_NAMED])}"
-        line += f"; easiest: {self._list(order[::-1][:_NAMED])}"
+        if len(order) > _NAMED:
+            line += f"; easiest: {self._list(order[_NAMED:][::-1][:_NAMED])}"
         for group, how in (
             (kept, "keep their accuracy"),
             (by_group, "take the mean of their frequency group"),
