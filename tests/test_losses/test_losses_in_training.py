@@ -1,0 +1,126 @@
+"""Losses in a short training: what hooks give them, and what they say without."""
+
+import functools
+
+import pytest
+import torch
+
+from imb_det.hooks.startup_checks import check_activations
+from tests import toys
+from tests.test_hooks.test_imbalance_hook import (
+    BOTH_HOOKS,
+    IMAGES,
+    dataset_config,
+    make_runner,
+)
+from tests.tiny_sets import write_voc
+
+GHM = dict(type="imb_det.GHMCLoss", use_sigmoid=True, bins=5)
+GHM_BOXES = dict(type="imb_det.GHMRLoss", bins=4)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Make a runner of a toy RetinaNet with the given losses."""
+    voc = dataset_config(write_voc(tmp_path / "voc", IMAGES))
+    plain = toys.retinanet_config
+
+    def make(name, max_epochs, hooks=BOTH_HOOKS, loss_bbox=None, **loss_cls):
+        def config(*args, **kwargs):
+            model = plain(*args, **kwargs)
+            model.bbox_head.loss_cls = loss_cls
+            if loss_bbox is not None:
+                model.bbox_head.loss_bbox = loss_bbox
+            return model
+
+        monkeypatch.setattr(toys, "retinanet_config", config)
+        return functools.partial(make_runner, tmp_path / name, voc, max_epochs, hooks)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("loss", "needs"),
+    [
+        (GHM, "running statistics need the hook"),
+        (
+            dict(
+                type="imb_det.CrossEntropyLoss",
+                use_sigmoid=True,
+                class_weight="inverse",
+            ),
+            "`class_weight` needs the classes",
+        ),
+        (
+            dict(type="imb_det.FocalLoss", use_sigmoid=True, alpha="auto"),
+            "`alpha='auto'` needs the counts",
+        ),
+    ],
+)
+def test_a_loss_without_the_hook_says_so_in_its_first_step(run, loss, needs):
+    runner = run("a", 1, hooks=[], **loss)()
+    with pytest.raises(RuntimeError, match=needs) as error:
+        runner.train()
+    assert "custom_hooks = [dict(type='imb_det.ImbalanceHook')]" in str(error.value)
+    assert runner.iter == 0
+
+
+def test_resumed_statistics_go_on_as_if_nothing_had_happened(run):
+    unbroken = run("a", 3, loss_bbox=GHM_BOXES, **GHM)().train().state_dict()
+    run("b", 1, loss_bbox=GHM_BOXES, **GHM)().train()
+    resumed = run("b", 3, loss_bbox=GHM_BOXES, **GHM)(resume=True).train()
+    kept = [name for name in unbroken if "density" in name]
+    assert len(kept) == 4  # mean and steps of both losses
+    assert unbroken[kept[1]] == 9  # three iterations in each of three epochs
+    for name, value in resumed.state_dict().items():
+        assert torch.equal(value, unbroken[name]), name
+
+
+def test_all_levels_of_an_iteration_are_one_step(run):
+    model = run("a", 1, **GHM)().train()
+    density = model.bbox_head.loss_cls.density
+    # Anchors of one image of 48 x 36, padded to 64: levels of 8, 4 and 2 cells.
+    assert density.stats.steps == 3
+    assert density.stats.value.sum() <= 2 * (64 + 16 + 4) * 6 * 2
+
+
+def test_weights_by_a_rule_come_from_the_training_set_and_outlive_it(run, tmp_path):
+    loss = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
+    model = run("a", 1, class_weight="inverse", **loss)().train()
+    # 5 cats and 3 dogs: 1/5 and 1/3, to mean 1.
+    weights = model.bbox_head.loss_cls.class_weight
+    assert weights.tolist() == pytest.approx([0.75, 1.25])
+    fresh = run("b", 1, hooks=[], class_weight="inverse", **loss)().model
+    state = torch.load(tmp_path / "a" / "epoch_1.pth", weights_only=False)
+    fresh.load_state_dict(state["state_dict"])
+    assert torch.equal(fresh.bbox_head.loss_cls.class_weight, weights)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ({"cow": 2.0}, r"\['cow'\], which are no classes; the classes are \('cat', 'd"),
+        ([1.0, 2.0, 3.0], r"3 numbers, but there are 2 classes: \('cat', 'dog'\)"),
+    ],
+)
+def test_weights_that_do_not_fit_list_the_classes(run, class_weight, message):
+    loss = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
+    with pytest.raises(ValueError, match=message):
+        run("a", 1, class_weight=class_weight, **loss)().train()
+
+
+def test_a_dense_head_of_another_activation_is_refused():
+    config = toys.retinanet_config()
+    config.bbox_head.loss_cls = dict(type="imb_det.FocalLoss")  # no `use_sigmoid`
+    with pytest.raises(ValueError, match="write `use_sigmoid=True` into `loss_cls`"):
+        check_activations(toys.build_model(config))
+    config.bbox_head.loss_cls.use_sigmoid = True
+    check_activations(toys.build_model(config))

@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imb_det.statistics import ClassStats, class_weights
+from imb_det.statistics.class_weights import WEIGHT_RULES
+from tests.references import class_weights as reference
+
+NORMALISED = WEIGHT_RULES[:3]
+NO_LIMIT = dict(max_ratio=None)
+
+
+def stats_of(instances, images=None, num_images=None):
+    images = instances if images is None else images
+    names = tuple(f"c{i}" for i in range(len(instances)))
+    return ClassStats(names, images, instances, num_images or max([*images, 1]))
+
+
+@st.composite
+def class_stats(draw):
+    pairs = draw(
+        st.lists(
+            st.tuples(st.integers(0, 3000), st.floats(0.01, 1)), min_size=1, max_size=12
+        )
+    )
+    instances = [n for n, _ in pairs]
+    images = [min(n, max(1, round(n * share))) for n, share in pairs]
+    return stats_of(instances, images, max([*images, 1]) + draw(st.integers(0, 50)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "instances", "wanted"),
+    [
+        ("inverse", [1, 2, 4], [12 / 7, 6 / 7, 3 / 7]),
+        ("sqrt_inverse", [1, 4, 16], [12 / 7, 6 / 7, 3 / 7]),
+        # beta 0.5: effective numbers 1, 1.5, 1.75.
+        ("effective_number", [1, 2, 3], [63 / 47, 42 / 47, 36 / 47]),
+        ("median_frequency", [1, 2, 8], [2, 1, 0.25]),
+        ("median_frequency", [1, 3], [2, 2 / 3]),
+        ("inverse", [1, 0, 3], [1.5, 1, 0.5]),
+    ],
+)
+def test_by_hand(rule, instances, wanted):
+    weights = class_weights(stats_of(instances, num_images=20), rule, beta=0.5)
+    assert weights.dtype == np.float64
+    assert weights == pytest.approx(wanted, rel=1e-14)
+
+
+def test_median_frequency_counts_images():
+    weights = class_weights(stats_of([100, 100], [1, 3], 10), "median_frequency")
+    assert weights == pytest.approx([2, 2 / 3])
+
+
+def test_the_limit_comes_before_the_mean():
+    weights = class_weights(stats_of([1, 1000]), "inverse", max_ratio=3)
+    assert weights == pytest.approx([1.5, 0.5])
+    weights = class_weights(stats_of([1, 10, 1000]), "median_frequency", max_ratio=300)
+    assert weights == pytest.approx([3, 1, 0.01])
+
+
+@given(class_stats(), st.sampled_from(WEIGHT_RULES), st.none() | st.floats(1, 1e4))
+def test_equals_the_reference(stats, rule, max_ratio):
+    options = dict(beta=0.99, max_ratio=max_ratio)
+    wanted = reference.class_weights(
+        stats.instance_count.tolist(),
+        stats.image_count.tolist(),
+        stats.num_images,
+        rule,
+        **options,
+    )
+    assert class_weights(stats, rule, **options) == pytest.approx(wanted, rel=1e-9)
+
+
+@given(
+    st.integers(1, 10**6),
+    st.integers(1, 30),
+    st.sampled_from(WEIGHT_RULES),
+    st.none() | st.floats(1, 1e4),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_balanced_counts_give_ones(count, num_classes, rule, max_ratio, beta):
+    stats = stats_of([count] * num_classes, num_images=2 * count)
+    weights = class_weights(stats, rule, beta=beta, max_ratio=max_ratio)
+    assert weights.tolist() == [1.0] * num_classes
+
+
+@given(class_stats(), st.sampled_from(WEIGHT_RULES), st.floats(1, 1000))
+def test_mean_limit_and_absent_classes(stats, rule, max_ratio):
+    weights = class_weights(stats, rule, max_ratio=max_ratio)
+    present = stats.instance_count > 0
+    assert (weights[~present] == 1).all()
+    if present.any():
+        chosen = weights[present]
+        assert chosen.max() <= max_ratio * chosen.min() * (1 + 1e-12)
+        if rule in NORMALISED:
+            assert chosen.mean() == pytest.approx(1)
+
+
+@given(class_stats(), st.sampled_from(WEIGHT_RULES), st.none() | st.floats(1, 1000))
+def test_fewer_examples_never_weigh_less(stats, rule, max_ratio):
+    present = np.flatnonzero(stats.instance_count)
+    counts = stats.image_count if rule == "median_frequency" else stats.instance_count
+    order = present[np.argsort(counts[present], kind="stable")]
+    weights = class_weights(stats, rule, max_ratio=max_ratio)[order]
+    assert (np.diff(weights) <= 0).all()
+
+
+@given(class_stats())
+def test_limits_of_beta(stats):
+    none = class_weights(stats, "effective_number", beta=0, **NO_LIMIT)
+    assert none.tolist() == [1.0] * stats.num_classes
+    nearly = class_weights(stats, "effective_number", beta=1 - 1e-12, **NO_LIMIT)
+    wanted = class_weights(stats, "inverse", **NO_LIMIT)
+    assert nearly == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("rule", WEIGHT_RULES)
+def test_a_set_without_any_box(rule):
+    assert class_weights(stats_of([0, 0]), rule).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (dict(rule="log"), "'inverse', 'sqrt_inverse', 'effective_number', 'median"),
+        (dict(rule="inverse", beta=1.0), r"`beta` must be in \[0, 1\), got 1.0"),
+        (dict(rule="inverse", max_ratio=0.5), "`max_ratio` must be .* got 0.5"),
+    ],
+)
+def test_bad_arguments(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        class_weights(stats_of([1, 2]), **arguments)
+    with pytest.raises(TypeError, match="must be ClassStats, got list"):
+        class_weights([1, 2], "inverse")

@@ -1,0 +1,68 @@
+"""Running statistics: what a step adds, and what the mean makes of it."""
+
+import pytest
+import torch
+
+from imb_det.losses import flush_statistics, manage_statistics
+from imb_det.statistics.running_stats import RunningStats
+
+
+def stats_of(*steps, momentum=0.75, **kwargs):
+    stats = RunningStats(2, momentum, **kwargs)
+    manage_statistics(stats)
+    for calls in steps:
+        for call in calls:
+            stats.add(torch.tensor(call))
+        flush_statistics(stats)
+    return stats
+
+
+def test_calls_of_a_step_add_up_and_the_first_step_counts_in_full():
+    stats = stats_of([[1.0, 0.0], [3.0, 2.0]])
+    assert stats.value.tolist() == [4.0, 2.0]
+    assert stats.pending.tolist() == [0.0, 0.0]
+
+
+def test_hand_worked_mean_of_two_steps():
+    # m = 0.75 (0.25 * 4) + 0.25 * 8 = 2.75, over 1 - 0.75^2 = 0.4375.
+    stats = stats_of([[4.0, 0.0]], [[8.0, 0.0]])
+    assert stats.value[0].item() == pytest.approx(2.75 / 0.4375)
+
+
+def test_momentum_0_keeps_the_last_step():
+    assert stats_of([[4.0, 1.0]], [[8.0, 2.0]], momentum=0).value.tolist() == [8, 2]
+
+
+def test_a_step_without_anything_leaves_the_mean_alone():
+    stats = stats_of([[4.0, 2.0]], [], [[0.0, 0.0]])
+    assert stats.value.tolist() == [4.0, 2.0]
+    assert stats.steps == 1
+
+
+def test_values_are_zeros_before_the_first_step():
+    assert stats_of().value.tolist() == [0.0, 0.0]
+
+
+def test_the_mean_over_ranks_is_the_sum_over_their_number():
+    for reduction, expected in (("sum", 6.0), ("mean", 3.0)):
+        stats = RunningStats(1, 0.0, reduction)
+        stats.commit(torch.tensor([6.0]).double(), world_size=2)
+        assert stats.value.item() == expected
+
+
+def test_pending_numbers_are_not_saved():
+    assert set(RunningStats(2, 0.5).state_dict()) == {"mean", "steps"}
+
+
+def test_without_the_hook_the_first_addition_says_what_to_add():
+    with pytest.raises(RuntimeError, match=r"custom_hooks = \[dict\(type='imb_det"):
+        RunningStats(2, 0.5).add(torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [((2, 1.0), "momentum"), ((2, -0.1), "momentum"), ((2, 0.5, "max"), "reduction")],
+)
+def test_bad_arguments(arguments, named):
+    with pytest.raises(ValueError, match=f"`{named}` must be"):
+        RunningStats(*arguments)
