@@ -2,12 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
+from mmdet.registry import DATASETS, HOOKS
 from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
+from imb_det.losses import manage_statistics
+from imb_det.statistics import ClassStats
 from tests import toys
 
 ROOT = Path(__file__).parents[1]
@@ -16,7 +22,16 @@ CONFIGS = sorted(
     for path in (ROOT / "configs").rglob("*.py")
     if "_base_" not in path.relative_to(ROOT).parts
 )
+FOLDERS = sorted({path.parent for path in CONFIGS})
 SIDE = 128
+
+
+def name_of(path):
+    return path.relative_to(ROOT / "configs").with_suffix("").as_posix()
+
+
+def load(name):
+    return Config.fromfile(ROOT / "configs" / f"{name}.py")
 
 
 def make_batch(num_classes):
@@ -26,9 +41,14 @@ def make_batch(num_classes):
         sample = DetDataSample()
         corners = torch.rand(3, 2, generator=generator) * 60
         sides = torch.rand(3, 2, generator=generator) * 40 + 20
+        boxes = torch.cat([corners, corners + sides], 1)
+        masks = np.zeros((3, SIDE, SIDE), np.uint8)
+        for mask, (x1, y1, x2, y2) in zip(masks, boxes.int().tolist(), strict=True):
+            mask[y1:y2, x1:x2] = 1
         sample.gt_instances = InstanceData(
-            bboxes=torch.cat([corners, corners + sides], 1),
+            bboxes=boxes,
             labels=torch.randint(num_classes, (3,), generator=generator),
+            masks=BitmapMasks(masks, SIDE, SIDE),
         )
         sample.ignored_instances = InstanceData(
             bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long)
@@ -57,19 +77,53 @@ def without_pretrained(config):
         config["init_cfg"] = None
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def with_few_proposals(config):
+    """Keep what a second stage costs small."""
+    if "rpn_head" in config:
+        config.train_cfg.rpn_proposal.max_per_img = 50
+        config.test_cfg.rpn.max_per_img = 50
+        config.test_cfg.rcnn.max_per_img = 10
+
+
+def classes_of(cfg):
+    """Names of the classes, without the annotation files."""
+    dataset = cfg.val_dataloader.dataset
+    return (
+        dataset.get("metainfo", {}).get("classes")
+        or DATASETS.get(dataset.type).METAINFO["classes"]
+    )
+
+
+def hand_over_counts(model, classes):
+    """Do what ImbalanceHook does before the first iteration."""
+    count = 1 + 1000 // np.arange(1, len(classes) + 1)
+    stats = ClassStats(classes, count, count, 2000)
+    for part in model.modules():
+        if hasattr(part, "set_class_stats"):
+            part.set_class_stats(stats)
+    manage_statistics(model)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 def test_config(path):
     cfg = Config.fromfile(path)
     assert cfg.custom_imports["imports"] == ["imb_det"]
     assert "imb_det.ImbalanceHook" in [hook["type"] for hook in cfg.custom_hooks]
+    hooks = [type(HOOKS.build(hook)).__name__ for hook in cfg.custom_hooks]
     without_pretrained(cfg.model)
+    with_few_proposals(cfg.model)
     model = toys.build_model(cfg.model)
-    classes = cfg.val_dataloader.dataset.get("metainfo", {}).get("classes")
-    if classes is not None:
-        assert model.bbox_head.num_classes == len(classes)
-    batch = make_batch(model.bbox_head.num_classes)
+    if "ClassDifficultyHook" in hooks:
+        takes = [hasattr(m, "set_class_difficulty_weights") for m in model.modules()]
+        assert any(takes)
+    num_classes = len(classes_of(cfg))
+    heads = [m for m in model.modules() if hasattr(m, "loss_cls")]
+    assert heads[-1].num_classes == num_classes
+    if model.with_mask:
+        assert model.roi_head.mask_head.num_classes == num_classes
+    hand_over_counts(model, classes_of(cfg))
     model.train()
-    data = model.data_preprocessor(batch, training=True)
+    data = model.data_preprocessor(make_batch(num_classes), training=True)
     total, log = model.parse_losses(model(**data, mode="loss"))
     total.backward()
     assert all(value.isfinite().all() for value in log.values())
@@ -82,18 +136,72 @@ def test_config(path):
         data = model.data_preprocessor(make_batch(1), training=False)
         (first, _) = model(**data, mode="predict")
     assert first.pred_instances.bboxes.shape[1] == 4
-    assert (first.pred_instances.labels < model.bbox_head.num_classes).all()
+    assert (first.pred_instances.labels < num_classes).all()
 
 
-@pytest.mark.parametrize("data", ["longtail-digits", "bccd"])
-def test_twins_differ_in_the_method_alone(data):
-    folder = ROOT / "configs" / "sampling_free"
-    ours = Config.fromfile(folder / f"retinanet_r18_fpn_sampling-free_{data}.py")
-    twin = Config.fromfile(folder / f"retinanet_r18_fpn_focal_{data}.py")
+FOCAL = "sampling_free/retinanet_r18_fpn_focal_"
+BCE = "sampling_free/retinanet_r18_fpn_bce_"
+TWINS = [
+    ("sampling_free/retinanet_r18_fpn_sampling-free_longtail-digits", FOCAL),
+    ("sampling_free/retinanet_r18_fpn_sampling-free_bccd", FOCAL),
+    ("focal/retinanet_r18_fpn_imb-focal_longtail-digits", FOCAL),
+    ("focal/retinanet_r18_fpn_imb-focal_bccd", FOCAL),
+    ("ghm/retinanet_r18_fpn_ghmc_longtail-digits", FOCAL),
+    ("ghm/retinanet_r18_fpn_ghmc_bccd", FOCAL),
+    ("class_weight/retinanet_r18_fpn_sqrt-inverse_longtail-digits", BCE),
+    ("class_weight/retinanet_r18_fpn_sqrt-inverse_bccd", FOCAL),
+    ("cdb/retinanet_r18_fpn_cdb-score_longtail-digits", BCE),
+    ("cdb/retinanet_r18_fpn_cdb-score_bccd", FOCAL),
+]
+METHOD_HOOKS = ("imb_det.PriorInitHook", "imb_det.ClassDifficultyHook")
+
+
+@pytest.mark.parametrize(("name", "twin"), TWINS, ids=[name for name, _ in TWINS])
+def test_twins_differ_in_the_method_alone(name, twin):
+    ours, twin = load(name), load(twin + name.rsplit("_", 1)[1])
     ours.custom_hooks = [
-        hook for hook in ours.custom_hooks if hook.type != "imb_det.PriorInitHook"
+        hook for hook in ours.custom_hooks if hook.type not in METHOD_HOOKS
     ]
     ours.model.bbox_head.type = twin.model.bbox_head.type
     ours.model.bbox_head.loss_cls = twin.model.bbox_head.loss_cls
     ours.model.bbox_head.pop("momentum", None)
     assert ours.to_dict() == twin.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("name", "num_images"),
+    [
+        ("cdb/retinanet_r18_fpn_cdb-recall_longtail-digits", 1500),
+        ("cdb/faster-rcnn_r50_fpn_cdb-recall_1x_coco", 117266),
+    ],
+)
+def test_held_out_images_are_the_rest_of_the_training_set(name, num_images):
+    cfg = load(name)
+    ours = cfg.train_dataloader.to_dict()["dataset"]
+    (hook,) = [hook for hook in cfg.custom_hooks if "held_out" in hook]
+    theirs = hook.held_out.to_dict()["dataset"]
+    assert ours.pop("indices") - theirs.pop("indices") == num_images
+    for part in (ours, theirs, *ours["pipeline"], *theirs["pipeline"]):
+        part.pop("_scope_", None)
+    ours["pipeline"] = [s for s in ours["pipeline"] if "Random" not in s["type"]]
+    assert theirs == ours
+
+
+def test_names_are_unique():
+    # Work folders and mim know a config by its name without the folder.
+    names = [path.stem for path in CONFIGS]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_metafile_and_readme_list_every_config(folder):
+    content = yaml.safe_load((folder / "metafile.yml").read_text())
+    collection = content["Collections"][0]
+    assert ROOT / collection["README"] == folder / "README.md"
+    models = {model["Config"]: model for model in content["Models"]}
+    assert {ROOT / path for path in models} == set(folder.glob("*.py"))
+    readme = (folder / "README.md").read_text()
+    for path, model in models.items():
+        assert model["Name"] == Path(path).stem
+        assert model["In Collection"] == collection["Name"]
+        assert f"({Path(path).name})" in readme

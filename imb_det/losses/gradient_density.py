@@ -25,9 +25,11 @@ def bin_counts(norm: Tensor, bins: int) -> Tensor:
     Returns:
         Counts, float64 (M,); 1 counts in the last bin.
     """
-    if not torch.compiler.is_compiling():
+    # On a GPU histc refuses deterministic runs, though counts have no order.
+    refused = norm.is_cuda and torch.are_deterministic_algorithms_enabled()
+    if not (torch.compiler.is_compiling() or refused):
         return torch.histc(norm, bins, 0, 1).double()
-    # Sums over comparisons become one vectorised pass, a histogram does not.
+    # Compiled, sums over comparisons become one vectorised pass; a histogram does not.
     scaled = norm * bins
     reached = [(scaled >= j).sum(dtype=torch.int32) for j in range(bins)]
     above = [*reached[1:], torch.zeros_like(reached[0])]
