@@ -7,9 +7,7 @@ model = dict(
             bins=30,
             momentum=0.75,
             use_sigmoid=True,
-            # Three FPN levels: about as large as the authors' loss, which divides each
-            # level by its own number of examples and not by that of all levels.
-            loss_weight=3.0,
+            loss_weight=1.0,
         )
     )
 )
