@@ -12,9 +12,13 @@ from torch import Tensor
 
 from imb_det.registry import MODELS
 from imb_det.statistics import ClassStats
-from imb_det.statistics.class_weights import WEIGHT_RULES, class_weights
+from imb_det.statistics.class_weights import (
+    NORMALISATIONS,
+    WEIGHT_RULES,
+    class_weights,
+)
 
-from .checks import check_number
+from .checks import check_choice, check_number
 from .class_weighted import ClassWeightedLoss
 
 __all__ = ["CrossEntropyLoss"]
@@ -29,8 +33,8 @@ class CrossEntropyLoss(ClassWeightedLoss):
               \quad\text{(sigmoid)}
 
     Weights by a rule are computed from the training set when training starts. They
-    have mean 1 over the classes (``'median_frequency'``: the median class has 1), so
-    on balanced data they are all 1 and the loss is as large as without them.
+    have mean 1 over classes or instances (``'median_frequency'``: the median class has
+    1), so on balanced data they are all 1 and the loss is as large as without them.
 
     Args:
         use_sigmoid: Sigmoid (C channels) or softmax (C + 1). Default False. The config
@@ -48,6 +52,9 @@ class CrossEntropyLoss(ClassWeightedLoss):
         beta: Of the effective number, in [0, 1). Default 0.999.
         max_ratio: Largest weight by a rule over the smallest one, >= 1; None for no
             limit. Default 100.
+        normalize: Over what weights by a rule have mean 1, ``'classes'`` or
+            ``'instances'``. With ``'instances'`` foreground as a whole keeps its weight
+            against background. Default ``'classes'``.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1.
         compiled: Whether to compile the sigmoid loss. Default False.
@@ -79,6 +86,7 @@ class CrossEntropyLoss(ClassWeightedLoss):
         weight_negatives: bool = False,
         beta: float = 0.999,
         max_ratio: float | None = 100.0,
+        normalize: str = "classes",
         reduction: str = "mean",
         loss_weight: float = 1.0,
         compiled: bool = False,
@@ -96,7 +104,9 @@ class CrossEntropyLoss(ClassWeightedLoss):
         check_number(name, "beta", beta, 0, 1 - 1e-12)
         if max_ratio is not None:
             check_number(name, "max_ratio", max_ratio, 1, None)
+        check_choice(name, "normalize", normalize, NORMALISATIONS)
         self.beta = beta
+        self.normalize = normalize
         self.max_ratio = max_ratio
         self.spec: str | list[float] | dict[str, float] | None
         if class_weight is None:
@@ -143,7 +153,11 @@ class CrossEntropyLoss(ClassWeightedLoss):
             return
         if isinstance(self.spec, str):
             weights = class_weights(
-                stats, self.spec, beta=self.beta, max_ratio=self.max_ratio
+                stats,
+                self.spec,
+                beta=self.beta,
+                max_ratio=self.max_ratio,
+                normalize=self.normalize,
             )
         else:
             if unknown := sorted(set(self.spec) - set(stats.classes)):

@@ -6,10 +6,12 @@ import numpy as np
 
 from .class_stats import ClassStats
 
-__all__ = ["WEIGHT_RULES", "class_weights"]
+__all__ = ["NORMALISATIONS", "WEIGHT_RULES", "class_weights"]
 
 #: Names of the rules of :func:`class_weights`.
 WEIGHT_RULES = ("inverse", "sqrt_inverse", "effective_number", "median_frequency")
+#: Over what the mean weight is 1.
+NORMALISATIONS = ("classes", "instances")
 
 
 def class_weights(
@@ -18,6 +20,7 @@ def class_weights(
     *,
     beta: float = 0.999,
     max_ratio: float | None = 100.0,
+    normalize: str = "classes",
 ) -> np.ndarray:
     r"""Weigh classes up the more, the fewer examples they have.
 
@@ -31,9 +34,13 @@ def class_weights(
         \text{median\_frequency: } \mathrm{median}(f) / f_c.
 
     Weights above ``max_ratio`` times the smallest one are cut to that. Then they are
-    scaled to mean 1 over the classes present, except for ``median_frequency``, where
-    the median class has 1 by definition. Classes without any instance get 1 and count
-    nowhere. Balanced counts give exactly 1 for all.
+    scaled to mean 1 over the classes present or over all instances, except for
+    ``median_frequency``, where the median class has 1 by definition. Classes without
+    any instance get 1 and count nowhere. Balanced counts give exactly 1 for all.
+
+    Mean 1 over classes is the usual scale; on a long tail most instances then weigh
+    less than 1, and foreground loses against background. With mean 1 over instances
+    foreground weighs as much as before.
 
     Args:
         stats: Counts of the training set, C classes.
@@ -43,12 +50,14 @@ def class_weights(
             it becomes ``inverse``. Default: 0.999.
         max_ratio: Largest over smallest weight of the classes present, at least 1;
             None sets no limit. Default: 100.
+        normalize: ``'classes'`` or ``'instances'``. Default: ``'classes'``.
 
     Returns:
         Weights, float64 (C,), above 0.
 
     Raises:
-        ValueError: No such rule, or ``beta`` or ``max_ratio`` out of range.
+        ValueError: No such rule or normalisation, or ``beta`` or ``max_ratio`` out of
+            range.
         TypeError: ``stats`` is no ClassStats.
 
     Example:
@@ -68,6 +77,10 @@ def class_weights(
         raise ValueError(f"`beta` must be in [0, 1), got {beta}")
     if max_ratio is not None and not max_ratio >= 1:
         raise ValueError(f"`max_ratio` must be None or at least 1, got {max_ratio}")
+    if normalize not in NORMALISATIONS:
+        raise ValueError(
+            f"`normalize` must be one of {NORMALISATIONS}, got {normalize!r}"
+        )
     weights = np.ones(stats.num_classes)
     present = stats.instance_count > 0
     if not present.any():
@@ -93,6 +106,6 @@ def class_weights(
     if rule != "median_frequency":
         # Over the smallest first: equal weights then are 1 without rounding.
         raw = raw / smallest
-        raw = raw / raw.mean()
+        raw = raw / np.average(raw, weights=count if normalize == "instances" else None)
     weights[present] = raw
     return weights

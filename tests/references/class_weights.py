@@ -15,7 +15,9 @@ def rule_weight(rule, n, f, median_f, beta):
     return median_f / f
 
 
-def class_weights(instances, images, num_images, rule, beta=0.999, max_ratio=100.0):
+def class_weights(
+    instances, images, num_images, rule, beta=0.999, max_ratio=100.0, by="classes"
+):
     """Weights of all classes; None sets no limit."""
     frequencies = sorted(m / num_images for m in images if m)
     if not frequencies:
@@ -32,6 +34,10 @@ def class_weights(instances, images, num_images, rule, beta=0.999, max_ratio=100
     limit = math.inf if max_ratio is None else max_ratio * min(present)
     present = [min(w, limit) for w in present]
     mean = math.fsum(present) / len(present)
+    if by == "instances":
+        counts = [n for n in instances if n]
+        shares = [n / sum(counts) for n in counts]
+        mean = math.fsum(w * s for w, s in zip(present, shares, strict=True))
     if rule == "median_frequency":
         mean = 1.0
     return [1.0 if w is None else min(w, limit) / mean for w in raw]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imb_det.statistics import ClassStats, class_weights
-from imb_det.statistics.class_weights import WEIGHT_RULES
+from imb_det.statistics.class_weights import NORMALISATIONS, WEIGHT_RULES
 from tests.references import class_weights as reference
 
 NORMALISED = WEIGHT_RULES[:3]
@@ -59,17 +59,30 @@ def test_the_limit_comes_before_the_mean():
     assert weights == pytest.approx([3, 1, 0.01])
 
 
-@given(class_stats(), st.sampled_from(WEIGHT_RULES), st.none() | st.floats(1, 1e4))
-def test_equals_the_reference(stats, rule, max_ratio):
+def test_mean_over_instances_by_hand():
+    # 1 and 1/3 on one and three instances: mean 1/2.
+    weights = class_weights(stats_of([1, 3]), "inverse", normalize="instances")
+    assert weights == pytest.approx([2, 2 / 3])
+
+
+@given(
+    class_stats(),
+    st.sampled_from(WEIGHT_RULES),
+    st.none() | st.floats(1, 1e4),
+    st.sampled_from(NORMALISATIONS),
+)
+def test_equals_the_reference(stats, rule, max_ratio, by):
     options = dict(beta=0.99, max_ratio=max_ratio)
     wanted = reference.class_weights(
         stats.instance_count.tolist(),
         stats.image_count.tolist(),
         stats.num_images,
         rule,
+        by=by,
         **options,
     )
-    assert class_weights(stats, rule, **options) == pytest.approx(wanted, rel=1e-9)
+    weights = class_weights(stats, rule, normalize=by, **options)
+    assert weights == pytest.approx(wanted, rel=1e-9)
 
 
 @given(
@@ -78,10 +91,12 @@ def test_equals_the_reference(stats, rule, max_ratio):
     st.sampled_from(WEIGHT_RULES),
     st.none() | st.floats(1, 1e4),
     st.floats(0, 1, exclude_max=True),
+    st.sampled_from(NORMALISATIONS),
 )
-def test_balanced_counts_give_ones(count, num_classes, rule, max_ratio, beta):
+def test_balanced_counts_give_ones(count, num_classes, rule, max_ratio, beta, by):
     stats = stats_of([count] * num_classes, num_images=2 * count)
-    weights = class_weights(stats, rule, beta=beta, max_ratio=max_ratio)
+    options = dict(beta=beta, max_ratio=max_ratio, normalize=by)
+    weights = class_weights(stats, rule, **options)
     assert weights.tolist() == [1.0] * num_classes
 
 
@@ -125,6 +140,7 @@ def test_a_set_without_any_box(rule):
     [
         (dict(rule="log"), "'inverse', 'sqrt_inverse', 'effective_number', 'median"),
         (dict(rule="inverse", beta=1.0), r"`beta` must be in \[0, 1\), got 1.0"),
+        (dict(rule="inverse", normalize="boxes"), "`normalize` must be .* got 'boxes'"),
         (dict(rule="inverse", max_ratio=0.5), "`max_ratio` must be .* got 0.5"),
     ],
 )
