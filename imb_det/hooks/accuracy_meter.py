@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,7 +53,7 @@ class AccuracyMeter:
     Args:
         losses: Losses to listen to.
         num_classes: C.
-        judge: Gives a number in [0, 1] for each row.
+        judge: Gives a number in [0, 1] for each row, also of those that do not count.
         only_training: Whether to leave out what is no training step: calls without
             gradient, or of a loss in evaluation mode.
     """
@@ -77,7 +77,10 @@ class AccuracyMeter:
     def listening(self) -> Iterator[None]:
         """Listen to the losses for the time of a ``with`` block."""
         handles = [
-            loss.register_forward_pre_hook(self._reader(loss), with_kwargs=True)
+            loss.register_forward_pre_hook(
+                _Listener(self, *inspect.signature(loss.forward).parameters),
+                with_kwargs=True,
+            )
             for loss in self.losses.values()
         ]
         try:
@@ -101,29 +104,44 @@ class AccuracyMeter:
         self.total = np.zeros_like(self.total)
         return mean.clip(0, 1)
 
-    def _reader(self, loss: nn.Module) -> Callable[..., None]:
-        names = list(inspect.signature(loss.forward).parameters)
-
-        def read(_module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-            if self.is_paused:
-                return
-            given = {**dict(zip(names, args, strict=False)), **kwargs}
-            if given.get("reduction_override") is not None:
-                return
-            if self.only_training and not (loss.training and torch.is_grad_enabled()):
-                return
-            # Scores, labels and weights have other names in every loss.
-            score, label, weight = (given.get(name) for name in [*names, "", ""][:3])
-            self._add(loss, score, label, weight)
-
-        return read
-
     @torch.no_grad()
-    def _add(self, loss: nn.Module, score: Any, label: Any, weight: Any) -> None:
+    def add(self, loss: nn.Module, score: Any, label: Any, weight: Any) -> None:
+        """Count the rows of a loss call; the host does not wait for the GPU."""
         # Half precision would round what is to be compared.
         with torch.autocast(score.device.type, enabled=False):
-            logits, rows = rows_of(score, label, weight, self.num_classes)
+            logits, rows, counted = rows_of(score, label, weight, self.num_classes)
             value = self.judge(loss, logits, rows, self.num_classes).double()
+        # No product, as the logits of rows that do not count may be NaN.
+        value = value.masked_fill(~counted, 0)
         if self._local.device != value.device:
             self._local = self._local.to(value.device)
-        self._local.index_add_(1, rows, torch.stack([value, torch.ones_like(value)]))
+        self._local.index_add_(1, rows, torch.stack([value, counted.double()]))
+
+
+class _Listener:
+    """Hook on the calls of a loss.
+
+    Models are copied and saved with their hooks. A copy of this one is deaf: what a
+    copy of the model computes does not count.
+    """
+
+    def __init__(self, meter: AccuracyMeter | None = None, *names: str) -> None:
+        self.meter = meter
+        self.names = names  # of the arguments of the loss
+
+    def __call__(self, loss: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        meter = self.meter
+        if meter is None or meter.is_paused:
+            return
+        given = {**dict(zip(self.names, args, strict=False)), **kwargs}
+        if given.get("reduction_override") is not None:
+            return
+        if meter.only_training and not (loss.training and torch.is_grad_enabled()):
+            return
+        # Scores, labels and weights have other names in every loss.
+        score, label, weight = (given.get(name) for name in [*self.names, "", ""][:3])
+        meter.add(loss, score, label, weight)
+
+    def __reduce__(self) -> tuple[type[_Listener], tuple[()]]:
+        """Copy and pickle without the meter."""
+        return _Listener, ()

@@ -10,16 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from imb_det.losses import ImbalanceLoss
+
 __all__ = ["Judge", "accuracy_of_metrics", "hits", "rows_of", "true_class_probability"]
 
-#: Function of (loss, logits, labels, C) that gives a number in [0, 1] for each row.
+#: Function of (loss, logits, labels, C) that gives a number in [0, 1] for each row; for
+#: rows that do not count the label is any class, and so is the number.
 Judge = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
 
 
 def rows_of(
     score: Tensor, label: Any, weight: Any, num_classes: int
-) -> tuple[Tensor, Tensor]:
-    """Select the positive rows that a loss call counts.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Tell which rows of a loss call are positive and count.
+
+    All rows are kept: to select some, the host would have to wait for the GPU.
 
     Args:
         score: Logits, (..., K) with K >= C.
@@ -30,7 +35,8 @@ def rows_of(
         num_classes: C. Labels outside 0 to C - 1 do not count.
 
     Returns:
-        Logits, float32 (n, K), and classes, int64 (n,), of the rows that count.
+        Logits (N, K), as they are; classes, int64 (N,), in 0 to C - 1 also where the
+        row does not count; and whether it does, bool (N,).
 
     Raises:
         ValueError: Shapes that do not fit.
@@ -39,15 +45,16 @@ def rows_of(
         label = label[0]
     is_dense = label.ndim >= score.ndim
     num_rows = math.prod(score.shape[:-1])
-    logits = score.detach().reshape(num_rows, -1) if num_rows else score.detach()
     targets = label.detach()
     if score.shape[-1] < num_classes or (num_rows and targets.numel() % num_rows):
         raise ValueError(
             f"a classification loss got scores of shape {tuple(score.shape)} and "
             f"labels of shape {tuple(label.shape)}, but there are {num_classes} classes"
         )
+    logits = score.detach().reshape(num_rows, score.shape[-1])
     if not num_rows:
-        return logits.float(), targets.new_zeros(0, dtype=torch.long)
+        none = targets.new_zeros(0, dtype=torch.long)
+        return logits, none, none.bool()
     if is_dense:
         targets = targets.reshape(num_rows, -1)
         counted = targets.sum(1) > 0
@@ -58,17 +65,21 @@ def rows_of(
     counted = counted & (targets < num_classes)
     if isinstance(weight, Tensor) and weight.numel() > 1:
         counted = counted & (weight.detach().reshape(num_rows, -1) > 0).any(1)
-    return logits[counted].float(), targets[counted]
+    return logits, targets.clamp(0, num_classes - 1), counted
 
 
-def _probabilities(loss: nn.Module, logits: Tensor) -> Tensor:
+def _has_own_activation(loss: nn.Module) -> bool:
+    """Whether the loss's head predicts by more than a sigmoid or a softmax."""
+    if isinstance(loss, ImbalanceLoss):
+        return type(loss).get_activation is not ImbalanceLoss.get_activation
+    return getattr(loss, "custom_cls_channels", False)
+
+
+def _own_activation(loss: nn.Module, logits: Tensor) -> Tensor:
     """Return what the loss's head would predict from the logits."""
-    if getattr(loss, "custom_cls_channels", False):
-        activation: Any = loss.get_activation
-        return activation(logits.clone())  # some write into their argument
-    if getattr(loss, "use_sigmoid", False):
-        return logits.sigmoid()
-    return logits.softmax(-1)
+    activation: Any = loss.get_activation
+    # Some write into their argument.
+    return activation(logits.to(torch.float32, copy=True))
 
 
 def hits(background_is_error: bool) -> Judge:
@@ -86,11 +97,12 @@ def hits(background_is_error: bool) -> Judge:
         best = logits[:, :num_classes].argmax(1)
         if not background_is_error:
             return best == label
-        probability = _probabilities(loss, logits)
         if getattr(loss, "use_sigmoid", False):
-            mine = probability.gather(1, label[:, None]).squeeze(1)
+            mine = true_class_probability(loss, logits, label, num_classes)
             return (best == label) & (mine > 0.5)
-        return probability.argmax(1) == label
+        if getattr(loss, "custom_cls_channels", False):
+            return _own_activation(loss, logits).argmax(1) == label
+        return logits.argmax(1) == label
 
     return judge
 
@@ -99,7 +111,16 @@ def true_class_probability(
     loss: nn.Module, logits: Tensor, label: Tensor, num_classes: int
 ) -> Tensor:
     """Judge rows by the predicted probability of their true class."""
-    return _probabilities(loss, logits).gather(1, label[:, None]).squeeze(1)
+
+    def of_class(table: Tensor) -> Tensor:
+        return table.gather(1, label[:, None]).squeeze(1).float()
+
+    if _has_own_activation(loss):
+        return of_class(_own_activation(loss, logits))
+    # Not the activation of every entry: most are of other classes.
+    if getattr(loss, "use_sigmoid", False):
+        return of_class(logits).sigmoid()
+    return (of_class(logits) - logits.float().logsumexp(1)).exp()
 
 
 def accuracy_of_metrics(

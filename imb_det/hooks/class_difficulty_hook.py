@@ -19,16 +19,11 @@ from imb_det.statistics.difficulty_tracker import DifficultyTracker
 
 from .accuracy_meter import AccuracyMeter, class_losses
 from .class_accuracy import accuracy_of_metrics, hits, true_class_probability
-from .difficulty_checks import (
-    bare_model,
-    check_arguments,
-    check_loop,
-    takers_of,
-    was_validated,
-)
+from .difficulty_checks import check_arguments, check_loop, takers_of, was_validated
 from .difficulty_report import report
 from .held_out import build_held_out, run_held_out
 from .main_process import on_main_process
+from .runner_parts import bare_model, refresh_averages
 
 __all__ = ["ClassDifficultyHook"]
 
@@ -228,6 +223,7 @@ class ClassDifficultyHook(Hook):
         )
         position = self._position(runner)
         self._hand_over(position)
+        refresh_averages(runner)
         if (
             self.source == "ap"
             and runner.iter > 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch import nn
 from torch.utils.data import DataLoader
 
-__all__ = ["bare_model", "check_arguments", "check_loop", "takers_of", "was_validated"]
+from .runner_parts import parts_of, train_parts_of
+
+__all__ = ["check_arguments", "check_loop", "takers_of", "was_validated"]
 
 _SOURCES = ("recall", "ap", "score")
 _HOW_TO_HOLD_OUT = (
@@ -91,28 +91,14 @@ def check_arguments(
             )
 
 
-def bare_model(runner: Runner) -> nn.Module:
-    """Return the model without its wrapper for several devices."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def takers_of(runner: Runner) -> list[Any]:
     """List what takes weights: parts of the model, training samplers and hooks.
 
     Raises:
         ValueError: Nothing does; names what could.
     """
-    loader = runner.train_dataloader
-    batch_sampler = getattr(loader, "batch_sampler", None)
-    candidates = [
-        *bare_model(runner).modules(),
-        loader.sampler,
-        batch_sampler,
-        getattr(batch_sampler, "sampler", None),
-        *runner.hooks,
-    ]
     takers: list[Any] = []
-    for candidate in candidates:
+    for candidate in [*parts_of(runner), *train_parts_of(runner)]:
         is_known = any(candidate is taker for taker in takers)
         if hasattr(candidate, "set_class_difficulty_weights") and not is_known:
             takers.append(candidate)

@@ -8,9 +8,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
 from imb_det.datasets.image_check import check_images
 from imb_det.losses.flushing import flush, manage_statistics
@@ -20,6 +18,7 @@ from imb_det.statistics.frequency_groups import frequency_groups
 from imb_det.statistics.running_stats import RunningStats
 
 from .main_process import on_main_process
+from .runner_parts import parts_of, refresh_averages, train_parts_of
 from .startup_checks import check_activations, check_boxes, check_num_classes
 
 __all__ = ["ImbalanceHook", "describe"]
@@ -86,15 +85,9 @@ class ImbalanceHook(Hook):
             )
         print_log(f"ImbalanceHook: training set of {describe(stats)}", logger="current")
         self._take(stats)
-        loader = runner.train_dataloader
-        batch_sampler = getattr(loader, "batch_sampler", None)
-        samplers = [
-            loader.sampler,
-            batch_sampler,
-            getattr(batch_sampler, "sampler", None),
-        ]
-        hooks = getattr(runner, "hooks", ())
-        self._inform([*_parts(runner), *samplers, *_metrics(runner.val_loop), *hooks])
+        metrics = _metrics(runner.val_loop)
+        self._inform([*parts_of(runner), *train_parts_of(runner), *metrics])
+        refresh_averages(runner)
         self._running = manage_statistics(runner.model)
 
     def after_train_iter(
@@ -107,15 +100,20 @@ class ImbalanceHook(Hook):
         """Bring what all ranks counted in this iteration into running statistics."""
         flush(self._running)
 
+    def after_train(self, runner: Runner) -> None:
+        """No longer promise to bring running statistics up to date."""
+        for stats in self._running:
+            stats.managed = False
+
     def before_val(self, runner: Runner) -> None:
         """Hand the counts over, where validation runs alone."""
         check_num_classes(runner.model, runner.val_dataloader.dataset)
-        self._inform([*_parts(runner), *_metrics(runner.val_loop)])
+        self._inform([*parts_of(runner), *_metrics(runner.val_loop)])
 
     def before_test(self, runner: Runner) -> None:
         """Hand the counts of the checkpoint, or of the training before, over."""
         check_num_classes(runner.model, runner.test_dataloader.dataset)
-        self._inform([*_parts(runner), *_metrics(runner.test_loop)])
+        self._inform([*parts_of(runner), *_metrics(runner.test_loop)])
 
     def before_save_checkpoint(
         self, runner: Runner, checkpoint: dict[str, Any]
@@ -168,12 +166,6 @@ class ImbalanceHook(Hook):
                     logger="current",
                     level=logging.WARNING,
                 )
-
-
-def _parts(runner: Runner) -> list[nn.Module]:
-    """Return all modules of the model below its wrapper."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    return list(model.modules())
 
 
 def _metrics(loop: Any) -> list[Any]:

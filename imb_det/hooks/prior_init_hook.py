@@ -9,7 +9,6 @@ import torch
 from mmdet.models.dense_heads.anchor_head import AnchorHead
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
@@ -25,6 +24,7 @@ from imb_det.statistics.training_boxes import (
 
 from .main_process import on_main_process
 from .prior_cache import content_key, default_cache_dir, load_prior, store_prior
+from .runner_parts import bare_model
 
 __all__ = ["PriorInitHook"]
 
@@ -94,7 +94,7 @@ class PriorInitHook(Hook):
         if runner.iter > 0:
             print_log("PriorInitHook: resumed, the bias stays as it is", "current")
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         head = _find_head(model, self.head)
         name, bias = _find_bias(head, self.head, self.layer)
         if self._loaded.get(name) == bias.shape:

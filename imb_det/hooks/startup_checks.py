@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmdet.datasets import CocoDataset, XMLDataset
-from mmdet.models.dense_heads import RPNHead
+from mmdet.models.dense_heads import DETRHead, RPNHead
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.reid import LinearReIDHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
@@ -83,19 +83,32 @@ def _is_detection_head(name: str, module: nn.Module) -> bool:
 def check_activations(model: nn.Module) -> None:
     """Refuse heads that predict with another activation than their loss trains.
 
-    Dense heads take the activation from the config of the loss, not from the loss.
+    Dense heads take the activation from the config of the loss, not from the loss. Some
+    RoI heads have a softmax of their own, whatever the loss.
 
     Raises:
         ValueError: Names the head and the line that its config lacks.
     """
     for name, module in model.named_modules():
         loss = getattr(module, "loss_cls", None)
+        if not isinstance(loss, ImbalanceLoss):
+            continue
+        kind = type(loss).__name__
+        if hasattr(module, "fc_cls") and not isinstance(module, DETRHead):
+            channels = getattr(module.fc_cls, "out_features", loss.roi_channels)
+            if loss.use_sigmoid and channels != loss.roi_channels:
+                raise ValueError(
+                    f"`{name}` ({type(module).__name__}) has {channels} channels and "
+                    f"predicts with a softmax, whatever its loss: {kind} with "
+                    "use_sigmoid=True cannot serve it. Use `use_sigmoid=False`, or a "
+                    "head such as Shared2FCBBoxHead"
+                )
         mine = getattr(module, "use_sigmoid_cls", None)
-        if not isinstance(loss, ImbalanceLoss) or mine in (None, loss.use_sigmoid):
+        if mine in (None, loss.use_sigmoid):
             continue
         raise ValueError(
             f"`{name}` ({type(module).__name__}) reads `use_sigmoid` from the config "
-            f"of its loss and takes it for {mine}, but {type(loss).__name__} trains "
+            f"of its loss and takes it for {mine}, but {kind} trains "
             f"with use_sigmoid={loss.use_sigmoid}: write `use_sigmoid="
             f"{loss.use_sigmoid}` into `loss_cls`"
         )

@@ -67,7 +67,7 @@ class ImbalanceLoss(nn.Module):
         self.reduction = reduction
         self.loss_weight = loss_weight
         self.compiled = compiled
-        self.in_roi_head = False
+        self.roi_channels: int | None = None  # what an RoI head has asked for
 
     # What a loss defines.
 
@@ -106,8 +106,13 @@ class ImbalanceLoss(nn.Module):
     def get_cls_channels(self, num_classes: int) -> int:
         """Return the channels of an RoI head: C for sigmoid, C + 1 for softmax."""
         # Only RoI heads ask. They drop the last column of the activation.
-        self.in_roi_head = True
-        return num_classes if self.use_sigmoid else num_classes + 1
+        self.roi_channels = num_classes if self.use_sigmoid else num_classes + 1
+        return self.roi_channels
+
+    @property
+    def in_roi_head(self) -> bool:
+        """Whether an RoI head has asked for the number of its channels."""
+        return self.roi_channels is not None
 
     def get_activation(self, cls_score: Tensor) -> Tensor:
         """Return the probabilities that the head predicts with.
@@ -182,6 +187,12 @@ class ImbalanceLoss(nn.Module):
         )
         reduction = reduction_override or self.reduction
         weight = check_inputs(name, cls_score, label, weight, self.use_sigmoid)
+        if self.roi_channels not in (None, cls_score.size(1)):
+            raise ValueError(
+                f"{name}: the RoI head has {cls_score.size(1)} channels, but this loss "
+                f"asked for {self.roi_channels}: a head that takes no notice of "
+                "`get_cls_channels` predicts with another activation than it trains"
+            )
         normaliser = None
         if self.use_sigmoid:
             learn = self.training and torch.is_grad_enabled()
@@ -195,13 +206,12 @@ class ImbalanceLoss(nn.Module):
             loss = torch.where(_like(label >= 0, loss), loss, 0)
         if weight is not None and weight.dim() == 1:
             loss = loss * _like(weight, loss)
-        if reduction == "mean":
-            if normaliser is not None:
-                avg_factor = normaliser
-            elif avg_factor is None:
-                # mmdet's mean of a sigmoid loss is that of its elements.
-                size = cls_score.numel() if self._elementwise else len(loss)
-                avg_factor = max(size, 1)
+        if self.own_normaliser:
+            avg_factor = normaliser if reduction == "mean" else None
+        elif reduction == "mean" and avg_factor is None:
+            # mmdet's mean of a sigmoid loss is that of its elements.
+            size = cls_score.numel() if self._elementwise else len(loss)
+            avg_factor = max(size, 1)
         return self.loss_weight * weight_reduce_loss(loss, None, reduction, avg_factor)
 
     @property

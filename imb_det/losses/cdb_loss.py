@@ -24,7 +24,7 @@ class CDBLoss(ClassWeightedLoss):
 
     with the difficulty :math:`d_c = 1 - A_c` of a class, whose accuracy A_c
     ``imb_det.ClassDifficultyHook`` measures and whose weights it hands over, one epoch
-    after the other. Until then, and where nothing does, all weights are 1.
+    after the other; at first they are all 1.
 
     With sigmoid, w_c weighs the column of class c, absent or present, by default; in
     mask heads the instances of class c.
@@ -44,6 +44,7 @@ class CDBLoss(ClassWeightedLoss):
 
     Raises:
         TypeError, ValueError: An argument is of another type or out of range.
+        RuntimeError: In the first training step, without the hook.
 
     Example:
         >>> loss = CDBLoss()
@@ -84,6 +85,7 @@ class CDBLoss(ClassWeightedLoss):
         if use_mask and gamma:
             raise ValueError(f"{name}: mask losses have no focal form, leave `gamma`")
         self.gamma = float(gamma)
+        self.informed = False
         self.register_sized("class_weight")
 
     def set_class_difficulty_weights(self, weights: Tensor) -> None:
@@ -92,10 +94,18 @@ class CDBLoss(ClassWeightedLoss):
         Args:
             weights: Float (C,), >= 0.
         """
-        self.class_weight = weights.detach().to(self.class_weight, copy=True)
+        self.set_sized("class_weight", weights)
+        self.informed = True
 
     def weights(self, like: Tensor, num_classes: int) -> Tensor | None:
         """Return the weights, (C,), or None before the first ones."""
+        if self.training and not self.informed:
+            raise RuntimeError(
+                f"{type(self).__name__}: nothing measures the difficulty of classes; "
+                "add `custom_hooks = [dict(type='imb_det.ImbalanceHook'), "
+                "dict(type='imb_det.ClassDifficultyHook', source='score')]` to the "
+                "config (in a loop of your own: `set_class_difficulty_weights`)"
+            )
         if not len(self.class_weight):
             return None
         if self.use_mask and num_classes == 1:

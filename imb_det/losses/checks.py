@@ -6,10 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["check_choice", "check_inputs", "check_number"]
+__all__ = ["NUMBERS", "check_choice", "check_inputs", "check_number"]
+
+NUMBERS = (int, float, np.integer, np.floating)
 
 
 def check_choice(owner: str, name: str, value: Any, choices: Sequence[Any]) -> None:
@@ -33,7 +36,7 @@ def check_number(
         TypeError: No number.
         ValueError: Out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, NUMBERS):
         raise TypeError(f"{owner}: `{name}` must be a number, got {value!r}")
     inside = low < value if open_ends else low <= value
     if high is not None:
@@ -66,8 +69,15 @@ def check_inputs(
         The weight, (N,) or (N, C), or None.
 
     Raises:
+        TypeError: Labels that are no tensor.
         ValueError: Shapes or labels that do not fit.
     """
+    if not isinstance(label, Tensor):
+        raise TypeError(
+            f"{owner}: `label` must be a tensor, got {type(label).__name__}; heads "
+            "that pass (label, quality), as GFL, TOOD and RTMDet do, need a quality "
+            "focal loss"
+        )
     shape = tuple(cls_score.shape)
     if cls_score.dim() != 2:
         raise ValueError(

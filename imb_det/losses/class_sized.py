@@ -34,6 +34,19 @@ class ClassSized(nn.Module):
                 setattr(self, name, current.new_empty(loaded.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
+    def set_sized(self, name: str, numbers: Tensor) -> None:
+        """Fill a buffer, in place where it has the length already.
+
+        Args:
+            name: Of the buffer.
+            numbers: One a class, float (C,).
+        """
+        current: Tensor = getattr(self, name)
+        if current.shape == numbers.shape:
+            current.copy_(numbers)
+        else:
+            setattr(self, name, numbers.detach().to(current, copy=True))
+
     def sized(self, name: str, like: Tensor, channels: int) -> Tensor:
         """Return a buffer for the logits of a call.
 

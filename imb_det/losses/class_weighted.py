@@ -10,7 +10,7 @@ from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor
 
 from .base import REDUCTIONS, ImbalanceLoss
-from .checks import check_choice, check_number
+from .checks import check_choice, check_inputs, check_number
 from .class_sized import ClassSized
 
 __all__ = ["ClassWeightedLoss"]
@@ -92,9 +92,9 @@ class ClassWeightedLoss(ClassSized, ImbalanceLoss):
 
         Args:
             cls_score: Logits, (N, channels); of masks (N, C, h, w), or (N, 1, h, w)
-                in a class-agnostic mask head.
+                in a class-agnostic mask head; of their points (N, C, P).
             label: Classes or targets, as :meth:`ImbalanceLoss.forward`; of masks their
-                targets in [0, 1], (N, h, w).
+                targets in [0, 1], (N, h, w) or (N, P).
             weight: Weights of rows or elements; of masks their classes, int (N,).
             avg_factor: As :meth:`ImbalanceLoss.forward`.
             reduction_override: As :meth:`ImbalanceLoss.forward`.
@@ -108,6 +108,8 @@ class ClassWeightedLoss(ClassSized, ImbalanceLoss):
                 cls_score, label, weight, avg_factor, reduction_override
             )
         if self.use_sigmoid and self.bg_weight != 1:
+            name = type(self).__name__
+            weight = check_inputs(name, cls_score, label, weight, True)
             if label.dim() == 1:
                 background = label == cls_score.size(1)
             else:
@@ -115,10 +117,8 @@ class ClassWeightedLoss(ClassSized, ImbalanceLoss):
             rows = torch.where(background, self.bg_weight, 1.0)
             if weight is None:
                 weight = rows
-            elif weight.dim() == 1 and weight.numel() == len(rows):
-                weight = weight * rows
             else:
-                weight = weight.reshape(cls_score.shape) * rows[:, None]
+                weight = weight * (rows if weight.dim() == 1 else rows[:, None])
         return super().forward(
             cls_score, label, weight, avg_factor, reduction_override, **kwargs
         )
@@ -137,14 +137,14 @@ class ClassWeightedLoss(ClassSized, ImbalanceLoss):
             name, "reduction_override", reduction_override, (None, *REDUCTIONS)
         )
         if (
-            pred.dim() != 4
+            pred.dim() < 3
             or target.shape != pred[:, 0].shape
             or labels is None
             or labels.shape != pred.shape[:1]
         ):
             shapes = [None if x is None else tuple(x.shape) for x in (target, labels)]
             raise ValueError(
-                f"{name}: masks (N, C, h, w), targets (N, h, w) and labels (N,) are "
+                f"{name}: masks (N, C, ...), targets (N, ...) and labels (N,) are "
                 f"needed, got {tuple(pred.shape)}, {shapes[0]} and {shapes[1]}"
             )
         n, channels = pred.shape[:2]

@@ -72,7 +72,10 @@ class CrossEntropyLoss(ClassWeightedLoss):
     Source: weighted cross entropy; effective number: Cui et al., "Class-Balanced Loss
     Based on Effective Number of Samples", CVPR 2019; median frequency: Eigen and
     Fergus, ICCV 2015, over images in place of pixels. Deviation from mmdet's class:
-    in RoI heads a sigmoid loss has C channels and predicts with the sigmoid.
+    in RoI heads a sigmoid loss has C channels and predicts with the sigmoid; labels
+    below 0 are ignored, there is no ``ignore_index``. mmdet's ``DETRHead`` itself takes
+    a number for ``class_weight``, and ``bg_cls_weight``, and makes a list of both; its
+    subclasses take all forms.
     """
 
     class_weight: Tensor
@@ -111,6 +114,7 @@ class CrossEntropyLoss(ClassWeightedLoss):
         self.spec: str | list[float] | dict[str, float] | None
         if class_weight is None:
             self.spec = None
+            self.register_buffer("class_weight", None)
         elif isinstance(class_weight, str):
             if class_weight not in WEIGHT_RULES:
                 raise ValueError(
@@ -166,7 +170,7 @@ class CrossEntropyLoss(ClassWeightedLoss):
                     f"the classes are {stats.classes}"
                 )
             weights = np.array([self.spec.get(c, 1.0) for c in stats.classes])
-        self.class_weight = torch.as_tensor(weights).to(self.class_weight)
+        self.set_sized("class_weight", torch.as_tensor(weights))
         low, high = int(weights.argmin()), int(weights.argmax())
         print_log(
             f"{name}: class weights from {weights[low]:.3g} ('{stats.classes[low]}') "

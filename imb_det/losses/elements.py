@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .one_pass import Element
 
-__all__ = ["bin_of", "density_element", "focal_element", "sigmoid_and_softplus"]
+__all__ = ["DensityElement", "bin_of", "focal_element", "sigmoid_and_softplus"]
 
 # log(1 + e) = e P(e) on [0, 1], Chebyshev interpolation in e of degree 8; its relative
 # error is 3e-8, half a unit in the last place of float32.
@@ -63,21 +63,32 @@ def focal_element(gamma: float) -> Element:
     return element
 
 
-def density_element(beta: Tensor) -> Element:
-    """Return binary cross entropy, weighted by the bin of the gradient norm p.
+class DensityElement:
+    """Binary cross entropy, weighted by the bin of the gradient norm.
 
     Args:
         beta: Weight of each of M equal bins of [0, 1], float (M,).
     """
 
-    def element(z: Tensor) -> tuple[Tensor, Tensor]:
+    def __init__(self, beta: Tensor) -> None:
+        self.beta = beta
+
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss and derivative of negatives, whose gradient norm is p."""
         p, nll = sigmoid_and_softplus(z)
-        weight = beta.to(z.dtype)[bin_of(p, len(beta))]
+        weight = self._weight(p)
         return weight * nll, weight * p
 
-    return element
+    def soft(self, z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss and derivative for targets y, with gradient norm abs(p - y)."""
+        p, nll = sigmoid_and_softplus(z)
+        weight = self._weight((p - target).abs())
+        return weight * (nll - z * target), weight * (p - target)
+
+    def _weight(self, norm: Tensor) -> Tensor:
+        return self.beta.to(norm.dtype)[bin_of(norm, len(self.beta))]
 
 
 def bin_of(p: Tensor, bins: int) -> Tensor:
-    """Return the bin of each value of [0, 1]; 1 is in the last one."""
-    return (p * bins).to(torch.int32).clamp(max=bins - 1)
+    """Return the bin of each value of [0, 1]; 1 is in the last one, NaN in any."""
+    return (p * bins).to(torch.int32).clamp(0, bins - 1)

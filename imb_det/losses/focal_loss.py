@@ -13,7 +13,7 @@ from imb_det.statistics import ClassStats
 from imb_det.statistics.class_weights import class_weights
 
 from .base import ImbalanceLoss
-from .checks import check_number
+from .checks import NUMBERS, check_number
 from .class_sized import ClassSized
 from .elements import focal_element
 from .one_pass import Element
@@ -90,11 +90,11 @@ class FocalLoss(ClassSized, ImbalanceLoss):
             raise ValueError(
                 f"{name}: `alpha` must be a number, a list or 'auto', got {alpha!r}"
             )
-        numbers = [alpha] if isinstance(alpha, (int, float)) else list(alpha)
+        numbers = [alpha] if isinstance(alpha, NUMBERS) else list(alpha)
         for number in numbers:
             check_number(name, "alpha", number, 0, 1, open_ends=True)
         content = torch.tensor([float(number) for number in numbers])
-        if isinstance(alpha, (int, float)):
+        if isinstance(alpha, NUMBERS):
             content = content[0]
         self.register_buffer("alpha", content, persistent=False)
 
@@ -107,7 +107,7 @@ class FocalLoss(ClassSized, ImbalanceLoss):
         name = type(self).__name__
         if self.auto:
             weights = torch.as_tensor(class_weights(stats, "sqrt_inverse"))
-            self.alpha = (weights / (weights + 3)).to(self.alpha)
+            self.set_sized("alpha", weights / (weights + 3))
             print_log(
                 f"{name}: alpha from {self.alpha.min():.3g} to {self.alpha.max():.3g}",
                 logger="current",

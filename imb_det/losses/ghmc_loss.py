@@ -9,7 +9,7 @@ from imb_det.registry import MODELS
 
 from .base import ImbalanceLoss
 from .compilation import compiled as compile_function
-from .elements import density_element
+from .elements import DensityElement
 from .gradient_density import GradientDensity, bin_counts, check_density
 from .one_pass import Element, chunks, mirrored
 
@@ -28,12 +28,12 @@ class GHMCLoss(ImbalanceLoss):
 
     with the mean counts S_j of the bins a step, their sum N, the number n of bins that
     are not empty, and a least count s: see :class:`GradientDensity`. The loss divides
-    by its own N and leaves ``avg_factor`` aside. In its first step it is the mean of
-    BCE.
+    by its own N and leaves ``avg_factor`` aside. In the first step, without a count
+    yet, each call is the mean of its BCE.
 
-    Dense heads call a loss once for each FPN level, and the loss sums over all levels
-    of a step what divided by the examples of all of them: with L levels, the loss is
-    about L times smaller than the authors', who divide each level by its own number.
+    A dense head calls its loss for each FPN level, a DETR head for each decoder layer.
+    Here the calls of a step sum to one mean over all their examples: with L calls it is
+    about L times smaller than the authors' sum, where each call is a mean of its own.
 
     Args:
         bins: Number of bins M, >= 1. Default 30.
@@ -42,9 +42,9 @@ class GHMCLoss(ImbalanceLoss):
             Default True.
         statistics: ``'step'`` counts all calls of a step on all ranks and needs
             ``imb_det.ImbalanceHook``; ``'call'`` is the authors' way, which equals
-            mmdet's GHMC: counts of each call (level) alone, on each rank alone, an
-            average that starts from zero, so that the first losses are
-            1 / (1 - momentum) times too large. Default ``'step'``.
+            mmdet's GHMC for weights of 0 and 1: counts of each call (level) alone, on
+            each rank alone, an average that starts from zero, so that the first losses
+            are 1 / (1 - momentum) times too large. Default ``'step'``.
         min_count: Least count s of a bin, > 0: single examples in a bin that is
             nearly empty, often outliers, weigh no more than this share of a bin. Not
             used with ``'call'``. Default 10.
@@ -99,13 +99,13 @@ class GHMCLoss(ImbalanceLoss):
             count = run(cls_score.detach(), label, weight, density.bins)
         if density.per_call:
             beta, total = density.of_call(count, learn)
-            return density_element(beta), total
+            return DensityElement(beta), total
         beta, total = density()
         if learn:
             density.stats.add(count)
         examples = (label >= 0).sum() if label.dim() == 1 else len(label)
         first = examples * cls_score.size(1)
-        return density_element(beta), torch.where(total > 0, total, first).clamp(min=1)
+        return DensityElement(beta), torch.where(total > 0, total, first).clamp(min=1)
 
 
 @torch.no_grad()

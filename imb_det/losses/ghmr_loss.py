@@ -35,7 +35,7 @@ class GHMRLoss(nn.Module):
         bins: Number of bins, >= 1. Default 10.
         momentum: Share of the past in the mean counts, in [0, 1). Default 0.7.
         statistics: ``'step'`` or ``'call'``, as in :class:`GHMCLoss`; with ``'call'``
-            it equals mmdet's GHMR. Default ``'step'``.
+            it equals mmdet's GHMR for weights of 0 and 1. Default ``'step'``.
         min_count: Least count of a bin, > 0, as in :class:`GHMCLoss`. Default 10.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1; the authors use 10.
@@ -118,8 +118,7 @@ class GHMRLoss(nn.Module):
         learn = learn and reduction_override is None
         beta, total = self._weigh(norm, valid > 0, learn)
         loss = loss * beta[bin_of(norm, self.density.bins)] * valid
-        if reduction == "mean":
-            avg_factor = total
+        avg_factor = total if reduction == "mean" else None
         return self.loss_weight * weight_reduce_loss(loss, None, reduction, avg_factor)
 
     @torch.no_grad()

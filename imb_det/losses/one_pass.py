@@ -17,7 +17,9 @@ __all__ = [
 ]
 
 #: Loss and derivative by the logit of a *negative*, element by element. A positive of
-#: logit z is a negative of logit -z, with the derivative negated.
+#: logit z is a negative of logit -z, with the derivative negated. For targets in
+#: [0, 1] the loss is the mean of both, weighted by the target, unless the element has a
+#: method ``soft(z, target)`` of its own.
 Element = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 # Elements of a chunk: the temporaries of a chunk stay in a CPU's cache, and a GPU is
@@ -44,8 +46,7 @@ def sigmoid_pass(
         element: Loss of a negative.
         cls_score: Logits, float (N, C).
         label: Class of each row, int (N,), C and above or below 0 for none; or
-            targets, float (N, C) in [0, 1], whose loss is the mean of that of a
-            positive and a negative, weighted by the target.
+            targets, float (N, C) in [0, 1].
         weight: Factor of each element, float (N, C).
         positive: Factor of positives by class, float (C,) or scalar.
         negative: Factor of negatives by class, float (C,) or scalar.
@@ -157,6 +158,9 @@ def _soft(
     negative: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Loss and gradient for targets in [0, 1]."""
+    soft = getattr(element, "soft", None)
+    if soft is not None:
+        return soft(z, target)
     loss_of_one, slope_of_one = element(-z)
     loss_of_zero, slope_of_zero = element(z)
     one, zero = target, 1 - target

@@ -101,9 +101,11 @@ def class_weights(
         frequency = stats.image_frequency[present]
         raw = np.median(frequency) / frequency
     smallest = raw.min()
-    if max_ratio is not None:
-        raw = np.minimum(raw, max_ratio * smallest)
-    if rule != "median_frequency":
+    limit = np.inf if max_ratio is None else max_ratio * smallest
+    raw = np.minimum(raw, limit)
+    if rule == "median_frequency":
+        raw = raw / min(limit, 1)  # the median class stays at 1
+    else:
         # Over the smallest first: equal weights then are 1 without rounding.
         raw = raw / smallest
         raw = raw / np.average(raw, weights=count if normalize == "instances" else None)

@@ -34,11 +34,13 @@ class RunningStats(nn.Module):
     Attributes:
         mean: Mean without correction, float64 (size,).
         steps: Steps in it, int scalar.
+        world_size: Ranks that counted in the last step, int scalar.
         pending: Sum of the step so far on this rank, float64 (size,); not saved.
     """
 
     mean: Tensor
     steps: Tensor
+    world_size: Tensor
     pending: Tensor
 
     def __init__(self, size: int, momentum: float, reduction: str = "sum") -> None:
@@ -52,9 +54,9 @@ class RunningStats(nn.Module):
         self.momentum = momentum
         self.reduction = reduction
         self.managed = False
-        self.world_size = 1
         self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self.register_buffer("world_size", torch.ones((), dtype=torch.long))
         pending = torch.zeros(size, dtype=torch.float64)
         self.register_buffer("pending", pending, persistent=False)
 
@@ -87,7 +89,7 @@ class RunningStats(nn.Module):
             total: Sum of ``pending`` over ranks, float64 (size,).
             world_size: Number of ranks.
         """
-        self.world_size = world_size
+        self.world_size.fill_(world_size)
         if self.reduction == "mean":
             total = total / world_size
         mean = self.momentum * self.mean + (1 - self.momentum) * total

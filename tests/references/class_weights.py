@@ -39,5 +39,5 @@ def class_weights(
         shares = [n / sum(counts) for n in counts]
         mean = math.fsum(w * s for w, s in zip(present, shares, strict=True))
     if rule == "median_frequency":
-        mean = 1.0
+        mean = min(limit, 1.0)
     return [1.0 if w is None else min(w, limit) / mean for w in raw]

@@ -4,6 +4,8 @@ import functools
 
 import pytest
 import torch
+from mmdet.registry import MODELS
+from torch import nn
 
 from imb_det.hooks.startup_checks import check_activations
 from tests import toys
@@ -78,7 +80,7 @@ def test_resumed_statistics_go_on_as_if_nothing_had_happened(run):
     run("b", 1, loss_bbox=GHM_BOXES, **GHM)().train()
     resumed = run("b", 3, loss_bbox=GHM_BOXES, **GHM)(resume=True).train()
     kept = [name for name in unbroken if "density" in name]
-    assert len(kept) == 4  # mean and steps of both losses
+    assert len(kept) == 6  # mean, steps and ranks of both losses
     assert unbroken[kept[1]] == 9  # three iterations in each of three epochs
     for name, value in resumed.state_dict().items():
         assert torch.equal(value, unbroken[name]), name
@@ -124,3 +126,50 @@ def test_a_dense_head_of_another_activation_is_refused():
         check_activations(toys.build_model(config))
     config.bbox_head.loss_cls.use_sigmoid = True
     check_activations(toys.build_model(config))
+
+
+@pytest.mark.parametrize("update_buffers", [False, True])
+def test_moving_averages_of_the_model_get_the_numbers_too(run, update_buffers):
+    loss = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
+    ema = dict(type="EMAHook", update_buffers=update_buffers)
+    runner = run("a", 2, hooks=[*BOTH_HOOKS, ema], class_weight="inverse", **loss)()
+    runner.train()
+    [average] = [hook.ema_model for hook in runner.hooks if hasattr(hook, "ema_model")]
+    weights = average.module.bbox_head.loss_cls.class_weight
+    assert weights.tolist() == pytest.approx([0.75, 1.25])
+
+
+def test_difficulty_without_its_hook_says_so_in_its_first_step(run):
+    runner = run("a", 1, type="imb_det.CDBLoss", use_sigmoid=True)()
+    with pytest.raises(RuntimeError, match="ClassDifficultyHook', source='score'"):
+        runner.train()
+
+
+def test_statistics_are_no_longer_managed_after_training(run):
+    model = run("a", 1, **GHM)().train()
+    assert not model.bbox_head.loss_cls.density.stats.managed
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        dict(
+            type="DoubleConvFCBBoxHead",
+            num_convs=1,
+            num_fcs=1,
+            in_channels=8,
+            conv_out_channels=8,
+            fc_out_channels=8,
+        ),
+        dict(type="SABLHead", cls_in_channels=8, reg_in_channels=8),
+    ],
+    ids=lambda head: head["type"],
+)
+def test_roi_heads_with_a_softmax_of_their_own_are_refused(head):
+    def build(**loss_cls):
+        config = dict(head, num_classes=3, loss_cls=loss_cls)
+        return nn.ModuleDict({"bbox_head": MODELS.build(config)})
+
+    check_activations(build(type="imb_det.CrossEntropyLoss", use_sigmoid=False))
+    with pytest.raises(ValueError, match="predicts with a softmax, whatever its loss"):
+        check_activations(build(type="imb_det.FocalLoss", use_sigmoid=True))

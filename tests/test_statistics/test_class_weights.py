@@ -65,6 +65,14 @@ def test_mean_over_instances_by_hand():
     assert weights == pytest.approx([2, 2 / 3])
 
 
+def test_the_median_class_has_1_below_the_limit_too():
+    # 1/8, 1 and 2 times the median; the limit of 4 cuts the rarer ones to 4/8.
+    weights = class_weights(
+        stats_of([800, 100, 50], num_images=1000), "median_frequency", max_ratio=4
+    )
+    assert weights == pytest.approx([0.25, 1, 1])
+
+
 @given(
     class_stats(),
     st.sampled_from(WEIGHT_RULES),

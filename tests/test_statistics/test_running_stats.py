@@ -51,7 +51,7 @@ def test_the_mean_over_ranks_is_the_sum_over_their_number():
 
 
 def test_pending_numbers_are_not_saved():
-    assert set(RunningStats(2, 0.5).state_dict()) == {"mean", "steps"}
+    assert set(RunningStats(2, 0.5).state_dict()) == {"mean", "steps", "world_size"}
 
 
 def test_without_the_hook_the_first_addition_says_what_to_add():
