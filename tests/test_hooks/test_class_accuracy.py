@@ -1,6 +1,9 @@
 """What a loss call and a validation tell about the accuracy of each class."""
 
+import copy
+import io
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -13,7 +16,9 @@ from mmdet.models.losses import (
     VarifocalLoss,
 )
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from imb_det import losses
 from imb_det.hooks.accuracy_meter import AccuracyMeter, class_losses
 from imb_det.hooks.class_accuracy import (
     accuracy_of_metrics,
@@ -67,21 +72,25 @@ def one_hot(labels, num_columns):
     ],
 )
 def test_rows_that_count(label, weight, rows):
-    logits, found = rows_of(scores(), label, weight, 3)
-    assert logits.tolist() == [LOGITS[row][:3] for row in rows]
-    assert found.tolist() == [[0, 1, 2, 1][row] for row in rows]
+    logits, found, counted = rows_of(scores(), label, weight, 3)
+    assert logits.tolist() == [row[:3] for row in LOGITS]
+    assert counted.nonzero().flatten().tolist() == rows
+    assert found[rows].tolist() == [[0, 1, 2, 1][row] for row in rows]
+    assert found.min() >= 0
+    assert found.max() < 3
     assert not logits.requires_grad
 
 
 def test_scores_of_more_dimensions_and_none():
     label = one_hot([0, None, 2, 1], 3).reshape(2, 2, 3)
-    logits, found = rows_of(scores().reshape(2, 2, 3), label, label, 3)
-    assert logits.tolist() == [LOGITS[row][:3] for row in (0, 2, 3)]
-    assert found.tolist() == [0, 2, 1]
+    logits, found, counted = rows_of(scores().reshape(2, 2, 3), label, label, 3)
+    assert logits.tolist() == [row[:3] for row in LOGITS]
+    assert counted.tolist() == [True, False, True, True]
+    assert found[counted].tolist() == [0, 2, 1]
     for empty in (torch.zeros(0, dtype=torch.long), torch.zeros(0, 3)):
-        logits, found = rows_of(torch.zeros(0, 3), empty, None, 3)
+        logits, found, counted = rows_of(torch.zeros(0, 3), empty, None, 3)
         assert logits.shape == (0, 3)
-        assert found.shape == (0,)
+        assert found.shape == counted.shape == (0,)
 
 
 def test_shapes_that_do_not_fit_are_named():
@@ -129,6 +138,39 @@ def test_losses_with_an_activation_of_their_own_are_asked():
     assert found.tolist() == pytest.approx([0.375, 0], abs=1e-6)
     assert hits(False)(loss, logits, label, 2).tolist() == [1, 1]
     assert hits(True)(loss, logits, label, 2).tolist() == [0, 0]
+
+
+def both_heads(loss):
+    """The loss in a dense head, and in an RoI head."""
+    other = copy.deepcopy(loss)
+    other.get_cls_channels(3)
+    return [loss, other]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [*both_heads(losses.FocalLoss()), *both_heads(losses.CrossEntropyLoss())],
+    ids=["sigmoid", "sigmoid-roi", "softmax", "softmax-roi"],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_own_losses_give_a_column_of_their_activation(loss, dtype):
+    torch.manual_seed(0)
+    logits = 5 * torch.randn(50, 3 if loss.use_sigmoid else 4).to(dtype)
+    label = torch.arange(50) % 3
+    wanted = loss.get_activation(logits.float())[torch.arange(50), label]
+    found = true_class_probability(loss, logits, label, 3)
+    torch.testing.assert_close(found, wanted)
+
+
+class HalvedFocalLoss(losses.FocalLoss):
+    def get_activation(self, cls_score):
+        return super().get_activation(cls_score) / 2
+
+
+def test_an_own_loss_with_another_activation_is_asked():
+    logits = torch.tensor([[0.0, math.log(3), 0.0]])
+    found = true_class_probability(HalvedFocalLoss(), logits, torch.tensor([1]), 3)
+    assert found.tolist() == pytest.approx([0.375])
 
 
 def meter_of(loss, judge=true_class_probability, only_training=True):
@@ -181,6 +223,114 @@ def test_names_of_the_arguments_are_those_of_the_loss(loss, arguments):
         loss(scores(4 if isinstance(loss, CrossEntropyLoss) else 3), **arguments)
     meter.collect()
     assert meter.accuracy().tolist() == [1, 1, 1]
+
+
+def only_heard(loss):
+    """Leave the loss as it is, but for its arithmetic."""
+    loss.forward = lambda pred, target, weight=None: pred.sum()
+    return loss
+
+
+LISTENED = [
+    (FocalLoss, {}, 3),
+    (CrossEntropyLoss, {}, 4),
+    (SeesawLoss, dict(num_classes=3), 5),
+    (losses.FocalLoss, {}, 3),
+    (losses.CrossEntropyLoss, {}, 4),
+]
+
+
+@pytest.mark.parametrize("judge", [true_class_probability, hits(False), hits(True)])
+@pytest.mark.parametrize(("kind", "arguments", "num_columns"), LISTENED)
+def test_rows_that_do_not_count_may_hold_anything(kind, arguments, num_columns, judge):
+    torch.manual_seed(0)
+    logits = torch.randn(9, num_columns)
+    label = torch.tensor([0, 3, 1, -1, 2, 2, 0, 255, 1])
+    weight = torch.tensor([1.0, 1, 1, 1, 0, 1, 0, 1, 1])
+    counts = [0, 2, 5, 8]
+    others = [1, 3, 4, 6, 7]
+    broken = logits.clone()
+    broken[others] = torch.tensor([NAN, math.inf, -math.inf, NAN, 1e38])[:, None]
+    found = []
+    for rows in (logits[counts], broken):
+        loss = only_heard(kind(**arguments))
+        meter = meter_of(loss, judge)
+        picked = counts if len(rows) == 4 else slice(None)
+        with meter.listening():
+            loss(rows.requires_grad_(), label[picked], weight[picked])
+        meter.collect()
+        assert meter.total[1].tolist() == [1, 2, 1]
+        found.append(meter.accuracy())
+    assert found[1] == pytest.approx(found[0])
+
+
+class NoWaiting(TorchDispatchMode):
+    """Refuses what makes the host wait for the GPU."""
+
+    refused = ("nonzero", "_local_scalar_dense", "masked_select", "unique", "bincount")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        masks = args[1] if name in ("index", "index_put", "index_put_") else ()
+        is_mask = any(m is not None and m.dtype == torch.bool for m in masks)
+        if is_mask or name.startswith(self.refused):
+            raise AssertionError(f"the host would wait for {func}")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda x: x[x > 0],
+        lambda x: x.index_put((x > 0,), x[0]),
+        lambda x: x.sum().item(),
+        lambda x: bool(x.any()),
+        torch.nonzero,
+    ],
+)
+def test_the_guard_knows_what_waits(act):
+    with NoWaiting(), pytest.raises(AssertionError, match="would wait"):
+        act(torch.ones(3))
+
+
+@pytest.mark.parametrize("dense", [False, True], ids=["classes", "one-hot"])
+@pytest.mark.parametrize(("kind", "arguments", "num_columns"), LISTENED)
+def test_the_host_waits_for_nothing(kind, arguments, num_columns, dense):
+    loss = only_heard(kind(**arguments))
+    meter = meter_of(loss)
+    pred = torch.ones(4, num_columns, requires_grad=True)
+    target = one_hot([0, 2, None, 0], 3) if dense else torch.tensor([0, 2, 3, 0])
+    with meter.listening(), NoWaiting():
+        loss(pred, target, weight=torch.tensor([1.0, 1, 1, 0]))
+        loss(pred[:0], target[:0], weight=torch.ones(0))
+    meter.collect()
+    assert meter.total[1].tolist() == [1, 0, 1]
+
+
+def by_pickle(model):
+    return pickle.loads(pickle.dumps(model))
+
+
+def by_file(model):
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, by_pickle, by_file])
+def test_a_copy_of_a_model_is_not_listened_to(copied):
+    model = nn.ModuleDict(dict(head=Head(3, FocalLoss())))
+    loss = model["head"].loss_cls
+    meter = meter_of(loss)
+    with meter.listening():
+        other = copied(model)["head"].loss_cls
+        assert other(scores(), LABELS) == loss(scores(), LABELS)
+    # Nor does it carry a meter of its own.
+    assert [hook.meter for hook in other._forward_pre_hooks.values()] == [None]
+    assert not loss._forward_pre_hooks
+    meter.collect()
+    assert meter.total[1].tolist() == [2, 1, 1]
 
 
 class Head(nn.Module):
