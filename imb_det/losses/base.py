@@ -201,11 +201,7 @@ class ImbalanceLoss(nn.Module):
             per_row = reduction != "none" or not self._elementwise
             loss = self._sigmoid_loss(element, cls_score, label, weight, per_row)
         else:
-            loss = self._softmax_loss(cls_score, label)
-        if label.dim() == 1:
-            loss = torch.where(_like(label >= 0, loss), loss, 0)
-        if weight is not None and weight.dim() == 1:
-            loss = loss * _like(weight, loss)
+            loss = self._softmax_loss(cls_score, label, weight)
         if self.own_normaliser:
             avg_factor = normaliser if reduction == "mean" else None
         elif reduction == "mean" and avg_factor is None:
@@ -227,9 +223,8 @@ class ImbalanceLoss(nn.Module):
         weight: Tensor | None,
         per_row: bool,
     ) -> Tensor:
-        """Loss of each row or element, without the weights of rows."""
+        """Loss of each row or element."""
         run = compile_function(sigmoid_pass) if self.compiled else sigmoid_pass
-        weight = weight if weight is not None and weight.dim() == 2 else None
         with torch.no_grad():
             factors = self.class_factors(cls_score)
             loss, gradient = run(
@@ -237,19 +232,18 @@ class ImbalanceLoss(nn.Module):
             )
         return attach_gradient(cls_score, loss, gradient)
 
-    def _softmax_loss(self, cls_score: Tensor, label: Tensor) -> Tensor:
+    def _softmax_loss(
+        self, cls_score: Tensor, label: Tensor, weight: Tensor | None
+    ) -> Tensor:
         """Loss of each row."""
         logits = cls_score.float() if cls_score.dtype != torch.float64 else cls_score
         factor, _ = self.class_factors(cls_score)
         if label.dim() == 1:
-            label = label.clamp(min=0)
-            nll = F.cross_entropy(logits, label, reduction="none")
-            loss = self.softmax_element(nll)
-            return loss if factor is None else loss * factor[label]
-        loss = self.softmax_element(-F.log_softmax(logits, 1)) * label
-        return (loss if factor is None else loss * factor).sum(1)
-
-
-def _like(rows: Tensor, loss: Tensor) -> Tensor:
-    """Give a value of each row the dimensions of the loss."""
-    return rows if loss.dim() == 1 else rows[:, None]
+            own = label.clamp(min=0)
+            nll = F.cross_entropy(logits, own, reduction="none")
+            loss = torch.where(label >= 0, self.softmax_element(nll), 0)
+            loss = loss if factor is None else loss * factor[own]
+        else:
+            loss = self.softmax_element(-F.log_softmax(logits, 1)) * label
+            loss = (loss if factor is None else loss * factor).sum(1)
+        return loss if weight is None else loss * weight

@@ -45,9 +45,9 @@ def sigmoid_pass(
     Args:
         element: Loss of a negative.
         cls_score: Logits, float (N, C).
-        label: Class of each row, int (N,), C and above or below 0 for none; or
-            targets, float (N, C) in [0, 1].
-        weight: Factor of each element, float (N, C).
+        label: Class of each row, int (N,), C and above for none, below 0 to ignore the
+            row; or targets, float (N, C) in [0, 1].
+        weight: Factor of each row, float (N,), or element, (N, C).
         positive: Factor of positives by class, float (C,) or scalar.
         negative: Factor of negatives by class, float (C,) or scalar.
         per_row: Whether to sum the loss over classes.
@@ -121,11 +121,21 @@ def _chunk(
         loss, slope = _soft(element, z, label.to(z.dtype), positive, negative)
     else:
         loss, slope = _hard(element, z, label, positive, negative)
-    if weight is not None:
-        loss, slope = loss * weight, slope * weight
+    if (factor := _row_or_element_weight(label, weight)) is not None:
+        loss, slope = loss * factor, slope * factor
     if per_row:
         loss = loss.sum(1)
     return loss, slope.to(_gradient_dtype(cls_score))
+
+
+def _row_or_element_weight(label: Tensor, weight: Tensor | None) -> Tensor | None:
+    """Join weights and ignored rows to one factor, (N, 1) or (N, C)."""
+    if weight is not None and weight.dim() == 1:
+        weight = weight[:, None]
+    if label.dim() == 2:
+        return weight
+    counts = (label >= 0)[:, None]
+    return counts if weight is None else torch.where(counts, weight, 0)
 
 
 def _hard(
