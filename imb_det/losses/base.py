@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from .checks import check_choice, check_inputs, check_number
 from .compilation import compiled as compile_function
-from .elements import focal_element
-from .one_pass import Element, attach_gradient, sigmoid_pass
+from .elements import FocalElement
+from .one_pass import Element, attach_gradient, compute_dtype, sigmoid_pass
 
 __all__ = ["ImbalanceLoss"]
 
@@ -85,7 +85,7 @@ class ImbalanceLoss(nn.Module):
             learn: Whether this is a call of a training step, from which running
                 statistics are to learn, and no extra call of a sampler.
         """
-        return focal_element(0.0), None
+        return FocalElement(0.0), None
 
     def softmax_element(self, nll: Tensor) -> Tensor:
         """Return the softmax loss for -log(probability of the class)."""
@@ -236,10 +236,10 @@ class ImbalanceLoss(nn.Module):
         self, cls_score: Tensor, label: Tensor, weight: Tensor | None
     ) -> Tensor:
         """Loss of each row."""
-        logits = cls_score.float() if cls_score.dtype != torch.float64 else cls_score
+        logits = cls_score.to(compute_dtype(cls_score))
         factor, _ = self.class_factors(cls_score)
         if label.dim() == 1:
-            own = label.clamp(min=0)
+            own = label.clamp(min=0).long()
             nll = F.cross_entropy(logits, own, reduction="none")
             loss = torch.where(label >= 0, self.softmax_element(nll), 0)
             loss = loss if factor is None else loss * factor[own]

@@ -9,7 +9,7 @@ from imb_det.registry import MODELS
 
 from .checks import check_number
 from .class_weighted import ClassWeightedLoss
-from .elements import focal_element
+from .elements import FocalElement
 from .one_pass import Element
 
 __all__ = ["CDBLoss"]
@@ -116,7 +116,7 @@ class CDBLoss(ClassWeightedLoss):
         self, cls_score: Tensor, label: Tensor, weight: Tensor | None, learn: bool
     ) -> tuple[Element, None]:
         """Return the focal loss of a negative."""
-        return focal_element(self.gamma), None
+        return FocalElement(self.gamma), None
 
     def softmax_element(self, nll: Tensor) -> Tensor:
         """Return the focal form for -log(probability of the class)."""

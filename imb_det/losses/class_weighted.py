@@ -12,6 +12,7 @@ from torch import Tensor
 from .base import REDUCTIONS, ImbalanceLoss
 from .checks import check_choice, check_inputs, check_number
 from .class_sized import ClassSized
+from .one_pass import compute_dtype
 
 __all__ = ["ClassWeightedLoss"]
 
@@ -154,8 +155,10 @@ class ClassWeightedLoss(ClassSized, ImbalanceLoss):
                 f"{name}: a class-agnostic mask head does not tell its loss the "
                 "classes, so they cannot have weights; set `class_agnostic=False`"
             )
-        own = pred[torch.arange(n, device=pred.device), labels].float()
-        loss = F.binary_cross_entropy_with_logits(own, target.float(), reduction="none")
+        own = pred[torch.arange(n, device=pred.device), labels]
+        own = own.to(compute_dtype(pred))
+        target = target.to(own.dtype)
+        loss = F.binary_cross_entropy_with_logits(own, target, reduction="none")
         loss = loss.flatten(1).mean(1) if n else own.flatten(1).sum(1)
         if weights is not None:
             loss = loss * weights[labels]

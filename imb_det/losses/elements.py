@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .one_pass import Element
-
-__all__ = ["DensityElement", "bin_of", "focal_element", "sigmoid_and_softplus"]
+__all__ = ["DensityElement", "FocalElement", "bin_of", "sigmoid_and_softplus"]
 
 # log(1 + e) = e P(e) on [0, 1], Chebyshev interpolation in e of degree 8; its relative
 # error is 3e-8, half a unit in the last place of float32.
@@ -45,22 +41,24 @@ def sigmoid_and_softplus(z: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(z >= 0, p_of_abs, e * p_of_abs), softplus
 
 
-@cache
-def focal_element(gamma: float) -> Element:
-    r"""Return the focal loss of a negative, ``p^gamma (-log(1 - p))``.
+class FocalElement:
+    """Focal loss of negatives, ``p^gamma (-log(1 - p))``.
 
     Args:
         gamma: Exponent, >= 0; 0 is binary cross entropy.
     """
 
-    def element(z: Tensor) -> tuple[Tensor, Tensor]:
+    def __init__(self, gamma: float) -> None:
+        self.gamma = gamma
+
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss and derivative."""
         p, nll = sigmoid_and_softplus(z)
+        gamma = self.gamma
         if gamma == 0:
             return nll, p
         modulation = p * p if gamma == 2 else p**gamma
         return modulation * nll, modulation * (p + gamma * (1 - p) * nll)
-
-    return element
 
 
 class DensityElement:

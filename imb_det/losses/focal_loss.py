@@ -15,7 +15,7 @@ from imb_det.statistics.class_weights import class_weights
 from .base import ImbalanceLoss
 from .checks import NUMBERS, check_number
 from .class_sized import ClassSized
-from .elements import focal_element
+from .elements import FocalElement
 from .one_pass import Element
 
 __all__ = ["FocalLoss"]
@@ -122,7 +122,7 @@ class FocalLoss(ClassSized, ImbalanceLoss):
         self, cls_score: Tensor, label: Tensor, weight: Tensor | None, learn: bool
     ) -> tuple[Element, None]:
         """Return the focal loss of a negative, without alpha."""
-        return focal_element(self.gamma), None
+        return FocalElement(self.gamma), None
 
     def class_factors(self, like: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return alpha and 1 - alpha."""

@@ -14,6 +14,7 @@ from .base import REDUCTIONS
 from .checks import check_choice, check_number
 from .elements import bin_of
 from .gradient_density import GradientDensity, bin_counts, check_density
+from .one_pass import compute_dtype
 
 __all__ = ["GHMRLoss"]
 
@@ -108,7 +109,7 @@ class GHMRLoss(nn.Module):
                 f"got {shapes}"
             )
         reduction = reduction_override or self.reduction
-        pred, target = pred.to(_wide(pred)), target.to(_wide(pred))
+        pred, target = pred.to(compute_dtype(pred)), target.to(compute_dtype(pred))
         difference = pred - target
         root = (difference**2 + self.mu**2).sqrt()
         loss = root - self.mu
@@ -132,8 +133,3 @@ class GHMRLoss(nn.Module):
         if learn:
             density.stats.add(count)
         return beta, torch.where(total > 0, total, count.sum()).clamp(min=1)
-
-
-def _wide(x: Tensor) -> torch.dtype:
-    """Return the type to compute in: at least float32."""
-    return torch.float64 if x.dtype == torch.float64 else torch.float32

@@ -12,6 +12,7 @@ __all__ = [
     "Element",
     "attach_gradient",
     "chunks",
+    "compute_dtype",
     "mirrored",
     "sigmoid_pass",
 ]
@@ -61,7 +62,7 @@ def sigmoid_pass(
     rest = (positive, negative, per_row)
     if (parts := chunks(cls_score)) is None:
         return _chunk(element, cls_score, label, weight, *rest)
-    dtype = _compute_dtype(cls_score)
+    dtype = compute_dtype(cls_score)
     loss = cls_score.new_empty((n,) if per_row else (n, c), dtype=dtype)
     slope = torch.empty_like(cls_score, dtype=_gradient_dtype(cls_score))
     for rows in parts:
@@ -116,7 +117,7 @@ def _chunk(
     per_row: bool,
 ) -> tuple[Tensor, Tensor]:
     """Loss and gradient of some rows."""
-    z = cls_score.to(_compute_dtype(cls_score))
+    z = cls_score.to(compute_dtype(cls_score))
     if label.dim() == 2:
         loss, slope = _soft(element, z, label.to(z.dtype), positive, negative)
     else:
@@ -184,7 +185,8 @@ def _soft(
     )
 
 
-def _compute_dtype(x: Tensor) -> torch.dtype:
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """Return the type that losses compute in: at least float32."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
