@@ -1,0 +1,1 @@
+"""Tests that every registered component of a kind has to pass."""
