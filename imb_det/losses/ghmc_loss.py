@@ -11,7 +11,7 @@ from .base import ImbalanceLoss
 from .compilation import compiled as compile_function
 from .elements import DensityElement
 from .gradient_density import GradientDensity, bin_counts, check_density
-from .one_pass import Element, chunks, mirrored
+from .one_pass import Element, chunks, joined_weight, mirrored
 
 __all__ = ["GHMCLoss"]
 
@@ -27,7 +27,7 @@ class GHMCLoss(ImbalanceLoss):
               \beta_j = \frac{N}{n\, \max(S_j, s)}
 
     with the mean counts S_j of the bins a step, their sum N, the number n of bins that
-    are not empty, and a least count s: see :class:`GradientDensity`. The loss divides
+    have held an example, and a least count s: see :class:`GradientDensity`. It divides
     by its own N and leaves ``avg_factor`` aside. In the first step, without a count
     yet, each call is the mean of its BCE.
 
@@ -103,9 +103,12 @@ class GHMCLoss(ImbalanceLoss):
         beta, total = density()
         if learn:
             density.stats.add(count)
-        examples = (label >= 0).sum() if label.dim() == 1 else len(label)
-        first = examples * cls_score.size(1)
-        return DensityElement(beta), torch.where(total > 0, total, first).clamp(min=1)
+        factor = joined_weight(label, weight)
+        if factor is None:
+            factor = torch.ones_like(label[:, :1])
+        examples = (factor > 0).sum() * (cls_score.size(1) // factor.size(1))
+        total = torch.where(total > 0, total, examples)
+        return DensityElement(beta), total.clamp(min=1)
 
 
 @torch.no_grad()
@@ -126,14 +129,9 @@ def norm_counts(
     total = torch.zeros(bins, dtype=torch.float64, device=cls_score.device)
     for rows in chunks(cls_score) or [slice(None)]:
         z, y = cls_score[rows].float(), label[rows]
-        if y.dim() == 1:
-            norm = mirrored(z, y)[0].sigmoid()
-            norm = torch.where((y >= 0)[:, None], norm, -1)
-        else:
-            norm = (z.sigmoid() - y).abs()
-        if weight is not None:
-            part = weight[rows]
-            part = part if part.dim() == 2 else part[:, None]
-            norm = torch.where(part > 0, norm, -1)
+        norm = mirrored(z, y)[0].sigmoid() if y.dim() == 1 else (z.sigmoid() - y).abs()
+        factor = joined_weight(y, None if weight is None else weight[rows])
+        if factor is not None:
+            norm = torch.where(factor > 0, norm, -1)
         total += bin_counts(norm, bins)
     return total

@@ -40,7 +40,7 @@ class GradientDensity(nn.Module):
     r"""Weights of examples by the density of their gradient norms.
 
     With :math:`S_j` the mean number of examples a step in bin j, N their sum and n the
-    number of bins that are not empty, an example in bin j has the weight
+    number of bins that have held an example so far, an example in bin j has the weight
 
     .. math:: \beta_j = \frac{N}{n\, \max(S_j, s)}
 
@@ -81,8 +81,9 @@ class GradientDensity(nn.Module):
         """
         mean = self.stats.value
         total = mean.sum()
-        nonempty = (mean > 0).sum()
-        beta = total / (nonempty * mean.clamp(min=self.min_count))
+        # A mean never gets back to 0: all bins but those that nothing was ever in.
+        used = (mean > 0).sum()
+        beta = total / (used * mean.clamp(min=self.min_count))
         beta = torch.where(total > 0, beta, 1)
         return beta.float(), (total / self.stats.world_size).float()
 

@@ -13,6 +13,7 @@ __all__ = [
     "attach_gradient",
     "chunks",
     "compute_dtype",
+    "joined_weight",
     "mirrored",
     "sigmoid_pass",
 ]
@@ -122,15 +123,23 @@ def _chunk(
         loss, slope = _soft(element, z, label.to(z.dtype), positive, negative)
     else:
         loss, slope = _hard(element, z, label, positive, negative)
-    if (factor := _row_or_element_weight(label, weight)) is not None:
+    if (factor := joined_weight(label, weight)) is not None:
         loss, slope = loss * factor, slope * factor
     if per_row:
         loss = loss.sum(1)
     return loss, slope.to(_gradient_dtype(cls_score))
 
 
-def _row_or_element_weight(label: Tensor, weight: Tensor | None) -> Tensor | None:
-    """Join weights and ignored rows to one factor, (N, 1) or (N, C)."""
+def joined_weight(label: Tensor, weight: Tensor | None) -> Tensor | None:
+    """Join weights and ignored rows to one factor.
+
+    Args:
+        label: Class of each row, (N,), ignored below 0, or targets (N, C).
+        weight: Factor of each row, (N,), or element, (N, C), or None.
+
+    Returns:
+        Factor (N, 1) or (N, C), bool where nothing has a weight; None for all 1.
+    """
     if weight is not None and weight.dim() == 1:
         weight = weight[:, None]
     if label.dim() == 2:
