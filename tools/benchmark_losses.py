@@ -223,22 +223,28 @@ def main() -> None:
     """Parse the command line, measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20, help="default: 20")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], help="default: the CPU, and a GPU if any"
+    )
     parser.add_argument("--case", choices=["dense", "RoI"], help="default: all")
     parser.add_argument("--out", metavar="FILE.json", help="write all numbers here")
     args = parser.parse_args()
     if args.rounds < 2:
         parser.error("--rounds must be at least 2, for quartiles")
-    print(machine(args.device))
-    rows: list[dict[str, Any]] = []
-    for case in CASES:
-        if args.case is None or case.name.startswith(args.case):
-            part = measure(case, args.device, args.rounds)
+    devices = [args.device]
+    if args.device is None:
+        devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    cases = [case for case in CASES if case.name.startswith(args.case or "")]
+    results: dict[str, list[dict[str, Any]]] = {}
+    for device in devices:
+        print(machine(device))
+        rows = results.setdefault(machine(device), [])
+        for case in cases:
+            part = measure(case, device, args.rounds)
             print(table(part), flush=True)
             rows += part
-            if args.out is not None:
-                content = {"machine": machine(args.device), "rows": rows}
-                Path(args.out).write_text(json.dumps(content, indent=1) + "\n")
+            if args.out is not None:  # after each size: an interrupted run is not lost
+                Path(args.out).write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
