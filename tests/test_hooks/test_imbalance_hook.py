@@ -1,7 +1,6 @@
 """The hook checks, counts, hands over, stores, and stops every rank alike."""
 
 import functools
-import itertools
 import os
 import random
 from types import SimpleNamespace
@@ -13,13 +12,9 @@ from mmdet.models import (
     DETRHead,
     HeuristicFusionHead,
     PanopticFPNHead,
-    RetinaHead,
 )
 from mmdet.registry import MODELS
-from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModule
-from mmengine.registry import METRICS
-from mmengine.runner import Runner
 from torch import nn
 
 from imb_det.hooks import EpochSeedHook, ImbalanceHook, epoch_seed_hook, imbalance_hook
@@ -27,91 +22,18 @@ from imb_det.hooks.imbalance_hook import describe
 from imb_det.hooks.startup_checks import check_boxes, check_num_classes
 from imb_det.registry import DATASETS
 from imb_det.statistics import ClassStats
-from tests import toys
 from tests.tiny_sets import write_coco, write_voc
+from tests.toy_runner import (
+    BOTH_HOOKS,
+    CAT,
+    IMAGES,
+    Listener,
+    dataset_config,
+    make_runner,
+)
 from tests.two_ranks import on_two_ranks
 
-CAT, DOG = ("cat", (3, 3, 20, 20)), ("dog", (10, 5, 33, 28))
-IMAGES = [[CAT], [CAT, DOG], [CAT, CAT, DOG], [], [CAT, DOG]]
 STATS = ClassStats(("cat", "dog"), [4, 3], [5, 3], 5)
-METAINFO = dict(classes=("cat", "dog"))
-PIPELINE = [
-    dict(type="LoadImageFromFile"),
-    dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="Resize", scale=(48, 36)),
-    dict(type="RandomFlip", prob=0.5),
-    dict(type="PackDetInputs"),
-]
-BOTH_HOOKS = (dict(type="imb_det.ImbalanceHook"), dict(type="imb_det.EpochSeedHook"))
-run_number = itertools.count()
-
-
-class Listener:
-    """Remembers the statistics that it is given."""
-
-    def __init__(self):
-        self.heard = []
-
-    def set_class_stats(self, stats):
-        self.heard.append(stats)
-
-
-@MODELS.register_module()
-class ListeningHead(RetinaHead, Listener):
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.heard = []
-
-
-@METRICS.register_module()
-class ListeningMetric(BaseMetric, Listener):
-    def __init__(self):
-        super().__init__(prefix="toy")
-        self.heard = []
-
-    def process(self, data_batch, data_samples):
-        self.results.append(len(data_samples))
-
-    def compute_metrics(self, results):
-        return dict(images=sum(results))
-
-
-def dataset_config(arguments, **kwargs):
-    return {
-        "type": "imb_det.VOCDataset",
-        "metainfo": METAINFO,
-        "pipeline": PIPELINE,
-        "serialize_data": False,
-        **arguments,
-        **kwargs,
-    }
-
-
-def loader_config(dataset, shuffle, **kwargs):
-    sampler = dict(type="DefaultSampler", shuffle=shuffle)
-    return dict(batch_size=2, num_workers=0, sampler=sampler, dataset=dataset, **kwargs)
-
-
-def make_runner(work_dir, dataset, max_epochs=1, hooks=BOTH_HOOKS, **kwargs):
-    evaluation = loader_config({**dataset, "test_mode": True}, shuffle=False)
-    return Runner(
-        model=toys.retinanet_config(2, "ListeningHead"),
-        work_dir=str(work_dir),
-        train_dataloader=loader_config(dataset, shuffle=True),
-        train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
-        val_dataloader=evaluation,
-        val_cfg=dict(),
-        val_evaluator=dict(type="ListeningMetric"),
-        test_dataloader=evaluation,
-        test_cfg=dict(),
-        test_evaluator=dict(type="ListeningMetric"),
-        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.01, momentum=0.9)),
-        custom_hooks=list(hooks),
-        default_scope="mmdet",
-        randomness=dict(seed=3),
-        experiment_name=f"hook_{os.getpid()}_{next(run_number)}",
-        **kwargs,
-    )
 
 
 def standing(dataset, model=None, val_dataset=None, **loader):

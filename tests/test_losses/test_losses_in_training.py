@@ -9,13 +9,13 @@ from torch import nn
 
 from imb_det.hooks.startup_checks import check_activations
 from tests import toys
-from tests.test_hooks.test_imbalance_hook import (
+from tests.tiny_sets import write_voc
+from tests.toy_runner import (
     BOTH_HOOKS,
     IMAGES,
     dataset_config,
     make_runner,
 )
-from tests.tiny_sets import write_voc
 
 GHM = dict(type="imb_det.GHMCLoss", use_sigmoid=True, bins=5)
 GHM_BOXES = dict(type="imb_det.GHMRLoss", bins=4)
