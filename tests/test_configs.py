@@ -101,6 +101,8 @@ def hand_over_counts(model, classes):
     for part in model.modules():
         if hasattr(part, "set_class_stats"):
             part.set_class_stats(stats)
+        if hasattr(part, "set_class_difficulty_weights"):
+            part.set_class_difficulty_weights(torch.ones(len(classes)))
     manage_statistics(model)
 
 
