@@ -1,5 +1,6 @@
 """Runs a function on two gloo ranks of this machine."""
 
+import gc
 import os
 
 import torch
@@ -18,6 +19,8 @@ def _run(rank, store, queue, work, arguments):
         queue.put((rank, work(rank, *arguments)))
         dist.barrier()
     finally:
+        # Its threads end when nothing uses the group any more: no model, no cycle.
+        gc.collect()
         dist.destroy_process_group()
 
 
