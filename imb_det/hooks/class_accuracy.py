@@ -100,7 +100,7 @@ def hits(background_is_error: bool) -> Judge:
         if getattr(loss, "use_sigmoid", False):
             mine = true_class_probability(loss, logits, label, num_classes)
             return (best == label) & (mine > 0.5)
-        if getattr(loss, "custom_cls_channels", False):
+        if _has_own_activation(loss):
             return _own_activation(loss, logits).argmax(1) == label
         return logits.argmax(1) == label
 

@@ -19,7 +19,7 @@ from imb_det.statistics.difficulty_tracker import DifficultyTracker
 
 from .accuracy_meter import AccuracyMeter, class_losses
 from .class_accuracy import accuracy_of_metrics, hits, true_class_probability
-from .difficulty_checks import check_arguments, check_loop, takers_of, was_validated
+from .difficulty_checks import check_arguments, check_start, takers_of, was_validated
 from .difficulty_report import report
 from .held_out import build_held_out, run_held_out
 from .main_process import on_main_process
@@ -184,15 +184,7 @@ class ClassDifficultyHook(Hook):
 
     def _start(self, runner: Runner) -> None:
         """Check what training needs, take up the state, hand weights over."""
-        stats = self.class_stats
-        if stats is None:
-            raise RuntimeError(
-                "ClassDifficultyHook has no counts of the training set: add "
-                "`dict(type='imb_det.ImbalanceHook')` to the config, as in "
-                "`custom_hooks = [dict(type='imb_det.ImbalanceHook'), "
-                "dict(type='imb_det.ClassDifficultyHook', ...)]`"
-            )
-        check_loop(runner, self.source, self.by_epoch)
+        stats = check_start(runner, self.class_stats, self.source, self.by_epoch)
         self._takers = takers_of(runner)
         what = "validation"
         if self.source != "ap":
@@ -215,7 +207,7 @@ class ClassDifficultyHook(Hook):
         if self._meter is not None and self.source == "score":
             self._listening.enter_context(self._meter.listening())
         self.tracker = tracker
-        names = dict.fromkeys(type(taker).__name__ for taker in self._takers)
+        names = sorted({type(taker).__name__ for taker in self._takers})
         print_log(
             f"ClassDifficultyHook: accuracy is source='{self.source}' of {what}; "
             f"weights go to {', '.join(names)}",
@@ -285,9 +277,8 @@ class ClassDifficultyHook(Hook):
         line, state = on_main_process(work)
         tracker.load_dict(state)
         self._hand_over(position)
-        counter = "epoch" if self.by_epoch else "iter"
-        place = {counter: position, "source": self.source}
-        report(runner, tracker, accuracy, line, **place)
+        place = {"epoch" if self.by_epoch else "iter": position}
+        report(runner, tracker, accuracy, line, **place, source=self.source)
 
     def _hand_over(self, position: int) -> None:
         """Give the weights, or ones during the warm-up, to those without them."""

@@ -8,9 +8,11 @@ from typing import Any
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+from imb_det.statistics import ClassStats
+
 from .runner_parts import parts_of, train_parts_of
 
-__all__ = ["check_arguments", "check_loop", "takers_of", "was_validated"]
+__all__ = ["check_arguments", "check_start", "takers_of", "was_validated"]
 
 _SOURCES = ("recall", "ap", "score")
 _HOW_TO_HOLD_OUT = (
@@ -111,13 +113,26 @@ def takers_of(runner: Runner) -> list[Any]:
     return takers
 
 
-def check_loop(runner: Runner, source: str, by_epoch: bool) -> None:
-    """Refuse a training loop in which there would never be an update.
+def check_start(
+    runner: Runner, stats: ClassStats | None, source: str, by_epoch: bool
+) -> ClassStats:
+    """Refuse a training without counts, or with a loop that never brings an update.
+
+    Returns:
+        The counts of the training set.
 
     Raises:
-        ValueError: It counts iterations where epochs are meant, or never validates
-            where validation is the source.
+        RuntimeError: There are no counts; names the hook that is missing.
+        ValueError: The loop counts iterations where epochs are meant, or never
+            validates where validation is the source.
     """
+    if stats is None:
+        raise RuntimeError(
+            "ClassDifficultyHook has no counts of the training set: add "
+            "`dict(type='imb_det.ImbalanceHook')` to the config, as in "
+            "`custom_hooks = [dict(type='imb_det.ImbalanceHook'), "
+            "dict(type='imb_det.ClassDifficultyHook', ...)]`"
+        )
     loop = runner.train_loop
     if by_epoch and not isinstance(loop, EpochBasedTrainLoop):
         raise ValueError(
@@ -126,7 +141,7 @@ def check_loop(runner: Runner, source: str, by_epoch: bool) -> None:
             "of iterations"
         )
     if source != "ap":
-        return
+        return stats
     if runner.val_loop is None:
         raise ValueError(
             "ClassDifficultyHook: `source='ap'` reads the validation, but there is "
@@ -141,6 +156,7 @@ def check_loop(runner: Runner, source: str, by_epoch: bool) -> None:
             f"one is after {first} of {end} epochs or iterations: lower `val_interval` "
             "and `val_begin` in `train_cfg`"
         )
+    return stats
 
 
 def was_validated(runner: Runner) -> bool:

@@ -108,8 +108,6 @@ class CDBLoss(ClassWeightedLoss):
             )
         if not len(self.class_weight):
             return None
-        if self.use_mask and num_classes == 1:
-            return self.class_weight.to(like.device)
         return self.sized("class_weight", like, num_classes)
 
     def prepare(

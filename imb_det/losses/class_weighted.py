@@ -33,6 +33,8 @@ class ClassWeightedLoss(ClassSized, ImbalanceLoss):
         **kwargs: Of :class:`ImbalanceLoss`.
     """
 
+    class_weight: Tensor | None
+
     def __init__(
         self,
         use_sigmoid: bool,
@@ -149,12 +151,13 @@ class ClassWeightedLoss(ClassSized, ImbalanceLoss):
                 f"needed, got {tuple(pred.shape)}, {shapes[0]} and {shapes[1]}"
             )
         n, channels = pred.shape[:2]
-        weights = self.weights(pred, channels)
-        if channels == 1 and weights is not None and len(weights) > 1:
+        known = self.class_weight
+        if channels == 1 and known is not None and len(known) > 1:
             raise ValueError(
                 f"{name}: a class-agnostic mask head does not tell its loss the "
                 "classes, so they cannot have weights; set `class_agnostic=False`"
             )
+        weights = self.weights(pred, channels)
         own = pred[torch.arange(n, device=pred.device), labels]
         own = own.to(compute_dtype(pred))
         target = target.to(own.dtype)

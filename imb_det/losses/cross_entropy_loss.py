@@ -207,8 +207,6 @@ class CrossEntropyLoss(ClassWeightedLoss):
                     "classes), so leave `bg_weight` at 1"
                 )
             return weights.to(like.device)
-        if self.use_mask and num_classes == 1:
-            return weights.to(like.device)
         return self.sized("class_weight", like, num_classes)
 
 

@@ -167,6 +167,15 @@ class HalvedFocalLoss(losses.FocalLoss):
         return super().get_activation(cls_score) / 2
 
 
+def test_background_competes_in_dense_softmax_heads_too():
+    # Such a head predicts without the background column, but trains with it.
+    loss = losses.CrossEntropyLoss(use_sigmoid=False)
+    logits = torch.tensor([[1.0, 0.0, 2.0], [3.0, 0.0, 2.0]])
+    label = torch.tensor([0, 0])
+    assert hits(True)(loss, logits, label, 2).tolist() == [0, 1]
+    assert hits(False)(loss, logits, label, 2).tolist() == [1, 1]
+
+
 def test_an_own_loss_with_another_activation_is_asked():
     logits = torch.tensor([[0.0, math.log(3), 0.0]])
     found = true_class_probability(HalvedFocalLoss(), logits, torch.tensor([1]), 3)
