@@ -10,7 +10,15 @@ load_whole_checkpoints()
 
 from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
 
-from . import datasets, evaluation, heads, hooks, losses  # noqa: E402, F401
+from . import (  # noqa: E402, F401
+    datasets,
+    evaluation,
+    heads,
+    hooks,
+    losses,
+    samplers,
+    transforms,
+)
 
 # Lets mmengine resolve `_base_ = 'imb_det::...'` in configs read from now on.
 MODULE2PACKAGE["imb_det"] = "imb_det"

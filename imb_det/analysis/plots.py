@@ -12,12 +12,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from imb_det.statistics.frequency_groups import GROUP_COLOURS
+
 from .examples import Example
 from .run_log import RunLog
 
 __all__ = ["plot_classes", "plot_curves", "plot_examples"]
 
-_GROUP_COLOURS = {"rare": "#c44e52", "common": "#dd8452", "frequent": "#4c72b0"}
 _NO_GROUP = "#8c8c8c"
 _FOUND, _MISSED, _WRONG = "#2ca02c", "#ff7f0e", "#e31a1c"
 _AP_COLOUR = "#202020"
@@ -28,7 +29,7 @@ _CURVE_STYLES: dict[str, dict[str, Any]] = {
     "mAP_50": {"color": _NO_GROUP},
     "AP50": {"color": _NO_GROUP},
     "segm_mAP": {"color": _AP_COLOUR, "ls": ":"},
-    **{f"AP{name[0]}": {"color": c} for name, c in _GROUP_COLOURS.items()},
+    **{f"AP{name[0]}": {"color": c} for name, c in GROUP_COLOURS.items()},
 }
 
 
@@ -52,7 +53,7 @@ def plot_classes(
     position = np.arange(len(order))
     colour = np.full(len(classes), _NO_GROUP, dtype=object)
     for name, members in groups.items():
-        colour[members] = _GROUP_COLOURS.get(name, _NO_GROUP)
+        colour[members] = GROUP_COLOURS.get(name, _NO_GROUP)
     figure = Figure(figsize=(min(max(7.0, 0.24 * len(classes) + 2), 22), 5.0))
     axes = figure.subplots()
     # A class without images gets a stub, because a log axis has no zero.
@@ -80,7 +81,7 @@ def plot_classes(
             span = np.flatnonzero(np.isin(order, members))
             ends = span.min() - 0.45, span.max() + 0.45
             points.hlines(mean, *ends, lw=1.2, ls="--", **style)
-        patch = Patch(color=_GROUP_COLOURS.get(name, _NO_GROUP), alpha=0.8, label=text)
+        patch = Patch(color=GROUP_COLOURS.get(name, _NO_GROUP), alpha=0.8, label=text)
         handles.insert(0, patch)  # frequent classes stand left
     points.set_ylim(0, 1)
     points.set_ylabel("AP of the class (points) and group (dashed)")

@@ -23,6 +23,8 @@ NAMED_KINDS = {
     "left out",
     "unknown_image": "annotations of an image id that the file does not define, "
     "left out",
+    "category_ids": "category ids that are not 1, 2, 3, ...; labels are numbered "
+    "without gaps, from 0",
     "no_size": "images without a size in the annotations, size taken from the image",
     "no_objects": "images without objects, kept as background unless `filter_cfg` "
     "drops them",
@@ -34,7 +36,7 @@ COUNTED_KINDS = {
     "(`Resize` clips them)",
 }
 #: Kinds that every healthy data set may have: they raise no warning.
-_HARMLESS = frozenset({"no_objects", "over_border"})
+_HARMLESS = frozenset({"category_ids", "no_objects", "over_border"})
 
 
 @dataclass(frozen=True)

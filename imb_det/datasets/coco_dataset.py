@@ -11,7 +11,7 @@ import mmdet.datasets
 from imb_det.registry import DATASETS
 from imb_det.statistics.coco_files import (
     category_ids,
-    check_image_ids,
+    check_ids,
     coco_fault,
 )
 from imb_det.statistics.dataset_access import USABLE_FAULTS
@@ -21,6 +21,7 @@ from .audited_dataset import AuditedDataset
 __all__ = ["CocoDataset"]
 
 _ANN_KEYS = ("bbox", "area", "category_id")
+_NAMED = 20  # ids that the log names
 
 
 @DATASETS.register_module()
@@ -34,8 +35,9 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
     ``audit`` and, once, in the log. Crowds stay, as ignored boxes.
 
     mmdet numbers the labels by the order of the *file*, and skips classes that the
-    file does not have, so that labels and names drift apart; of several images with
-    one id it keeps the last. All three are errors here.
+    file does not have, so that labels and names drift apart; of several images,
+    annotations or categories with one id it keeps the last. All of that is an error
+    here, and so are two categories of one name.
 
     In evaluation, ``CocoMetric`` with an ``ann_file`` reads the ground truth from
     the file itself: what is left out here is not left out there.
@@ -45,7 +47,7 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
 
     Raises:
         ValueError: The file cannot be understood, lacks a class of the config or has
-            the classes in another order; images share an id; an image or annotation
+            the classes in another order; entries share an id; an image or annotation
             is malformed; no image is listed or left after filtering; or a training
             set has no box.
     """
@@ -98,8 +100,17 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
     def _audit_file(self) -> None:
         """Compare categories and ids; mmdet's ``self.coco`` holds the whole file."""
         content = self.coco.dataset
+        check_ids(content, self.ann_file)
         category_ids(content, self._metainfo["classes"], self.ann_file)
-        check_image_ids(content["images"], self.ann_file)
+        used = {category["id"] for category in content["categories"]}
+        if used != set(range(1, len(used) + 1)):
+            gaps = sorted(set(range(min(used), max(used))) - used)
+            self._audit.add(
+                "category_ids",
+                str(self.ann_file),
+                f"{len(used)} ids from {min(used)} to {max(used)}",
+                f"not used: {gaps[:_NAMED]}" + " ..." * (len(gaps) > _NAMED),
+            )
         for ann in content.get("annotations", ()):
             if ann["image_id"] not in self.coco.imgs:
                 self._audit.add(

@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from imb_det.main_process import on_main_process
 from imb_det.registry import HOOKS
 from imb_det.statistics import ClassStats
 from imb_det.statistics.difficulty_tracker import DifficultyTracker
@@ -22,7 +23,6 @@ from .class_accuracy import accuracy_of_metrics, hits, true_class_probability
 from .difficulty_checks import check_arguments, check_start, takers_of, was_validated
 from .difficulty_report import report
 from .held_out import build_held_out, run_held_out
-from .main_process import on_main_process
 from .runner_parts import bare_model, refresh_averages
 
 __all__ = ["ClassDifficultyHook"]

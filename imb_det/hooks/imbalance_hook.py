@@ -12,13 +12,14 @@ from mmengine.runner import Runner
 
 from imb_det.datasets.image_check import check_images
 from imb_det.losses.flushing import flush, manage_statistics
+from imb_det.main_process import on_main_process
 from imb_det.registry import HOOKS
 from imb_det.statistics import ClassStats
 from imb_det.statistics.frequency_groups import frequency_groups
 from imb_det.statistics.running_stats import RunningStats
 
-from .main_process import on_main_process
 from .runner_parts import parts_of, refresh_averages, train_parts_of
+from .sampling_receipts import write_receipts
 from .startup_checks import check_activations, check_boxes, check_num_classes
 
 __all__ = ["ImbalanceHook", "describe"]
@@ -44,6 +45,10 @@ class ImbalanceHook(Hook):
     ``set_class_stats(stats)`` gets them, once, after weights have been loaded; so does
     every hook.
     Checkpoints carry the counts, so that a test alone needs no training set.
+
+    What a sampler of this library does to the classes is written to the work folder,
+    ``sampling.json`` and ``sampling.png``, with a warning if a loss weighs the same
+    classes up once more.
 
     After every training iteration it brings what losses counted on all ranks into
     their running statistics.
@@ -87,6 +92,7 @@ class ImbalanceHook(Hook):
         self._take(stats)
         metrics = _metrics(runner.val_loop)
         self._inform([*parts_of(runner), *train_parts_of(runner), *metrics])
+        write_receipts(runner)
         refresh_averages(runner)
         self._running = manage_statistics(runner.model)
 

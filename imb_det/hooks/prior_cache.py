@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,13 @@ from mmengine.logging import print_log
 from torch import nn
 
 from imb_det.statistics import ForegroundPrior
+from imb_det.statistics.cache import write_whole
 from imb_det.statistics.training_boxes import TrainingBoxes
 
-__all__ = ["content_key", "default_cache_dir", "load_prior", "store_prior"]
+__all__ = ["content_key", "load_prior", "store_prior"]
 
 # Raise it when counting changes, so that older counts are not used.
 _CACHE_VERSION = 2
-
-
-def default_cache_dir() -> Path:
-    """Return ``$XDG_CACHE_HOME/imb_det`` or ``~/.cache/imb_det``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imb_det"
 
 
 def load_prior(path: Path) -> ForegroundPrior | None:
@@ -39,12 +34,10 @@ def load_prior(path: Path) -> ForegroundPrior | None:
 
 
 def store_prior(path: Path, prior: ForegroundPrior) -> None:
-    """Write the counts so that no reader ever sees half of a file."""
+    """Write the counts, or log why they cannot be written."""
+    content = json.dumps(prior.to_dict()).encode()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(prior.to_dict()))
-        part.replace(path)
+        write_whole(path, lambda file: file.write(content))
     except OSError as error:
         print_log(f"Foreground prior: counts not cached: {error}", "current")
 

@@ -13,8 +13,10 @@ from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
 
+from imb_det.main_process import on_main_process
 from imb_det.registry import HOOKS
 from imb_det.statistics import ForegroundPrior, foreground_prior
+from imb_det.statistics.cache import default_cache_dir
 from imb_det.statistics.training_boxes import (
     annotated_boxes,
     epoch_weights,
@@ -22,8 +24,7 @@ from imb_det.statistics.training_boxes import (
     training_boxes,
 )
 
-from .main_process import on_main_process
-from .prior_cache import content_key, default_cache_dir, load_prior, store_prior
+from .prior_cache import content_key, load_prior, store_prior
 from .runner_parts import bare_model
 
 __all__ = ["PriorInitHook"]

@@ -59,6 +59,7 @@ class CDBLoss(ClassWeightedLoss):
     """
 
     class_weight: Tensor
+    balances_by = "difficulty"
 
     def __init__(
         self,

@@ -122,6 +122,7 @@ class CrossEntropyLoss(ClassWeightedLoss):
                     f"{WEIGHT_RULES}, a list or a dict, got {class_weight!r}"
                 )
             self.spec = class_weight
+            self.balances_by = "counts"
         elif isinstance(class_weight, Mapping):
             self.spec = dict(class_weight)
             _check_weights(name, list(self.spec.values()))

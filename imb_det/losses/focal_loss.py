@@ -85,6 +85,7 @@ class FocalLoss(ClassSized, ImbalanceLoss):
         self.auto = alpha == "auto"
         if self.auto:
             self.register_sized("alpha")
+            self.balances_by = "counts"
             return
         if isinstance(alpha, str):
             raise ValueError(

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from .coco_files import labels_of_coco
-from .dataset_access import boxes_without_area, class_names, iter_data_infos
+from .dataset_access import image_of_index
+from .label_cache import label_table
+from .label_table import LabelTable
 from .voc_files import labels_of_voc
 
 __all__ = ["ClassStats"]
@@ -119,23 +121,33 @@ class ClassStats:
         cls, classes: Sequence[str], labels_per_image: Iterable[Sequence[int]]
     ) -> ClassStats:
         """Count from one sequence of class indices (0 to C - 1) an image."""
-        image_count = np.zeros(len(classes), np.int64)
-        instance_count = np.zeros(len(classes), np.int64)
-        num_images = 0
-        for labels in labels_per_image:
-            num_images += 1
-            if len(labels):
-                per_class = np.bincount(labels, minlength=len(classes))
-                instance_count += per_class
-                image_count += per_class > 0
-        return cls(tuple(classes), image_count, instance_count, num_images)
+        return cls.from_table(LabelTable.from_labels(classes, labels_per_image))
+
+    @classmethod
+    def from_table(
+        cls, table: LabelTable, images: np.ndarray | None = None
+    ) -> ClassStats:
+        """Count a table of the classes of every image.
+
+        Args:
+            table: Classes of each image.
+            images: Those that count, in any order, once each however often they are
+                listed; int (k,). Default: None, all of them.
+        """
+        if images is not None:
+            used = np.unique(images)
+            table = table if len(used) == len(table) else table.take(used)
+        counts = table.images_with(), table.instances_of()
+        return cls(table.classes, *counts, len(table))
 
     @classmethod
     def from_dataset(cls, dataset: Any) -> ClassStats:
         """Count the images of a built mmengine data set, after its own filtering.
 
         Wrappers are looked through: an image counts once, however often a wrapper
-        repeats it.
+        repeats it. Images that a subset leaves out do not count. Large sets are read
+        once and then found again on disk, by their content
+        (:func:`~imb_det.statistics.label_cache.label_table`).
 
         Args:
             dataset: Data set whose records hold ``instances`` with ``bbox``
@@ -144,18 +156,7 @@ class ClassStats:
         Raises:
             ValueError: No class names, or parts that disagree on them.
         """
-        return cls.from_labels(
-            class_names(dataset),
-            (
-                [
-                    instance["bbox_label"]
-                    for instance in info["instances"]
-                    if not instance.get("ignore_flag")
-                    and not boxes_without_area(instance["bbox"])
-                ]
-                for info in iter_data_infos(dataset)
-            ),
-        )
+        return cls.from_table(label_table(dataset), image_of_index(dataset))
 
     @classmethod
     def from_coco(
@@ -171,6 +172,26 @@ class ClassStats:
             ValueError: A class that the file does not have, or a repeated name.
         """
         return cls.from_labels(*labels_of_coco(Path(ann_file), classes))
+
+    @classmethod
+    def from_lvis(
+        cls, ann_file: str | Path, classes: Sequence[str] | None = None
+    ) -> ClassStats:
+        """Count an LVIS annotation file, v0.5 or v1, as LVIS itself does.
+
+        Every annotation counts, those too that mmdet leaves out because they are
+        smaller than a pixel: on the training file the counts are the
+        ``image_count`` and ``instance_count`` that its categories state.
+
+        Args:
+            ann_file: JSON with ``images``, ``annotations`` and ``categories``.
+            classes: Names in the wanted order; all categories by id if None.
+
+        Raises:
+            ValueError: A class that the file does not have, a repeated name or id, or
+                an entry that points to nothing.
+        """
+        return cls.from_labels(*labels_of_coco(Path(ann_file), classes, every_box=True))
 
     @classmethod
     def from_voc(

@@ -9,22 +9,22 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from .dataset_access import USABLE_FAULTS, box_fault
 
-__all__ = ["category_ids", "check_image_ids", "coco_fault", "labels_of_coco"]
+__all__ = ["category_ids", "check_ids", "coco_fault", "labels_of_coco"]
 
 _NAMED = 5  # entries that a message names
 
 
 def labels_of_coco(
-    ann_file: Path, classes: Sequence[str] | None
+    ann_file: Path, classes: Sequence[str] | None, every_box: bool = False
 ) -> tuple[tuple[str, ...], list[list[int]]]:
-    """Read class names and the labels of each image from a COCO file.
+    """Read class names and the labels of each image from a COCO or LVIS file.
 
     Crowds, ignored boxes and boxes that mmdet's ``CocoDataset`` leaves out (outside the
     image, or smaller than a pixel) are not among the labels.
@@ -32,6 +32,8 @@ def labels_of_coco(
     Args:
         ann_file: JSON with ``images``, ``annotations`` and ``categories``.
         classes: Names in the wanted order; all categories by id if None.
+        every_box: Whether boxes that mmdet leaves out are among the labels as well,
+            unjudged. Default: False.
 
     Returns:
         Names, and one list of class indices an image.
@@ -42,7 +44,7 @@ def labels_of_coco(
     """
     try:
         content = json.loads(ann_file.read_text())
-        return _labels_of_coco(ann_file, content, classes)
+        return _labels_of_coco(ann_file, content, classes, every_box)
     except json.JSONDecodeError as error:
         raise ValueError(f"{ann_file} is not valid JSON: {error}") from error
     except KeyError as error:
@@ -50,39 +52,55 @@ def labels_of_coco(
 
 
 def _labels_of_coco(
-    ann_file: Path, content: Mapping[str, Any], classes: Sequence[str] | None
+    ann_file: Path,
+    content: Mapping[str, Any],
+    classes: Sequence[str] | None,
+    every_box: bool,
 ) -> tuple[tuple[str, ...], list[list[int]]]:
+    check_ids(content, ann_file)
     categories = sorted(content["categories"], key=lambda category: category["id"])
     ids = {category["name"]: category["id"] for category in categories}
-    if len(ids) != len(categories):
-        raise ValueError(f"{ann_file}: two categories share one name")
+    if twice := _shared((c["name"], c["id"]) for c in categories):
+        raise ValueError(f"{ann_file}: categories share a name: {twice} (name: ids)")
     names = tuple(ids) if classes is None else tuple(classes)
     if unknown := [name for name in names if name not in ids]:
         raise ValueError(f"{ann_file} has no category {unknown}; it has {list(ids)}")
     label = {ids[name]: index for index, name in enumerate(names)}
-    check_image_ids(content["images"], ann_file)
+    defined = set(ids.values())
     images = {image["id"]: image for image in content["images"]}
     labels: dict[Any, list[int]] = {image_id: [] for image_id in images}
     for ann in content["annotations"]:
-        if ann.get("iscrowd") or ann.get("ignore") or ann["category_id"] not in label:
-            continue
-        image_id = ann["image_id"]
+        image_id, category = ann["image_id"], ann["category_id"]
         where = f"{ann_file}: annotation {ann.get('id', '?')} (image {image_id})"
+        if category not in defined:
+            raise ValueError(f"{where}: the file has no category of id {category!r}")
         if image_id not in images:
             raise ValueError(f"{where}: the file has no image of this id")
-        size = [images[image_id].get(key) for key in ("width", "height")]
-        if not all(_is_number(side) and side > 0 for side in size):
-            raise ValueError(
-                f"{ann_file}: image {image_id} needs a width and a height, two "
-                f"numbers > 0, got {size}"
-            )
-        try:
-            fault = coco_fault(ann, *size)
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
-        if fault in USABLE_FAULTS:
-            labels[image_id].append(label[ann["category_id"]])
+        if ann.get("iscrowd") or ann.get("ignore") or category not in label:
+            continue
+        if every_box or _is_usable(ann, images[image_id], ann_file, where):
+            labels[image_id].append(label[category])
     return names, list(labels.values())
+
+
+def _is_usable(
+    ann: Mapping[str, Any], image: Mapping[str, Any], ann_file: Path, where: str
+) -> bool:
+    """Judge the box of an annotation.
+
+    Raises:
+        ValueError: Its box or the size of its image is no number.
+    """
+    size: list[Any] = [image.get(key) for key in ("width", "height")]
+    if not all(_is_number(side) and side > 0 for side in size):
+        raise ValueError(
+            f"{ann_file}: image {image['id']} needs a width and a height, two "
+            f"numbers > 0, got {size}"
+        )
+    try:
+        return coco_fault(ann, *size) in USABLE_FAULTS
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def coco_fault(ann: Mapping[str, Any], width: float, height: float) -> str | None:
@@ -120,29 +138,42 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def check_image_ids(images: Iterable[Mapping[str, Any]], source: Any) -> None:
-    """Refuse COCO images that share an id: readers keep only the last of them.
+def check_ids(content: Mapping[str, Any], source: Any) -> None:
+    """Refuse images, annotations or categories that share an id.
+
+    Readers keep only the last entry of an id, and take it twice where they look
+    annotations up by their ids.
 
     Args:
-        images: ``images`` of a COCO file.
+        content: Content of a COCO file.
         source: The file, for the message.
 
     Raises:
-        ValueError: Names the ids and the image files.
+        ValueError: Names the ids, and the entries that share them.
     """
-    images = list(images)
-    number = Counter(image["id"] for image in images)
-    if not (twice := [image_id for image_id, n in number.items() if n > 1]):
-        return
-    files = [
-        f"{image_id}: {[i.get('file_name') for i in images if i['id'] == image_id]}"
-        for image_id in twice[:_NAMED]
-    ]
+    for kind, name in (
+        ("images", "file_name"),
+        ("categories", "name"),
+        ("annotations", "image_id"),
+    ):
+        entries = [entry for entry in content.get(kind) or () if "id" in entry]
+        if len({entry["id"] for entry in entries}) == len(entries):
+            continue
+        # LVIS v1 has the address of an image in place of its name.
+        twice = _shared((e["id"], e.get(name, e.get("coco_url"))) for e in entries)
+        raise ValueError(
+            f"{source}: several {kind} share one id, so that only the last of them "
+            f"would be used: {twice} (id: {name})"
+        )
+
+
+def _shared(pairs: Iterable[tuple[Hashable, Any]]) -> str:
+    """Describe the first keys that occur more than once, with all their values."""
+    pairs = list(pairs)
+    twice = [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]
     more = f" and {len(twice) - _NAMED} more" * (len(twice) > _NAMED)
-    raise ValueError(
-        f"{source}: several images share one id, so that only the last of them would "
-        f"be used: {', '.join(files)}{more}"
-    )
+    named = [f"{key}: {[v for k, v in pairs if k == key]}" for key in twice[:_NAMED]]
+    return ", ".join(named) + more
 
 
 def category_ids(
@@ -177,9 +208,8 @@ def category_ids(
             "the category to the file (it may be without annotations)"
         )
     if found != list(classes):
-        if len(set(classes)) == len(classes) < len(found):
-            twice = [name for name, n in Counter(found).items() if n > 1]
-            raise ValueError(f"{source} has several categories named {twice}")
+        if twice := _shared((c["name"], c["id"]) for c in kept):
+            raise ValueError(f"{source}: categories share a name: {twice} (name: ids)")
         pairs = enumerate(zip_longest(found, classes, fillvalue="nothing"))
         at, (theirs, ours) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
         raise ValueError(

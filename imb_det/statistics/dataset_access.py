@@ -6,11 +6,15 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 __all__ = [
     "USABLE_FAULTS",
     "box_fault",
-    "boxes_without_area",
     "class_names",
+    "dataset_nodes",
+    "has_area",
+    "image_of_index",
     "iter_data_infos",
     "leaf_datasets",
 ]
@@ -38,23 +42,30 @@ def leaf_datasets(dataset: Any) -> list[Any]:
         TypeError: A leaf has no ``get_data_info``.
     """
     leaves: list[Any] = []
-
-    def walk(node: Any) -> None:
-        if isinstance(getattr(node, "datasets", None), (list, tuple)):
-            for child in node.datasets:
-                walk(child)
-        elif hasattr(node, "dataset"):
-            walk(node.dataset)
-        elif not hasattr(node, "get_data_info"):
+    for node in dataset_nodes(dataset):
+        if _children(node) or any(node is leaf for leaf in leaves):
+            continue
+        if not hasattr(node, "get_data_info"):
             raise TypeError(
                 f"{type(node).__name__} is no mmengine data set: it has none of "
                 "`get_data_info`, `dataset`, `datasets`"
             )
-        elif not any(node is leaf for leaf in leaves):
-            leaves.append(node)
-
-    walk(dataset)
+        leaves.append(node)
     return leaves
+
+
+def dataset_nodes(dataset: Any) -> Iterator[Any]:
+    """Yield a data set and everything that it wraps, the outer ones first."""
+    yield dataset
+    for child in _children(dataset):
+        yield from dataset_nodes(child)
+
+
+def _children(node: Any) -> list[Any]:
+    """Return what a wrapper wraps, nothing for a data set with annotations."""
+    if isinstance(getattr(node, "datasets", None), (list, tuple)):
+        return list(node.datasets)
+    return [node.dataset] if hasattr(node, "dataset") else []
 
 
 def iter_data_infos(dataset: Any) -> Iterator[dict]:
@@ -62,6 +73,52 @@ def iter_data_infos(dataset: Any) -> Iterator[dict]:
     for leaf in leaf_datasets(dataset):
         for index in range(len(leaf)):
             yield leaf.get_data_info(index)
+
+
+def image_of_index(dataset: Any, root: Any = None) -> np.ndarray:
+    """Return the image that each index of a data set stands for.
+
+    ``ClassBalancedDataset``, ``RepeatDataset`` and subsets repeat or leave out images.
+
+    Args:
+        dataset: Built mmengine data set, wrapped in any way.
+        root: Data set whose images count, with ``dataset`` inside. Default: None,
+            ``dataset`` itself.
+
+    Returns:
+        For each index, the place of its image in :func:`iter_data_infos` of the root,
+        int64 (len(dataset),).
+
+    Raises:
+        TypeError: A wrapper of another kind has another length than what it wraps.
+    """
+    leaves = leaf_datasets(dataset if root is None else root)
+    ends = np.cumsum([0, *map(len, leaves)])
+    start = {id(leaf): first for leaf, first in zip(leaves, ends[:-1], strict=True)}
+
+    def images(node: Any) -> np.ndarray:
+        if hasattr(node, "full_init"):  # without it, lazy wrappers know no indices
+            node.full_init()
+        children = _children(node)
+        if not children:
+            return start[id(node)] + np.arange(len(node))
+        inside = np.concatenate([images(child) for child in children])
+        for name in ("repeat_indices", "indices"):
+            if hasattr(node, name):
+                inside = inside[np.asarray(getattr(node, name), np.int64)]
+                break
+        else:
+            inside = np.tile(inside, getattr(node, "times", 1))
+        if len(inside) != len(node):
+            raise TypeError(
+                f"{type(node).__name__} has {len(node)} images and wraps "
+                f"{len(inside)}: it is not known which image an index stands for. "
+                "Known are ConcatDataset, RepeatDataset, ClassBalancedDataset, "
+                "MultiImageMixDataset and subsets with `indices`"
+            )
+        return inside
+
+    return images(dataset).astype(np.int64)
 
 
 def class_names(dataset: Any) -> tuple[str, ...]:
@@ -81,10 +138,17 @@ def class_names(dataset: Any) -> tuple[str, ...]:
     return classes
 
 
-def boxes_without_area(bbox: Any) -> bool:
-    """Tell whether a box ``(x1, y1, x2, y2)`` has no area or is not finite."""
-    x1, y1, x2, y2 = bbox
-    return not (x2 > x1 and y2 > y1 and abs(x1 + y1 + x2 + y2) < float("inf"))
+def has_area(boxes: Any) -> np.ndarray:
+    """Tell which boxes (x1, y1, x2, y2) have an area and are finite.
+
+    Args:
+        boxes: Corners in pixels, (n, 4); n may be 0.
+
+    Returns:
+        Bool, (n,).
+    """
+    x1, y1, x2, y2 = np.asarray(boxes, float).reshape(-1, 4).T
+    return (x2 > x1) & (y2 > y1) & np.isfinite(x1 + y1 + x2 + y2)
 
 
 def box_fault(bbox: Sequence[float], width: float, height: float) -> str | None:
@@ -101,9 +165,9 @@ def box_fault(bbox: Sequence[float], width: float, height: float) -> str | None:
     x1, y1, x2, y2 = bbox
     if not all(map(math.isfinite, bbox)):
         return "not_finite"
-    if boxes_without_area(bbox):
+    if x2 <= x1 or y2 <= y1:
         return "no_area"
-    if boxes_without_area((max(x1, 0), max(y1, 0), min(x2, width), min(y2, height))):
+    if min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0):
         return "outside"
     if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
         return "over_border"

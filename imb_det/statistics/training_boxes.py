@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .dataset_access import iter_data_infos, leaf_datasets
+from .dataset_access import image_of_index, iter_data_infos, leaf_datasets
 
 __all__ = [
     "TrainingBoxes",
@@ -172,22 +172,8 @@ def epoch_weights(dataset: Any) -> np.ndarray:
     Returns:
         Whole numbers, int64, (n,).
     """
-    leaves = leaf_datasets(dataset)
-    start = dict(
-        zip(map(id, leaves), np.cumsum([0, *map(len, leaves)])[:-1], strict=True)
-    )
-
-    def images(node: Any) -> np.ndarray:
-        if isinstance(getattr(node, "datasets", None), (list, tuple)):
-            return np.concatenate([images(child) for child in node.datasets])
-        if hasattr(node, "dataset"):
-            inside = images(node.dataset)
-            if hasattr(node, "repeat_indices"):
-                return inside[np.asarray(node.repeat_indices, np.int64)]
-            return np.tile(inside, getattr(node, "times", 1))
-        return start[id(node)] + np.arange(len(node))
-
-    weights = np.bincount(images(dataset), minlength=sum(map(len, leaves)))
+    num_images = sum(map(len, leaf_datasets(dataset)))
+    weights = np.bincount(image_of_index(dataset), minlength=num_images)
     return weights // max(int(np.gcd.reduce(weights)), 1)
 
 

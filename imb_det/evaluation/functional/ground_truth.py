@@ -17,8 +17,8 @@ from mmengine.logging import print_log
 
 from ...statistics.coco_files import category_ids
 from ...statistics.dataset_access import (
-    boxes_without_area,
     class_names,
+    has_area,
     iter_data_infos,
     leaf_datasets,
 )
@@ -148,8 +148,10 @@ class GroundTruth:
         annotations: list[dict[str, Any]] = []
         without_area = 0
         for row, record in enumerate(records):
-            for instance in record["instances"]:
-                if boxes_without_area(instance["bbox"]):
+            instances = record["instances"]
+            is_box = has_area([instance["bbox"] for instance in instances])
+            for instance, keep in zip(instances, is_box, strict=True):
+                if not keep:
                     without_area += 1
                     continue
                 x1, y1, x2, y2 = map(float, instance["bbox"])

@@ -1,0 +1,4 @@
+_base_ = "../sampling_free/retinanet_r18_fpn_focal_longtail-digits.py"
+train_dataloader = dict(
+    sampler=dict(_delete_=True, type="imb_det.RepeatFactorSampler", repeat_thr="auto")
+)

@@ -1,0 +1,122 @@
+"""Repeat factor sampling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from imb_det.registry import DATA_SAMPLERS
+from imb_det.statistics.repeat_factors import (
+    auto_threshold,
+    check_repeat_arguments,
+    class_frequency,
+    class_repeat_factors,
+)
+
+from .base import EpochSampler
+
+__all__ = ["RepeatFactorSampler"]
+
+
+@DATA_SAMPLERS.register_module()
+class RepeatFactorSampler(EpochSampler):
+    r"""Show images with rare classes several times an epoch.
+
+    .. math:: r_c = \max\left(1, (t / f_c)^p\right), \qquad r_i = \max_{c \in i} r_c
+
+    An image is shown :math:`r_i` times an epoch on average, with whole numbers of
+    copies drawn anew each epoch. (mmengine's ``ClassBalancedDataset`` rounds every
+    factor up, once for all.) An epoch gets longer by the mean of the factors, unless
+    ``num_samples`` says how long it is.
+
+    Args:
+        dataset: Built mmengine data set, in any wrappers.
+        repeat_thr: Threshold t on the frequency f of a class, >= 0, or ``'auto'``: the
+            frequency of the rarest class that is on more than 100 images, or the
+            highest frequency if there is none. Default: 1e-3, as published for LVIS.
+        power: Exponent p, >= 0. Default: 0.5.
+        by: What the frequency is counted by: ``'image'`` (repeat factor sampling),
+            ``'instance'``, or ``'geometric'``, the geometric mean of both
+            (instance-aware repeat factor sampling). Default: ``'image'``.
+        max_repeat: Largest factor, >= 1, or None. Default: None.
+        seed: Seed that all ranks share. Default: None, drawn once for all ranks.
+        shuffle: Whether to shuffle the epoch. Default: True.
+        round_up: Whether to fill an epoch up until all ranks have equally many images.
+            Default: True.
+        num_samples: Images of an epoch, over all ranks. Default: None, the sum of the
+            factors.
+
+    Raises:
+        ValueError, TypeError: Names the argument, what was given and what is valid.
+
+    Example:
+        >>> sampler = dict(type="imb_det.RepeatFactorSampler", repeat_thr="auto")
+
+    Source: Gupta, Dollar, Girshick, "LVIS: A Dataset for Large Vocabulary Instance
+    Segmentation", CVPR 2019, appendix B; Yaman et al., "Instance-Aware Repeat Factor
+    Sampling for Long-Tailed Object Detection", 2023, arXiv 2305.08069. Exponent, limit
+    and ``'auto'`` are our own; so is the systematic drawing, in place of independent
+    random rounding, which makes epochs equally long.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        repeat_thr: float | str = 1e-3,
+        power: float = 0.5,
+        by: str = "image",
+        max_repeat: float | None = None,
+        seed: int | None = None,
+        shuffle: bool = True,
+        round_up: bool = True,
+        num_samples: int | None = None,
+    ) -> None:
+        name = type(self).__name__
+        check_repeat_arguments(name, repeat_thr, power, by, max_repeat)
+        self.repeat_thr = repeat_thr
+        self.power = power
+        self.by = by
+        self.max_repeat = max_repeat
+        super().__init__(dataset, seed, shuffle, round_up, num_samples)
+
+    def prepare(self) -> None:
+        """Compute the factors of classes and images."""
+        stats = self.class_stats
+        self.threshold = (
+            auto_threshold(stats, self.by)
+            if isinstance(self.repeat_thr, str)
+            else float(self.repeat_thr)
+        )
+        self.frequency = class_frequency(stats, self.by)
+        self.class_factors = class_repeat_factors(
+            self.frequency, self.threshold, self.power, self.max_repeat
+        )
+        self._factors = self.table.largest(self.class_factors, empty=1.0)
+
+    def image_weights(self, epoch: int) -> np.ndarray:
+        """Return the repeat factors."""
+        return self._factors
+
+    def describe(self) -> str:
+        """Return threshold and exponent."""
+        auto = " ('auto')" * (self.repeat_thr == "auto")
+        limit = "" if self.max_repeat is None else f", at most {self.max_repeat:g}"
+        return (
+            f"repeat_thr={self.threshold:.4g}{auto}, power={self.power:g}, "
+            f"by='{self.by}'{limit}"
+        )
+
+    def notes(self) -> list[str]:
+        """Say so where no class is below the threshold."""
+        name = type(self).__name__
+        occurring = np.flatnonzero(self.frequency)
+        if (self._factors[self.image] > 1).any() or not occurring.size:
+            return []
+        rarest = occurring[self.frequency[occurring].argmin()]
+        what = f"'{self.class_stats.classes[rarest]}' ({self.frequency[rarest]:.4g})"
+        return [
+            f"{name} does nothing: no class is rarer than repeat_thr="
+            f"{self.threshold:.4g}, the rarest is {what}, by '{self.by}'. Raise "
+            "`repeat_thr`, or use mmengine's DefaultSampler"
+        ]

@@ -1,0 +1,74 @@
+"""Label tables, read once for each content of a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .cache import default_cache_dir, write_whole
+from .dataset_access import class_names, iter_data_infos, leaf_datasets
+from .label_table import LabelTable
+
+__all__ = ["label_table"]
+
+# Raise it when reading changes, so that older tables are not used.
+_VERSION = 1
+_CACHED_FROM = 10_000  # images; fewer are read in less than a second
+
+_logger = logging.getLogger(__name__)
+
+
+def label_table(dataset: Any, cache_dir: Path | None = None) -> LabelTable:
+    """Return the classes of the boxes of every image; large sets are read only once.
+
+    A part with 10,000 images or more whose records are serialised, as mmengine does by
+    default, is found again on disk by the hash of these bytes and of its classes.
+
+    Args:
+        dataset: Built mmengine data set, wrapped in any way.
+        cache_dir: Folder of the tables. Default: None, ``$XDG_CACHE_HOME/imb_det`` or
+            ``~/.cache/imb_det``.
+
+    Returns:
+        What :meth:`LabelTable.from_dataset` returns.
+
+    Raises:
+        ValueError: As :meth:`LabelTable.from_dataset`.
+    """
+    classes = class_names(dataset)
+    folder = default_cache_dir() if cache_dir is None else Path(cache_dir)
+    return LabelTable.joined(
+        [_table_of(leaf, classes, folder) for leaf in leaf_datasets(dataset)]
+    )
+
+
+def _table_of(leaf: Any, classes: tuple[str, ...], folder: Path) -> LabelTable:
+    serialised = getattr(leaf, "data_bytes", None)
+    if len(leaf) < _CACHED_FROM or not isinstance(serialised, np.ndarray):
+        return LabelTable.from_infos(classes, iter_data_infos(leaf))
+    kind = f"{type(leaf).__module__}.{type(leaf).__qualname__}"
+    digest = hashlib.sha256(repr((_VERSION, kind, classes)).encode())
+    digest.update(np.ascontiguousarray(leaf.data_address).data)
+    digest.update(serialised.data)
+    path = folder / f"labels-{digest.hexdigest()[:32]}.npz"
+    try:
+        with np.load(path) as content:
+            return LabelTable(classes, content["labels"], content["offsets"])
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        _logger.warning("%s is unreadable (%s), reading the data set", path, error)
+    table = LabelTable.from_infos(classes, iter_data_infos(leaf))
+    try:
+        write_whole(
+            path,
+            lambda file: np.savez(file, labels=table.labels, offsets=table.offsets),
+        )
+    except OSError as error:
+        _logger.warning("labels are not cached: %s", error)
+    return table

@@ -1,0 +1,291 @@
+"""Copy-paste of rare classes."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from mmdet.structures.bbox import HorizontalBoxes, autocast_box_type
+from mmdet.structures.mask import BitmapMasks
+from mmengine.logging import print_log
+
+from imb_det.registry import TRANSFORMS
+from imb_det.statistics import ClassStats
+from imb_det.statistics.dataset_access import image_of_index
+from imb_det.statistics.label_cache import label_table
+from imb_det.statistics.label_table import LabelTable
+from imb_det.statistics.repeat_factors import (
+    auto_threshold,
+    check_repeat_arguments,
+    class_frequency,
+    class_repeat_factors,
+)
+
+from .pasting import Cutout, cut_out, hidden_shares, tight_boxes
+
+__all__ = ["RareCopyPaste"]
+
+
+@TRANSFORMS.register_module()
+class RareCopyPaste(BaseTransform):
+    r"""Paste objects of rare classes into images.
+
+    With probability ``prob`` an image gets 1 to ``max_objects`` objects. For each, a
+    class is drawn in proportion to its repeat factor above 1,
+
+    .. math:: P_c \propto \max\left(1, (t / f_c)^p\right) - 1
+
+    (so frequent classes are never pasted), then an image that holds it, then one object
+    of that image whose class is rare, by the same chances. Objects are cut along
+    their masks where there are masks, else with their boxes; they are resized, mirrored
+    and pasted wholly inside the image, at a place where they hide no object, pasted and
+    ignored ones included, by more than ``max_hidden``. Where none is found in
+    ``max_tries`` tries, the object is left out. Masks lose what is hidden, their boxes
+    shrink with them; boxes without masks stay. Pasted objects are not ignored.
+
+    It stands in the pipeline of ``MultiImageMixDataset``. The classes of the images
+    are those that a sampler of the library has read, else it reads them itself.
+
+    Args:
+        prob: Probability that an image gets objects, 0 to 1. Default: 0.5.
+        max_objects: Most objects that an image gets, >= 1. Default: 3.
+        repeat_thr: Threshold t on the image frequency of a class, a number or
+            ``'auto'``, see :class:`imb_det.RepeatFactorSampler`. Default: ``'auto'``.
+        power: Exponent p, >= 0. Default: 0.5.
+        max_hidden: Largest share of an object that may be hidden, 0 to 1. Default: 0.3.
+        scale_range: Smallest and largest factor of the size. Default: (0.8, 1.25).
+        flip_prob: Probability that an object is mirrored, 0 to 1. Default: 0.5; use 0
+            for classes that look different then, such as digits.
+        max_tries: Places that are tried for an object, >= 1. Default: 10.
+
+    Raises:
+        ValueError, TypeError: Names the argument, what was given and what is valid; or
+            a pipeline with semantic maps, which are not pasted.
+
+    Example:
+        >>> paste = dict(type="imb_det.RareCopyPaste", repeat_thr=1e-3)
+
+    Source: Ghiasi et al., "Simple Copy-Paste is a Strong Data Augmentation Method for
+    Instance Segmentation", CVPR 2021, which pastes a random subset of all objects at
+    the place that they have. Chances by rarity, places and their rejection are our own.
+    """
+
+    def __init__(
+        self,
+        prob: float = 0.5,
+        max_objects: int = 3,
+        repeat_thr: float | str = "auto",
+        power: float = 0.5,
+        max_hidden: float = 0.3,
+        scale_range: tuple[float, float] = (0.8, 1.25),
+        flip_prob: float = 0.5,
+        max_tries: int = 10,
+    ) -> None:
+        name = type(self).__name__
+        check_repeat_arguments(name, repeat_thr, power, "image", None)
+        for key, value in dict(
+            prob=prob, max_hidden=max_hidden, flip_prob=flip_prob
+        ).items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name}: `{key}` must be from 0 to 1, got {value!r}")
+        for key, number in dict(max_objects=max_objects, max_tries=max_tries).items():
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise ValueError(
+                    f"{name}: `{key}` must be a whole number >= 1, got {number!r}"
+                )
+        if len(scale_range) != 2 or not 0 < scale_range[0] <= scale_range[1]:
+            raise ValueError(
+                f"{name}: `scale_range` must be two numbers, 0 < first <= second, got "
+                f"{scale_range!r}"
+            )
+        self.prob = prob
+        self.max_objects = max_objects
+        self.repeat_thr = repeat_thr
+        self.power = power
+        self.max_hidden = max_hidden
+        self.scale_range = scale_range
+        self.flip_prob = flip_prob
+        self.max_tries = max_tries
+        self._chances: np.ndarray | None = None  # of the classes, (C,)
+        self._holders: dict[int, np.ndarray] = {}  # images by class
+
+    def set_partners(self, table: LabelTable, weights: np.ndarray) -> None:
+        """Take the classes of the images; the weights of a sampler do not matter.
+
+        Args:
+            table: Classes of each image of the wrapped data set.
+            weights: Not used.
+        """
+        if self._chances is not None:  # of the same data set, at a later epoch
+            return
+        stats = ClassStats.from_table(table)
+        threshold = (
+            auto_threshold(stats)
+            if isinstance(self.repeat_thr, str)
+            else self.repeat_thr
+        )
+        factors = class_repeat_factors(class_frequency(stats), threshold, self.power)
+        chances = factors - 1
+        if chances.sum() == 0:
+            print_log(
+                f"RareCopyPaste does nothing: no class is rarer than {threshold:.4g} "
+                f"(repeat_thr={self.repeat_thr!r})",
+                logger="current",
+                level=logging.WARNING,
+            )
+        else:
+            chances /= chances.sum()
+        self._chances = chances
+        image, label = table.pairs
+        rare = np.flatnonzero(chances)
+        self._holders = {int(c): image[label == c] for c in rare}
+
+    @cache_randomness
+    def get_indexes(self, dataset: Any) -> list[int]:
+        """Return the indices of the images to cut objects from, perhaps none.
+
+        Args:
+            dataset: The wrapped data set.
+        """
+        if self._chances is None:
+            self.set_partners(_table_by_index(dataset), np.ones(0))
+        if self._chances is None or not self._holders:
+            return []
+        if np.random.random_sample() >= self.prob:  # noqa: NPY002
+            return []
+        number = np.random.randint(1, self.max_objects + 1)  # noqa: NPY002
+        labels = np.random.choice(  # noqa: NPY002
+            len(self._chances), number, p=self._chances
+        )
+        return [
+            int(np.random.choice(self._holders[c]))  # noqa: NPY002
+            for c in labels.tolist()
+        ]
+
+    @autocast_box_type()
+    def transform(self, results: dict) -> dict:
+        """Paste objects of the other images.
+
+        Args:
+            results: Of the loading pipeline, with ``mix_results`` of the others.
+        """
+        if results.get("gt_seg_map") is not None:
+            raise ValueError(
+                "RareCopyPaste pastes boxes and masks, not semantic maps: use "
+                "`with_seg=False` in `LoadAnnotations`"
+            )
+        scene = _Scene(results)
+        for source in results.get("mix_results", ()):
+            cutout = self._choose(source)
+            if cutout is not None:
+                self._paste(scene, cutout)
+        return scene.write(results)
+
+    def _choose(self, source: dict) -> Cutout | None:
+        """Cut one object of a rare class out of an image, changed at random."""
+        labels = np.asarray(source["gt_bboxes_labels"])
+        chances = np.zeros(len(labels))
+        if self._chances is not None and len(labels):
+            chances = self._chances[labels] * ~_ignored(source)
+        if not chances.sum() > 0:
+            return None
+        i = np.random.choice(len(labels), p=chances / chances.sum())  # noqa: NPY002
+        masks = source.get("gt_masks")
+        mask = None if masks is None else masks[[i]].to_ndarray()[0].astype(bool)
+        box = _numbers(source["gt_bboxes"])[i]
+        found = cut_out(source["img"], box, mask, int(labels[i]))
+        if found is None:
+            return None
+        scale = np.random.uniform(*self.scale_range)  # noqa: NPY002
+        is_flipped = np.random.random_sample() < self.flip_prob  # noqa: NPY002
+        return found.changed(scale, bool(is_flipped))
+
+    def _paste(self, scene: _Scene, cutout: Cutout) -> None:
+        """Paste an object where it hides little, or nowhere."""
+        height, width = cutout.mask.shape
+        room = scene.image.shape[1] - width, scene.image.shape[0] - height
+        if min(room) < 0 or not cutout.mask.any():
+            return
+        for _ in range(self.max_tries):
+            x, y = (int(np.random.randint(0, r + 1)) for r in room)  # noqa: NPY002
+            shares = hidden_shares(cutout.mask, (x, y), scene.boxes, scene.masks)
+            if not (shares > self.max_hidden).any():
+                scene.add(cutout, (x, y))
+                return
+
+
+class _Scene:
+    """An image and its objects, while objects are pasted."""
+
+    def __init__(self, results: dict) -> None:
+        self.image = results["img"].copy()
+        self.boxes = _numbers(results["gt_bboxes"])
+        self.labels = np.asarray(results["gt_bboxes_labels"])
+        self.ignored = _ignored(results)
+        masks = results.get("gt_masks")
+        self.has_masks = masks is not None
+        shape = (0, *self.image.shape[:2])
+        self.masks = (
+            masks.to_ndarray().astype(bool)
+            if masks is not None and len(masks)
+            else np.zeros(shape, bool)
+        )
+        self.is_changed = False
+
+    def add(self, cutout: Cutout, corner: tuple[int, int]) -> None:
+        """Paste an object over what is there."""
+        x, y = corner
+        height, width = cutout.mask.shape
+        window = np.s_[y : y + height, x : x + width]
+        self.image[window][cutout.mask] = cutout.pixels[cutout.mask]
+        box = np.array([[x, y, x + width, y + height]], np.float32)
+        if self.has_masks:
+            mask = np.zeros((1, *self.image.shape[:2]), bool)
+            mask[0][window] = cutout.mask
+            touched = (self.masks & mask).any((1, 2))
+            self.masks &= ~mask
+            # All of it may be gone where `max_hidden` is 1: nothing is left to learn.
+            left = self.masks.any((1, 2))
+            touched &= left
+            self.boxes[touched] = tight_boxes(self.masks[touched])
+            for name in ("masks", "boxes", "labels", "ignored"):
+                setattr(self, name, getattr(self, name)[left])
+            self.masks = np.concatenate([self.masks, mask])
+            box = tight_boxes(mask)
+        self.boxes = np.concatenate([self.boxes, box])
+        self.labels = np.append(self.labels, cutout.label).astype(np.int64)
+        self.ignored = np.append(self.ignored, False)
+        self.is_changed = True
+
+    def write(self, results: dict) -> dict:
+        """Put the image and its objects into the results."""
+        if not self.is_changed:
+            return results
+        results["img"] = self.image
+        results["gt_bboxes"] = HorizontalBoxes(torch.from_numpy(self.boxes))
+        results["gt_bboxes_labels"] = self.labels
+        results["gt_ignore_flags"] = self.ignored
+        if self.has_masks:
+            masks = self.masks.astype(np.uint8)
+            results["gt_masks"] = BitmapMasks(masks, *self.image.shape[:2])
+        return results
+
+
+def _numbers(boxes: Any) -> np.ndarray:
+    """Return the corners of boxes as a new float32 array, (n, 4)."""
+    return np.array(getattr(boxes, "tensor", boxes), np.float32).reshape(-1, 4)
+
+
+def _ignored(results: dict) -> np.ndarray:
+    """Return which boxes are ignored, bool (n,)."""
+    number = len(results["gt_bboxes_labels"])
+    return np.asarray(results.get("gt_ignore_flags", np.zeros(number)), bool)
+
+
+def _table_by_index(dataset: Any) -> LabelTable:
+    """Read the classes of each index of a data set."""
+    return label_table(dataset).take(image_of_index(dataset))
