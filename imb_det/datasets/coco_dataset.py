@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os.path as osp
+from collections.abc import Collection
+from itertools import islice
 from typing import Any
 
 import mmdet.datasets
@@ -104,13 +106,7 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
         category_ids(content, self._metainfo["classes"], self.ann_file)
         used = {category["id"] for category in content["categories"]}
         if used != set(range(1, len(used) + 1)):
-            gaps = sorted(set(range(min(used), max(used))) - used)
-            self._audit.add(
-                "category_ids",
-                str(self.ann_file),
-                f"{len(used)} ids from {min(used)} to {max(used)}",
-                f"not used: {gaps[:_NAMED]}" + " ..." * (len(gaps) > _NAMED),
-            )
+            self._audit.add("category_ids", str(self.ann_file), *_describe_ids(used))
         for ann in content.get("annotations", ()):
             if ann["image_id"] not in self.coco.imgs:
                 self._audit.add(
@@ -144,3 +140,16 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
         if fault is not None:
             self._audit.add(fault, file, index, name, str(ann["bbox"]))
         return fault in USABLE_FAULTS
+
+
+def _describe_ids(used: Collection[Any]) -> list[str]:
+    """Tell the span of category ids, and the first ids in it that are not used."""
+    if not all(isinstance(number, int) for number in used):
+        return [f"{len(used)} ids that are not all whole numbers"]
+    least, most = min(used), max(used)
+    span = f"{len(used)} ids from {least} to {most}"
+    # Not all gaps are listed: ids may be billions apart.
+    free = (number for number in range(least, most) if number not in used)
+    gaps = list(islice(free, _NAMED + 1))
+    more = " ..." * (len(gaps) > _NAMED)
+    return [span, f"not used: {gaps[:_NAMED]}{more}"] if gaps else [span]

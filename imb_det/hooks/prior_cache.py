@@ -81,6 +81,7 @@ def _dataset_settings(node: Any) -> list:
         len(node),
         _plain(getattr(node, "times", None)),
         _plain(getattr(node, "repeat_indices", None)),
+        _plain(getattr(node, "indices", None)),
         _plain(getattr(node, "pipeline", None)),
         [_dataset_settings(child) for child in children if child is not None],
     ]

@@ -89,6 +89,8 @@ class EpochSampler(Sampler[int]):
         self.epoch = 0
         self.table: LabelTable = on_main_process(lambda: label_table(dataset))
         self.image = image_of_index(dataset)
+        #: Indices that stand for each image, int64 (n,).
+        self.multiplicity = np.bincount(self.image, minlength=len(self.table))
         self.class_stats = ClassStats.from_table(self.table, self.image)
         self.prepare()
         wanted = self._checked_weights(0)[self.image]

@@ -123,8 +123,8 @@ class CDBSampler(EpochSampler):
             return table.largest(weights, empty=1.0)
         image, label = table.pairs
         if self.by == "class":
-            count = np.maximum(self.class_stats.image_count, 1)
-            return np.bincount(image, (weights / count)[label], minlength=len(table))
+            holders = np.maximum(table.images_with(self.multiplicity), 1)
+            return np.bincount(image, (weights / holders)[label], minlength=len(table))
         number = np.bincount(image, minlength=len(table))
         total = np.bincount(image, weights[label], minlength=len(table))
         return np.where(number > 0, total / np.maximum(number, 1), 1.0)

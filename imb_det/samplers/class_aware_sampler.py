@@ -90,16 +90,15 @@ class ClassAwareSampler(EpochSampler):
         super().__init__(dataset, seed, shuffle, round_up, num_samples)
 
     def prepare(self) -> None:
-        """Compute the weights of images of both kinds, each of sum 1."""
-        image_count = self.class_stats.image_count
-        occurs = image_count > 0
-        share = np.zeros(len(image_count))
-        share[occurs] = image_count[occurs].astype(float) ** self.power
-        share[occurs] /= share.sum() * image_count[occurs]
+        """Compute the weights of images of both kinds, each of sum 1 over an epoch."""
+        holders = self.table.images_with(self.multiplicity)
+        occurs = holders > 0
+        share = np.zeros(len(holders))
+        share[occurs] = holders[occurs] ** self.power
+        share[occurs] /= share.sum() * holders[occurs]
         image, label = self.table.pairs
-        by_class = np.bincount(image, share[label], minlength=len(self.table))
-        self._by_class = by_class
-        self._natural = np.full(len(self.table), 1 / len(self.table))
+        self._by_class = np.bincount(image, share[label], minlength=len(self.table))
+        self._natural = np.full(len(self.table), 1 / len(self.image))
 
     def image_weights(self, epoch: int) -> np.ndarray:
         """Return the weights of an epoch."""

@@ -114,7 +114,7 @@ class SamplingReceipt:
         if self.never_alone:
             more = len(self.never_alone) - _NAMED
             lines.append(
-                f"  {len(self.never_alone)} classes cannot be raised without a "
+                f"  {len(self.never_alone)} of the classes cannot be raised without a "
                 "frequent one, which is on all their images: "
                 + ", ".join(self.never_alone[:_NAMED])
                 + f" and {more} more" * (more > 0)

@@ -13,10 +13,13 @@ from imb_det.statistics.repeat_factors import (
     class_frequency,
     class_repeat_factors,
 )
+from imb_det.statistics.target_level import balance_level
 
 from .base import EpochSampler
 
 __all__ = ["RepeatFactorSampler"]
+
+_NO_CHANGE = 0.01  # level of balance that is as good as none
 
 
 @DATA_SAMPLERS.register_module()
@@ -108,11 +111,18 @@ class RepeatFactorSampler(EpochSampler):
         )
 
     def notes(self) -> list[str]:
-        """Say so where no class is below the threshold."""
+        """Say so where no class is below the threshold, or all classes come along."""
         name = type(self).__name__
         occurring = np.flatnonzero(self.frequency)
         if (self._factors[self.image] > 1).any() or not occurring.size:
-            return []
+            boxes = self.table.instances_of(self._factors * self.multiplicity)
+            before = self.table.instances_of(self.multiplicity)
+            if balance_level(boxes, before) > _NO_CHANGE:
+                return []
+            return [
+                f"{name} hardly changes how balanced the classes are, only the length "
+                "of the epoch: rare classes are on the same images as frequent ones"
+            ]
         rarest = occurring[self.frequency[occurring].argmin()]
         what = f"'{self.class_stats.classes[rarest]}' ({self.frequency[rarest]:.4g})"
         return [

@@ -83,11 +83,17 @@ class TargetLevelSampler(EpochSampler):
 
     def prepare(self) -> None:
         """Fit the weights of the images."""
-        self._weights = level_weights(
-            self.table, self.level, self.mode == "oversample", self.max_repeat
+        used = np.flatnonzero(self.multiplicity)
+        self._weights = np.zeros(len(self.table))
+        self._weights[used] = level_weights(
+            self.table.take(used),
+            self.level,
+            self.mode == "oversample",
+            self.max_repeat,
         )
-        before = self.table.instances_of()
-        self.reached = balance_level(self.table.instances_of(self._weights), before)
+        self.reached = balance_level(
+            self.table.instances_of(self._weights), self.class_stats.instance_count
+        )
 
     def image_weights(self, epoch: int) -> np.ndarray:
         """Return the fitted weights."""

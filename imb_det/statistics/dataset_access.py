@@ -147,8 +147,8 @@ def has_area(boxes: Any) -> np.ndarray:
     Returns:
         Bool, (n,).
     """
-    x1, y1, x2, y2 = np.asarray(boxes, float).reshape(-1, 4).T
-    return (x2 > x1) & (y2 > y1) & np.isfinite(x1 + y1 + x2 + y2)
+    x1, y1, x2, y2 = corners = np.asarray(boxes, float).reshape(-1, 4).T
+    return (x2 > x1) & (y2 > y1) & np.isfinite(corners).all(0)
 
 
 def box_fault(bbox: Sequence[float], width: float, height: float) -> str | None:

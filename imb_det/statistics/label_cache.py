@@ -19,6 +19,15 @@ __all__ = ["label_table"]
 # Raise it when reading changes, so that older tables are not used.
 _VERSION = 1
 _CACHED_FROM = 10_000  # images; fewer are read in less than a second
+# What numpy and zipfile raise; RuntimeError where a flag or a version is wrong.
+_DAMAGED = (
+    OSError,
+    EOFError,
+    KeyError,
+    RuntimeError,
+    ValueError,
+    zipfile.BadZipFile,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -48,8 +57,9 @@ def label_table(dataset: Any, cache_dir: Path | None = None) -> LabelTable:
 
 
 def _table_of(leaf: Any, classes: tuple[str, ...], folder: Path) -> LabelTable:
+    is_large = len(leaf) >= _CACHED_FROM  # asked first: it loads a lazy data set
     serialised = getattr(leaf, "data_bytes", None)
-    if len(leaf) < _CACHED_FROM or not isinstance(serialised, np.ndarray):
+    if not (is_large and isinstance(serialised, np.ndarray)):
         return LabelTable.from_infos(classes, iter_data_infos(leaf))
     kind = f"{type(leaf).__module__}.{type(leaf).__qualname__}"
     digest = hashlib.sha256(repr((_VERSION, kind, classes)).encode())
@@ -61,7 +71,7 @@ def _table_of(leaf: Any, classes: tuple[str, ...], folder: Path) -> LabelTable:
             return LabelTable(classes, content["labels"], content["offsets"])
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         _logger.warning("%s is unreadable (%s), reading the data set", path, error)
     table = LabelTable.from_infos(classes, iter_data_infos(leaf))
     try:

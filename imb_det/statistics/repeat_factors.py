@@ -169,7 +169,7 @@ def check_repeat_arguments(
         ("power", power, 0),
         ("max_repeat", max_repeat, 1),
     ):
-        if isinstance(value, str) or (value is None and key == "max_repeat"):
+        if (key, value) in (("repeat_thr", "auto"), ("max_repeat", None)):
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"{name}: `{key}` must be a number, got {value!r}")

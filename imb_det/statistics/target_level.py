@@ -39,7 +39,7 @@ def balance_level(counts: np.ndarray, original: np.ndarray) -> float:
     occurs = original > 0
     if not occurs.any() or np.ptp(original[occurs]) == 0:
         return 1.0
-    logs = [np.log(numbers[occurs]) for numbers in (counts, original)]
+    logs = [np.log(np.maximum(n[occurs], _LEAST)) for n in (counts, original)]
     return 1.0 - float(np.ptp(logs[0]) / np.ptp(logs[1]))
 
 
@@ -108,21 +108,12 @@ def level_weights(
         (np.ones(len(table.labels)), table.labels, table.offsets),
         shape=(len(table), len(table.classes)),
     )[has_box][:, occurs]
-    transposed = counts.T.tocsr()
     wanted = np.log(level_targets(original, level, oversample)[occurs])
-    stiffness = _STIFFNESS * occurs.size / has_box.size
-
-    def cost(log_weights: np.ndarray) -> tuple[float, np.ndarray]:
-        factor = np.exp(log_weights)
-        reached = transposed @ factor
-        miss = np.log(reached) - wanted
-        slope = 2 * factor * (counts @ (miss / reached)) + 2 * stiffness * log_weights
-        return float(miss @ miss + stiffness * (log_weights @ log_weights)), slope
-
     low, high = (0.0, math.log(max_repeat)) if oversample else (math.log(_LEAST), 0.0)
     found = minimize(
-        cost,
+        _cost,
         np.zeros(has_box.size),
+        args=(counts, counts.T.tocsr(), wanted),
         jac=True,
         method="L-BFGS-B",
         bounds=scipy.optimize.Bounds(low, high),
@@ -130,3 +121,26 @@ def level_weights(
     )
     weights[has_box] = np.exp(found.x)
     return weights
+
+
+def _cost(
+    log_weights: np.ndarray,
+    counts: scipy.sparse.csr_matrix,
+    transposed: scipy.sparse.csr_matrix,
+    wanted: np.ndarray,
+) -> tuple[float, np.ndarray]:
+    """Return what :func:`level_weights` minimises, and its gradient.
+
+    Args:
+        log_weights: Of the n images with a box, (n,).
+        counts: Boxes of each image and class, (n, C).
+        transposed: The same, (C, n).
+        wanted: Logarithms of the targets, (C,).
+    """
+    num_images, num_classes = counts.shape
+    stiffness = _STIFFNESS * num_classes / num_images
+    factor = np.exp(log_weights)
+    reached = transposed @ factor
+    miss = np.log(reached) - wanted
+    slope = 2 * factor * (counts @ (miss / reached)) + 2 * stiffness * log_weights
+    return float(miss @ miss + stiffness * (log_weights @ log_weights)), slope

@@ -277,7 +277,8 @@ class _Scene:
 
 def _numbers(boxes: Any) -> np.ndarray:
     """Return the corners of boxes as a new float32 array, (n, 4)."""
-    return np.array(getattr(boxes, "tensor", boxes), np.float32).reshape(-1, 4)
+    values = boxes.tensor.numpy() if isinstance(boxes, HorizontalBoxes) else boxes
+    return np.array(values, np.float32).reshape(-1, 4)
 
 
 def _ignored(results: dict) -> np.ndarray:

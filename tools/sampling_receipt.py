@@ -1,0 +1,61 @@
+"""Show what the sampler of a config does to the classes, without training.
+
+Reads the training set, builds the sampler, prints its receipt, and writes
+`sampling.json` and `sampling.png`. Try other settings with --cfg-options, as in
+`--cfg-options train_dataloader.sampler.repeat_thr=0.01`.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+from mmengine.registry import DATA_SAMPLERS, DATASETS, init_default_scope
+
+from imb_det.cli import load_config, make_parser, parse_args
+from imb_det.samplers import EpochSampler
+from imb_det.samplers.receipt_plot import plot_receipt
+
+
+def main() -> None:
+    """Print the receipt and write the files."""
+    parser = make_parser(__doc__ or "")
+    parser.add_argument(
+        "--epoch",
+        type=int,
+        default=0,
+        help="epoch of a sampler that changes, counted from 0 (default: 0)",
+    )
+    args = parse_args(parser)
+    cfg = load_config(args)
+    init_default_scope(cfg.default_scope)
+    # What data set and sampler log by themselves is part of the receipt.
+    MMLogger.get_instance("sampling", log_level=logging.WARNING)
+    try:
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+        seed = cfg.get("randomness", {}).get("seed")
+        sampler = DATA_SAMPLERS.build(
+            cfg.train_dataloader.sampler,
+            default_args=dict(dataset=dataset, seed=seed or 0),
+        )
+    except (OSError, TypeError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
+    if not isinstance(sampler, EpochSampler):
+        parser.exit(
+            2,
+            f"{parser.prog}: error: `train_dataloader.sampler` is a "
+            f"{type(sampler).__name__}, which changes nothing; set for example "
+            "`--cfg-options train_dataloader.sampler.type=imb_det.RepeatFactorSampler"
+            " train_dataloader.sampler.repeat_thr=auto`\n",
+        )
+    receipt = sampler.receipt(args.epoch)
+    print(receipt.text())
+    path = Path(cfg.work_dir, "sampling.json")
+    receipt.to_json(path)
+    plot_receipt(path.with_suffix(".png"), receipt)
+    print(f"\nwritten: {path}, {path.with_suffix('.png')}")
+
+
+if __name__ == "__main__":
+    main()
