@@ -15,7 +15,8 @@ from tests.tiny_sets import write_coco
 
 
 def rectangle(x, y, w, h):
-    return [x, y, x + w, y, x + w, y + h, x, y + h]
+    # mmdet rounds polygons of whole numbers down.
+    return np.array([x, y, x + w, y, x + w, y + h, x, y + h], float).tolist()
 
 
 def ellipse(x, y, w, h, corners=24):
@@ -81,6 +82,7 @@ def coco_config(files, num_classes=2, kind="bitmap", **loading):
         type="CocoDataset",
         **files,
         metainfo=dict(classes=class_names(num_classes)),
+        serialize_data=False,  # it collects garbage, which takes long
         pipeline=[dict(type="LoadImageFromFile"), load | loading],
     )
 

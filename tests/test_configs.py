@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from mmdet.registry import DATASETS, HOOKS
+from mmdet.registry import DATA_SAMPLERS, DATASETS, HOOKS
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
@@ -15,6 +15,7 @@ from mmengine.structures import InstanceData
 from imb_det.losses import manage_statistics
 from imb_det.statistics import ClassStats
 from tests import toys
+from tests.labelled_sets import LabelledDataset
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(
@@ -106,6 +107,22 @@ def hand_over_counts(model, classes):
     manage_statistics(model)
 
 
+def check_sampler(cfg):
+    """Build the training sampler on a made-up tail of the config's classes."""
+    config = cfg.train_dataloader.sampler.to_dict()
+    if not config["type"].startswith("imb_det."):
+        return
+    wrappers = cfg.train_dataloader.dataset
+    while "dataset" in wrappers:  # its wrappers must not repeat rare classes too
+        assert wrappers.type != "ClassBalancedDataset"
+        wrappers = wrappers.dataset
+    num_classes = len(classes_of(cfg))
+    labels = [[c] for c in range(num_classes) for _ in range(1 + 200 // (1 + c))]
+    dataset = LabelledDataset(labels, num_classes)
+    sampler = DATA_SAMPLERS.build(config, default_args=dict(dataset=dataset, seed=0))
+    assert len(list(sampler)) == config.get("num_samples", sampler.length)
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 def test_config(path):
     cfg = Config.fromfile(path)
@@ -115,9 +132,11 @@ def test_config(path):
     without_pretrained(cfg.model)
     with_few_proposals(cfg.model)
     model = toys.build_model(cfg.model)
+    sampler = DATA_SAMPLERS.get(cfg.train_dataloader.sampler.type)
+    check_sampler(cfg)
     if "ClassDifficultyHook" in hooks:
-        takes = [hasattr(m, "set_class_difficulty_weights") for m in model.modules()]
-        assert any(takes)
+        takers = [sampler, *model.modules()]
+        assert any(hasattr(t, "set_class_difficulty_weights") for t in takers)
     num_classes = len(classes_of(cfg))
     heads = [m for m in model.modules() if hasattr(m, "loss_cls")]
     assert heads[-1].num_classes == num_classes
@@ -154,6 +173,10 @@ TWINS = [
     ("class_weight/retinanet_r18_fpn_sqrt-inverse_bccd", FOCAL),
     ("cdb/retinanet_r18_fpn_cdb-score_longtail-digits", BCE),
     ("cdb/retinanet_r18_fpn_cdb-score_bccd", FOCAL),
+    ("cdb/retinanet_r18_fpn_cdb-sampler_longtail-digits", FOCAL),
+    ("cdb/retinanet_r18_fpn_cdb-sampler_bccd", FOCAL),
+    ("rfs/retinanet_r18_fpn_rfs_longtail-digits", FOCAL),
+    ("rfs/retinanet_r18_fpn_rfs_bccd", FOCAL),
 ]
 METHOD_HOOKS = ("imb_det.PriorInitHook", "imb_det.ClassDifficultyHook")
 
@@ -167,6 +190,8 @@ def test_twins_differ_in_the_method_alone(name, twin):
     ours.model.bbox_head.type = twin.model.bbox_head.type
     ours.model.bbox_head.loss_cls = twin.model.bbox_head.loss_cls
     ours.model.bbox_head.pop("momentum", None)
+    if ours.train_dataloader.sampler.type.startswith("imb_det."):
+        ours.train_dataloader.sampler = twin.train_dataloader.sampler
     assert ours.to_dict() == twin.to_dict()
 
 

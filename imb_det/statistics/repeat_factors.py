@@ -169,7 +169,8 @@ def check_repeat_arguments(
         ("power", power, 0),
         ("max_repeat", max_repeat, 1),
     ):
-        if (key, value) in (("repeat_thr", "auto"), ("max_repeat", None)):
+        is_auto = isinstance(value, str) and key == "repeat_thr"  # checked above
+        if is_auto or (value is None and key == "max_repeat"):
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"{name}: `{key}` must be a number, got {value!r}")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import mmdet.datasets.transforms
 import numpy as np
 from mmcv.transforms.utils import cache_randomness
 from mmdet.structures.bbox import autocast_box_type
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
 
 from imb_det.registry import TRANSFORMS
 
 from .weighted_partners import WeightedPartners
 
 __all__ = ["Mosaic"]
+
+_NO_AREA = 1e-3  # square pixels, where a polygon lies on the border, up to rounding
 
 
 @TRANSFORMS.register_module()
@@ -23,7 +27,8 @@ class Mosaic(WeightedPartners, mmdet.datasets.transforms.Mosaic):
     mmdet draws them uniformly, so that in three quarters of every image the rare
     classes are as rare as without a sampler. Without a sampler of this library,
     partners are uniform here as well. Masks go along with their boxes; mmdet leaves
-    those of the first image as they were.
+    those of the first image as they were. Where a corner of a box is left, but nothing
+    of the mask in it, the object is left out.
 
     Args:
         **kwargs: Arguments of mmdet's ``Mosaic``.
@@ -32,7 +37,7 @@ class Mosaic(WeightedPartners, mmdet.datasets.transforms.Mosaic):
         >>> mosaic = dict(type="imb_det.Mosaic", img_scale=(640, 640))
     """
 
-    _places: list[tuple] | None = None  # how far each part is moved, while it is
+    _places: list[tuple]  # where each part of the latest mosaic is
 
     @cache_randomness
     def get_indexes(self, dataset: Any) -> list[int]:
@@ -47,45 +52,64 @@ class Mosaic(WeightedPartners, mmdet.datasets.transforms.Mosaic):
         Args:
             results: Of the loading pipeline, with ``mix_results`` of three others.
         """
+        self._places = []
         if results.get("gt_masks") is None:
             return super().transform(results)
         parts = [results, *results["mix_results"]]
-        sizes = [part["img"].shape[:2] for part in parts]
-        masks = [part["gt_masks"] for part in parts]
         labels = [part["gt_bboxes_labels"] for part in parts]
         # mmdet leaves out boxes, and labels alike: numbers in their place tell which.
         ends = np.cumsum([0, *map(len, labels)])
-        for part, first, end in zip(parts, ends[:-1], ends[1:], strict=True):
-            part["gt_bboxes_labels"] = np.arange(first, end)
-        places: list[tuple] = []
-        self._places = places
-        results = super().transform(results)
-        self._places = None
-        kept = results["gt_bboxes_labels"]
-        results["gt_bboxes_labels"] = np.concatenate(labels)[kept]
-        if not places:  # `prob` left the image as it was
-            return results
-        height, width = results["img"].shape[:2]
-        moved = []
-        for (x, y), size, mask, first in zip(
-            places, sizes, masks, ends[:-1], strict=True
-        ):
-            mine = kept[(kept >= first) & (kept < first + len(mask))] - first
-            scale = min(self.img_scale[1] / size[0], self.img_scale[0] / size[1])
-            mask = mask[mine].resize((int(size[0] * scale), int(size[1] * scale)))
-            shift = (
-                dict(offset=x, direction="horizontal"),
-                dict(offset=y, direction="vertical"),
+        numbered = [
+            {**part, "gt_bboxes_labels": np.arange(*span), "gt_masks": None}
+            for part, span in zip(parts, pairwise(ends), strict=True)
+        ]
+        mixed = super().transform({**numbered[0], "mix_results": numbered[1:]})
+        kept = mixed["gt_bboxes_labels"]
+        mixed["gt_bboxes_labels"] = np.concatenate(labels)[kept]
+        if not self._places:  # `prob` left the image as it was
+            return {**mixed, "gt_masks": results["gt_masks"]}
+        kept_of_parts = np.split(kept, np.searchsorted(kept, ends[1:-1]))
+        found = [
+            self._place(part, mine - first, place, mixed["img"].shape[:2])
+            for part, mine, first, place in zip(
+                parts, kept_of_parts, ends[:-1], self._places, strict=True
             )
-            for step in shift:
-                mask = mask.translate((height, width), **step)
-            moved.append(mask)
-        results["gt_masks"] = moved[0].cat(moved)
-        return results
+        ]
+        masks = [masks for masks, _ in found]
+        seen = np.concatenate([seen for _, seen in found])
+        for key in ("gt_bboxes", "gt_bboxes_labels", "gt_ignore_flags"):
+            mixed[key] = mixed[key][seen]
+        return {**mixed, "gt_masks": masks[0].cat(masks)}
+
+    def _place(
+        self, part: dict, objects: np.ndarray, place: tuple, shape: tuple[int, int]
+    ) -> tuple[Any, np.ndarray]:
+        """Return masks of a part in the mosaic, and of which objects something is seen.
+
+        A mask that was empty before, such as mmdet gives to a crowd region that is no
+        polygon, counts as seen: its box is all there is.
+        """
+        height, width = part["img"].shape[:2]
+        scale = min(self.img_scale[1] / height, self.img_scale[0] / width)
+        masks = part["gt_masks"][objects]
+        masks = masks.resize((int(height * scale), int(width * scale)))
+        (x1, y1, x2, y2), (left, top, right, bottom) = place
+        if isinstance(masks, PolygonMasks):
+            was_empty = masks.areas < _NO_AREA
+            masks = masks.translate(shape, x1 - left, "horizontal")
+            masks = masks.translate(shape, y1 - top, "vertical")
+            seen = was_empty | (masks.areas >= _NO_AREA)
+            return masks[seen], seen
+        was_empty = ~masks.masks.any((1, 2))
+        # mmdet's `translate` is slow, and OpenCV moves no more than 512 masks at once.
+        cut = masks.masks[:, top:bottom, left:right]
+        seen = was_empty | cut.any((1, 2))
+        whole = np.zeros((int(seen.sum()), *shape), np.uint8)
+        whole[:, y1:y2, x1:x2] = cut[seen]
+        return BitmapMasks(whole, *shape), seen
 
     def _mosaic_combine(self, *args: Any) -> tuple:
-        """Remember how far each part is moved."""
-        pasted, cropped = super()._mosaic_combine(*args)
-        if self._places is not None:
-            self._places.append((pasted[0] - cropped[0], pasted[1] - cropped[1]))
-        return pasted, cropped
+        """Remember where a part is, and what is cut out of it."""
+        place = super()._mosaic_combine(*args)
+        self._places.append(place)
+        return place

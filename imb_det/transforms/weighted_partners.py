@@ -47,9 +47,10 @@ class WeightedPartners:
             number: How many.
 
         Returns:
-            Their indices, or None where no sampler has handed weights over.
+            Their indices, or None where no sampler has handed weights over, or none
+            but zeros (to a part of the data set that it never shows).
         """
-        if self._cumulative is None:
+        if self._cumulative is None or not self._cumulative[-1] > 0:
             return None
         sums = self._cumulative.numpy()
         # NumPy's global generator, which mmengine seeds in every data worker.

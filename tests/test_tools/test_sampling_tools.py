@@ -1,0 +1,75 @@
+"""The receipt of a config without training, and the benchmark on a small set."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests import toys
+
+
+def run(root, tool, *arguments, **kwargs):
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    command = [sys.executable, str(root / "tools" / tool), *map(str, arguments)]
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, check=False, **kwargs
+    )
+
+
+@pytest.fixture
+def config(tmp_path):
+    toys.write_coco(tmp_path, num_images=9)
+    dataset = toys.coco_dataset_config(tmp_path)
+    loader = dict(
+        batch_size=2,
+        num_workers=0,
+        sampler=dict(type="DefaultSampler", shuffle=True),
+        dataset=dataset,
+    )
+    path = tmp_path / "config.py"
+    path.write_text(f"train_dataloader = {loader!r}\n")
+    return path
+
+
+@pytest.mark.slow
+def test_receipt_of_a_config(repo_root, config, tmp_path):
+    work = tmp_path / "work"
+    sampler = "train_dataloader.sampler"
+    done = run(
+        repo_root,
+        "sampling_receipt.py",
+        config,
+        "--work-dir",
+        work,
+        "--cfg-options",
+        f"{sampler}.type=imb_det.RepeatFactorSampler",
+        f"{sampler}.repeat_thr=0.9",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "RepeatFactorSampler: repeat_thr=0.9, power=0.5" in done.stdout
+    content = json.loads((work / "sampling.json").read_text())
+    assert content["length_after"] > content["length_before"] == 9
+    assert (work / "sampling.png").is_file()
+
+
+@pytest.mark.slow
+def test_a_sampler_that_changes_nothing_is_one_line(repo_root, config, tmp_path):
+    done = run(repo_root, "sampling_receipt.py", config, cwd=tmp_path)
+    assert done.returncode == 2
+    *_, line = done.stderr.splitlines()
+    assert line.startswith("sampling_receipt.py: error: `train_dataloader.sampler` is")
+    assert "imb_det.RepeatFactorSampler" in line
+
+
+@pytest.mark.slow
+def test_benchmark_compares_with_the_wrapper_of_mmengine(repo_root, tmp_path):
+    sizes = ["--images", 2000, "--classes", 50, "--boxes", 9000]
+    sizes += ["--rounds", 1, "--repeat-thr", 0.05]
+    done = run(repo_root, "benchmark_sampling.py", *sizes, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shares = dict(re.findall(r"\| (\w+).*\(([\d.]+) of the sum\)", done.stdout))
+    assert float(shares["RepeatFactorSampler"]) == pytest.approx(1, abs=1e-3)
+    assert float(shares["mmengine"]) > 1
