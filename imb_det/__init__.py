@@ -17,6 +17,7 @@ from . import (  # noqa: E402, F401
     hooks,
     losses,
     samplers,
+    task_modules,
     transforms,
 )
 

@@ -1,6 +1,33 @@
 """Detection heads."""
 
+from .class_thresholds import ClassThresholds
+from .guided_heads import GuidedAnchorHead, GuidedBBoxHead, GuidedDenseHead
 from .guided_loss_scaling import GuidedLossScaling
-from .sampling_free_retina_head import SamplingFreeRetinaHead
+from .sampling_free_bbox_heads import (
+    SamplingFreeConvFCBBoxHead,
+    SamplingFreeShared2FCBBoxHead,
+    SamplingFreeShared4Conv1FCBBoxHead,
+)
+from .sampling_free_dense_heads import (
+    SamplingFreeATSSHead,
+    SamplingFreeFCOSHead,
+    SamplingFreeGFLHead,
+    SamplingFreeRetinaHead,
+    SamplingFreeRPNHead,
+)
 
-__all__ = ["GuidedLossScaling", "SamplingFreeRetinaHead"]
+__all__ = [
+    "ClassThresholds",
+    "GuidedAnchorHead",
+    "GuidedBBoxHead",
+    "GuidedDenseHead",
+    "GuidedLossScaling",
+    "SamplingFreeATSSHead",
+    "SamplingFreeConvFCBBoxHead",
+    "SamplingFreeFCOSHead",
+    "SamplingFreeGFLHead",
+    "SamplingFreeRPNHead",
+    "SamplingFreeRetinaHead",
+    "SamplingFreeShared2FCBBoxHead",
+    "SamplingFreeShared4Conv1FCBBoxHead",
+]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmengine.dist import all_reduce
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 __all__ = ["GuidedLossScaling"]
@@ -28,121 +27,186 @@ def _scaled(loss: Any, factor: Tensor) -> Any:
 
 
 class GuidedLossScaling(nn.Module):
-    r"""Mixin that scales a dense head's classification loss to its box loss.
+    r"""Mixin that scales a head's classification loss to its regression losses.
 
-    With both losses summed over levels and averaged over ranks,
+    With the K - 1 losses of the regression side, all losses summed over levels and
+    joined over ranks,
 
-    .. math:: r = \mathrm{stopgrad}(L_{reg} / L_{cls}), \quad
-              L = L_{reg} + w_{cls} \, r \, L_{cls}
+    .. math:: r = \mathrm{stopgrad}\left(
+              \frac{\sum_{k \geq 2} L_k}{(K - 1) L_{cls}} \right), \quad
+              L = w_{cls} \, r \, L_{cls} + \sum_{k \geq 2} L_k
 
-    so the classification loss has the value of the box loss (times ``w_cls``) and the
-    direction of its own gradient, however many candidates are negative. Without
-    positives, or with a loss that is zero or not finite, r is 1 for that iteration;
-    such iterations are counted in the buffer ``num_unscaled``.
+    so the classification loss has the mean value of the regression losses (times
+    ``w_cls``) and the direction of its own gradient, however many candidates are
+    negative. Without positives, or with a loss that is zero or not finite, r is 1 for
+    that iteration; such iterations are counted in the buffer ``num_unscaled``.
 
     The ratio of one iteration scales a batch of hard examples down and a batch of easy
     ones up, the more so the fewer objects a batch holds. With ``momentum`` m > 0 both
-    losses enter the ratio as running means, ``mean <- m mean + (1 - m) loss``, kept in
-    the buffer ``mean_losses``.
+    sides enter the ratio as running means, ``mean <- m mean + (1 - m) loss``, kept in
+    the buffer ``mean_losses``. With ``freeze_after`` the mean ratio of the first
+    iterations is kept from then on. With ``uncertainty`` the losses get learnt weights,
 
-    Put it before a head whose ``loss_by_feat`` returns ``loss_cls`` and ``loss_bbox``.
+    .. math:: L = \sum_k \frac{L_k}{2 s_k^2} + \log \prod_k s_k
+
+    after the ratio, from s = 1 on.
+
     The ratio is logged as ``guided_ratio``, the count as ``num_unscaled``.
 
     Args:
-        cls_loss_scale: Weight w_cls of the scaled classification loss, > 0. Default
-            1, the authors' choice for one-stage heads and RPN.
+        cls_loss_scale: Weight w_cls of the scaled classification loss, > 0. Default:
+            the authors' choice, 2 for RoI heads and 1 for all others.
         momentum: Share of the past in the running means of the losses, in [0, 1).
             Default 0: each iteration has its own ratio, as the authors have it.
+        freeze_after: Number of iterations whose mean ratio is kept, >= 1; those that
+            are not scaled do not count. None, the default, for never.
+        uncertainty: Whether to learn weights of the losses. Default False.
 
     Raises:
-        ValueError: ``cls_loss_scale`` or ``momentum`` out of range, a classification
-            loss without sigmoid, or a sampler that drops candidates.
+        ValueError: An argument out of range.
+        TypeError: In training, if the head returns other losses.
 
     Source: Chen et al., "Is Heuristic Sampling Necessary in Training Deep Object
-    Detectors?", IEEE TIP 2021, guided loss scaling; the ratio of every iteration as
-    in the authors' first public code. Deviations: that code takes the ratio of each
-    rank on its own, counts ignored anchors as negatives, and returns constants
-    without gradient when a rank has no positive. Running means are our own.
+    Detectors?", IEEE TIP 2021, guided loss scaling; the ratio of every iteration as in
+    the authors' first public code, K losses, freezing and learnt weights (there after
+    100 iterations) as in their last one. Deviations: that code takes the ratio of
+    each rank on its own, counts ignored anchors as negatives, and returns constants
+    without gradient when a rank has no positive; it learns s, we log s, with the same
+    gradient at s = 1, so that no s reaches 0. Running means are our own.
     """
+
+    #: The loss that is scaled, and those of the regression side, by name.
+    classification_loss = "loss_cls"
+    regression_losses: tuple[str, ...] = ("loss_bbox",)
+    _default_scale = 1.0
 
     mean_losses: Tensor
     num_unscaled: Tensor
+    mean_ratio: Tensor
+    num_ratios: Tensor
 
     def __init__(
         self,
         *args: Any,
-        cls_loss_scale: float = 1.0,
+        cls_loss_scale: float | None = None,
         momentum: float = 0.0,
+        freeze_after: int | None = None,
+        uncertainty: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         name = type(self).__name__
-        if not cls_loss_scale > 0:
+        if cls_loss_scale is None:
+            cls_loss_scale = self._default_scale
+        if not 0 < cls_loss_scale < float("inf"):
             raise ValueError(
                 f"{name}: `cls_loss_scale` must be > 0, got {cls_loss_scale}"
             )
-        if not self.use_sigmoid_cls:
-            raise ValueError(
-                f"{name} needs a sigmoid classification loss, such as "
-                "`loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True)`; got "
-                f"{type(self.loss_cls).__name__} without `use_sigmoid=True`"
-            )
-        sampler = type(getattr(self, "sampler", None)).__name__
-        if sampler not in ("PseudoSampler", "NoneType"):
-            raise ValueError(
-                f"{name} trains on every candidate, but `train_cfg.sampler` is "
-                f"{sampler}; set it to `dict(type='PseudoSampler')`"
-            )
         if not 0 <= momentum < 1:
             raise ValueError(f"{name}: `momentum` must be in [0, 1), got {momentum}")
-        if (kind := type(self.loss_cls).__name__) != "CrossEntropyLoss":
-            print_log(
-                f"{name}: the classification loss is {kind}; sampling-free training "
-                "means `loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True)`",
-                "current",
-                logging.WARNING,
+        if freeze_after is not None and freeze_after < 1:
+            raise ValueError(
+                f"{name}: `freeze_after` must be None or >= 1, got {freeze_after}"
             )
-        if getattr(self.loss_cls, "loss_weight", 1.0) != 1.0:
-            print_log(
-                f"{name}: `loss_cls.loss_weight` has no effect, the loss is scaled to "
-                "the box loss; use `cls_loss_scale`",
-                "current",
-                logging.WARNING,
+        if freeze_after is not None and momentum:
+            raise ValueError(
+                f"{name}: a ratio can be frozen (freeze_after={freeze_after}) or "
+                f"follow running means (momentum={momentum}), not both"
             )
         self.cls_loss_scale = cls_loss_scale
         self.momentum = momentum
+        self.freeze_after = freeze_after
         self.register_buffer("mean_losses", torch.zeros(2))
         self.register_buffer("num_unscaled", torch.zeros((), dtype=torch.long))
+        if freeze_after is not None:
+            self.register_buffer("mean_ratio", torch.zeros(()))
+            self.register_buffer("num_ratios", torch.zeros((), dtype=torch.long))
+        self.log_sigmas: nn.Parameter | None = None
+        if uncertainty:
+            self.log_sigmas = nn.Parameter(torch.zeros(1 + len(self.regression_losses)))
 
-    def loss_by_feat(self, *args: Any, **kwargs: Any) -> dict:
-        """Return the head's losses with the classification loss scaled.
+    def guide(
+        self,
+        losses: dict[str, Any],
+        divisors: Sequence[float] | Tensor | None = None,
+        wanted: Sequence[float] | Tensor | None = None,
+    ) -> dict[str, Any]:
+        """Scale the classification loss of one iteration, in place.
+
+        Every rank must call it in every iteration: it holds the one collective.
 
         Args:
-            *args: As the head's own ``loss_by_feat``.
-            **kwargs: As the head's own ``loss_by_feat``.
+            losses: Of the head on this rank, each a tensor or a list of tensors.
+            divisors: What this rank has divided classification and regression losses
+                by, (K,), > 0. None, the default: what all ranks share.
+            wanted: What they are to be divided by, (K,), >= 0, this rank's part; the
+                mean over ranks is taken. Needed with ``divisors``.
 
         Returns:
-            The head's losses, and ``guided_ratio`` and ``num_unscaled`` for the log.
+            The losses, and ``guided_ratio`` and ``num_unscaled`` for the log.
         """
-        losses = super().loss_by_feat(*args, **kwargs)  # type: ignore[misc]
-        ratio = self._guided_ratio(losses)
-        losses["loss_cls"] = _scaled(losses["loss_cls"], self.cls_loss_scale * ratio)
-        losses["guided_ratio"] = ratio
-        losses["num_unscaled"] = self.num_unscaled.float()
+        names = [self.classification_loss, *self.regression_losses]
+        if missing := [name for name in names if name not in losses]:
+            raise TypeError(
+                f"{type(self).__name__} cannot be guided: it returns "
+                f"{sorted(losses)}, but not {missing}"
+            )
+        sizes, factors = self._join([losses[name] for name in names], divisors, wanted)
+        ratio = self._ratio(sizes[0], sizes[1:].mean())
+        factors[0] *= self.cls_loss_scale * ratio
+        prefix = self.classification_loss.removeprefix("loss_").removesuffix("cls")
+        if self.log_sigmas is not None:
+            factors = factors * torch.exp(-2 * self.log_sigmas) / 2
+            losses[f"loss_{prefix}uncertainty"] = self.log_sigmas.sum()
+        for name, factor in zip(names, factors, strict=True):
+            losses[name] = _scaled(losses[name], factor)
+        losses[f"{prefix}guided_ratio"] = ratio
+        losses[f"{prefix}num_unscaled"] = self.num_unscaled.float()
         return losses
 
     @torch.no_grad()
-    def _guided_ratio(self, losses: dict) -> Tensor:
-        """Ratio of box to classification loss over levels and ranks; a scalar."""
-        pair = torch.stack(
-            [_total(losses["loss_bbox"]).float(), _total(losses["loss_cls"]).float()]
-        )
-        # Dense heads reach this line on every rank in every iteration.
-        all_reduce(pair, op="mean")
+    def _join(
+        self,
+        losses: list[Any],
+        divisors: Sequence[float] | Tensor | None,
+        wanted: Sequence[float] | Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return losses of all ranks as one process has them, and factors to get there.
+
+        With these factors, the mean over ranks of the gradients, which DDP takes, is
+        the gradient of one process with the images of all ranks.
+        """
+        sizes = torch.stack([_total(loss).float() for loss in losses])
+        if divisors is None or wanted is None:
+            all_reduce(sizes, op="mean")
+            return sizes, torch.ones_like(sizes)
+        divided = torch.as_tensor(divisors, dtype=sizes.dtype, device=sizes.device)
+        joined = torch.as_tensor(wanted, dtype=sizes.dtype, device=sizes.device)
+        joined = torch.stack([sizes * divided, joined])
+        all_reduce(joined, op="mean")
+        self._after_join(joined[1])
+        divisor = torch.where(joined[1] > 0, joined[1], 1.0)
+        return joined[0] / divisor, divided / divisor
+
+    def _after_join(self, counts: Tensor) -> None:
+        """Take note of what losses are divided by, (K,), the mean over ranks."""
+
+    @torch.no_grad()
+    def _ratio(self, classification: Tensor, regression: Tensor) -> Tensor:
+        """Return the ratio of two joined losses, a scalar, and keep the state."""
+        pair = torch.stack([regression, classification])
         usable = torch.isfinite(pair[0] / pair[1]) & (pair > 0).all()
         # The means start at zero, both alike, which cancels in the ratio.
         mean = self.momentum * self.mean_losses + (1 - self.momentum) * pair
         self.mean_losses.copy_(torch.where(usable, mean, self.mean_losses))
         self.num_unscaled += ~usable
         ratio = mean[0] / mean[1]
-        return torch.where(usable, ratio, torch.ones_like(ratio))
+        ratio = torch.where(usable, ratio, torch.ones_like(ratio))
+        if self.freeze_after is None:
+            return ratio
+        is_frozen = self.num_ratios >= self.freeze_after
+        is_new = usable & ~is_frozen
+        self.num_ratios += is_new
+        step = (ratio - self.mean_ratio) / self.num_ratios.clamp(min=1)
+        self.mean_ratio += torch.where(is_new, step, torch.zeros_like(step))
+        return torch.where(is_frozen, self.mean_ratio, ratio)

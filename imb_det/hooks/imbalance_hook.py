@@ -20,7 +20,12 @@ from imb_det.statistics.running_stats import RunningStats
 
 from .runner_parts import parts_of, refresh_averages, train_parts_of
 from .sampling_receipts import write_receipts
-from .startup_checks import check_activations, check_boxes, check_num_classes
+from .startup_checks import (
+    check_activations,
+    check_boxes,
+    check_num_classes,
+    check_samplers,
+)
 
 __all__ = ["ImbalanceHook", "describe"]
 
@@ -35,6 +40,7 @@ class ImbalanceHook(Hook):
 
     - the class counts of every head against the classes of the data sets,
     - the activation of every dense head against that of its loss,
+    - the samplers of proposals, where a box head must see all of them,
     - the boxes, where the data set does not do so itself (``imb_det.VOCDataset`` and
       ``imb_det.CocoDataset`` do),
     - the image files of training and validation,
@@ -143,6 +149,7 @@ class ImbalanceHook(Hook):
         for dataset in datasets:
             check_num_classes(runner.model, dataset)
         check_activations(runner.model)
+        check_samplers(runner.model)
         check_boxes(datasets[0])
         if self.check_images:
             check_images(datasets)

@@ -17,7 +17,15 @@ from imb_det.statistics.training_boxes import TrainingBoxes
 __all__ = ["content_key", "load_prior", "store_prior"]
 
 # Raise it when counting changes, so that older counts are not used.
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
+
+#: What the targets of a head depend on, beside its anchors or points.
+_OF_TARGETS = (
+    "assigner",
+    "regress_ranges",
+    "center_sampling",
+    "center_sample_radius",
+)
 
 
 def load_prior(path: Path) -> ForegroundPrior | None:
@@ -66,7 +74,7 @@ def content_key(
         type(head).__name__,
         _plain(head.train_cfg),
         _plain(head.prior_generator),
-        _plain(head.assigner),
+        [_plain(getattr(head, name, None)) for name in _OF_TARGETS],
         _dataset_settings(dataset),
     ]
     digest.update(json.dumps(settings).encode())

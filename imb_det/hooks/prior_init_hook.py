@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 
 import torch
-from mmdet.models.dense_heads.anchor_head import AnchorHead
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -24,6 +23,7 @@ from imb_det.statistics.training_boxes import (
     training_boxes,
 )
 
+from .classifiers import find_bias, find_head, roi_bias
 from .prior_cache import content_key, load_prior, store_prior
 from .runner_parts import bare_model
 
@@ -39,13 +39,23 @@ class PriorInitHook(Hook):
     the bias of its classification layer becomes
     :math:`b = -\log(N C / N_f - 1)`. Rank 0 counts, the others receive. The counts
     are cached under a hash of annotations, transforms, anchors and assigner. Nothing
-    happens on resume, nor where a checkpoint already brought a trained bias.
+    happens on resume, nor where a checkpoint already brought a trained bias. Heads with
+    class-adaptive thresholds (``adaptive_thr=True``) get the counts as well.
+
+    The proposals of a RoI head cannot be counted before training. With a guess of their
+    share of positives s, a softmax classifier starts at the probabilities 1 - s for
+    background and s / C for every class: its bias is 0 for classes and
+    :math:`\log(C (1 - s) / s)` for background. The authors leave RoI heads as they are.
 
     Args:
         head: Dotted path of the head inside the model. Default ``'bbox_head'``; use
-            ``'rpn_head'`` for a region proposal network.
+            ``'rpn_head'`` for a region proposal network, and, with
+            ``foreground_share``, ``'roi_head.bbox_head'`` or, in a cascade,
+            ``'roi_head.bbox_head.0'``.
         layer: Name of the classification layer inside the head. None, the default,
-            takes the one convolution of the head whose name ends in ``cls``.
+            takes the one layer of the head whose name ends in ``cls``.
+        foreground_share: For a RoI head alone: the share of positive proposals, in
+            (0, 1). Default: None.
         max_relative_error: Stop counting when the standard error of N_f / N, relative
             to it, falls below this, in (0, 1). None, the default, counts all images.
         cache_dir: Folder of cached counts; None, the default, means
@@ -65,6 +75,7 @@ class PriorInitHook(Hook):
         self,
         head: str = "bbox_head",
         layer: str | None = None,
+        foreground_share: float | None = None,
         max_relative_error: float | None = None,
         cache_dir: str | Path | bool | None = None,
     ) -> None:
@@ -73,8 +84,14 @@ class PriorInitHook(Hook):
                 "PriorInitHook: `max_relative_error` must be None or in (0, 1), got "
                 f"{max_relative_error}"
             )
+        if foreground_share is not None and not 0 < foreground_share < 1:
+            raise ValueError(
+                "PriorInitHook: `foreground_share` must be None or in (0, 1), got "
+                f"{foreground_share}"
+            )
         self.head = head
         self.layer = layer
+        self.foreground_share = foreground_share
         self.max_relative_error = max_relative_error
         if cache_dir is None or cache_dir is True:
             cache_dir = default_cache_dir()
@@ -96,20 +113,43 @@ class PriorInitHook(Hook):
             print_log("PriorInitHook: resumed, the bias stays as it is", "current")
             return
         model = bare_model(runner)
-        head = _find_head(model, self.head)
-        name, bias = _find_bias(head, self.head, self.layer)
-        if self._loaded.get(name) == bias.shape:
+        head = find_head(model, self.head, self.foreground_share)
+        name, bias = find_bias(head, self.head, self.layer)
+        is_trained = self._loaded.get(name) == bias.shape
+        if is_trained:
             print_log(
                 f"PriorInitHook: the checkpoint brought a trained `{name}`, it stays "
                 "as it is",
                 "current",
                 logging.WARNING,
             )
+        if self.foreground_share is not None:
+            if not is_trained:
+                self._start_roi_head(head, bias, self.foreground_share)
+            return
+        thresholds = getattr(head, "class_thresholds", None)
+        if is_trained and thresholds is None:
             return
         prior = on_main_process(lambda: self._count(runner, model, head))
+        if thresholds is not None:
+            thresholds.set_candidates(prior.num_foreground, prior.num_candidates)
+        if not is_trained:
+            with torch.no_grad():
+                bias.fill_(prior.bias)
+            print_log(f"PriorInitHook: {self.head}: {prior}", "current")
+
+    def _start_roi_head(
+        self, head: nn.Module, bias: torch.Tensor, share: float
+    ) -> None:
+        """Start a RoI head at the share of positives that the user names."""
+        values = roi_bias(head, share)
         with torch.no_grad():
-            bias.fill_(prior.bias)
-        print_log(f"PriorInitHook: {self.head}: {prior}", "current")
+            bias.copy_(values)
+        print_log(
+            f"PriorInitHook: {self.head}: share of positives {share}, bias "
+            f"{values[0]:.4f} of classes, {values[-1]:.4f} of the last column",
+            "current",
+        )
 
     def _count(
         self, runner: Runner, model: nn.Module, head: nn.Module
@@ -158,57 +198,3 @@ class PriorInitHook(Hook):
         if cached is not None:
             store_prior(cached, prior)
         return prior
-
-
-def _find_head(model: nn.Module, path: str) -> nn.Module:
-    """Return the head at a dotted path, checked for what counting needs."""
-    try:
-        head = model.get_submodule(path)
-    except AttributeError as error:
-        names = [name for name, _ in model.named_children()]
-        raise ValueError(
-            f"PriorInitHook: {type(model).__name__} has no part `head='{path}'`; its "
-            f"parts are {names}"
-        ) from error
-    if (
-        not isinstance(head, AnchorHead)
-        or type(head).get_targets is not AnchorHead.get_targets
-    ):
-        raise TypeError(
-            f"PriorInitHook cannot count for {type(head).__name__}: it needs a head "
-            "with the targets of mmdet's AnchorHead, such as RetinaHead or RPNHead"
-        )
-    if (sampler := type(head.sampler).__name__) != "PseudoSampler":
-        raise ValueError(
-            f"PriorInitHook: `{path}` trains on what {sampler} picks, but the prior is "
-            "that of all candidates; set its `train_cfg.sampler` to "
-            "`dict(type='PseudoSampler')`"
-        )
-    if not getattr(head, "use_sigmoid_cls", False):
-        raise TypeError(
-            f"PriorInitHook: {type(head).__name__} classifies with softmax; the prior "
-            "is derived for independent sigmoids (`use_sigmoid=True` in `loss_cls`)"
-        )
-    return head
-
-
-def _find_bias(
-    head: nn.Module, path: str, name: str | None
-) -> tuple[str, torch.Tensor]:
-    """Return the bias of the classification layer of that name, or of the only one."""
-    layers = {
-        child_name: child
-        for child_name, child in head.named_children()
-        if isinstance(child, nn.Conv2d) and child_name.endswith("cls")
-    }
-    if name is None and len(layers) == 1:
-        name = next(iter(layers))
-    if name not in layers:
-        raise ValueError(
-            f"PriorInitHook: `layer` is {name!r}, and the classification layers of "
-            f"`{path}` are {list(layers)}; name one of them"
-        )
-    bias = layers[name].bias
-    if bias is None:
-        raise ValueError(f"PriorInitHook: `{path}.{name}` has no bias to initialise")
-    return f"{path}.{name}.bias", bias

@@ -8,6 +8,7 @@ from mmdet.datasets import CocoDataset, XMLDataset
 from mmdet.models.dense_heads import DETRHead, RPNHead
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.reid import LinearReIDHead
+from mmdet.models.roi_heads import BaseRoIHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead, FusedSemanticHead
 from mmdet.models.seg_heads.base_semantic_head import BaseSemanticHead
@@ -19,7 +20,12 @@ from imb_det.datasets.audited_dataset import faulty_boxes
 from imb_det.losses import ImbalanceLoss
 from imb_det.statistics import leaf_datasets
 
-__all__ = ["check_activations", "check_boxes", "check_num_classes"]
+__all__ = [
+    "check_activations",
+    "check_boxes",
+    "check_num_classes",
+    "check_samplers",
+]
 
 _NAMED = 5  # boxes that a message names
 #: Heads whose `num_classes` is about something else than the boxes' classes.
@@ -112,6 +118,23 @@ def check_activations(model: nn.Module) -> None:
             f"with use_sigmoid={loss.use_sigmoid}: write `use_sigmoid="
             f"{loss.use_sigmoid}` into `loss_cls`"
         )
+
+
+def check_samplers(model: nn.Module) -> None:
+    """Refuse samplers of proposals that a box head cannot do with.
+
+    Raises:
+        ValueError: Names the head, its sampler and the one to use.
+    """
+    for module in model.modules():
+        if not isinstance(module, BaseRoIHead) or not module.train_cfg:
+            continue
+        heads, cfgs = module.bbox_head, module.train_cfg
+        if not isinstance(heads, nn.ModuleList):  # a cascade has one a stage
+            heads, cfgs = [heads], [cfgs]
+        for head, cfg in zip(heads, cfgs, strict=True):
+            if hasattr(head, "check_sampler"):
+                head.check_sampler(cfg["sampler"])
 
 
 def check_boxes(dataset: Any) -> None:

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from .anchor_matching import count_max_iou_matches
+from .target_counts import count_targets
 from .training_boxes import (
     TrainingBoxes,
     epoch_weights,
@@ -79,6 +78,11 @@ class ForegroundPrior:
         """Bias b = -log((1 - pi*) / pi*)."""
         return -math.log(1 / self.prior - 1)
 
+    @property
+    def foreground_share(self) -> float:
+        """Share N_f / N of the candidates."""
+        return self.num_foreground / self.num_candidates
+
     def to_dict(self) -> dict:
         """Return the counts as plain numbers."""
         return asdict(self)
@@ -92,79 +96,6 @@ class ForegroundPrior:
             f"C = {self.num_classes}, over {self.num_images:,} images ({how}): "
             f"prior {self.prior:.3e}, bias {self.bias:.4f}"
         )
-
-
-def _uses_plain_max_iou(head: Any) -> bool:
-    """Tell whether the arithmetic of ``count_max_iou_matches`` is the head's own."""
-    assigner, generator = head.assigner, head.prior_generator
-    return (
-        type(assigner).__name__ == "MaxIoUAssigner"
-        and type(generator).__name__ == "AnchorGenerator"
-        and type(assigner.iou_calculator).__name__ == "BboxOverlaps2D"
-        and assigner.iou_calculator.dtype is None
-        and assigner.gt_max_assign_all
-        and getattr(assigner, "perm_repeat_gt_cfg", None) is None
-        and isinstance(assigner.neg_iou_thr, float)
-        and 0 < assigner.neg_iou_thr <= assigner.pos_iou_thr
-        and assigner.ignore_iof_thr <= 0
-        and head.train_cfg["allowed_border"] < 0
-        and type(head.sampler).__name__ == "PseudoSampler"
-    )
-
-
-def _count_by_arithmetic(
-    head: Any, table: TrainingBoxes, pad_shape: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    taken = ~table.ignored
-    assigner, generator = head.assigner, head.prior_generator
-    return count_max_iou_matches(
-        table.boxes[taken],
-        table.image[taken],
-        pad_shape,
-        [base.numpy(force=True) for base in generator.base_anchors],
-        generator.strides,
-        assigner.pos_iou_thr,
-        assigner.neg_iou_thr,
-        assigner.min_pos_iou,
-        assigner.match_low_quality,
-    )
-
-
-def _count_by_targets(
-    head: Any, table: TrainingBoxes, pad_shape: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ask the head for its own targets, one image at a time, on the CPU."""
-    from mmengine.structures import InstanceData
-
-    counts = np.zeros((2, len(table)), np.int64)
-    for index in range(len(table)):
-        rows = table.image == index
-        instances = [
-            InstanceData(
-                bboxes=torch.from_numpy(table.boxes[rows & flag]),
-                labels=torch.from_numpy(table.labels[rows & flag]),
-            )
-            for flag in (~table.ignored, table.ignored)
-        ]
-        padded = tuple(int(side) for side in pad_shape[index])
-        meta = {"img_shape": tuple(table.img_shape[index]), "pad_shape": padded}
-        grids = [
-            (-(-padded[0] // stride_y), -(-padded[1] // stride_x))
-            for stride_x, stride_y in head.prior_generator.strides
-        ]
-        anchors, valid = head.get_anchors(grids, [meta], device="cpu")
-        labels, weights = head.get_targets(
-            anchors,
-            valid,
-            instances[:1],
-            [meta],
-            batch_gt_instances_ignore=instances[1:],
-        )[:2]
-        label = torch.cat([level.flatten() for level in labels])
-        used = torch.cat([level.flatten() for level in weights]) > 0
-        counts[0, index] = int((used & (label >= 0) & (label < head.num_classes)).sum())
-        counts[1, index] = int(used.sum())
-    return counts[0], counts[1]
 
 
 def _relative_error(positive: np.ndarray, total: np.ndarray, of_images: int) -> float:
@@ -195,14 +126,15 @@ def foreground_prior(
     no pixel is read. Each image is padded to a multiple of ``pad_size_divisor`` as in
     a batch, the head's anchor generator covers it, and the head's assigner decides.
     A plain max-IoU assignment is counted for many images at once, any other through
-    the head's ``get_targets``; both give the same numbers. Images that a wrapper
-    repeats count as often as an epoch shows them, up to a common factor. A random
-    flip is left out, other random sizes and boxes are drawn once.
+    the head's ``get_targets``, image by image; both give the same numbers. Images that
+    a wrapper repeats count as often as an epoch shows them, up to a common factor. A
+    random flip is left out, other random sizes and boxes are drawn once.
 
     Args:
         dataset: Built mmengine data set, wrapped in any way.
-        head: Anchor head with ``prior_generator``, ``assigner``, ``train_cfg``,
-            ``num_classes`` and ``get_targets``; on any device.
+        head: Dense head of mmdet with anchors or points whose ``get_targets`` needs no
+            predictions, such as RetinaHead, RPNHead, ATSSHead, GFLHead and FCOSHead;
+            on any device.
         pad_size_divisor: That of the model's data preprocessor, pixels, at least 1.
         max_relative_error: Stop when the standard error of N_f / N, relative to it,
             falls below this; images are visited in a fixed random order. None, the
@@ -227,7 +159,6 @@ def foreground_prior(
     table = training_boxes(dataset) if boxes is None else boxes
     if weights is None and boxes is None and is_deterministic(dataset):
         weights = epoch_weights(dataset)
-    count = _count_by_arithmetic if _uses_plain_max_iou(head) else _count_by_targets
     order: np.ndarray = np.arange(len(table))
     if max_relative_error is not None:
         order = np.random.default_rng(0).permutation(order)
@@ -237,7 +168,7 @@ def foreground_prior(
         part = table.select(order[start : start + _IMAGES_PER_STEP])
         pad_shape = -(-part.img_shape // pad_size_divisor) * pad_size_divisor
         done += len(part)
-        counts[:, start:done] = count(head, part, pad_shape)
+        counts[:, start:done] = count_targets(head, part, pad_shape)
         if weights is not None:
             counts[:, start:done] *= weights[order[start:done]]
         if progress is not None:

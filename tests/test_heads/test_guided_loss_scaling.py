@@ -226,7 +226,7 @@ def test_both_heads_stay_reachable():
 def test_losses_that_miss_the_point_are_warned_of(loss, message, monkeypatch):
     said = []
     monkeypatch.setattr(
-        "imb_det.heads.guided_loss_scaling.print_log",
+        "imb_det.heads.guided_heads.print_log",
         lambda text, *args: said.append(text),
     )
     config = toys.retinanet_config(head_type=SAMPLING_FREE)

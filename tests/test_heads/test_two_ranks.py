@@ -1,6 +1,5 @@
-"""Guided ratio, prior and weights on two gloo ranks."""
+"""Guided losses, prior and weights on two gloo ranks."""
 
-import math
 import os
 import socket
 import subprocess
@@ -8,53 +7,71 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.test_heads.guided_cases import CASES, total
 from tests.two_ranks import on_two_ranks
 
 pytestmark = pytest.mark.dist
 
+# Enough positives, else mmdet's ATSS and GFL divide by a floor of 1 on each rank.
+SETTINGS = [
+    (["two"], ["one", "other"]),
+    (["empty"], ["two", "other"]),
+    (["two"], ["empty", "empty too"]),
+    (["empty"], ["empty too"]),
+]
 
-def _ratio_of_one_rank(rank, images):
-    from tests.test_heads.test_guided_loss_scaling import build_head, make_batch
 
-    head, plain = build_head(), build_head("RetinaHead")
-    batch = make_batch([images[rank]])
-    raw = plain.loss_by_feat(*batch)
-    losses = head.loss_by_feat(*batch)
-    total = sum(losses["loss_cls"]) + sum(losses["loss_bbox"])
-    total.backward()
+def _step(case, names):
+    """Losses of a head, and gradients at its outputs by the name of the image."""
+    head = case.build(adaptive_thr=True) if case.kind != "RPNHead" else case.build()
+    inputs = case.inputs(head, names)
+    losses = case.losses(head, inputs, names)
+    sum(total(losses, name) for name in losses if "loss" in name).backward()
+    leaves = [leaf for levels in inputs for leaf in levels]
+    gradients = [
+        torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves
+    ]
+    thresholds = getattr(head, "class_thresholds", None)
     return dict(
-        raw_cls=sum(raw["loss_cls"]).item(),
-        raw_bbox=sum(raw["loss_bbox"]).item(),
-        ratio=losses["guided_ratio"].item(),
-        scaled=sum(losses["loss_cls"]).item(),
+        ratio=next(value.item() for key, value in losses.items() if "ratio" in key),
         unscaled=head.num_unscaled.item(),
-        finite=all(bool(x.grad.isfinite().all()) for x in batch[0]),
+        gradients=[gradient.numpy() for gradient in gradients],
+        share=None
+        if thresholds is None
+        else (thresholds.num_candidates[0] / thresholds.num_candidates[1]).item(),
     )
 
 
-@pytest.mark.parametrize(
-    ("images", "unscaled"),
-    [
-        ([[[4, 6, 40, 30]], [[8, 8, 30, 34], [30, 30, 60, 62]]], 0),
-        ([[], [[8, 8, 30, 34]]], 0),
-        ([[], []], 1),
-    ],
-    ids=["both", "one-empty", "both-empty"],
-)
-def test_one_ratio_for_all_ranks(tmp_path, images, unscaled):
-    from tests.references.guided_loss import guided_ratio
+def _steps(rank):
+    return [
+        [_step(case, setting[rank]) for setting in SETTINGS] for case in CASES.values()
+    ]
 
-    first, second = on_two_ranks(tmp_path, _ratio_of_one_rank, images)
-    wanted = guided_ratio(
-        [first["raw_cls"], second["raw_cls"]], [first["raw_bbox"], second["raw_bbox"]]
-    )
-    assert first["ratio"] == second["ratio"] == pytest.approx(wanted, rel=1e-5)
-    for rank in (first, second):
-        assert rank["scaled"] == pytest.approx(wanted * rank["raw_cls"], rel=1e-5)
-        assert math.isfinite(rank["scaled"])
-        assert rank["finite"]
-        assert rank["unscaled"] == unscaled
+
+def test_two_ranks_equal_one_process(tmp_path):
+    ranks = on_two_ranks(tmp_path, _steps)
+    for row, (name, case) in enumerate(CASES.items()):
+        for column, (first, second) in enumerate(SETTINGS):
+            found = [rank[row][column] for rank in ranks]
+            wanted = _step(case, first + second)
+            where = f"{name}: {first} and {second}"
+            for rank in found:
+                assert rank["ratio"] == pytest.approx(wanted["ratio"], rel=1e-5), where
+                assert rank["unscaled"] == wanted["unscaled"], where
+                assert rank["share"] == pytest.approx(wanted["share"], nan_ok=True)
+            if wanted["unscaled"]:  # FCOS divides by 1 then, on however many ranks
+                continue
+            parts = zip(
+                *(r["gradients"] for r in found), wanted["gradients"], strict=True
+            )
+            for one, two, both in parts:
+                # DDP takes the mean over ranks of the gradients.
+                joined = torch.cat([torch.from_numpy(one), torch.from_numpy(two)]) / 2
+                torch.testing.assert_close(
+                    joined, torch.from_numpy(both), rtol=1e-4, atol=1e-7, msg=where
+                )
 
 
 def _train(rank, config_path):

@@ -189,7 +189,7 @@ def test_sampling_head_is_refused(dataset):
 
 def test_head_with_targets_of_its_own_is_refused(dataset):
     config = toys.retinanet_config(
-        head_type="ATSSHead", norm_cfg=dict(type="GN", num_groups=2)
+        head_type="TOODHead", norm_cfg=dict(type="GN", num_groups=2)
     )
     config.bbox_head.anchor_generator = dict(
         type="AnchorGenerator",
@@ -198,11 +198,74 @@ def test_head_with_targets_of_its_own_is_refused(dataset):
         scales_per_octave=1,
         strides=[8, 16, 32],
     )
-    config.train_cfg = dict(assigner=dict(type="ATSSAssigner", topk=9))
-    with pytest.raises(TypeError, match="cannot count for ATSSHead"):
+    assigner = dict(type="TaskAlignedAssigner", topk=9)
+    initial = dict(type="ATSSAssigner", topk=9)
+    config.train_cfg = dict(
+        assigner=assigner, initial_assigner=initial, initial_epoch=1, alpha=1, beta=6
+    )
+    with pytest.raises(TypeError, match="cannot count for TOODHead"):
         PriorInitHook(cache_dir=False).before_train(
             FakeRunner(toys.build_model(config), dataset)
         )
+
+
+def box_head(model, **settings):
+    """Add a RoI head to a one-stage model, to be found by its path."""
+    config = dict(type="Shared2FCBBoxHead", num_classes=3, in_channels=4)
+    sizes = dict(fc_out_channels=8, roi_feat_size=2)
+    head = toys.MODELS.build({**config, **sizes, **settings})
+    model.roi_head = torch.nn.ModuleDict(dict(bbox_head=head))
+    return head
+
+
+def test_softmax_box_head_starts_at_the_share_of_positives(dataset, model):
+    head = box_head(model, loss_cls=dict(type="CrossEntropyLoss"))
+    torch.nn.init.normal_(head.fc_cls.bias)
+    hook = PriorInitHook("roi_head.bbox_head", foreground_share=0.2)
+    hook.before_train(FakeRunner(model, dataset))
+    # Background 0.8, and 0.2 shared by three classes.
+    wanted = torch.tensor([0.2 / 3, 0.2 / 3, 0.2 / 3, 0.8])
+    torch.testing.assert_close(head.fc_cls.bias.softmax(0), wanted)
+    # The mean gradient of cross entropy is zero there: rows of 2 positives in 10.
+    bias = head.fc_cls.bias.detach().clone().requires_grad_()
+    labels = torch.tensor([0, 1, 2] * 2 + [3] * 24)
+    torch.nn.functional.cross_entropy(bias.expand(30, 4), labels).backward()
+    torch.testing.assert_close(bias.grad, torch.zeros(4), rtol=0, atol=1e-7)
+
+
+def test_sigmoid_box_head_starts_at_the_share_of_positives(dataset, model):
+    loss = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
+    head = box_head(model, loss_cls=loss)
+    hook = PriorInitHook("roi_head.bbox_head", foreground_share=0.3)
+    hook.before_train(FakeRunner(model, dataset))
+    torch.testing.assert_close(head.fc_cls.bias.sigmoid(), torch.full((3,), 0.1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(head="roi_head.bbox_head"), "Shared2FCBBoxHead and .* is None; RoI"),
+        (dict(head="bbox_head", foreground_share=0.1), "RetinaHead and .* is 0.1"),
+    ],
+)
+def test_share_belongs_to_box_heads(arguments, message, dataset, model):
+    box_head(model, loss_cls=dict(type="CrossEntropyLoss"))
+    hook = PriorInitHook(cache_dir=False, **arguments)
+    with pytest.raises(ValueError, match=message):
+        hook.before_train(FakeRunner(model, dataset))
+
+
+def test_share_of_columns_of_its_own_is_refused(dataset, model):
+    box_head(model, loss_cls=dict(type="SeesawLoss", num_classes=3))
+    hook = PriorInitHook("roi_head.bbox_head", foreground_share=0.1)
+    with pytest.raises(TypeError, match="5 columns for 3 classes with SeesawLoss"):
+        hook.before_train(FakeRunner(model, dataset))
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.5, float("nan")])
+def test_share_out_of_range(share):
+    with pytest.raises(ValueError, match=f"foreground_share.*{share}"):
+        PriorInitHook(foreground_share=share)
 
 
 def test_batch_augments_are_warned_of(dataset, log):

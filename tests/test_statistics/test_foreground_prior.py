@@ -12,7 +12,7 @@ from mmengine.config import Config
 from imb_det.datasets.digit_plan import DigitsOptions
 from imb_det.datasets.longtail_digits import make_longtail_digits
 from imb_det.statistics import ForegroundPrior, foreground_prior
-from imb_det.statistics.foreground_prior import _count_by_targets, _uses_plain_max_iou
+from imb_det.statistics.target_counts import _by_targets, _uses_plain_max_iou
 from imb_det.statistics.training_boxes import (
     TrainingBoxes,
     annotated_boxes,
@@ -22,6 +22,9 @@ from imb_det.statistics.training_boxes import (
 )
 from tests import toys
 from tests.references.pipeline_count import count_candidates
+from tests.test_heads.guided_cases import CASES
+
+CLASSES = dict(num_classes=3)
 
 
 def test_hand_worked_prior():
@@ -161,7 +164,7 @@ def test_equals_the_real_pipeline(name, toy_set, model):
 def test_both_ways_of_counting_agree(toy_set, model):
     table = training_boxes(toys.build_dataset(toys.coco_dataset_config(toy_set)))
     pad_shape = -(-table.img_shape // 32) * 32
-    positive, total = _count_by_targets(model.bbox_head, table, pad_shape)
+    positive, total = _by_targets(model.bbox_head, table, pad_shape)
     found = foreground_prior(None, model.bbox_head, boxes=table)
     assert found.num_foreground == positive.sum()
     assert found.num_candidates == total.sum()
@@ -187,6 +190,30 @@ def test_other_assigners_go_through_the_head(assigner, toy_set):
     assert (found.num_foreground, found.num_candidates) == count_candidates(
         dataset, model
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("FCOSHead", {}),
+        ("FCOSHead", dict(center_sampling=True, center_sample_radius=1.0)),
+        ("ATSSHead", {}),
+        ("GFLHead", {}),
+        ("RPNHead", {}),
+    ],
+    ids=["FCOS", "FCOS-centre", "ATSS", "GFL", "RPN"],
+)
+@pytest.mark.parametrize("prefix", ["", "imb_det.SamplingFree"])
+def test_other_heads_go_through_their_own_targets(kind, settings, prefix, toy_set):
+    config = toys.retinanet_config()
+    head = dict(CASES[kind].config, in_channels=8, feat_channels=8, **settings)
+    head.update({"type": prefix + kind, **({} if kind == "RPNHead" else CLASSES)})
+    config.bbox_head, config.train_cfg = head, head.pop("train_cfg", None)
+    model = toys.build_model(config)
+    dataset = toys.build_dataset(toys.coco_dataset_config(toy_set))
+    found = foreground_prior(dataset, model.bbox_head)
+    wanted = count_candidates(dataset, model)
+    assert (found.num_foreground, found.num_candidates) == wanted
 
 
 def test_early_stop(model):

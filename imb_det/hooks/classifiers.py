@@ -1,0 +1,130 @@
+"""Heads and layers that can start at a prior."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from mmdet.models.dense_heads import AnchorHead, ATSSHead, FCOSHead, GFLHead
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from torch import Tensor, nn
+
+__all__ = ["find_bias", "find_head", "roi_bias"]
+
+#: Their targets depend on boxes alone, not on predictions.
+_COUNTABLE = (AnchorHead, ATSSHead, FCOSHead, GFLHead)
+
+
+def find_head(model: nn.Module, path: str, foreground_share: float | None) -> nn.Module:
+    """Return the head at a dotted path, checked for what a prior needs.
+
+    Args:
+        model: Detector.
+        path: Names of its parts, joined by dots.
+        foreground_share: Of a RoI head; None for a head that is counted.
+
+    Raises:
+        TypeError, ValueError: No such head, or none of this kind; what would do.
+    """
+    try:
+        head = model.get_submodule(path)
+    except AttributeError as error:
+        names = [name for name, _ in model.named_children()]
+        raise ValueError(
+            f"PriorInitHook: {type(model).__name__} has no part `head='{path}'`; its "
+            f"parts are {names}"
+        ) from error
+    kind = type(head).__name__
+    is_roi_head = isinstance(head, BBoxHead)
+    if is_roi_head != (foreground_share is not None):
+        raise ValueError(
+            f"PriorInitHook: `{path}` is a {kind} and `foreground_share` is "
+            f"{foreground_share}; RoI heads need it, whose proposals cannot be counted "
+            "before training, and other heads are counted"
+        )
+    if is_roi_head:
+        return head
+    targets = getattr(type(head), "get_targets", None)
+    if all(targets is not known.get_targets for known in _COUNTABLE):
+        kinds = ", ".join(known.__name__ for known in _COUNTABLE)
+        raise TypeError(
+            f"PriorInitHook cannot count for {kind}: it needs a head with the targets "
+            f"of mmdet's {kinds}, which depend on boxes alone"
+        )
+    sampler = type(getattr(head, "sampler", None)).__name__
+    if sampler not in ("PseudoSampler", "NoneType"):
+        raise ValueError(
+            f"PriorInitHook: `{path}` trains on what {sampler} picks, but the prior is "
+            "that of all candidates; set its `train_cfg.sampler` to "
+            "`dict(type='PseudoSampler')`"
+        )
+    if not getattr(head, "use_sigmoid_cls", False):
+        raise TypeError(
+            f"PriorInitHook: {kind} classifies with softmax; the prior is derived for "
+            "independent sigmoids (`use_sigmoid=True` in `loss_cls`)"
+        )
+    return head
+
+
+def find_bias(head: nn.Module, path: str, name: str | None) -> tuple[str, Tensor]:
+    """Return the bias of the classification layer of that name, or of the only one.
+
+    Args:
+        head: From :func:`find_head`.
+        path: Its path, for the message and the result.
+        name: None, or the name of the layer inside the head.
+
+    Returns:
+        Dotted path of the bias inside the model, and the bias.
+
+    Raises:
+        ValueError: No such layer, or one without bias.
+    """
+    layers = {
+        child_name: child
+        for child_name, child in head.named_children()
+        if isinstance(child, (nn.Conv2d, nn.Linear)) and child_name.endswith("cls")
+    }
+    if name is None and len(layers) == 1:
+        name = next(iter(layers))
+    if name not in layers:
+        raise ValueError(
+            f"PriorInitHook: `layer` is {name!r}, and the classification layers of "
+            f"`{path}` are {list(layers)}; name one of them"
+        )
+    bias = layers[name].bias
+    if bias is None:
+        raise ValueError(f"PriorInitHook: `{path}.{name}` has no bias to initialise")
+    return f"{path}.{name}.bias", bias
+
+
+def roi_bias(head: Any, share: float) -> Tensor:
+    r"""Return the bias with which a RoI head starts at a share s of positives.
+
+    .. math:: b_c = 0, \quad b_{bg} = \log \frac{C (1 - s)}{s}
+
+    with softmax, and :math:`b_c = -\log(C / s - 1)` with C independent sigmoids.
+
+    Args:
+        head: mmdet ``BBoxHead``.
+        share: s, in (0, 1).
+
+    Returns:
+        One number for each column of the classifier.
+
+    Raises:
+        TypeError: The classifier has other columns than C, or C + 1 with softmax.
+    """
+    classes, columns = int(head.num_classes), int(head.fc_cls.out_features)
+    if columns == classes:
+        return torch.full((columns,), -math.log(classes / share - 1))
+    if columns != classes + 1 or getattr(head.loss_cls, "use_sigmoid", False):
+        raise TypeError(
+            f"PriorInitHook: {type(head).__name__} has {columns} columns for {classes} "
+            f"classes with {type(head.loss_cls).__name__}; a prior is defined for "
+            f"softmax with {classes + 1} columns and sigmoid with {classes}"
+        )
+    bias = torch.zeros(columns)
+    bias[-1] = math.log(classes * (1 - share) / share)
+    return bias
