@@ -1,0 +1,15 @@
+_base_ = "./atss_r18_fpn_focal_longtail-digits.py"
+model = dict(
+    bbox_head=dict(
+        type="imb_det.SamplingFreeATSSHead",
+        # Few objects say little about the size of a loss: average over 100 iterations.
+        momentum=0.99,
+        loss_cls=dict(_delete_=True, type="CrossEntropyLoss", use_sigmoid=True),
+    )
+)
+custom_hooks = [
+    dict(type="imb_det.ImbalanceHook"),
+    dict(type="imb_det.PriorInitHook"),
+    dict(type="imb_det.GradientHook"),
+    dict(type="imb_det.EpochSeedHook"),
+]
