@@ -1,0 +1,2 @@
+_base_ = "./faster-rcnn_r18_fpn_biased-sampling_tiny-coco.py"
+model = dict(train_cfg=dict(rcnn=dict(sampler=dict(type="OHEMSampler"))))

@@ -1,0 +1,7 @@
+_base_ = [
+    "../_base_/models/fcos_r18_fpn_small.py",
+    "../_base_/datasets/bccd.py",
+    "../_base_/schedules/schedule_8e.py",
+    "../_base_/default_runtime.py",
+]
+model = dict(bbox_head=dict(num_classes=3))

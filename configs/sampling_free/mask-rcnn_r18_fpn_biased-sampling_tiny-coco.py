@@ -1,0 +1,6 @@
+_base_ = [
+    "../_base_/models/mask-rcnn_r18_fpn_small.py",
+    "../_base_/datasets/tiny_coco_masks.py",
+    "../_base_/schedules/schedule_8e.py",
+    "../_base_/default_runtime.py",
+]

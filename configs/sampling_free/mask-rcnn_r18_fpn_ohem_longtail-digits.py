@@ -1,0 +1,2 @@
+_base_ = "./mask-rcnn_r18_fpn_biased-sampling_longtail-digits.py"
+model = dict(train_cfg=dict(rcnn=dict(sampler=dict(type="OHEMSampler"))))
