@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from mmengine.utils import ProgressBar
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 from imb_det import losses
+from imb_det.analysis.measuring import machine, peak_memory, seconds
 
 PLAIN = {"sigmoid": "plain BCE, targets ready", "softmax": "F.cross_entropy"}
 COPY = "copying the logits"
@@ -125,34 +123,6 @@ def make_steps(case: Case, device: str) -> dict[str, tuple[Callable, str | None]
     return steps
 
 
-def seconds(step: Callable[[], None], device: str) -> float:
-    """Return the time of one call."""
-    synchronise = torch.cuda.synchronize if device == "cuda" else lambda: None
-    synchronise()
-    start = time.perf_counter()
-    step()
-    synchronise()
-    return time.perf_counter() - start
-
-
-def peak_memory(step: Callable[[], None], device: str, score_bytes: int) -> float:
-    """Return the peak of what one call allocates, in tensors of the logits' size."""
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step()
-        return (torch.cuda.max_memory_allocated() - before) / score_bytes
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as run:
-        step()
-    events = run.profiler.kineto_results.events()
-    changes = [(e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"]
-    held = peak = 0
-    for _, change in sorted(changes, key=lambda event: event[0]):
-        held += change
-        peak = max(peak, held)
-    return peak / score_bytes
-
-
 def measure(case: Case, device: str, rounds: int) -> list[dict[str, Any]]:
     """Measure all contestants of a size."""
     steps = make_steps(case, device)
@@ -162,7 +132,7 @@ def measure(case: Case, device: str, rounds: int) -> list[dict[str, Any]]:
         step()  # compiles
         step()
         size = case.rows * case.channels * 4
-        memory[name] = peak_memory(step, device, size)
+        memory[name] = peak_memory(step, device) / size
         bar.update()
     for _ in range(rounds):
         for name, (step, _) in steps.items():
@@ -204,19 +174,6 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"| {row['to_plain']:.2f} | {row['to_copy']:.1f} | {row['memory']:.2f} |"
         )
     return "\n".join(lines)
-
-
-def machine(device: str) -> str:
-    """Describe where this runs."""
-    if device == "cuda":
-        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    cpu = names[0] if names else platform.machine()
-    capability = torch.backends.cpu.get_cpu_capability()
-    threads = torch.get_num_threads()
-    return f"{cpu} ({capability}), {threads} threads, torch {torch.__version__}"
 
 
 def main() -> None:

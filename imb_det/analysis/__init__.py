@@ -1,6 +1,7 @@
 """What a run did: logs, figures and pictures as data; tools only print them."""
 
 from .examples import Example, make_example, pick_images
+from .gradient_plot import gradient_table, plot_gradients
 from .plots import plot_classes, plot_curves, plot_examples
 from .report import Report, make_report
 from .run_log import RunLog, read_run_log
@@ -13,11 +14,13 @@ __all__ = [
     "find_checkpoint",
     "find_config",
     "find_predictions",
+    "gradient_table",
     "make_example",
     "make_report",
     "pick_images",
     "plot_classes",
     "plot_curves",
     "plot_examples",
+    "plot_gradients",
     "read_run_log",
 ]

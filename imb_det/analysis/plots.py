@@ -98,7 +98,9 @@ def plot_curves(path: str | Path, log: RunLog) -> None:
         log: Curves of the run.
     """
     losses = {k: v for k, v in log.train.items() if "loss" in k}
-    ratios = {k: v for k, v in log.train.items() if "ratio" in k}
+    ratios = {
+        k: v for k, v in log.train.items() if "ratio" in k and "grad_norm" not in k
+    }
     metrics = {
         name.rsplit("/", 1)[-1].removeprefix("bbox_"): v for name, v in log.val.items()
     }

@@ -1,0 +1,106 @@
+"""The picture of gradient sizes that ``GradientHook`` logged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from .run_log import RunLog
+
+__all__ = ["gradient_table", "plot_gradients"]
+
+_DPI = 120
+_PREFIX = "/grad_norm_"
+#: Rows of the picture: sizes in each, with the style of the line, and its title.
+_ROWS: tuple[tuple[dict[str, str], str], ...] = (
+    ({"fg": "-", "bg": "--"}, "size of the classification gradient"),
+    ({"ratio": "-"}, "classification over box gradient"),
+)
+
+
+def _heads(runs: Mapping[str, RunLog]) -> list[str]:
+    """Return the heads of all runs, in the order in which they were logged."""
+    names = [name for run in runs.values() for name in run.train if _PREFIX in name]
+    if not names:
+        raise ValueError(
+            f"no gradient was logged in {', '.join(runs)}; add "
+            "`dict(type='imb_det.GradientHook')` to `custom_hooks` and train"
+        )
+    return list(dict.fromkeys(name.partition(_PREFIX)[0] for name in names))
+
+
+def gradient_table(runs: Mapping[str, RunLog]) -> list[dict[str, Any]]:
+    """Return the mean sizes over the last half of each run.
+
+    Args:
+        runs: Logs by the name of the run.
+
+    Returns:
+        A row for each run and head: ``run``, ``head``, and the sizes that were logged,
+        ``fg``, ``bg``, ``box`` and ``ratio``, as means over the points of the second
+        half of the training.
+
+    Raises:
+        ValueError: No run has logged any.
+    """
+    rows = []
+    for head in _heads(runs):
+        for run, log in runs.items():
+            row: dict[str, Any] = {"run": run, "head": head}
+            for size in ("fg", "bg", "box", "ratio"):
+                if (name := f"{head}{_PREFIX}{size}") in log.train:
+                    steps, values = log.train[name]
+                    row[size] = float(values[steps > steps[-1] / 2].mean())
+            if len(row) > 2:
+                rows.append(row)
+    return rows
+
+
+def plot_gradients(path: str | Path, runs: Mapping[str, RunLog]) -> None:
+    """Draw the gradients of all heads of some runs, a colour for each run.
+
+    Above are the sizes of the classification gradient, of foreground (solid) and
+    background (dashed); below its sum over that of the boxes.
+
+    Args:
+        path: File to write (PNG).
+        runs: Logs by the name of the run.
+
+    Raises:
+        ValueError: No run has logged any.
+    """
+    heads = _heads(runs)
+    figure = Figure(figsize=(1.2 + 4.6 * len(heads), 6.4))
+    grid = figure.subplots(len(_ROWS), len(heads), squeeze=False, sharex="col")
+    for column, head in enumerate(heads):
+        for (styles, title), axes in zip(_ROWS, grid[:, column], strict=True):
+            has_curve = False
+            for index, log in enumerate(runs.values()):
+                for size, style in styles.items():
+                    steps, values = log.train.get(
+                        f"{head}{_PREFIX}{size}", (np.empty(0), np.empty(0))
+                    )
+                    drawn = values > 0
+                    axes.plot(steps[drawn], values[drawn], style, color=f"C{index}")
+                    has_curve |= bool(drawn.any())
+            if has_curve:
+                axes.set_yscale("log")
+            axes.grid(alpha=0.3)
+            if column == 0:
+                axes.set_ylabel(title)
+        grid[0, column].set_title(head)
+        grid[-1, column].set_xlabel("iteration")
+    handles = [
+        *(Line2D([], [], color=f"C{i}", label=run) for i, run in enumerate(runs)),
+        Line2D([], [], color="black", ls="-", label="foreground"),
+        Line2D([], [], color="black", ls="--", label="background"),
+    ]
+    legend_rows = -(-len(handles) // 3)
+    figure.legend(handles=handles, loc="upper center", ncols=3, frameon=False)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.035 * legend_rows - 0.01))
+    figure.savefig(path, dpi=_DPI)
