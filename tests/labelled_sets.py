@@ -45,9 +45,7 @@ def label_sets(draw, max_images=25, max_classes=5, with_box=True):
     """Lists of labels: images without one, one class only and all rare included."""
     num_classes = draw(st.integers(1, max_classes))
     label = st.integers(0, num_classes - 1)
-    sets = draw(
-        st.lists(st.lists(label, max_size=4), min_size=1, max_size=max_images)
-    )
+    sets = draw(st.lists(st.lists(label, max_size=4), min_size=1, max_size=max_images))
     if with_box and not any(sets):
         sets[0] = [draw(label)]
     return sets, num_classes

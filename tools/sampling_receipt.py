@@ -28,6 +28,8 @@ def main() -> None:
         help="epoch of a sampler that changes, counted from 0 (default: 0)",
     )
     args = parse_args(parser)
+    if args.epoch < 0:
+        parser.error(f"--epoch must be >= 0, got {args.epoch}")
     cfg = load_config(args)
     init_default_scope(cfg.default_scope)
     # What data set and sampler log by themselves is part of the receipt.
@@ -49,7 +51,10 @@ def main() -> None:
             "`--cfg-options train_dataloader.sampler.type=imb_det.RepeatFactorSampler"
             " train_dataloader.sampler.repeat_thr=auto`\n",
         )
-    receipt = sampler.receipt(args.epoch)
+    try:
+        receipt = sampler.receipt(args.epoch)
+    except RuntimeError as error:  # its weights come from the training
+        parser.exit(2, f"{parser.prog}: error: --epoch {args.epoch}: {error}\n")
     print(receipt.text())
     path = Path(cfg.work_dir, "sampling.json")
     receipt.to_json(path)

@@ -111,7 +111,7 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
             if ann["image_id"] not in self.coco.imgs:
                 self._audit.add(
                     "unknown_image",
-                    f"image_id {ann['image_id']}",
+                    f"image_id {ann['image_id']!r}",
                     f"annotation {ann['id']}",
                 )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from imb_det.checks import check_number
 from imb_det.registry import MODELS
 
-from .checks import check_number
 from .class_weighted import ClassWeightedLoss
 from .elements import FocalElement
 from .one_pass import Element

@@ -10,6 +10,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from imb_det.checks import check_choice, check_number
 from imb_det.registry import MODELS
 from imb_det.statistics import ClassStats
 from imb_det.statistics.class_weights import (
@@ -18,7 +19,6 @@ from imb_det.statistics.class_weights import (
     class_weights,
 )
 
-from .checks import check_choice, check_number
 from .class_weighted import ClassWeightedLoss
 
 __all__ = ["CrossEntropyLoss"]

@@ -8,10 +8,10 @@ import torch
 from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
+from imb_det.checks import check_choice, check_number
 from imb_det.registry import MODELS
 
 from .base import REDUCTIONS
-from .checks import check_choice, check_number
 from .elements import bin_of
 from .gradient_density import GradientDensity, bin_counts, check_density
 from .one_pass import compute_dtype

@@ -13,7 +13,11 @@ from torch.utils.data import Sampler
 
 from imb_det.main_process import on_main_process
 from imb_det.statistics import ClassStats
-from imb_det.statistics.dataset_access import dataset_nodes, image_of_index
+from imb_det.statistics.dataset_access import (
+    dataset_nodes,
+    image_of_index,
+    info_of_image,
+)
 from imb_det.statistics.label_cache import label_table
 from imb_det.statistics.label_table import LabelTable
 from imb_det.statistics.systematic import draw_copies, epoch_length
@@ -50,7 +54,8 @@ class EpochSampler(Sampler[int]):
 
     Raises:
         TypeError: An argument is of another type.
-        ValueError: ``num_samples`` is below 1, or no image has any weight.
+        ValueError: ``num_samples`` is below 1 or ``seed`` below 0, or no image has any
+            weight.
     """
 
     #: Whether weights are copies of an image in an epoch, else only their ratios count
@@ -73,14 +78,15 @@ class EpochSampler(Sampler[int]):
         for key, value in dict(shuffle=shuffle, round_up=round_up).items():
             if not isinstance(value, bool):
                 raise TypeError(f"{name}: `{key}` must be a bool, got {value!r}")
-        if num_samples is not None and (
-            isinstance(num_samples, bool) or not isinstance(num_samples, int)
-        ):
-            raise TypeError(
-                f"{name}: `num_samples` must be a whole number, got {num_samples!r}"
-            )
-        if num_samples is not None and num_samples < 1:
-            raise ValueError(f"{name}: `num_samples` must be >= 1, got {num_samples}")
+        for key, number, least in (("seed", seed, 0), ("num_samples", num_samples, 1)):
+            if number is None:
+                continue
+            if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
+                raise TypeError(
+                    f"{name}: `{key}` must be a whole number or None, got {number!r}"
+                )
+            if number < least:
+                raise ValueError(f"{name}: `{key}` must be >= {least}, got {number}")
         self.dataset = dataset
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed
@@ -100,7 +106,6 @@ class EpochSampler(Sampler[int]):
             self.length = epoch_length(wanted)
         else:
             self.length = len(self.image)
-        self._is_rescaled = num_samples is not None or not self.weights_are_copies
         hand_over_weights(dataset, self.table, self._checked_weights(0))
         self._report()
 
@@ -133,16 +138,17 @@ class EpochSampler(Sampler[int]):
     def expected_copies(self, epoch: int) -> np.ndarray:
         """Return how often each index of the data set is drawn on average.
 
+        It is in proportion to the weights. Where these are copies, rounding their sum
+        to a whole length moves it by at most half a copy over all images.
+
         Args:
             epoch: Counted from 0.
 
         Returns:
-            Float64 (len(dataset),), with sum `length`, up to rounding.
+            Float64 (len(dataset),), with sum `length`.
         """
         wanted = self._checked_weights(epoch)[self.image]
-        if self._is_rescaled:
-            wanted = wanted * (self.length / wanted.sum())
-        return wanted
+        return np.asarray(wanted * (self.length / wanted.sum()))
 
     def order(self, epoch: int) -> np.ndarray:
         """Return the indices of an epoch, of all ranks.
@@ -201,7 +207,7 @@ class EpochSampler(Sampler[int]):
             image=self.image,
             copies=self.expected_copies(epoch),
             length=self.length,
-            name_of=lambda index: _name_of(self.dataset, index),
+            name_of=lambda image: _name_of(self.dataset, image),
             warnings=[*_repeats_twice(self.dataset), *self.notes()],
         )
 
@@ -210,8 +216,8 @@ class EpochSampler(Sampler[int]):
         weights = self.image_weights(epoch)
         if not weights[self.image].sum() > 0:
             raise ValueError(
-                f"{type(self).__name__}: none of the {len(self.table)} images has a "
-                "box of any class, so that there is nothing to draw by"
+                f"{type(self).__name__}: none of the {len(self.image)} images has a "
+                "box of a class that weighs anything: there is nothing to draw by"
             )
         return weights
 
@@ -225,10 +231,10 @@ class EpochSampler(Sampler[int]):
             print_log(warning, logger="current", level=logging.WARNING)
 
 
-def _name_of(dataset: Any, index: int) -> str:
-    """Return the image file behind an index, or what else there is to name it."""
-    info = dataset.get_data_info(index)
-    return str(info.get("img_path") or f"image {info.get('img_id', index)}")
+def _name_of(dataset: Any, image: int) -> str:
+    """Return the file of an image, or what else there is to name it."""
+    info = info_of_image(dataset, image)
+    return str(info.get("img_path") or f"image {info.get('img_id', image)}")
 
 
 def _repeats_twice(dataset: Any) -> list[str]:

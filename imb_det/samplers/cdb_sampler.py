@@ -15,6 +15,7 @@ from .base import EpochSampler
 __all__ = ["CDBSampler"]
 
 _WAYS = ("max", "mean", "class")
+_NAMED = 5  # classes that a message names
 
 
 @DATA_SAMPLERS.register_module()
@@ -88,13 +89,19 @@ class CDBSampler(EpochSampler):
             weights: Float (C,), >= 0.
 
         Raises:
-            ValueError: It has another length.
+            ValueError: It has another length, or a weight is negative or not finite.
         """
         numbers = torch.as_tensor(weights).detach().cpu().double().numpy()
         if numbers.shape != self.difficulty_weights.shape:
             raise ValueError(
                 f"{type(self).__name__}: got {numbers.shape} weights, but the data set "
                 f"has {len(self.difficulty_weights)} classes"
+            )
+        if bad := np.flatnonzero(~((numbers >= 0) & np.isfinite(numbers))).tolist():
+            named = [f"{self.table.classes[c]}: {numbers[c]:g}" for c in bad[:_NAMED]]
+            raise ValueError(
+                f"{type(self).__name__}: weights must be finite and >= 0, but those of "
+                f"{len(bad)} classes are not: {', '.join(named)}"
             )
         self.difficulty_weights = numbers
         self.informed = True

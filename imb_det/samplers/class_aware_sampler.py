@@ -98,7 +98,11 @@ class ClassAwareSampler(EpochSampler):
         share[occurs] /= share.sum() * holders[occurs]
         image, label = self.table.pairs
         self._by_class = np.bincount(image, share[label], minlength=len(self.table))
-        self._natural = np.full(len(self.table), 1 / len(self.image))
+        self._natural = np.full(len(self.table), 1 / max(len(self.image), 1))
+
+        if self.progressive_epochs is not None:
+            # Now, and not first when the natural part has gone.
+            self._checked_weights(self.progressive_epochs - 1)
 
     def image_weights(self, epoch: int) -> np.ndarray:
         """Return the weights of an epoch."""

@@ -39,7 +39,9 @@ class SamplingReceipt:
         most_shown: File and copies of the image that is shown most often.
         never_shown: Indices of the data set that are never shown.
         never_alone: Classes that become more frequent and have no image without a
-            frequent class: these become more frequent along with them.
+            frequent class: these become more frequent along with them. Where no class
+            is on more than 100 images, that on most images stands for the frequent
+            ones.
         level: How balanced the boxes are, from 0 (as without the sampler) to 1.
         warnings: Where the sampler does nothing, or not what it seems to.
     """
@@ -162,7 +164,7 @@ def make_receipt(
         image: Image that each index of the data set stands for, (len(dataset),).
         copies: How often each index is drawn on average, (len(dataset),).
         length: Images of an epoch.
-        name_of: Names the image of an index.
+        name_of: Names an image.
         warnings: What else to say.
     """
     before = np.bincount(image, minlength=len(table))
@@ -172,11 +174,11 @@ def make_receipt(
     images_before, images_after = table.images_with(before), table.images_with(after)
     groups = frequency_groups(stats.image_count)
     is_frequent = np.zeros(len(table.classes))
-    is_frequent[groups.get("frequent", [])] = 1
+    is_frequent[groups.get("frequent", stats.image_count.argmax())] = 1
     without = table.images_with(before * (table.largest(is_frequent, 0.0) == 0))
     is_raised = instances_after > instances_before * (1 + 1e-9)
     bound = np.flatnonzero(is_raised & (without == 0) & (is_frequent == 0))
-    most = int(copies.argmax())
+    most = int(after.argmax())
     return SamplingReceipt(
         rule=rule,
         classes=table.classes,
@@ -187,7 +189,7 @@ def make_receipt(
         groups=groups,
         length_before=len(image),
         length_after=length,
-        most_shown=(name_of(most), float(after[image[most]])),
+        most_shown=(name_of(most), float(after[most])),
         never_shown=int(np.count_nonzero(copies == 0)),
         never_alone=tuple(table.classes[i] for i in bound),
         level=balance_level(instances_after, instances_before),

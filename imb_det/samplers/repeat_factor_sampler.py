@@ -30,8 +30,8 @@ class RepeatFactorSampler(EpochSampler):
 
     An image is shown :math:`r_i` times an epoch on average, with whole numbers of
     copies drawn anew each epoch. (mmengine's ``ClassBalancedDataset`` rounds every
-    factor up, once for all.) An epoch gets longer by the mean of the factors, unless
-    ``num_samples`` says how long it is.
+    factor up, once for all.) An epoch is as long as the sum of the factors, rounded,
+    unless ``num_samples`` says how long it is.
 
     Args:
         dataset: Built mmengine data set, in any wrappers.
@@ -124,6 +124,11 @@ class RepeatFactorSampler(EpochSampler):
                 "of the epoch: rare classes are on the same images as frequent ones"
             ]
         rarest = occurring[self.frequency[occurring].argmin()]
+        if self.frequency[rarest] < self.threshold:
+            return [
+                f"{name} does nothing: power={self.power:g} and max_repeat="
+                f"{self.max_repeat} make all repeat factors 1"
+            ]
         what = f"'{self.class_stats.classes[rarest]}' ({self.frequency[rarest]:.4g})"
         return [
             f"{name} does nothing: no class is rarer than repeat_thr="

@@ -83,17 +83,14 @@ class TargetLevelSampler(EpochSampler):
 
     def prepare(self) -> None:
         """Fit the weights of the images."""
-        used = np.flatnonzero(self.multiplicity)
+        shown = self.table.take(self.image)  # an epoch as it is, wrappers included
+        weights = level_weights(
+            shown, self.level, self.mode == "oversample", self.max_repeat
+        )
+        self.reached = balance_level(shown.instances_of(weights), shown.instances_of())
+        # Indices that stand for one image have one weight.
         self._weights = np.zeros(len(self.table))
-        self._weights[used] = level_weights(
-            self.table.take(used),
-            self.level,
-            self.mode == "oversample",
-            self.max_repeat,
-        )
-        self.reached = balance_level(
-            self.table.instances_of(self._weights), self.class_stats.instance_count
-        )
+        self._weights[self.image] = weights
 
     def image_weights(self, epoch: int) -> np.ndarray:
         """Return the fitted weights."""

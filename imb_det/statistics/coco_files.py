@@ -71,7 +71,7 @@ def _labels_of_coco(
     labels: dict[Any, list[int]] = {image_id: [] for image_id in images}
     for ann in content["annotations"]:
         image_id, category = ann["image_id"], ann["category_id"]
-        where = f"{ann_file}: annotation {ann.get('id', '?')} (image {image_id})"
+        where = f"{ann_file}: annotation {ann.get('id', '?')} (image {image_id!r})"
         if category not in defined:
             raise ValueError(f"{where}: the file has no category of id {category!r}")
         if image_id not in images:
@@ -199,6 +199,9 @@ def category_ids(
     wanted = set(classes)
     kept = [c for c in content["categories"] if c["name"] in wanted]
     found = [category["name"] for category in kept]
+    if len(set(found)) < len(found):
+        twice = _shared((c["name"], c["id"]) for c in kept)
+        raise ValueError(f"{source}: categories share a name: {twice} (name: ids)")
     if missing := [name for name in classes if name not in set(found)]:
         names = [category["name"] for category in content["categories"]]
         raise ValueError(
@@ -208,8 +211,6 @@ def category_ids(
             "the category to the file (it may be without annotations)"
         )
     if found != list(classes):
-        if twice := _shared((c["name"], c["id"]) for c in kept):
-            raise ValueError(f"{source}: categories share a name: {twice} (name: ids)")
         pairs = enumerate(zip_longest(found, classes, fillvalue="nothing"))
         at, (theirs, ours) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
         raise ValueError(

@@ -15,6 +15,7 @@ __all__ = [
     "dataset_nodes",
     "has_area",
     "image_of_index",
+    "info_of_image",
     "iter_data_infos",
     "leaf_datasets",
 ]
@@ -73,6 +74,25 @@ def iter_data_infos(dataset: Any) -> Iterator[dict]:
     for leaf in leaf_datasets(dataset):
         for index in range(len(leaf)):
             yield leaf.get_data_info(index)
+
+
+def info_of_image(dataset: Any, image: int) -> dict[str, Any]:
+    """Return the annotation record of one image.
+
+    Args:
+        dataset: Built mmengine data set, wrapped in any way.
+        image: Its place in :func:`iter_data_infos`.
+
+    Raises:
+        IndexError: There are not that many images.
+    """
+    place = image
+    for leaf in leaf_datasets(dataset):
+        if place < len(leaf):
+            info: dict[str, Any] = leaf.get_data_info(place)
+            return info
+        place -= len(leaf)
+    raise IndexError(f"the data set has no image {image}, counted from 0")
 
 
 def image_of_index(dataset: Any, root: Any = None) -> np.ndarray:

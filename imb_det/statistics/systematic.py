@@ -19,17 +19,13 @@ def draw_copies(
 
     An item that is expected :math:`e_i` times gets :math:`\lfloor e_i \rfloor` copies
     for certain. The copies that are left are drawn with one random number: the
-    fractions :math:`f_i` stand on a line in random order, and evenly spaced points hit
-    them. So the number of copies is the same each time, and all copies of an item are
-    as near to its share as whole numbers can be. As that number is whole and the sum of
-    the :math:`e_i` is not, the fractions are scaled to it: the mean is
-
-    .. math:: \lfloor e_i \rfloor + f_i \frac{K}{\sum_j f_j}, \qquad
-              K = L - \sum_j \lfloor e_j \rfloor
+    fractions stand on a line in random order, and evenly spaced points hit them. So
+    the number of copies is the same each time, and an item gets
+    :math:`\lfloor e_i \rfloor` copies or one more.
 
     Args:
-        expected: Copies that are wanted on average, >= 0, (n,).
-        length: Copies that are drawn in all, L: what :func:`epoch_length` returns.
+        expected: Copies on average, >= 0, (n,), with sum ``length``.
+        length: Copies that are drawn in all.
         rng: Source of randomness.
 
     Returns:

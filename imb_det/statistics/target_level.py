@@ -13,7 +13,7 @@ from .label_table import LabelTable
 __all__ = ["balance_level", "level_targets", "level_weights"]
 
 _LEAST = 1e-3  # weight of an image that undersampling leaves out as good as always
-_STIFFNESS = 1e-3  # how much a change of the images costs, against a miss of a class
+_STIFFNESS = 1e-4  # how much a change of the images costs, against a miss of a class
 _MAX_STEPS = 200
 
 
@@ -77,12 +77,16 @@ def level_weights(
     An image shows all its classes at once, so that the targets :math:`t_c` of
     :func:`level_targets` are out of reach as a rule. The weights minimise
 
-    .. math:: \sum_c \left(\log \frac{\sum_i r_i n_{ic}}{t_c}\right)^2
-              + \epsilon\, \frac{C}{n} \sum_i (\log r_i)^2
+    .. math:: \sum_c \left(m_c - \frac{1}{C} \sum_k m_k\right)^2
+              + \epsilon\, \frac{C}{n} \sum_i (\log r_i)^2, \qquad
+              m_c = \log \frac{\sum_i r_i n_{ic}}{t_c}
 
     with :math:`1 \le r_i \le r_{\max}` in oversampling, and :math:`0.001 \le r_i \le 1`
-    in undersampling, for the :math:`n_{ic}` boxes of class c in image i. The second
-    term, with a small :math:`\epsilon`, leaves images alone that make no difference.
+    in undersampling, for the :math:`n_{ic}` boxes of class c in image i. The mean
+    is taken off because a common factor changes the length of the epoch and not the
+    balance: without that, targets out of reach would raise all images to the limit. The
+    second term, with a small :math:`\epsilon`, leaves images alone that make no
+    difference, and makes the common factor 1 where classes do not share images.
 
     Args:
         table: Classes of each image, n images.
@@ -142,5 +146,6 @@ def _cost(
     factor = np.exp(log_weights)
     reached = transposed @ factor
     miss = np.log(reached) - wanted
+    miss -= miss.mean()  # no term of the slope: the misses have the sum 0
     slope = 2 * factor * (counts @ (miss / reached)) + 2 * stiffness * log_weights
     return float(miss @ miss + stiffness * (log_weights @ log_weights)), slope

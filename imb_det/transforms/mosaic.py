@@ -55,7 +55,7 @@ class Mosaic(WeightedPartners, mmdet.datasets.transforms.Mosaic):
         self._places = []
         if results.get("gt_masks") is None:
             return super().transform(results)
-        parts = [results, *results["mix_results"]]
+        parts = _with_one_kind_of_masks([results, *results["mix_results"]])
         labels = [part["gt_bboxes_labels"] for part in parts]
         # mmdet leaves out boxes, and labels alike: numbers in their place tell which.
         ends = np.cumsum([0, *map(len, labels)])
@@ -113,3 +113,18 @@ class Mosaic(WeightedPartners, mmdet.datasets.transforms.Mosaic):
         place = super()._mosaic_combine(*args)
         self._places.append(place)
         return place
+
+
+def _with_one_kind_of_masks(parts: list[dict]) -> list[dict]:
+    """Turn polygons into bitmaps where a part has these, such as from RareCopyPaste."""
+    if not any(isinstance(part["gt_masks"], BitmapMasks) for part in parts):
+        return parts
+    return [{**part, "gt_masks": _as_bitmap(part["gt_masks"])} for part in parts]
+
+
+def _as_bitmap(masks: Any) -> BitmapMasks:
+    if isinstance(masks, BitmapMasks):
+        return masks
+    # mmdet's `to_bitmap` makes them bool, which its `resize` does not take.
+    bits = masks.to_ndarray().astype(np.uint8)
+    return BitmapMasks(bits, masks.height, masks.width)

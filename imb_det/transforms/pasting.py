@@ -29,6 +29,8 @@ class Cutout:
         height, width = self.mask.shape
         size = max(1, round(width * scale)), max(1, round(height * scale))
         pixels = cv2.resize(self.pixels, size, interpolation=cv2.INTER_LINEAR)
+        # OpenCV leaves out a dimension of one channel.
+        pixels = pixels.reshape(*pixels.shape[:2], *self.pixels.shape[2:])
         mask = cv2.resize(
             self.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
         ).astype(bool)
@@ -69,7 +71,11 @@ def cut_out(
 
 
 def hidden_shares(
-    pasted: np.ndarray, corner: tuple[int, int], boxes: np.ndarray, masks: np.ndarray
+    pasted: np.ndarray,
+    corner: tuple[int, int],
+    boxes: np.ndarray,
+    masks: np.ndarray,
+    areas: np.ndarray,
 ) -> np.ndarray:
     """Return how much of each object a pasted one hides.
 
@@ -77,17 +83,15 @@ def hidden_shares(
         pasted: Which pixels of its box the pasted object fills, bool (h, w).
         corner: Left and upper edge of that box in the image.
         boxes: Corners of the objects, float (n, 4).
-        masks: Their pixels, bool (n, height, width); (0, ...) where there are only
-            boxes, which then stand for the objects.
+        masks: What is seen of them, bool (n, height, width); (0, ...) where there are
+            only boxes.
+        areas: Pixels of each object, seen or not, (n,); 0 where the box stands for it.
 
     Returns:
-        Shares of their area, float64 (n,), in [0, 1].
+        Shares of their areas, float64 (n,), in [0, 1].
     """
     x, y = corner
     height, width = pasted.shape
-    if len(masks):
-        covered = (masks[:, y : y + height, x : x + width] & pasted).sum((1, 2))
-        return covered / np.maximum(masks.sum((1, 2)), 1)
     # The sum over any rectangle of pixels, from four entries of a table.
     table = np.pad(pasted.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     low = np.floor(boxes[:, :2] - (x, y) + 0.5).astype(int)
@@ -95,8 +99,11 @@ def hidden_shares(
     x1, y1 = np.clip(low, 0, (width, height)).T
     x2, y2 = np.clip(high, 0, (width, height)).T
     covered = table[y2, x2] - table[y1, x2] - table[y2, x1] + table[y1, x1]
-    area = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1)
-    return np.minimum(covered / area, 1.0)
+    sizes = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1)
+    if len(masks):
+        window = masks[:, y : y + height, x : x + width]
+        covered = np.where(areas > 0, (window & pasted).sum((1, 2)), covered)
+    return np.minimum(covered / np.where(areas > 0, areas, sizes), 1.0)
 
 
 def tight_boxes(masks: np.ndarray) -> np.ndarray:

@@ -6,13 +6,12 @@ import logging
 from typing import Any
 
 import numpy as np
-import torch
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
-from mmdet.structures.bbox import HorizontalBoxes, autocast_box_type
-from mmdet.structures.mask import BitmapMasks
+from mmdet.structures.bbox import autocast_box_type
 from mmengine.logging import print_log
 
+from imb_det.checks import check_number
 from imb_det.registry import TRANSFORMS
 from imb_det.statistics import ClassStats
 from imb_det.statistics.dataset_access import image_of_index
@@ -25,7 +24,8 @@ from imb_det.statistics.repeat_factors import (
     class_repeat_factors,
 )
 
-from .pasting import Cutout, cut_out, hidden_shares, tight_boxes
+from .pasting import Cutout, cut_out
+from .scene import Scene, corners_of, ignored_of
 
 __all__ = ["RareCopyPaste"]
 
@@ -42,10 +42,11 @@ class RareCopyPaste(BaseTransform):
     (so frequent classes are never pasted), then an image that holds it, then one object
     of that image whose class is rare, by the same chances. Objects are cut along
     their masks where there are masks, else with their boxes; they are resized, mirrored
-    and pasted wholly inside the image, at a place where they hide no object, pasted and
-    ignored ones included, by more than ``max_hidden``. Where none is found in
-    ``max_tries`` tries, the object is left out. Masks lose what is hidden, their boxes
-    shrink with them; boxes without masks stay. Pasted objects are not ignored.
+    and pasted wholly inside the image, at a place where no object, pasted and ignored
+    ones included, comes to be hidden by more than ``max_hidden`` in all. Where none is
+    found in ``max_tries`` tries, the object is left out. Masks, bitmaps from then on,
+    lose what is hidden, and their boxes shrink with them; boxes without masks stay.
+    Pasted objects are not ignored.
 
     It stands in the pipeline of ``MultiImageMixDataset``. The classes of the images
     are those that a sampler of the library has read, else it reads them itself.
@@ -90,18 +91,20 @@ class RareCopyPaste(BaseTransform):
         for key, value in dict(
             prob=prob, max_hidden=max_hidden, flip_prob=flip_prob
         ).items():
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name}: `{key}` must be from 0 to 1, got {value!r}")
+            check_number(name, key, value, 0, 1)
         for key, number in dict(max_objects=max_objects, max_tries=max_tries).items():
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise ValueError(
                     f"{name}: `{key}` must be a whole number >= 1, got {number!r}"
                 )
-        if len(scale_range) != 2 or not 0 < scale_range[0] <= scale_range[1]:
-            raise ValueError(
-                f"{name}: `scale_range` must be two numbers, 0 < first <= second, got "
-                f"{scale_range!r}"
+        if not isinstance(scale_range, (tuple, list)) or len(scale_range) != 2:
+            raise TypeError(
+                f"{name}: `scale_range` must be two numbers, got {scale_range!r}"
             )
+        for factor in scale_range:
+            check_number(name, "scale_range", factor, 0, None, open_ends=True)
+        if scale_range[0] > scale_range[1]:
+            raise ValueError(f"{name}: `scale_range` must ascend, got {scale_range!r}")
         self.prob = prob
         self.max_objects = max_objects
         self.repeat_thr = repeat_thr
@@ -178,7 +181,7 @@ class RareCopyPaste(BaseTransform):
                 "RareCopyPaste pastes boxes and masks, not semantic maps: use "
                 "`with_seg=False` in `LoadAnnotations`"
             )
-        scene = _Scene(results)
+        scene = Scene(results)
         for source in results.get("mix_results", ()):
             cutout = self._choose(source)
             if cutout is not None:
@@ -190,13 +193,13 @@ class RareCopyPaste(BaseTransform):
         labels = np.asarray(source["gt_bboxes_labels"])
         chances = np.zeros(len(labels))
         if self._chances is not None and len(labels):
-            chances = self._chances[labels] * ~_ignored(source)
+            chances = self._chances[labels] * ~ignored_of(source)
         if not chances.sum() > 0:
             return None
         i = np.random.choice(len(labels), p=chances / chances.sum())  # noqa: NPY002
         masks = source.get("gt_masks")
         mask = None if masks is None else masks[[i]].to_ndarray()[0].astype(bool)
-        box = _numbers(source["gt_bboxes"])[i]
+        box = corners_of(source["gt_bboxes"])[i]
         found = cut_out(source["img"], box, mask, int(labels[i]))
         if found is None:
             return None
@@ -204,7 +207,7 @@ class RareCopyPaste(BaseTransform):
         is_flipped = np.random.random_sample() < self.flip_prob  # noqa: NPY002
         return found.changed(scale, bool(is_flipped))
 
-    def _paste(self, scene: _Scene, cutout: Cutout) -> None:
+    def _paste(self, scene: Scene, cutout: Cutout) -> None:
         """Paste an object where it hides little, or nowhere."""
         height, width = cutout.mask.shape
         room = scene.image.shape[1] - width, scene.image.shape[0] - height
@@ -212,79 +215,9 @@ class RareCopyPaste(BaseTransform):
             return
         for _ in range(self.max_tries):
             x, y = (int(np.random.randint(0, r + 1)) for r in room)  # noqa: NPY002
-            shares = hidden_shares(cutout.mask, (x, y), scene.boxes, scene.masks)
-            if not (shares > self.max_hidden).any():
+            if not (scene.hidden_with(cutout, (x, y)) > self.max_hidden).any():
                 scene.add(cutout, (x, y))
                 return
-
-
-class _Scene:
-    """An image and its objects, while objects are pasted."""
-
-    def __init__(self, results: dict) -> None:
-        self.image = results["img"].copy()
-        self.boxes = _numbers(results["gt_bboxes"])
-        self.labels = np.asarray(results["gt_bboxes_labels"])
-        self.ignored = _ignored(results)
-        masks = results.get("gt_masks")
-        self.has_masks = masks is not None
-        shape = (0, *self.image.shape[:2])
-        self.masks = (
-            masks.to_ndarray().astype(bool)
-            if masks is not None and len(masks)
-            else np.zeros(shape, bool)
-        )
-        self.is_changed = False
-
-    def add(self, cutout: Cutout, corner: tuple[int, int]) -> None:
-        """Paste an object over what is there."""
-        x, y = corner
-        height, width = cutout.mask.shape
-        window = np.s_[y : y + height, x : x + width]
-        self.image[window][cutout.mask] = cutout.pixels[cutout.mask]
-        box = np.array([[x, y, x + width, y + height]], np.float32)
-        if self.has_masks:
-            mask = np.zeros((1, *self.image.shape[:2]), bool)
-            mask[0][window] = cutout.mask
-            touched = (self.masks & mask).any((1, 2))
-            self.masks &= ~mask
-            # All of it may be gone where `max_hidden` is 1: nothing is left to learn.
-            left = self.masks.any((1, 2))
-            touched &= left
-            self.boxes[touched] = tight_boxes(self.masks[touched])
-            for name in ("masks", "boxes", "labels", "ignored"):
-                setattr(self, name, getattr(self, name)[left])
-            self.masks = np.concatenate([self.masks, mask])
-            box = tight_boxes(mask)
-        self.boxes = np.concatenate([self.boxes, box])
-        self.labels = np.append(self.labels, cutout.label).astype(np.int64)
-        self.ignored = np.append(self.ignored, False)
-        self.is_changed = True
-
-    def write(self, results: dict) -> dict:
-        """Put the image and its objects into the results."""
-        if not self.is_changed:
-            return results
-        results["img"] = self.image
-        results["gt_bboxes"] = HorizontalBoxes(torch.from_numpy(self.boxes))
-        results["gt_bboxes_labels"] = self.labels
-        results["gt_ignore_flags"] = self.ignored
-        if self.has_masks:
-            masks = self.masks.astype(np.uint8)
-            results["gt_masks"] = BitmapMasks(masks, *self.image.shape[:2])
-        return results
-
-
-def _numbers(boxes: Any) -> np.ndarray:
-    """Return the corners of boxes as a new float32 array, (n, 4)."""
-    values = boxes.tensor.numpy() if isinstance(boxes, HorizontalBoxes) else boxes
-    return np.array(values, np.float32).reshape(-1, 4)
-
-
-def _ignored(results: dict) -> np.ndarray:
-    """Return which boxes are ignored, bool (n,)."""
-    number = len(results["gt_bboxes_labels"])
-    return np.asarray(results.get("gt_ignore_flags", np.zeros(number)), bool)
 
 
 def _table_by_index(dataset: Any) -> LabelTable:

@@ -1,16 +1,23 @@
 """Guided losses, prior and weights on two gloo ranks."""
 
+import json
+import math
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 from tests.test_heads.guided_cases import CASES, total
+from tests.toy_config import write_toy_config
 from tests.two_ranks import on_two_ranks
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.dist
 
@@ -75,8 +82,6 @@ def test_two_ranks_equal_one_process(tmp_path):
 
 
 def _train(rank, config_path):
-    from mmengine.config import Config
-
     from imb_det.cli import build_runner
 
     cfg = Config.fromfile(config_path)
@@ -87,7 +92,11 @@ def _train(rank, config_path):
     scalars = runner.message_hub.log_scalars
     return dict(
         wrapped=type(runner.model).__name__,
-        ratios=list(scalars["train/guided_ratio"]._log_history),
+        ratios={
+            name: list(buffer._log_history)
+            for name, buffer in scalars.items()
+            if name.endswith("guided_ratio")
+        },
         weights={k: v.numpy() for k, v in model.state_dict().items()},
         iterations=runner.iter,
     )
@@ -95,22 +104,61 @@ def _train(rank, config_path):
 
 @pytest.mark.slow
 def test_training_keeps_ranks_equal(tmp_path):
-    from tests.toy_config import write_toy_config
-
     path = write_toy_config(tmp_path, epochs=3, num_images=8)
     first, second = on_two_ranks(tmp_path, _train, str(path))
     assert first["wrapped"] == "MMDistributedDataParallel"
     assert first["iterations"] == 6
     assert first["ratios"] == second["ratios"]
-    assert len(set(first["ratios"])) == 6
+    assert len(set(first["ratios"]["train/guided_ratio"])) == 6
     for name, value in first["weights"].items():
         assert (value == second["weights"][name]).all(), name
 
 
+def _two_stage_config(folder, model_name):
+    """Write a toy config of a small two-stage model; every second image is empty."""
+    path = write_toy_config(folder, epochs=1, num_images=10, batch_size=1)
+    annotations = folder / "data" / "ann.json"
+    content = json.loads(annotations.read_text())
+    content["annotations"] = [
+        each for each in content["annotations"] if each["image_id"] % 2
+    ]
+    annotations.write_text(json.dumps(content))
+    cfg = Config.fromfile(path)
+    name = f"{model_name}_r18_fpn_sampling-free_longtail-digits.py"
+    other = Config.fromfile(ROOT / "configs" / "sampling_free" / name)
+    heads = other.model.roi_head.bbox_head
+    for head in heads if isinstance(heads, list) else [heads]:
+        head.update(num_classes=3, fc_out_channels=16)
+    other.model.train_cfg.rpn_proposal.max_per_img = 20
+    cfg.merge_from_dict(dict(model=dict(other.model, _delete_=True)))
+    cfg.custom_hooks[1].head = "rpn_head"
+    # Without shuffling, rank 1 gets the empty images alone.
+    cfg.train_dataloader.sampler = dict(type="DefaultSampler", shuffle=False)
+    cfg.train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=False)
+    cfg.dump(path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["faster-rcnn", "cascade-rcnn"])
+def test_a_rank_of_empty_images(tmp_path, name):
+    path = _two_stage_config(tmp_path, name)
+    first, second = on_two_ranks(tmp_path, _train, str(path))
+    assert first["iterations"] == 5
+    assert first["ratios"] == second["ratios"]
+    for key, values in first["ratios"].items():
+        assert len(set(values)) == 5, key
+        assert all(0 < value < math.inf and value != 1 for value in values), key
+    for key, value in first["weights"].items():
+        assert np.isfinite(value).all(), key
+        assert (value == second["weights"][key]).all(), key
+    unscaled = [key for key in first["weights"] if key.endswith("num_unscaled")]
+    assert len(unscaled) == (2 if name == "faster-rcnn" else 4)
+    assert not any(first["weights"][key] for key in unscaled)
+
+
 @pytest.mark.slow
 def test_dist_train_script(tmp_path, repo_root):
-    from tests.toy_config import write_toy_config
-
     path = write_toy_config(tmp_path, epochs=1, num_images=4)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -192,6 +192,12 @@ def test_receipt_is_written_before_the_first_iteration(tmp_path):
         (dict(class_weight=[1.0, 2.0, 3.0]), RFS, [], None),
         (
             dict(type="imb_det.CDBLoss"),
+            RFS,
+            [dict(type="imb_det.ClassDifficultyHook", source="score")],
+            None,
+        ),
+        (
+            dict(type="imb_det.CDBLoss"),
             dict(type="imb_det.CDBSampler"),
             [dict(type="imb_det.ClassDifficultyHook", source="score")],
             "CDBLoss",

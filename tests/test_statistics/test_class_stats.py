@@ -80,8 +80,12 @@ def test_check_classes():
 def test_coco_file_and_data_set_agree(tmp_path):
     ann_file = toys.write_coco(tmp_path, num_images=12, crowd=True)
     content = json.loads(ann_file.read_text())
-    # Neither a box outside the image nor one without area counts.
-    for bbox in ([500, 500, 20, 20], [5, 5, 0, 10]):
+    # Neither a box outside the image nor one without area counts, nor an ignored one.
+    for bbox, more in (
+        ([500, 500, 20, 20], {}),
+        ([5, 5, 0, 10], {}),
+        ([5, 5, 20, 20], dict(ignore=1)),
+    ):
         content["annotations"].append(
             dict(
                 id=1000 + len(content["annotations"]),
@@ -90,6 +94,7 @@ def test_coco_file_and_data_set_agree(tmp_path):
                 bbox=bbox,
                 area=400,
                 iscrowd=0,
+                **more,
             )
         )
     ann_file.write_text(json.dumps(content))
@@ -202,6 +207,48 @@ def test_voc_errors_name_file_and_object(tmp_path):
         ClassStats.from_voc(tmp_path)
 
 
+@pytest.mark.parametrize("version", ["v0.5", "v1"])
+def test_lvis_counts_are_those_that_the_file_states(tmp_path, version):
+    rng = np.random.default_rng(0)
+    place = "file_name" if version == "v0.5" else "coco_url"
+    images = [
+        {"id": 7 * i, place: f"{i}.jpg", "width": 50, "height": 40} for i in range(30)
+    ]
+    categories = [dict(id=i, name=f"c{i}") for i in (5, 3, 9)]  # without frequency
+    annotations = []
+    for number in range(60):
+        category = int(rng.choice([3, 5]))
+        # Some are below a pixel: mmdet leaves them out, LVIS counts them.
+        box = [1.0, 1.0, float(rng.choice([0.5, 6])), 8.0]
+        annotations.append(
+            dict(
+                id=number,
+                image_id=7 * int(rng.integers(30)),
+                category_id=category,
+                bbox=box,
+                area=box[2] * box[3],
+            )
+        )
+    for entry in categories:
+        mine = [a["image_id"] for a in annotations if a["category_id"] == entry["id"]]
+        entry.update(instance_count=len(mine), image_count=len(set(mine)))
+    path = tmp_path / "lvis.json"
+    path.write_text(
+        json.dumps(dict(images=images, annotations=annotations, categories=categories))
+    )
+    stats = ClassStats.from_lvis(path)
+    assert stats.classes == ("c3", "c5", "c9")
+    of = {entry["name"]: entry for entry in categories}
+    for key in ("image_count", "instance_count"):
+        assert getattr(stats, key).tolist() == [of[c][key] for c in stats.classes]
+    assert stats.num_images == 30
+    assert ClassStats.from_lvis(path, ["c9", "c5"]).instance_count.tolist() == [
+        0,
+        of["c5"]["instance_count"],
+    ]
+    assert ClassStats.from_coco(path).instance_count.sum() < 60
+
+
 def test_coco_errors_name_file_and_entry(tmp_path):
     ann_file = toys.write_coco(tmp_path, num_images=2)
     whole = ann_file.read_text()
@@ -216,6 +263,10 @@ def test_coco_errors_name_file_and_entry(tmp_path):
     refused(
         r"annotation 1 \(image 9\): the file has no image of this id",
         lambda content: content["annotations"][0].update(image_id=9),
+    )
+    refused(
+        r"annotation 1 \(image '1'\): the file has no image of this id",
+        lambda content: content["annotations"][0].update(image_id="1"),
     )
     refused(
         r"annotation 1 \(image 1\): `area` must be a number, got None",

@@ -7,7 +7,12 @@ from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from torch.utils.data import Subset
 
 from imb_det.statistics import ClassStats, LabelTable, leaf_datasets
-from imb_det.statistics.dataset_access import dataset_nodes, image_of_index
+from imb_det.statistics.dataset_access import (
+    dataset_nodes,
+    image_of_index,
+    info_of_image,
+    iter_data_infos,
+)
 from tests.labelled_sets import LabelledDataset
 
 MixDataset = mmdet.datasets.MultiImageMixDataset
@@ -87,6 +92,15 @@ def test_image_of_each_index(build):
     assert images.dtype == np.int64
     of_image = np.diff(LabelTable.from_dataset(dataset).offsets)
     assert of_image[images].tolist() == num_boxes(dataset)
+
+
+@pytest.mark.parametrize("build", WRAPPED.values(), ids=WRAPPED)
+def test_record_of_each_image(build):
+    dataset = build()
+    records = list(iter_data_infos(dataset))
+    assert [info_of_image(dataset, i) for i in range(len(records))] == records
+    with pytest.raises(IndexError, match=f"no image {len(records)}"):
+        info_of_image(dataset, len(records))
 
 
 def test_balancing_repeats_the_rare_image():

@@ -65,6 +65,29 @@ def test_a_sampler_that_changes_nothing_is_one_line(repo_root, config, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("epoch", "message"), [(-1, "--epoch must be >= 0"), (1, "--epoch 1: CDBSampler")]
+)
+def test_an_epoch_that_cannot_be_told_is_one_line(
+    repo_root, config, tmp_path, epoch, message
+):
+    done = run(
+        repo_root,
+        "sampling_receipt.py",
+        config,
+        "--epoch",
+        epoch,
+        "--cfg-options",
+        "train_dataloader.sampler.type=imb_det.CDBSampler",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    *_, line = done.stderr.splitlines()
+    assert line.startswith("sampling_receipt.py: error:")
+    assert message in line
+
+
+@pytest.mark.slow
 def test_benchmark_compares_with_the_wrapper_of_mmengine(repo_root, tmp_path):
     sizes = ["--images", 2000, "--classes", 50, "--boxes", 9000]
     sizes += ["--rounds", 1, "--repeat-thr", 0.05]

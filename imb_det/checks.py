@@ -1,4 +1,4 @@
-"""Checks of the arguments of losses."""
+"""Checks of arguments, and of what losses are called with."""
 
 from __future__ import annotations
 
