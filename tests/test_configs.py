@@ -178,20 +178,68 @@ TWINS = [
     ("rfs/retinanet_r18_fpn_rfs_longtail-digits", FOCAL),
     ("rfs/retinanet_r18_fpn_rfs_bccd", FOCAL),
 ]
-METHOD_HOOKS = ("imb_det.PriorInitHook", "imb_det.ClassDifficultyHook")
+METHOD_HOOKS = (
+    "imb_det.PriorInitHook",
+    "imb_det.ClassDifficultyHook",
+    "imb_det.GradientHook",
+)
+#: Small models with a twin for each heuristic; what they share is the first twin.
+FAMILIES = [
+    ("fcos_r18_fpn", "bccd", ["focal", "ghmc"]),
+    ("fcos_r18_fpn", "longtail-digits", ["focal", "ghmc"]),
+    ("atss_r18_fpn", "longtail-digits", ["focal"]),
+    ("faster-rcnn_r18_fpn", "longtail-digits", ["biased-sampling", "ohem"]),
+    ("faster-rcnn_r18_fpn", "tiny-coco", ["biased-sampling", "ohem"]),
+    ("mask-rcnn_r18_fpn", "longtail-digits", ["biased-sampling", "ohem"]),
+    ("mask-rcnn_r18_fpn", "tiny-coco", ["biased-sampling", "ohem"]),
+    ("cascade-rcnn_r18_fpn", "longtail-digits", ["biased-sampling"]),
+]
+PAIRS = [(name, twin + name.rsplit("_", 1)[1]) for name, twin in TWINS] + [
+    (
+        f"sampling_free/{model}_{method}_{data}",
+        f"sampling_free/{model}_{twins[0]}_{data}",
+    )
+    for model, data, twins in FAMILIES
+    for method in ["sampling-free", *twins[1:]]
+]
 
 
-@pytest.mark.parametrize(("name", "twin"), TWINS, ids=[name for name, _ in TWINS])
-def test_twins_differ_in_the_method_alone(name, twin):
-    ours, twin = load(name), load(twin + name.rsplit("_", 1)[1])
+def without_method(ours, twin):
+    """Put what methods change, from the twin into the config; nothing else."""
     ours.custom_hooks = [
         hook for hook in ours.custom_hooks if hook.type not in METHOD_HOOKS
     ]
-    ours.model.bbox_head.type = twin.model.bbox_head.type
-    ours.model.bbox_head.loss_cls = twin.model.bbox_head.loss_cls
-    ours.model.bbox_head.pop("momentum", None)
     if ours.train_dataloader.sampler.type.startswith("imb_det."):
         ours.train_dataloader.sampler = twin.train_dataloader.sampler
+    models = ours.model, twin.model
+    if "rpn_head" not in ours.model:
+        heads = [tuple(model.bbox_head for model in models)]
+        heads[0][0].loss_cls = twin.model.bbox_head.loss_cls
+    else:
+        heads = [tuple(model.rpn_head for model in models)]
+        boxes = [as_list(model.roi_head.bbox_head) for model in models]
+        heads += zip(*boxes, strict=True)
+        stages = [
+            [model.train_cfg.rpn, *as_list(model.train_cfg.rcnn)] for model in models
+        ]
+        for mine, other in zip(*stages, strict=True):
+            mine.sampler = other.sampler
+    for mine, other in heads:
+        mine.type = other.type
+        mine.pop("momentum", None)
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize(("name", "twin"), PAIRS, ids=[name for name, _ in PAIRS])
+def test_twins_differ_in_the_method_alone(name, twin):
+    ours, twin = load(name), load(twin)
+    without_method(ours, twin)
+    # Names that a config gives to its parts on the way.
+    for key in ours.keys() - twin.keys():
+        assert ours.pop(key) is not None
     assert ours.to_dict() == twin.to_dict()
 
 

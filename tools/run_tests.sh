@@ -22,6 +22,9 @@ say "Checking style and types: some seconds, the first time about a minute"
 "$PY" -m ruff format --check . || lint=1
 "$PY" -m mypy || lint=1
 
+# A process for each core, a file of tests stays in one, and a thread for each process:
+# more of them wait for one another in a spin. `-n 0` runs all in one process.
+cores=$(nproc)
 say "Running the tests"
-"$PY" -m pytest "${REST[@]}"
+OMP_NUM_THREADS=1 "$PY" -m pytest -n $((cores < 4 ? cores : 4)) --dist loadfile "${REST[@]}"
 ((lint == 0)) || die "the tests pass, but ruff or mypy complains (see above)"

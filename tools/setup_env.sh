@@ -94,8 +94,9 @@ find_python() {
 }
 
 check_compiler() {
-  printf 'int main() { return 0; }' |
-    "${CXX:-g++}" -x c++ -fsyntax-only - 2>/dev/null || die_without_compiler
+  # Not through a pipe: a compiler that ends before it has read would break it.
+  "${CXX:-g++}" -x c++ -fsyntax-only - <<<'int main() { return 0; }' 2>/dev/null ||
+    die_without_compiler
 }
 
 die_without_compiler() {

@@ -38,8 +38,9 @@ class GuidedLossScaling(nn.Module):
 
     so the classification loss has the mean value of the regression losses (times
     ``w_cls``) and the direction of its own gradient, however many candidates are
-    negative. Without positives, or with a loss that is zero or not finite, r is 1 for
-    that iteration; such iterations are counted in the buffer ``num_unscaled``.
+    negative. Losses of other names stay as they are, out of the ratio. Without
+    positives, or with a loss that is zero or not finite, r is 1 for that iteration;
+    such iterations are counted in the buffer ``num_unscaled``.
 
     The ratio of one iteration scales a batch of hard examples down and a batch of easy
     ones up, the more so the fewer objects a batch holds. With ``momentum`` m > 0 both
@@ -201,12 +202,11 @@ class GuidedLossScaling(nn.Module):
         self.mean_losses.copy_(torch.where(usable, mean, self.mean_losses))
         self.num_unscaled += ~usable
         ratio = mean[0] / mean[1]
-        ratio = torch.where(usable, ratio, torch.ones_like(ratio))
-        if self.freeze_after is None:
-            return ratio
-        is_frozen = self.num_ratios >= self.freeze_after
-        is_new = usable & ~is_frozen
-        self.num_ratios += is_new
-        step = (ratio - self.mean_ratio) / self.num_ratios.clamp(min=1)
-        self.mean_ratio += torch.where(is_new, step, torch.zeros_like(step))
-        return torch.where(is_frozen, self.mean_ratio, ratio)
+        if self.freeze_after is not None:
+            is_frozen = self.num_ratios >= self.freeze_after
+            is_new = usable & ~is_frozen
+            self.num_ratios += is_new
+            step = (ratio - self.mean_ratio) / self.num_ratios.clamp(min=1)
+            self.mean_ratio += torch.where(is_new, step, torch.zeros_like(step))
+            ratio = torch.where(is_frozen, self.mean_ratio, ratio)
+        return torch.where(usable, ratio, torch.ones_like(ratio))

@@ -18,11 +18,10 @@ class Recorder(nn.Module):
         if isinstance(label, tuple):  # with qualities
             label = label[0]
         assert len(label) == len(pred)
-        for row, value in enumerate(label.tolist()):
-            if weight is not None and not weight[row] > 0:
-                continue
-            self.total += 1
-            self.positive += 0 <= value < self.num_classes
+        if weight is not None:
+            label = label[weight > 0]
+        self.total += len(label)
+        self.positive += int(((label >= 0) & (label < self.num_classes)).sum())
         return pred.sum() * 0
 
 
