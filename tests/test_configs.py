@@ -206,9 +206,10 @@ PAIRS = [(name, twin + name.rsplit("_", 1)[1]) for name, twin in TWINS] + [
 
 def without_method(ours, twin):
     """Put what methods change, from the twin into the config; nothing else."""
-    ours.custom_hooks = [
-        hook for hook in ours.custom_hooks if hook.type not in METHOD_HOOKS
-    ]
+    for cfg in (ours, twin):
+        cfg.custom_hooks = [
+            hook for hook in cfg.custom_hooks if hook.type not in METHOD_HOOKS
+        ]
     if ours.train_dataloader.sampler.type.startswith("imb_det."):
         ours.train_dataloader.sampler = twin.train_dataloader.sampler
     models = ours.model, twin.model

@@ -28,6 +28,7 @@ from typing import Any
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmdet.utils import register_all_modules
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
@@ -270,6 +271,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.rounds < 2:
         parser.error("--rounds must be at least 2, for quartiles")
+    register_all_modules()
     print(machine(args.device))
     rows: list[dict[str, Any]] = []
     cases = dict([args.configs]) if args.configs else CASES

@@ -6,3 +6,8 @@ _base_ = [
 ]
 bbox_head = [dict(head, num_classes=40) for head in _base_.model.roi_head.bbox_head]
 model = dict(roi_head=dict(bbox_head=bbox_head))
+custom_hooks = [
+    dict(type="imb_det.ImbalanceHook"),
+    dict(type="imb_det.GradientHook"),
+    dict(type="imb_det.EpochSeedHook"),
+]

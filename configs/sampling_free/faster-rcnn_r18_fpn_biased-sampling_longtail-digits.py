@@ -5,3 +5,8 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 model = dict(roi_head=dict(bbox_head=dict(num_classes=40)))
+custom_hooks = [
+    dict(type="imb_det.ImbalanceHook"),
+    dict(type="imb_det.GradientHook"),
+    dict(type="imb_det.EpochSeedHook"),
+]

@@ -4,3 +4,8 @@ _base_ = [
     "../_base_/schedules/schedule_8e.py",
     "../_base_/default_runtime.py",
 ]
+custom_hooks = [
+    dict(type="imb_det.ImbalanceHook"),
+    dict(type="imb_det.GradientHook"),
+    dict(type="imb_det.EpochSeedHook"),
+]

@@ -7,3 +7,8 @@ _base_ = [
 model = dict(
     roi_head=dict(bbox_head=dict(num_classes=40), mask_head=dict(num_classes=40))
 )
+custom_hooks = [
+    dict(type="imb_det.ImbalanceHook"),
+    dict(type="imb_det.GradientHook"),
+    dict(type="imb_det.EpochSeedHook"),
+]

@@ -1,7 +1,7 @@
 """Detection heads."""
 
 from .class_thresholds import ClassThresholds
-from .guided_heads import GuidedAnchorHead, GuidedBBoxHead, GuidedDenseHead
+from .guided_heads import GuidedAnchorBasedHead, GuidedBBoxHead, GuidedDenseHead
 from .guided_loss_scaling import GuidedLossScaling
 from .sampling_free_bbox_heads import (
     SamplingFreeConvFCBBoxHead,
@@ -18,7 +18,7 @@ from .sampling_free_dense_heads import (
 
 __all__ = [
     "ClassThresholds",
-    "GuidedAnchorHead",
+    "GuidedAnchorBasedHead",
     "GuidedBBoxHead",
     "GuidedDenseHead",
     "GuidedLossScaling",

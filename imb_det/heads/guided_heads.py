@@ -6,17 +6,22 @@ import logging
 from typing import Any
 
 import torch
+from mmdet.models.dense_heads import AnchorFreeHead, AnchorHead, RPNHead
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from .class_thresholds import ClassThresholds
 from .guided_loss_scaling import GuidedLossScaling
 
-__all__ = ["GuidedAnchorHead", "GuidedBBoxHead", "GuidedDenseHead"]
+__all__ = ["GuidedAnchorBasedHead", "GuidedBBoxHead", "GuidedDenseHead"]
 
 
 class _GuidedHead(GuidedLossScaling):
-    """What dense and RoI heads share: class-adaptive thresholds, and warnings."""
+    """What dense and RoI heads share: refusals, class-adaptive thresholds, warnings."""
+
+    #: Classes of mmdet, one of which a guided head must be.
+    _bases: tuple[type, ...] = ()
 
     num_classes: int
     loss_cls: Any
@@ -24,6 +29,17 @@ class _GuidedHead(GuidedLossScaling):
 
     def __init__(self, *args: Any, adaptive_thr: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        name = type(self).__name__
+        if not isinstance(self, self._bases):
+            bases = " or ".join(base.__name__ for base in self._bases)
+            raise TypeError(
+                f"{name} cannot be guided: it is no {bases} of mmdet, whose losses are "
+                "known to be joined over levels and ranks"
+            )
+        if not hasattr(self, "loss_cls"):
+            raise TypeError(
+                f"{name} cannot be guided: it classifies without a module `loss_cls`"
+            )
         self.class_thresholds = (
             ClassThresholds(self.num_classes) if adaptive_thr else None
         )
@@ -46,9 +62,14 @@ class GuidedDenseHead(_GuidedHead):
             :class:`ClassThresholds`, in place of ``test_cfg.score_thr``. Default False.
 
     Raises:
-        ValueError: Also for a classification loss without sigmoid, or a sampler that
-            drops candidates.
+        TypeError: Also for a head with neither anchors nor points, such as DETR's, or
+            without a module ``loss_cls``, such as SSD's.
+        ValueError: Also for a classification loss without sigmoid, a sampler that drops
+            candidates, or thresholds of classes in a region proposal head.
     """
+
+    _bases = (AnchorHead, AnchorFreeHead)
+    _plain_loss = "dict(type='CrossEntropyLoss', use_sigmoid=True)"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,6 +86,11 @@ class GuidedDenseHead(_GuidedHead):
                 f"{name} trains on every candidate, but `train_cfg.sampler` is "
                 f"{sampler}; set it to `dict(type='PseudoSampler')`"
             )
+        if self.class_thresholds is not None and isinstance(self, RPNHead):
+            raise ValueError(
+                f"{name}: `adaptive_thr=True` has thresholds of classes, and proposals "
+                "have no classes; leave it out"
+            )
         # Without its factor, quality focal loss is cross entropy with soft targets.
         is_plain = kind == "QualityFocalLoss" and self.loss_cls.beta == 0
         if not is_plain and kind != "CrossEntropyLoss":
@@ -72,8 +98,6 @@ class GuidedDenseHead(_GuidedHead):
                 f"the classification loss is {kind}; sampling-free training means "
                 f"`loss_cls={self._plain_loss}`"
             )
-
-    _plain_loss = "dict(type='CrossEntropyLoss', use_sigmoid=True)"
 
     def loss_by_feat(self, *args: Any, **kwargs: Any) -> dict:
         """Return the head's losses with the classification loss scaled.
@@ -104,7 +128,7 @@ class GuidedDenseHead(_GuidedHead):
         )
 
 
-class GuidedAnchorHead(GuidedDenseHead):
+class GuidedAnchorBasedHead(GuidedDenseHead):
     """Mixin for dense heads with the losses of mmdet's ``AnchorHead``.
 
     It averages them over the positives of each rank, where an image without any counts
@@ -130,6 +154,10 @@ class GuidedAnchorHead(GuidedDenseHead):
         return [own, own], [own, own * self._box_divisor]
 
 
+#: Box losses that leave ``avg_factor`` aside.
+_SELF_AVERAGED = ("GHMR", "GHMRLoss")
+
+
 class GuidedBBoxHead(_GuidedHead):
     r"""Mixin for the box heads of two-stage and cascade detectors.
 
@@ -149,18 +177,31 @@ class GuidedBBoxHead(_GuidedHead):
             :class:`ClassThresholds`, in place of ``test_cfg.score_thr``. Default False.
 
     Raises:
-        ValueError: A head without classification or box branch; when training starts,
-            a ``train_cfg.sampler`` that drops proposals.
+        TypeError: Also for a head that is no ``BBoxHead`` of mmdet.
+        ValueError: A head without classification or box branch, or a box loss that
+            divides by a number of its own; when training starts, a
+            ``train_cfg.sampler`` that drops proposals.
     """
 
+    _bases = (BBoxHead,)
     _default_scale = 2.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not (self.with_cls and self.with_reg):
+        with_cls, with_reg = (
+            getattr(self, branch, False) for branch in ("with_cls", "with_reg")
+        )
+        if not (with_cls and with_reg):
             raise ValueError(
                 f"{type(self).__name__} scales the classification loss to the box "
-                f"loss, but with_cls={self.with_cls} and with_reg={self.with_reg}"
+                f"loss, but with_cls={with_cls} and with_reg={with_reg}"
+            )
+        kind = type(self.loss_bbox).__name__
+        if kind in _SELF_AVERAGED:
+            raise ValueError(
+                f"{type(self).__name__} averages the box loss over positives, but "
+                f"`loss_bbox` is {kind}, which divides by a number of its own; use "
+                "another, such as `dict(type='SmoothL1Loss')`"
             )
         self._box_divisor = float(_values_per_box(self.loss_bbox))
 

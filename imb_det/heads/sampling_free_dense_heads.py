@@ -6,7 +6,7 @@ from mmdet.models.dense_heads import ATSSHead, FCOSHead, GFLHead, RetinaHead, RP
 
 from imb_det.registry import MODELS
 
-from .guided_heads import GuidedAnchorHead, GuidedDenseHead
+from .guided_heads import GuidedAnchorBasedHead, GuidedDenseHead
 
 __all__ = [
     "SamplingFreeATSSHead",
@@ -18,7 +18,7 @@ __all__ = [
 
 
 @MODELS.register_module()
-class SamplingFreeRetinaHead(GuidedAnchorHead, RetinaHead):
+class SamplingFreeRetinaHead(GuidedAnchorBasedHead, RetinaHead):
     r"""``RetinaHead`` trained on all anchors with plain binary cross entropy.
 
     Neither focal loss nor sampling: :class:`PriorInitHook` starts the classifier at
@@ -46,7 +46,7 @@ class SamplingFreeRetinaHead(GuidedAnchorHead, RetinaHead):
 
 
 @MODELS.register_module()
-class SamplingFreeRPNHead(GuidedAnchorHead, RPNHead):
+class SamplingFreeRPNHead(GuidedAnchorBasedHead, RPNHead):
     r"""``RPNHead`` trained on all anchors, in place of 256 drawn ones.
 
     The box loss is half the mean over the coordinates of positives,

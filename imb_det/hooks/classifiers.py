@@ -6,7 +6,14 @@ import math
 from typing import Any
 
 import torch
-from mmdet.models.dense_heads import AnchorHead, ATSSHead, FCOSHead, GFLHead
+from mmdet.models.dense_heads import (
+    AnchorHead,
+    ATSSHead,
+    FCOSHead,
+    FreeAnchorRetinaHead,
+    GFLHead,
+    GuidedAnchorHead,
+)
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from torch import Tensor, nn
 
@@ -14,6 +21,8 @@ __all__ = ["find_bias", "find_head", "roi_bias"]
 
 #: Their targets depend on boxes alone, not on predictions.
 _COUNTABLE = (AnchorHead, ATSSHead, FCOSHead, GFLHead)
+#: They inherit targets from ``AnchorHead`` that their losses do not take as they are.
+_WITH_OTHER_LOSSES = (FreeAnchorRetinaHead, GuidedAnchorHead)
 
 
 def find_head(model: nn.Module, path: str, foreground_share: float | None) -> nn.Module:
@@ -45,9 +54,9 @@ def find_head(model: nn.Module, path: str, foreground_share: float | None) -> nn
         )
     if is_roi_head:
         return head
-    targets = getattr(type(head), "get_targets", None)
-    if all(targets is not known.get_targets for known in _COUNTABLE):
-        kinds = ", ".join(known.__name__ for known in _COUNTABLE)
+    known = any(_targets(type(head)) == _targets(each) for each in _COUNTABLE)
+    if not known or isinstance(head, _WITH_OTHER_LOSSES):
+        kinds = ", ".join(each.__name__ for each in _COUNTABLE)
         raise TypeError(
             f"PriorInitHook cannot count for {kind}: it needs a head with the targets "
             f"of mmdet's {kinds}, which depend on boxes alone"
@@ -65,6 +74,13 @@ def find_head(model: nn.Module, path: str, foreground_share: float | None) -> nn
             "independent sigmoids (`use_sigmoid=True` in `loss_cls`)"
         )
     return head
+
+
+def _targets(kind: type) -> list[Any]:
+    """Return the methods that make the targets of a head's class."""
+    return [
+        getattr(kind, name, None) for name in ("get_targets", "_get_targets_single")
+    ]
 
 
 def find_bias(head: nn.Module, path: str, name: str | None) -> tuple[str, Tensor]:

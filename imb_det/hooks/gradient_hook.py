@@ -34,7 +34,8 @@ class GradientHook(Hook):
     over the foreground candidates, the background ones, and all boxes: how much each
     of them has to say. They are logged as ``<head>/grad_norm_fg``, ``_bg``, ``_box``,
     and ``<head>/grad_norm_ratio``, which is (g_fg + g_bg) / g_box. Ranks are averaged,
-    as DDP does with gradients, and a scale of the loss (AMP) is taken out.
+    as DDP does with gradients, and a scale of the loss (AMP) is taken out. Where
+    gradients are accumulated over n iterations, each has its n-th part to say.
 
     ``LoggerHook`` writes them, as means over ``window_size`` iterations, to the log,
     ``scalars.json`` and TensorBoard; ``python tools/plot_gradients.py`` draws them.
@@ -53,6 +54,7 @@ class GradientHook(Hook):
     def __init__(self) -> None:
         self._handles: list[RemovableHandle] = []
         self._sums: dict[str, dict[str, list[Tensor]]] = {}
+        self._loss_scale = 1.0
 
     def before_train(self, runner: Runner) -> None:
         """Listen to the losses of all heads."""
@@ -73,6 +75,13 @@ class GradientHook(Hook):
                 f"is {type(bare_model(runner)).__name__}"
             )
 
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Take the scale of the loss, which the step of the optimizer may change."""
+        scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
+        self._loss_scale = 1.0 if scaler is None else float(scaler.get_scale())
+
     def after_train_iter(
         self,
         runner: Runner,
@@ -89,9 +98,7 @@ class GradientHook(Hook):
         device = next(bare_model(runner).parameters()).device
         sizes = torch.stack([value.float().to(device) for value in values])
         all_reduce(sizes, op="mean")
-        scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
-        if scaler is not None:
-            sizes = sizes / scaler.get_scale()
+        sizes = sizes / self._loss_scale
         rows = sizes.view(len(self._sums), len(_SIZES)).tolist()
         for (name, sums), (fg, bg, box) in zip(self._sums.items(), rows, strict=True):
             scalars = dict(fg=fg, bg=bg, box=box)
@@ -118,18 +125,18 @@ class GradientHook(Hook):
             sums = self._sums[name]
             listen: Any = pred.register_hook
             if num_classes is None:
-                listen(lambda grad: sums["box"].append(_size(grad).sum()))
+                listen(lambda grad: sums["box"].append(_size(grad)))
                 return
             label: Any = args[1] if len(args) > 1 else kwargs.get("label")
             if isinstance(label, (tuple, list)):  # with qualities, as in GFL
                 label = label[0]
-            is_foreground = _foreground(label, num_classes)
+            # Of many rows few are foreground: what is left of the whole costs nothing.
+            foreground = _foreground(label, num_classes).nonzero().squeeze(1)
 
             def note(grad: Tensor) -> None:
-                size = _size(grad)
-                foreground = (size * is_foreground).sum()
-                sums["fg"].append(foreground)
-                sums["bg"].append(size.sum() - foreground)
+                of_foreground = _size(grad[foreground])
+                sums["fg"].append(of_foreground)
+                sums["bg"].append((_size(grad) - of_foreground).clamp(min=0))
 
             listen(note)
 
@@ -138,10 +145,9 @@ class GradientHook(Hook):
 
 
 def _size(grad: Tensor) -> Tensor:
-    """Sum the absolute values of each row, (n,)."""
-    rows = grad.detach().reshape(len(grad), -1)
-    precise = torch.promote_types(rows.dtype, torch.float32)
-    return torch.linalg.vector_norm(rows, ord=1, dim=1, dtype=precise)
+    """Sum the absolute values, a scalar."""
+    precise = torch.promote_types(grad.dtype, torch.float32)
+    return torch.linalg.vector_norm(grad.detach(), ord=1, dtype=precise)
 
 
 def _foreground(label: Tensor, num_classes: int) -> Tensor:

@@ -41,6 +41,8 @@ class PriorInitHook(Hook):
     are cached under a hash of annotations, transforms, anchors and assigner. Nothing
     happens on resume, nor where a checkpoint already brought a trained bias. Heads with
     class-adaptive thresholds (``adaptive_thr=True``) get the counts as well.
+    The targets of GFL are IoUs, which are not known before training: counted as ones,
+    they make its prior an upper bound of the optimum.
 
     The proposals of a RoI head cannot be counted before training. With a guess of their
     share of positives s, a softmax classifier starts at the probabilities 1 - s for

@@ -129,6 +129,8 @@ def check_samplers(model: nn.Module) -> None:
     for module in model.modules():
         if not isinstance(module, BaseRoIHead) or not module.train_cfg:
             continue
+        if not module.with_bbox:
+            continue
         heads, cfgs = module.bbox_head, module.train_cfg
         if not isinstance(heads, nn.ModuleList):  # a cascade has one a stage
             heads, cfgs = [heads], [cfgs]

@@ -1,11 +1,16 @@
 """Proposals without sampling: none is dropped, and what drops some is refused."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from mmdet.models.roi_heads.bbox_heads import SABLHead
 from mmdet.registry import TASK_UTILS
 from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData
 
+from imb_det.heads import GuidedBBoxHead
+from imb_det.hooks import ImbalanceHook
 from imb_det.hooks.startup_checks import check_samplers
 from tests import toys
 from tests.test_heads.guided_cases import CASES
@@ -14,14 +19,13 @@ from tests.toys import MODELS
 ROI_HEAD = "imb_det.SamplingFreeShared2FCBBoxHead"
 
 
-@pytest.mark.parametrize("add_gt", [True, False])
+@pytest.mark.parametrize("add_gt", [True, False, None])
 def test_keeps_everything_but_what_is_ignored(add_gt):
     assigner = TASK_UTILS.build(
         dict(type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.3, min_pos_iou=0.5)
     )
-    sampler = TASK_UTILS.build(
-        dict(type="imb_det.AllSampler", add_gt_as_proposals=add_gt)
-    )
+    settings = {} if add_gt is None else dict(add_gt_as_proposals=add_gt)
+    sampler = TASK_UTILS.build(dict(type="imb_det.AllSampler", **settings))
     generator = torch.Generator().manual_seed(0)
     corners = torch.rand(1500, 2, generator=generator) * 40
     proposals = torch.cat([corners, corners + 20], 1)
@@ -36,7 +40,7 @@ def test_keeps_everything_but_what_is_ignored(add_gt):
     assert ignored > 0
     assert positive > 0
     result = sampler.sample(assigned, priors, truth)
-    added = 2 * add_gt
+    added = 0 if add_gt is False else 2  # the default adds them
     assert len(result.pos_priors) == positive + added
     assert len(result.pos_priors) + len(result.neg_priors) == 1500 - ignored + added
     assert int(result.pos_is_gt.sum()) == added
@@ -96,10 +100,27 @@ def test_samplers_that_drop_are_refused(sampler, stages):
         )
 
 
+def test_the_hook_of_every_training_checks_samplers(tmp_path):
+    toys.write_coco(tmp_path)
+    dataset = toys.build_dataset(toys.coco_dataset_config(tmp_path))
+    loader = SimpleNamespace(dataset=dataset)
+    runner = SimpleNamespace(
+        model=roi_head(RANDOM), iter=0, train_dataloader=loader, val_loop=None
+    )
+    with pytest.raises(ValueError, match=r"RandomSampler.*imb_det\.AllSampler"):
+        ImbalanceHook(check_images=False).before_train(runner)
+
+
 @pytest.mark.parametrize("stages", [None, 3])
 @pytest.mark.parametrize("kind", ["imb_det.AllSampler", "PseudoSampler"])
 def test_samplers_that_keep_all_pass(stages, kind):
     check_samplers(roi_head(dict(type=kind), stages))
+
+
+def test_a_roi_head_without_boxes_has_nothing_to_check():
+    model = roi_head(RANDOM)
+    del model.roi_head.bbox_head
+    check_samplers(model)
 
 
 def test_other_heads_take_what_they_like():
@@ -112,6 +133,21 @@ def test_a_head_without_both_branches_is_refused(missing):
     config = dict(type="imb_det.SamplingFreeConvFCBBoxHead", num_shared_fcs=1)
     with pytest.raises(ValueError, match=f"{missing}=False"):
         MODELS.build({**config, missing: False})
+
+
+def test_a_head_with_branches_of_its_own_is_refused():
+    class Guided(GuidedBBoxHead, SABLHead):
+        pass
+
+    with pytest.raises(ValueError, match=r"Guided scales.*with_cls=False"):
+        Guided(num_classes=3)
+
+
+@pytest.mark.parametrize("kind", ["GHMR", "imb_det.GHMRLoss"])
+def test_a_box_loss_with_a_divisor_of_its_own_is_refused(kind):
+    name = kind.rpartition(".")[2]
+    with pytest.raises(ValueError, match=f"`loss_bbox` is {name}, which divides"):
+        CASES["Shared2FCBBoxHead"].build(loss_bbox=dict(type=kind))
 
 
 def test_a_loss_of_several_parts_is_refused():

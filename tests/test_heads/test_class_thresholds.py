@@ -47,6 +47,11 @@ def test_unknown_counts(known):
         thresholds()
 
 
+def test_proposals_have_no_classes():
+    with pytest.raises(ValueError, match=r"SamplingFreeRPNHead.*`adaptive_thr=True`"):
+        CASES["RPNHead"].build(adaptive_thr=True)
+
+
 def predicted(head, case, inputs, score_thr, nms_pre=10_000):
     cfg = ConfigDict(score_thr=score_thr, nms_pre=nms_pre, min_bbox_size=-1)
     meta = dict(img_shape=(SIZE, SIZE), scale_factor=(1.0, 1.0))

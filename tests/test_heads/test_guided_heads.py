@@ -73,7 +73,7 @@ def test_frozen_ratio(case):
     head = case.build(freeze_after=2)
     resumed = case.build(freeze_after=2)
     ratios, scaled = [], []
-    steps = [["two"], ["empty"], ["one"], ["other"], ["two", "other"]]
+    steps = [["two"], ["empty"], ["one"], ["other"], ["two", "other"], ["empty"]]
     for step, names in enumerate(steps):
         if step == 2:
             resumed.load_state_dict(head.state_dict())
@@ -88,8 +88,9 @@ def test_frozen_ratio(case):
         for name in ("two", "one")
     ]
     frozen = sum(free) / 2
-    wanted = [free[0], 1.0, free[1], frozen, frozen]
+    wanted = [free[0], 1.0, free[1], frozen, frozen, 1.0]
     assert ratios == pytest.approx(wanted, rel=1e-5)
+    assert head.num_unscaled.item() == ratios.count(1.0)
 
 
 def test_learnt_weights(case):
@@ -113,6 +114,20 @@ def test_learnt_weights(case):
     torch.testing.assert_close(
         head.log_sigmas.grad, torch.zeros(len(names)), rtol=0, atol=1e-5
     )
+
+
+def test_candidates_of_box_heads_are_counted(case):
+    if not isinstance(case, BoxCase):
+        return
+    head = case.build(adaptive_thr=True)
+    positive = total_count = 0
+    for names in (NAMES, ["two"], ["empty"]):
+        case.losses(head, case.inputs(head, names), names)
+        labels = case.targets(names)[1]
+        positive += int((labels < 3).sum())
+        total_count += len(labels)
+    counts = head.class_thresholds.num_candidates.tolist()
+    assert counts == [positive, total_count]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@ import math
 
 import pytest
 import torch
+from mmdet.models.dense_heads import DETRHead, SSDHead
 from mmengine.structures import InstanceData
 
+from imb_det.heads import GuidedDenseHead
 from tests import toys
 from tests.references import guided_loss
 
@@ -199,6 +201,26 @@ def test_softmax_loss_is_refused():
     config.bbox_head.loss_cls.use_sigmoid = False
     with pytest.raises(ValueError, match="use_sigmoid=True"):
         toys.build_model(config)
+
+
+def test_a_head_without_anchors_is_refused():
+    class Guided(GuidedDenseHead, DETRHead):
+        pass
+
+    loss = dict(type="CrossEntropyLoss", use_sigmoid=True)
+    with pytest.raises(TypeError, match=r"Guided cannot be guided.* AnchorHead or "):
+        Guided(num_classes=3, embed_dims=8, loss_cls=loss)
+
+
+def test_a_head_without_a_module_for_the_loss_is_refused():
+    class Guided(GuidedDenseHead, SSDHead):
+        pass
+
+    anchors = dict(type="AnchorGenerator", scales=[8], ratios=[1.0], strides=[8])
+    with pytest.raises(
+        TypeError, match=r"Guided cannot be guided.*a module `loss_cls`"
+    ):
+        Guided(num_classes=3, in_channels=(8,), anchor_generator=anchors)
 
 
 def test_sampler_is_refused():

@@ -13,7 +13,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from imb_det.hooks import GradientHook
 from tests.test_heads.guided_cases import CASES, total
+from tests.test_hooks.test_gradient_hook import logged, make_runner
 from tests.toy_config import write_toy_config
 from tests.two_ranks import on_two_ranks
 
@@ -33,9 +35,12 @@ SETTINGS = [
 def _step(case, names):
     """Losses of a head, and gradients at its outputs by the name of the image."""
     head = case.build(adaptive_thr=True) if case.kind != "RPNHead" else case.build()
+    runner, hook = make_runner(head), GradientHook()
+    hook.before_train(runner)
     inputs = case.inputs(head, names)
     losses = case.losses(head, inputs, names)
     sum(total(losses, name) for name in losses if "loss" in name).backward()
+    hook.after_train_iter(runner, 0)
     leaves = [leaf for levels in inputs for leaf in levels]
     gradients = [
         torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves
@@ -44,6 +49,7 @@ def _step(case, names):
     return dict(
         ratio=next(value.item() for key, value in losses.items() if "ratio" in key),
         unscaled=head.num_unscaled.item(),
+        sizes=logged(runner),
         gradients=[gradient.numpy() for gradient in gradients],
         share=None
         if thresholds is None
@@ -70,6 +76,8 @@ def test_two_ranks_equal_one_process(tmp_path):
                 assert rank["share"] == pytest.approx(wanted["share"], nan_ok=True)
             if wanted["unscaled"]:  # FCOS divides by 1 then, on however many ranks
                 continue
+            for rank in found:
+                assert rank["sizes"] == pytest.approx(wanted["sizes"], rel=1e-4), where
             parts = zip(
                 *(r["gradients"] for r in found), wanted["gradients"], strict=True
             )

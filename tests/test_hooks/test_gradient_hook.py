@@ -91,10 +91,23 @@ def test_a_scaled_loss_counts_as_it_is():
         head = case.build()
         runner, hook = make_runner(head, scale), GradientHook()
         hook.before_train(runner)
+        hook.before_train_iter(runner, 0)
         step(case, head, ["two"], factor=scale or 1.0)
+        if scale is not None:  # the step of the optimizer sets the next one
+            runner.optim_wrapper.loss_scaler.get_scale = lambda: 2048.0
         hook.after_train_iter(runner, 0)
         sizes.append(logged(runner))
     assert sizes[0] == pytest.approx(sizes[1], rel=1e-5)
+
+
+def test_predictions_without_rows_count_nothing():
+    head = CASES["RetinaHead"].build()
+    runner, hook = make_runner(head), GradientHook()
+    hook.before_train(runner)
+    boxes = torch.zeros(0, 4, requires_grad=True)
+    head.loss_bbox(boxes, torch.zeros(0, 4)).backward()
+    hook.after_train_iter(runner, 0)
+    assert logged(runner)["box"] == 0
 
 
 def test_comparing_losses_leaves_no_trace():

@@ -12,6 +12,7 @@ from imb_det.hooks.prior_cache import content_key
 from imb_det.statistics import foreground_prior
 from imb_det.statistics.training_boxes import annotated_boxes
 from tests import toys
+from tests.test_heads.guided_cases import CASES
 
 
 class FakeRunner:
@@ -104,6 +105,21 @@ def test_a_bias_from_a_checkpoint_is_left_alone(dataset, model, tmp_path, log):
     hook.after_load_checkpoint(None, {"state_dict": state})
     hook.before_train(FakeRunner(model, dataset))
     assert model.bbox_head.retina_cls.bias.unique().numel() == 1
+
+
+def test_thresholds_get_counts_beside_a_trained_bias(dataset, tmp_path):
+    config = toys.retinanet_config(
+        head_type="imb_det.SamplingFreeRetinaHead", adaptive_thr=True
+    )
+    model = toys.build_model(config)
+    trained = model.bbox_head.retina_cls.bias.detach().clone()
+    hook = PriorInitHook(cache_dir=str(tmp_path))
+    hook.after_load_checkpoint(None, {"state_dict": model.state_dict()})
+    hook.before_train(FakeRunner(model, dataset))
+    assert torch.equal(model.bbox_head.retina_cls.bias, trained)
+    prior = foreground_prior(dataset, model.bbox_head)
+    counts = model.bbox_head.class_thresholds.num_candidates.tolist()
+    assert counts == [prior.num_foreground, prior.num_candidates]
 
 
 def test_cache(dataset, model, tmp_path, log, monkeypatch):
@@ -207,6 +223,19 @@ def test_head_with_targets_of_its_own_is_refused(dataset):
         PriorInitHook(cache_dir=False).before_train(
             FakeRunner(toys.build_model(config), dataset)
         )
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("FSAFHead", dict(reg_decoded_bbox=True)),
+        ("FreeAnchorRetinaHead", {}),
+    ],
+)
+def test_head_whose_loss_takes_other_targets_is_refused(kind, settings, dataset):
+    model = toys.build_model(toys.retinanet_config(head_type=kind, **settings))
+    with pytest.raises(TypeError, match=f"cannot count for {kind}"):
+        PriorInitHook(cache_dir=False).before_train(FakeRunner(model, dataset))
 
 
 def box_head(model, **settings):
@@ -315,6 +344,19 @@ def test_cache_key_sees_every_wrapper(tmp_path, model):
     assert keys[0] == content_key(
         again, model.bbox_head, annotated_boxes(again), 32, None
     )
+
+
+def test_cache_key_sees_the_points_of_a_head(tmp_path, dataset):
+    changes = [
+        {},
+        dict(regress_ranges=((-1, 32), (32, 48), (48, 1e8))),
+        dict(center_sampling=True),
+        dict(center_sampling=True, center_sample_radius=0.5),
+    ]
+    heads = [CASES["FCOSHead"].build(**settings) for settings in changes]
+    annotated = annotated_boxes(dataset)
+    keys = [content_key(dataset, head, annotated, 32, None) for head in heads]
+    assert len(set(keys)) == len(keys)
 
 
 def test_cache_dir_forms(monkeypatch, tmp_path):

@@ -216,6 +216,19 @@ def test_other_heads_go_through_their_own_targets(kind, settings, prefix, toy_se
     assert (found.num_foreground, found.num_candidates) == wanted
 
 
+def test_proposals_know_one_class_by_their_own_targets_too(toy_set):
+    config = toys.retinanet_config()
+    head = dict(CASES["RPNHead"].config, type="RPNHead", in_channels=8, feat_channels=8)
+    config.bbox_head, config.train_cfg = head, head.pop("train_cfg")
+    config.train_cfg.assigner = dict(config.train_cfg.assigner, neg_iou_thr=(0.1, 0.4))
+    model = toys.build_model(config)
+    assert not _uses_plain_max_iou(model.bbox_head)
+    dataset = toys.build_dataset(toys.coco_dataset_config(toy_set))
+    found = foreground_prior(dataset, model.bbox_head)
+    wanted = count_candidates(dataset, model)
+    assert (found.num_foreground, found.num_candidates) == wanted
+
+
 def test_early_stop(model):
     rng = np.random.default_rng(0)
     rows = []
