@@ -63,7 +63,8 @@ class GuidedDenseHead(_GuidedHead):
 
     Raises:
         TypeError: Also for a head with neither anchors nor points, such as DETR's, or
-            without a module ``loss_cls``, such as SSD's.
+            without a module ``loss_cls``, such as SSD's, and one with the losses of
+            ``AnchorHead``, see :class:`GuidedAnchorBasedHead`.
         ValueError: Also for a classification loss without sigmoid, a sampler that drops
             candidates, or thresholds of classes in a region proposal head.
     """
@@ -74,6 +75,12 @@ class GuidedDenseHead(_GuidedHead):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         name, kind = type(self).__name__, type(self.loss_cls).__name__
+        own_losses = getattr(type(self), "loss_by_feat_single", None)
+        if own_losses is AnchorHead.loss_by_feat_single:
+            raise TypeError(
+                f"{name} has the losses of AnchorHead, which each rank averages for "
+                "itself: derive it from GuidedAnchorBasedHead, not GuidedDenseHead"
+            )
         if not self.use_sigmoid_cls:
             raise ValueError(
                 f"{name} needs a sigmoid classification loss, such as "

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from mmdet.models.dense_heads import DETRHead, SSDHead
+from mmdet.models.dense_heads import DETRHead, RetinaHead, SSDHead
 from mmengine.structures import InstanceData
 
 from imb_det.heads import GuidedDenseHead
@@ -210,6 +210,14 @@ def test_a_head_without_anchors_is_refused():
     loss = dict(type="CrossEntropyLoss", use_sigmoid=True)
     with pytest.raises(TypeError, match=r"Guided cannot be guided.* AnchorHead or "):
         Guided(num_classes=3, embed_dims=8, loss_cls=loss)
+
+
+def test_losses_that_each_rank_averages_need_the_other_mixin():
+    class Guided(GuidedDenseHead, RetinaHead):
+        pass
+
+    with pytest.raises(TypeError, match=r"Guided has .* from GuidedAnchorBasedHead"):
+        Guided(num_classes=3, in_channels=8)
 
 
 def test_a_head_without_a_module_for_the_loss_is_refused():
