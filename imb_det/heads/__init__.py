@@ -1,7 +1,8 @@
 """Detection heads."""
 
 from .class_thresholds import ClassThresholds
-from .guided_heads import GuidedAnchorBasedHead, GuidedBBoxHead, GuidedDenseHead
+from .guided_bbox_head import GuidedBBoxHead
+from .guided_heads import GuidedAnchorBasedHead, GuidedDenseHead
 from .guided_loss_scaling import GuidedLossScaling
 from .sampling_free_bbox_heads import (
     SamplingFreeConvFCBBoxHead,

@@ -10,7 +10,7 @@ from mmdet.models.roi_heads.bbox_heads import (
 
 from imb_det.registry import MODELS
 
-from .guided_heads import GuidedBBoxHead
+from .guided_bbox_head import GuidedBBoxHead
 
 __all__ = [
     "SamplingFreeConvFCBBoxHead",

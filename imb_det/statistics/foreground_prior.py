@@ -78,11 +78,6 @@ class ForegroundPrior:
         """Bias b = -log((1 - pi*) / pi*)."""
         return -math.log(1 / self.prior - 1)
 
-    @property
-    def foreground_share(self) -> float:
-        """Share N_f / N of the candidates."""
-        return self.num_foreground / self.num_candidates
-
     def to_dict(self) -> dict:
         """Return the counts as plain numbers."""
         return asdict(self)
