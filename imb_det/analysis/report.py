@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
 
 from ..evaluation.functional import (
-    CocoResults,
+    EvalResults,
     class_rows,
     coco_ground_truth,
     evaluate_coco,
@@ -50,7 +50,7 @@ class Report:
         files: Files written.
     """
 
-    results: CocoResults
+    results: EvalResults
     groups: dict[str, np.ndarray]
     class_stats: ClassStats | None
     files: tuple[Path, ...] = ()
@@ -66,8 +66,9 @@ class Report:
         names = {"AP": "mAP", "AP50": "mAP_50", "AP75": "mAP_75"}
         figures = {name: self.results.summary[key] for name, key in names.items()}
         groups = self.results.group_summary(self.groups)
-        figures.update((k, v) for k, v in groups.items() if "_" not in k)
-        figures.update((k, v) for k, v in groups.items() if "_" in k)
+        precision = {k: v for k, v in groups.items() if k.startswith("AP")}
+        figures.update((k, v) for k, v in precision.items() if "_" not in k)
+        figures.update((k, v) for k, v in precision.items() if "_" in k)
         return figures
 
     def text(self) -> str:

@@ -16,8 +16,9 @@ from ..registry import METRICS
 from ..statistics.class_stats import ClassStats
 from ..statistics.coco_files import category_ids
 from ..statistics.frequency_groups import GROUP_NAMES, frequency_groups
-from .functional.coco_eval import CocoResults, evaluate_coco
+from .functional.coco_eval import evaluate_coco
 from .functional.ground_truth import GroundTruth
+from .functional.results import EvalResults
 from .functional.tables import CLASS_COLUMNS, class_rows, format_number, text_table
 
 __all__ = ["CocoMetric"]
@@ -168,7 +169,7 @@ class CocoMetric(_MMDetCocoMetric):
             for k, v in figures.items()
         }
 
-    def _chosen(self, metric: str, found: CocoResults) -> dict[str, float]:
+    def _chosen(self, metric: str, found: EvalResults) -> dict[str, float]:
         """Select the figures to return, and log the table of the classes."""
         counts = self._image_count()
         groups = None

@@ -62,9 +62,12 @@ class GuidedLossScaling(nn.Module):
         freeze_after: Number of iterations whose mean ratio is kept, >= 1; those that
             are not scaled do not count. None, the default, for never.
         uncertainty: Whether to learn weights of the losses. Default False.
+        regression_losses: Names of the losses that make the ratio, such as
+            ``("loss_bbox",)`` where a centerness loss shall stay out of it. Default:
+            those of the head's class.
 
     Raises:
-        ValueError: An argument out of range.
+        ValueError: An argument out of range, or a name that the head's class has not.
         TypeError: In training, if the head returns other losses.
 
     Source: Chen et al., "Is Heuristic Sampling Necessary in Training Deep Object
@@ -93,10 +96,19 @@ class GuidedLossScaling(nn.Module):
         momentum: float = 0.0,
         freeze_after: int | None = None,
         uncertainty: bool = False,
+        regression_losses: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         name = type(self).__name__
+        if regression_losses is not None:
+            known = type(self).regression_losses
+            if not regression_losses or not set(regression_losses) <= set(known):
+                raise ValueError(
+                    f"{name}: `regression_losses` must name one or more of {known}, "
+                    f"got {regression_losses}"
+                )
+            self.regression_losses = tuple(regression_losses)
         if cls_loss_scale is None:
             cls_loss_scale = self._default_scale
         if not 0 < cls_loss_scale < float("inf"):

@@ -1,17 +1,22 @@
 """Evaluation without a runner: arrays in, figures out."""
 
-from .coco_eval import CocoResults, evaluate_coco
-from .detections import coco_detections, predictions_from_samples
+from .coco_eval import evaluate_coco
+from .detections import Detections, predictions_from_samples
+from .federated import FederatedGroundTruth
 from .ground_truth import GroundTruth, coco_ground_truth
+from .lvis_eval import evaluate_lvis
+from .results import EvalResults
 from .tables import class_rows, format_number, text_table
 
 __all__ = [
-    "CocoResults",
+    "Detections",
+    "EvalResults",
+    "FederatedGroundTruth",
     "GroundTruth",
     "class_rows",
-    "coco_detections",
     "coco_ground_truth",
     "evaluate_coco",
+    "evaluate_lvis",
     "format_number",
     "predictions_from_samples",
     "text_table",

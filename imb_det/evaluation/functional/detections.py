@@ -1,8 +1,9 @@
-"""Predictions of a detector, checked and brought into COCO's form."""
+"""Predictions of a detector, checked and kept as arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,62 +11,128 @@ from faster_coco_eval import mask as mask_utils
 
 from .ground_truth import GroundTruth
 
-__all__ = ["coco_detections", "predictions_from_samples"]
+__all__ = ["Detections", "predictions_from_samples"]
 
 
-def coco_detections(
-    ground_truth: GroundTruth,
-    predictions: Sequence[Mapping[str, Any]],
-    iou_type: str = "bbox",
-) -> list[dict[str, Any]]:
-    """Turn predictions into COCO annotations with rows and labels for ids.
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """All detections of a set, image after image in the order of its rows.
 
     Args:
-        ground_truth: Images and classes that the predictions refer to.
-        predictions: As for :func:`~.coco_eval.evaluate_coco`.
-        iou_type: ``bbox`` or ``segm``. Default: ``bbox``.
-
-    Returns:
-        One dictionary for each detection, in the order given.
-
-    Raises:
-        ValueError: As for :func:`~.coco_eval.evaluate_coco`.
+        image: Row of the image in the ground truth, int32 (D,), ascending.
+        label: Class index, int32 (D,).
+        score: Float64 (D,), finite.
+        bbox: Corners x1, y1, x2, y2 in pixels of the original image, float32 or
+            float64 as the predictions have them, (D, 4).
+        mask: Run lengths of the masks, compressed, length D; None for boxes.
+        mask_area: Pixels of the masks, float64 (D,); None for boxes.
     """
-    if iou_type == "segm":
-        _check_object_masks(ground_truth)
-    rows = ground_truth.rows
-    done: set[Any] = set()
-    detections: list[dict[str, Any]] = []
-    for prediction in predictions:
-        image_id = prediction["img_id"]
-        if image_id not in rows:
-            raise ValueError(f"image {image_id!r} has predictions but no ground truth")
-        if image_id in done:
-            raise ValueError(f"image {image_id!r} has predictions twice")
-        done.add(image_id)
-        boxes, scores, labels = _arrays(prediction, len(ground_truth.classes))
-        row = rows[image_id]
+
+    image: np.ndarray
+    label: np.ndarray
+    score: np.ndarray
+    bbox: np.ndarray
+    mask: np.ndarray | None = None
+    mask_area: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @property
+    def area(self) -> np.ndarray:
+        """Area of the masks, or else of the boxes, float64 (D,)."""
+        if self.mask_area is not None:
+            return self.mask_area
+        return np.prod(self.xywh[:, 2:], axis=1)
+
+    @property
+    def xywh(self) -> np.ndarray:
+        """Boxes as x, y, width, height, float64 (D, 4)."""
+        boxes = self.bbox.astype(np.float64)
+        boxes[:, 2:] -= boxes[:, :2]
+        return boxes
+
+    def take(self, index: np.ndarray) -> Detections:
+        """Select detections by indices or by a mask of booleans."""
+        return replace(
+            self,
+            **{
+                name: None if values is None else values[index]
+                for name, values in vars(self).items()
+            },
+        )
+
+    def without_classes(self) -> Detections:
+        """Make all classes one; in an image the order is that of the labels."""
+        ordered = self.take(np.lexsort((self.label, self.image)))
+        return replace(ordered, label=np.zeros_like(self.label))
+
+    @classmethod
+    def from_predictions(
+        cls,
+        ground_truth: GroundTruth,
+        predictions: Sequence[Mapping[str, Any]],
+        iou_type: str = "bbox",
+    ) -> Detections:
+        """Check predictions and join them.
+
+        Args:
+            ground_truth: Images and classes that the predictions refer to.
+            predictions: For each image ``img_id``, ``bboxes`` (n, 4) as x1, y1, x2,
+                y2, ``scores`` (n,) and ``labels`` (n,) from 0 to C - 1; for masks also
+                ``masks`` (n RLEs), and perhaps ``mask_scores`` (n,).
+            iou_type: ``bbox`` or ``segm``. Default: ``bbox``.
+
+        Raises:
+            ValueError: A prediction for an unknown image, two for one image, arrays
+                that do not fit together, unknown labels, NaN or infinite numbers, or
+                masks that are missing or of the wrong size; names the image.
+        """
+        if iou_type not in ("bbox", "segm"):
+            raise ValueError(f"`iou_type` must be 'bbox' or 'segm', got {iou_type!r}")
         if iou_type == "segm":
-            shapes, scores = _masks(prediction, ground_truth.images[row], scores)
-        else:
-            sizes = boxes[:, 2:] - boxes[:, :2]
-            xywh = np.hstack([boxes[:, :2], sizes]).tolist()
-            areas = sizes.prod(1).tolist()
-            pairs = zip(xywh, areas, strict=True)
-            shapes = [{"bbox": box, "area": area} for box, area in pairs]
-        numbers = zip(shapes, scores.tolist(), labels.tolist(), strict=True)
-        for number, (shape, score, label) in enumerate(numbers, len(detections) + 1):
-            detections.append(
-                {
-                    "id": number,
-                    "image_id": row,
-                    "category_id": label,
-                    "score": score,
-                    "iscrowd": 0,
-                    **shape,
-                }
-            )
-    return detections
+            _check_object_masks(ground_truth)
+        rows = ground_truth.rows
+        by_row: dict[int, Mapping[str, Any]] = {}
+        for prediction in predictions:
+            image_id = prediction["img_id"]
+            if image_id not in rows:
+                raise ValueError(
+                    f"image {image_id!r} has predictions but no ground truth"
+                )
+            if rows[image_id] in by_row:
+                raise ValueError(f"image {image_id!r} has predictions twice")
+            by_row[rows[image_id]] = prediction
+        order = sorted(by_row)
+        num_classes = len(ground_truth.classes)
+        parts = [_arrays(by_row[row], num_classes) for row in order]
+        boxes, scores, labels = zip(*parts, strict=True) if parts else ((), (), ())
+        masks: list[np.ndarray] = []
+        if iou_type == "segm":
+            pairs = zip(order, scores, strict=True)
+            found = [
+                _masks(by_row[row], ground_truth.images[row], own) for row, own in pairs
+            ]
+            masks = [runs for runs, _ in found]
+            scores = tuple(own for _, own in found)
+        joined = cls(
+            np.repeat(np.asarray(order, np.int32), [len(own) for own in labels]),
+            np.concatenate([np.zeros(0, np.int32), *labels]),
+            np.concatenate([np.zeros(0), *scores]),
+            np.concatenate(boxes) if boxes else np.zeros((0, 4)),
+        )
+        if iou_type == "bbox":
+            return joined
+        runs = np.concatenate([np.zeros(0, object), *masks])
+        sizes = [ground_truth.images[row] for row in joined.image.tolist()]
+        rles = [rle_of(counts, size) for counts, size in zip(runs, sizes, strict=True)]
+        area = np.asarray(mask_utils.area(rles) if rles else [], np.float64)
+        return replace(joined, mask=runs, mask_area=area)
+
+
+def rle_of(counts: bytes, image: Mapping[str, int]) -> dict[str, Any]:
+    """Put the run lengths of a mask into COCO's form."""
+    return {"size": [image["height"], image["width"]], "counts": counts}
 
 
 def predictions_from_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict]:
@@ -75,7 +142,7 @@ def predictions_from_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict]
         samples: Dictionaries with ``img_id`` and ``pred_instances``.
 
     Returns:
-        Predictions as :func:`~.coco_eval.evaluate_coco` takes them.
+        Predictions as :meth:`Detections.from_predictions` takes them.
 
     Raises:
         ValueError: An entry without one of the two keys.
@@ -94,9 +161,11 @@ def predictions_from_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict]
 def _arrays(
     prediction: Mapping[str, Any], num_classes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return boxes float64 (n, 4), scores float64 (n,) and labels int64 (n,)."""
+    """Return boxes (n, 4), scores float64 (n,) and labels int32 (n,)."""
     image_id = prediction["img_id"]
-    boxes = np.asarray(prediction["bboxes"], dtype=np.float64)
+    boxes = np.asarray(prediction["bboxes"])
+    if boxes.dtype != np.float32:
+        boxes = boxes.astype(np.float64)
     scores = np.asarray(prediction["scores"], dtype=np.float64)
     labels = np.asarray(prediction["labels"], dtype=np.int64)
     if boxes.size == 0:
@@ -118,13 +187,13 @@ def _arrays(
             f"image {image_id!r}: labels must be 0 to {num_classes - 1}, got "
             f"{labels.min()} to {labels.max()}"
         )
-    return boxes, scores, labels
+    return boxes, scores, labels.astype(np.int32)
 
 
 def _masks(
     prediction: Mapping[str, Any], image: Mapping[str, int], scores: np.ndarray
-) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Return masks with their areas, and the scores that rank them."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the run lengths of masks, and the scores that rank them."""
     image_id, size = prediction["img_id"], [image["height"], image["width"]]
     masks = prediction.get("masks")
     if masks is None:
@@ -137,15 +206,18 @@ def _masks(
             f"image {image_id!r}: one finite score for each of the {len(masks)} masks "
             f"is needed, got {scores}"
         )
-    for mask in masks:
+    runs = np.empty(len(masks), object)
+    for number, mask in enumerate(masks):
         if list(mask["size"]) != size:
             raise ValueError(
                 f"image {image_id!r} is {size} (height, width), but a predicted mask "
                 f"is {list(mask['size'])}"
             )
-    areas = mask_utils.area(list(masks)).tolist() if len(masks) else []
-    pairs = zip(masks, areas, strict=True)
-    return [{"segmentation": mask, "area": float(area)} for mask, area in pairs], scores
+        counts = mask["counts"]
+        if isinstance(counts, list):
+            counts = mask_utils.frPyObjects(mask, *size)["counts"]
+        runs[number] = counts.encode() if isinstance(counts, str) else counts
+    return runs, scores
 
 
 def _check_object_masks(ground_truth: GroundTruth) -> None:

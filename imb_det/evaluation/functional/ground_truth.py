@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mmdet.datasets import CocoDataset, Objects365V1Dataset
@@ -23,7 +23,15 @@ from ...statistics.dataset_access import (
     leaf_datasets,
 )
 
-__all__ = ["GroundTruth", "coco_ground_truth"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["GroundTruth", "coco_ground_truth", "is_ignored"]
+
+
+def is_ignored(annotation: Mapping[str, Any]) -> bool:
+    """Tell whether an annotation is nothing to find: a crowd, or ignored by LVIS."""
+    return bool(annotation["iscrowd"] or annotation.get("ignore"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +46,8 @@ class GroundTruth:
         image_ids: The data set's own ids, in row order; length N, unique.
         images: ``id`` (the row), ``height``, ``width`` of each image; length N.
         annotations: COCO annotations with ``id``, ``image_id`` (a row),
-            ``category_id`` (a label), ``bbox`` (x, y, w, h), ``area``, ``iscrowd`` and,
-            where there are masks, ``segmentation``.
+            ``category_id`` (a label), ``bbox`` (x, y, w, h), ``area``, ``iscrowd``
+            and, where there are masks, ``segmentation``; in LVIS perhaps ``ignore``.
     """
 
     classes: tuple[str, ...]
@@ -55,15 +63,19 @@ class GroundTruth:
     @property
     def object_count(self) -> np.ndarray:
         """Objects that a detector has to find, by class; int64 (C,)."""
-        labels = [a["category_id"] for a in self.annotations if not a["iscrowd"]]
+        labels = [a["category_id"] for a in self.annotations if not is_ignored(a)]
         return np.bincount(np.asarray(labels, int), minlength=len(self.classes))
 
-    def subset(self, image_ids: Collection[Any]) -> GroundTruth:
+    def subset(self, image_ids: Collection[Any]) -> Self:
         """Keep the images with these ids; ids of no image are passed over."""
         wanted = set(image_ids)
         if wanted.issuperset(self.image_ids):
             return self
         kept = [row for row, name in enumerate(self.image_ids) if name in wanted]
+        return self._take(kept)
+
+    def _take(self, kept: Sequence[int]) -> Self:
+        """Keep the images of these rows, ascending."""
         new_row = {old: new for new, old in enumerate(kept)}
         return replace(
             self,
@@ -93,34 +105,15 @@ class GroundTruth:
             ValueError: Classes that the file does not have, or in another order, see
                 :func:`~imb_det.statistics.coco_files.category_ids`.
         """
-        if isinstance(source, Mapping):
-            content = source
-        else:
-            content = json.loads(Path(source).read_text())
-        if classes is None:
-            classes = [category["name"] for category in content["categories"]]
-        labels = {c: i for i, c in enumerate(category_ids(content, classes))}
-        images = sorted(content["images"], key=lambda image: image["id"])
-        if any("neg_category_ids" in image for image in images[:1]):
+        content = read_content(source)
+        if any("neg_category_ids" in image for image in content["images"][:1]):
             print_log(
                 "The annotations are federated (LVIS), but COCO's rules apply: a "
                 "detection of a class that nobody looked for in the image is wrong.",
                 logger="current",
                 level=logging.WARNING,
             )
-        rows = {image["id"]: row for row, image in enumerate(images)}
-        annotations: list[dict[str, Any]] = []
-        for ann in content.get("annotations", ()):
-            if ann["category_id"] not in labels or ann["image_id"] not in rows:
-                continue
-            kept = {k: ann[k] for k in ("bbox", "area", "segmentation") if k in ann}
-            kept.setdefault("area", ann["bbox"][2] * ann["bbox"][3])
-            kept["iscrowd"] = int(ann.get("iscrowd") or 0)
-            kept["image_id"] = rows[ann["image_id"]]
-            kept["category_id"] = labels[ann["category_id"]]
-            annotations.append({"id": len(annotations) + 1, **kept})
-        sizes = [_image(row, image) for row, image in enumerate(images)]
-        return cls(tuple(classes), tuple(rows), sizes, annotations)
+        return cls(*read_coco(content, classes, ("iscrowd",)))
 
     @classmethod
     def from_records(
@@ -173,6 +166,45 @@ class GroundTruth:
             )
         sizes = [_image(row, record) for row, record in enumerate(records)]
         return cls(tuple(classes), tuple(ids), sizes, annotations)
+
+
+def read_content(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read an annotation file, unless it has been read."""
+    if isinstance(source, Mapping):
+        return source
+    return json.loads(Path(source).read_text())
+
+
+def read_coco(
+    content: Mapping[str, Any],
+    classes: Sequence[str] | None,
+    flags: Sequence[str],
+) -> tuple[tuple[str, ...], tuple[Any, ...], list[dict], list[dict]]:
+    """Number the entries of a COCO file; returns the fields of ``GroundTruth``.
+
+    Args:
+        content: The file.
+        classes: Names in the order of the labels; every category if None.
+        flags: Keys of annotations that say that they are nothing to find.
+    """
+    if classes is None:
+        classes = [category["name"] for category in content["categories"]]
+    labels = {c: i for i, c in enumerate(category_ids(content, classes))}
+    images = sorted(content["images"], key=lambda image: image["id"])
+    rows = {image["id"]: row for row, image in enumerate(images)}
+    annotations: list[dict[str, Any]] = []
+    for ann in content.get("annotations", ()):
+        if ann["category_id"] not in labels or ann["image_id"] not in rows:
+            continue
+        kept = {k: ann[k] for k in ("bbox", "area", "segmentation") if k in ann}
+        kept.setdefault("area", ann["bbox"][2] * ann["bbox"][3])
+        kept["iscrowd"] = 0
+        kept.update({flag: int(ann.get(flag) or 0) for flag in flags})
+        kept["image_id"] = rows[ann["image_id"]]
+        kept["category_id"] = labels[ann["category_id"]]
+        annotations.append({"id": len(annotations) + 1, **kept})
+    sizes = [_image(row, image) for row, image in enumerate(images)]
+    return tuple(classes), tuple(rows), sizes, annotations
 
 
 def _image(row: int, image: Mapping[str, Any]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .coco_eval import CocoResults
+from .results import EvalResults
 
 __all__ = ["CLASS_COLUMNS", "class_rows", "format_number", "text_table"]
 
@@ -68,7 +68,7 @@ def _cell(value: Any) -> str:
 
 
 def class_rows(
-    results: CocoResults,
+    results: EvalResults,
     image_count: Sequence[int] | np.ndarray | None = None,
     groups: Mapping[str, np.ndarray] | None = None,
 ) -> list[tuple[Any, ...]]:
