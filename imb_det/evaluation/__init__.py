@@ -1,6 +1,23 @@
 """Metrics; the functions below them are in :mod:`.functional`."""
 
 from .coco_metric import CocoMetric
-from .functional import GroundTruth, coco_ground_truth, evaluate_coco
+from .functional import (
+    FederatedGroundTruth,
+    GroundTruth,
+    coco_ground_truth,
+    evaluate_coco,
+    evaluate_lvis,
+)
+from .lvis_metric import LVISMetric
+from .voc_metric import VOCMetric
 
-__all__ = ["CocoMetric", "GroundTruth", "coco_ground_truth", "evaluate_coco"]
+__all__ = [
+    "CocoMetric",
+    "FederatedGroundTruth",
+    "GroundTruth",
+    "LVISMetric",
+    "VOCMetric",
+    "coco_ground_truth",
+    "evaluate_coco",
+    "evaluate_lvis",
+]

@@ -49,7 +49,7 @@ class ImbalanceHook(Hook):
     the same message; else all of them get the counts. Every part of the model, every
     metric of validation and test, and every training sampler with a method
     ``set_class_stats(stats)`` gets them, once, after weights have been loaded; so does
-    every hook.
+    every hook. Metrics with a method ``set_work_dir(path)`` learn where to write.
     Checkpoints carry the counts, so that a test alone needs no training set.
 
     What a sampler of this library does to the classes is written to the work folder,
@@ -96,7 +96,7 @@ class ImbalanceHook(Hook):
             )
         print_log(f"ImbalanceHook: training set of {describe(stats)}", logger="current")
         self._take(stats)
-        metrics = _metrics(runner.val_loop)
+        metrics = _metrics(runner, runner.val_loop)
         self._inform([*parts_of(runner), *train_parts_of(runner), *metrics])
         write_receipts(runner)
         refresh_averages(runner)
@@ -120,12 +120,12 @@ class ImbalanceHook(Hook):
     def before_val(self, runner: Runner) -> None:
         """Hand the counts over, where validation runs alone."""
         check_num_classes(runner.model, runner.val_dataloader.dataset)
-        self._inform([*parts_of(runner), *_metrics(runner.val_loop)])
+        self._inform([*parts_of(runner), *_metrics(runner, runner.val_loop)])
 
     def before_test(self, runner: Runner) -> None:
         """Hand the counts of the checkpoint, or of the training before, over."""
         check_num_classes(runner.model, runner.test_dataloader.dataset)
-        self._inform([*parts_of(runner), *_metrics(runner.test_loop)])
+        self._inform([*parts_of(runner), *_metrics(runner, runner.test_loop)])
 
     def before_save_checkpoint(
         self, runner: Runner, checkpoint: dict[str, Any]
@@ -181,9 +181,13 @@ class ImbalanceHook(Hook):
                 )
 
 
-def _metrics(loop: Any) -> list[Any]:
-    """Return the metrics of a validation or test loop, if there is one."""
-    return list(getattr(getattr(loop, "evaluator", None), "metrics", ()))
+def _metrics(runner: Runner, loop: Any) -> list[Any]:
+    """Return the metrics of a validation or test loop, and tell them the work dir."""
+    metrics = list(getattr(getattr(loop, "evaluator", None), "metrics", ()))
+    for metric in metrics:
+        if hasattr(metric, "set_work_dir"):
+            metric.set_work_dir(runner.work_dir)
+    return metrics
 
 
 def describe(stats: ClassStats) -> str:
@@ -206,7 +210,7 @@ any box: ['emu']"
     if seen := {name: count for name, count in counts.items() if count}:
         most, least = max(seen, key=seen.__getitem__), min(seen, key=seen.__getitem__)
         text += (
-            f"; imbalance ratio {seen[most] / seen[least]:.1f} ({most!r} {seen[most]} "
+            f"; imbalance ratio {stats.imbalance_ratio:.1f} ({most!r} {seen[most]} "
             f"boxes, {least!r} {seen[least]})"
         )
     if unseen := [name for name, count in counts.items() if not count]:

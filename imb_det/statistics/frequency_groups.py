@@ -16,7 +16,9 @@ GROUP_COLOURS = {"rare": "#c44e52", "common": "#dd8452", "frequent": "#4c72b0"}
 
 
 def frequency_groups(
-    image_count: npt.ArrayLike, thresholds: Sequence[float] = (10, 100)
+    image_count: npt.ArrayLike,
+    thresholds: Sequence[float] = (10, 100),
+    quantiles: Sequence[float] | None = None,
 ) -> dict[str, np.ndarray]:
     """Split classes by the number of training images that hold them.
 
@@ -26,14 +28,18 @@ def frequency_groups(
     Args:
         image_count: Training images of each class; whole numbers >= 0, shape (C,).
         thresholds: Two numbers, ``0 <= first < second``. Default: (10, 100).
+        quantiles: Shares of the classes that are rare, and rare or common, ``0 < first
+            < second < 1``; they replace the thresholds. Classes of equal counts stay
+            together. Default: None.
 
     Returns:
         Class indices, int64, ascending, by the name of the group (``rare``,
         ``common``, ``frequent``, in this order). A group without class is absent.
 
     Raises:
-        ValueError: Counts that are not one-dimensional, whole and >= 0, or
-            thresholds that are not two ascending numbers >= 0.
+        ValueError: Counts that are not one-dimensional, whole and >= 0, thresholds
+            that are not two ascending numbers >= 0, or quantiles that are not two
+            ascending numbers between 0 and 1.
 
     Source:
         LVIS (Gupta et al., 2019) with its limits of 10 and 100 images, which are
@@ -58,6 +64,15 @@ def frequency_groups(
             "`thresholds` must be two numbers, 0 <= first < second (the last counts "
             f"of a rare and of a common class), got {thresholds!r}"
         )
+    if quantiles is not None:
+        shares = np.asarray(quantiles, dtype=float)
+        if shares.shape != (2,) or not 0 < shares[0] < shares[1] < 1:
+            raise ValueError(
+                "`quantiles` must be two numbers, 0 < first < second < 1 (shares of "
+                f"the classes), got {quantiles!r}"
+            )
+        if counts.size:
+            limits = np.quantile(counts, shares, method="inverted_cdf")
     group = np.searchsorted(limits, counts, side="left")
     members = {name: np.flatnonzero(group == i) for i, name in enumerate(GROUP_NAMES)}
     return {name: indices for name, indices in members.items() if indices.size}

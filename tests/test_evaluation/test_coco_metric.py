@@ -140,7 +140,8 @@ def log_lines(monkeypatch):
     def collect(message, logger=None, level=logging.INFO):
         lines.append((level, str(message)))
 
-    monkeypatch.setattr("imb_det.evaluation.coco_metric.print_log", collect)
+    for module in ("coco_metric", "group_metric"):
+        monkeypatch.setattr(f"imb_det.evaluation.{module}.print_log", collect)
     return lines
 
 
@@ -199,10 +200,10 @@ def test_class_table(tmp_path, log_lines):
     assert np.isnan(figures["coco/dog_precision"])
     table = next(text for _, text in log_lines if "by class" in text)
     assert [" ".join(row.split()) for row in table.splitlines()[1:]] == [
-        "class group train images boxes AP AP50 AR",
-        "dog frequent 300 0 - - -",
-        "emu common 40 0 - - -",
-        "cat rare 7 1 1.000 1.000 1.000",
+        "class group train images boxes detections AP AP50 AR best F1 from score",
+        "dog frequent 300 0 0 - - - - -",
+        "emu common 40 0 0 - - - - -",
+        "cat rare 7 1 1 1.000 1.000 1.000 1.000 0.900",
     ]
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from .accumulation import AREAS, IOU_THRS, Accumulated, accumulate, nan_mean
 from .detections import Detections
 from .ground_truth import GroundTruth
+from .matching import match
+from .precision_recall import best_f1
 from .results import EvalResults
 
 __all__ = ["evaluate_coco"]
@@ -69,6 +71,12 @@ def evaluate_coco(
     classes = ("object",) if class_agnostic else ground_truth.classes
     labels = np.zeros_like(predictions.label) if class_agnostic else predictions.label
     counts = ground_truth.object_count
+    unknown = np.full(1, np.nan)
+    best = (unknown, unknown)  # proposals have no threshold
+    if not class_agnostic:
+        best = best_f1(
+            match(ground_truth, predictions, iou_thrs=[0.5], max_dets=budgets[main])
+        )
     return EvalResults(
         classes,
         _summary(found, main),
@@ -77,6 +85,7 @@ def evaluate_coco(
         found.recall[:, :, 0, main].mean(0),
         counts.sum(keepdims=True) if class_agnostic else counts,
         np.bincount(labels, minlength=len(classes)),
+        *best,
     )
 
 

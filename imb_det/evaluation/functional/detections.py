@@ -11,7 +11,7 @@ from faster_coco_eval import mask as mask_utils
 
 from .ground_truth import GroundTruth
 
-__all__ = ["Detections", "predictions_from_samples"]
+__all__ = ["Detections", "checked_arrays", "predictions_from_samples", "rle_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +54,13 @@ class Detections:
 
     def take(self, index: np.ndarray) -> Detections:
         """Select detections by indices or by a mask of booleans."""
-        return replace(
-            self,
-            **{
-                name: None if values is None else values[index]
-                for name, values in vars(self).items()
-            },
+        return Detections(
+            self.image[index],
+            self.label[index],
+            self.score[index],
+            self.bbox[index],
+            None if self.mask is None else self.mask[index],
+            None if self.mask_area is None else self.mask_area[index],
         )
 
     def without_classes(self) -> Detections:
@@ -80,7 +81,8 @@ class Detections:
             ground_truth: Images and classes that the predictions refer to.
             predictions: For each image ``img_id``, ``bboxes`` (n, 4) as x1, y1, x2,
                 y2, ``scores`` (n,) and ``labels`` (n,) from 0 to C - 1; for masks also
-                ``masks`` (n RLEs), and perhaps ``mask_scores`` (n,).
+                ``masks`` (n RLEs, or the compressed run lengths of the size of the
+                image as bytes), and perhaps ``mask_scores`` (n,).
             iou_type: ``bbox`` or ``segm``. Default: ``bbox``.
 
         Raises:
@@ -105,7 +107,7 @@ class Detections:
             by_row[rows[image_id]] = prediction
         order = sorted(by_row)
         num_classes = len(ground_truth.classes)
-        parts = [_arrays(by_row[row], num_classes) for row in order]
+        parts = [checked_arrays(by_row[row], num_classes) for row in order]
         boxes, scores, labels = zip(*parts, strict=True) if parts else ((), (), ())
         masks: list[np.ndarray] = []
         if iou_type == "segm":
@@ -158,7 +160,7 @@ def predictions_from_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict]
     return predictions
 
 
-def _arrays(
+def checked_arrays(
     prediction: Mapping[str, Any], num_classes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return boxes (n, 4), scores float64 (n,) and labels int32 (n,)."""
@@ -208,6 +210,9 @@ def _masks(
         )
     runs = np.empty(len(masks), object)
     for number, mask in enumerate(masks):
+        if isinstance(mask, bytes):
+            runs[number] = mask
+            continue
         if list(mask["size"]) != size:
             raise ValueError(
                 f"image {image_id!r} is {size} (height, width), but a predicted mask "

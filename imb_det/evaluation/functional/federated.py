@@ -99,18 +99,24 @@ class FederatedGroundTruth(GroundTruth):
         known = {category["name"]: category for category in content["categories"]}
         labels = {known[name]["id"]: label for label, name in enumerate(fields[0])}
         by_id = {image["id"]: image for image in content["images"]}
-        lists = {}
-        for key in ("neg_category_ids", "not_exhaustive_category_ids"):
+
+        def lists(key: str) -> tuple[tuple[int, ...], ...]:
             if lacking := [i for i in fields[1] if by_id[i].get(key) is None]:
                 raise ValueError(
                     f"{len(lacking)} images have no `{key}`, the first is "
                     f"{lacking[0]!r}: this is no LVIS file; use imb_det.CocoMetric"
                 )
-            lists[key] = tuple(
+            return tuple(
                 tuple(labels[c] for c in by_id[i][key] if c in labels)
                 for i in fields[1]
             )
-        return cls(*fields, *lists.values(), _frequency(known, fields[0]))
+
+        return cls(
+            *fields,
+            negatives=lists("neg_category_ids"),
+            not_exhaustive=lists("not_exhaustive_category_ids"),
+            frequency=_frequency(known, fields[0]),
+        )
 
 
 def _pairs(lists: Sequence[Sequence[int]]) -> list[tuple[int, int]]:

@@ -10,6 +10,8 @@ import numpy as np
 from .accumulation import AREAS, IOU_THRS, Accumulated, accumulate, nan_mean
 from .detections import Detections
 from .federated import FederatedGroundTruth
+from .matching import match
+from .precision_recall import best_f1, pooled_precision
 from .results import EvalResults
 
 __all__ = ["FIXED_PER_CLASS", "best_of_classes", "best_of_images", "evaluate_lvis"]
@@ -46,8 +48,9 @@ def evaluate_lvis(
 
     Returns:
         The figures. ``summary`` holds ``AP``, ``AP50``, ``AP75``, ``APs``, ``APm``,
-        ``APl``, and ``AR@n``, ``ARs@n``, ``ARm@n``, ``ARl@n`` with n for the
-        detections that count (``all`` without limit, ``10000`` for fixed AP).
+        ``APl``, ``AP_pool`` (all classes in one ranking), and ``AR@n``, ``ARs@n``,
+        ``ARm@n``, ``ARl@n`` with n for the detections that count (``all`` without
+        limit, ``10000`` for fixed AP).
 
     Raises:
         ValueError: ``max_dets`` below 1; predictions that cannot be judged, see
@@ -67,20 +70,22 @@ def evaluate_lvis(
         counted = best_of_images(predictions, max_dets)
         budget = "all" if max_dets is None else str(max_dets)
     counted = counted.take(ground_truth.is_judged(counted))
-    found = accumulate(
-        ground_truth,
-        counted,
-        iou_thrs=IOU_THRS if iou_thrs is None else iou_thrs,
-        unjudged=ground_truth.is_unjudged_if_wrong(counted),
-    )
+    unjudged = ground_truth.is_unjudged_if_wrong(counted)
+    overlaps = IOU_THRS if iou_thrs is None else np.asarray(iou_thrs, float)
+    found = accumulate(ground_truth, counted, iou_thrs=overlaps, unjudged=unjudged)
+    matches = match(ground_truth, counted, iou_thrs=[0.5, *overlaps], unjudged=unjudged)
     return EvalResults(
         ground_truth.classes,
-        _summary(found, budget),
+        {
+            **_summary(found, budget),
+            "AP_pool": float(pooled_precision(matches)[1:].mean()),
+        },
         found.precision[:, :, 0, 0].mean(0),
         found.at(0.5),
         found.recall[:, :, 0, 0].mean(0),
         ground_truth.object_count,
         np.bincount(counted.label, minlength=len(ground_truth.classes)),
+        *best_f1(matches),
     )
 
 

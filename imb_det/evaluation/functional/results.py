@@ -25,6 +25,8 @@ class EvalResults:
             of detections as ``ap``, float64 (C,).
         object_count: Objects to find, crowds and ignored ones left out; int64 (C,).
         detection_count: Detections that count; int64 (C,).
+        best_f1: Largest F1 of each class at an overlap of 0.5, float64 (C,).
+        best_f1_score: Least score with which it is reached, float64 (C,).
     """
 
     classes: tuple[str, ...]
@@ -34,6 +36,8 @@ class EvalResults:
     recall: np.ndarray
     object_count: np.ndarray
     detection_count: np.ndarray
+    best_f1: np.ndarray
+    best_f1_score: np.ndarray
 
     def group_summary(self, groups: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Average over groups of classes, as ``APr``, ``APr_50``, ``ARr`` and so on.

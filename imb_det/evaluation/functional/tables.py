@@ -18,9 +18,12 @@ CLASS_COLUMNS = (
     "group",
     "train images",
     "boxes",
+    "detections",
     "AP",
     "AP50",
     "AR",
+    "best F1",
+    "from score",
 )
 
 
@@ -80,8 +83,9 @@ def class_rows(
         groups: Class indices by the name of the group; unknown if None.
 
     Returns:
-        Name, group, training images, objects to find, AP, AP50, recall; None where
-        unknown. Without counts the classes stay in their order.
+        Name, group, training images, objects to find, detections, AP, AP50, recall,
+        best F1 at an overlap of 0.5, and the least score with which it is reached;
+        None where unknown. Without counts the classes stay in their order.
     """
     group_of = {int(i): name for name, ids in (groups or {}).items() for i in ids}
     order = list(range(len(results.classes)))
@@ -94,9 +98,12 @@ def class_rows(
             group_of.get(i),
             None if image_count is None else int(counts[i]),
             int(results.object_count[i]),
+            int(results.detection_count[i]),
             float(results.ap[i]),
             float(results.ap50[i]),
             float(results.recall[i]),
+            float(results.best_f1[i]),
+            float(results.best_f1_score[i]),
         )
         for i in order
     ]

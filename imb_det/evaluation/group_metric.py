@@ -1,0 +1,256 @@
+"""What all metrics share: groups of classes, tables, and results of several ranks."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dist import collect_results, get_world_size
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from ..main_process import on_main_process
+from ..statistics.class_stats import ClassStats
+from ..statistics.frequency_groups import GROUP_NAMES, frequency_groups
+from .functional.results import EvalResults
+from .functional.tables import CLASS_COLUMNS, class_rows, text_table
+
+__all__ = ["GROUP_ITEMS", "GroupMetric"]
+
+#: Figures of the groups and of the balance between classes, in the order of the log.
+GROUP_ITEMS = (
+    *(f"AP{name[0]}{end}" for end in ("", "_50") for name in GROUP_NAMES),
+    *(f"AR{name[0]}" for name in GROUP_NAMES),
+    *("AP_gap", "AP_gmean", "AP_worst"),
+)
+_NAMED = 5  # classes that a message names
+_OWN_KEYS = r'\s*\{\s*"(classes|image_count|instance_count|num_images)"\s*:'
+
+
+class GroupMetric(BaseMetric):
+    """Mixin for metrics that tell rare, common and frequent classes apart.
+
+    Args:
+        *args: Arguments of the metric.
+        class_stats: Training images of each class: an object, a JSON file that
+            ``ClassStats.to_json`` wrote, or the COCO or LVIS annotation file of the
+            training set. None takes what ``ImbalanceHook`` hands over. Default: None.
+        group_thresholds: Last number of training images of a rare and of a common
+            class, ``0 <= first < second``. Default: (10, 100).
+        group_quantiles: Shares of the classes that are rare, and rare or common, in
+            place of thresholds, ``0 < first < second < 1``. Default: None.
+        table_dir: Folder for the tables of the classes; None for the work dir that
+            ``ImbalanceHook`` hands over, without which none are written. Default: None.
+        **kwargs: Arguments of the metric.
+
+    Raises:
+        ValueError: Thresholds or quantiles that do not exist.
+        TypeError: ``class_stats`` of another kind.
+        FileNotFoundError: ``class_stats`` is the path of no file.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        class_stats: ClassStats | str | Path | None = None,
+        group_thresholds: Sequence[float] = (10, 100),
+        group_quantiles: Sequence[float] | None = None,
+        table_dir: str | Path | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        frequency_groups([], group_thresholds, group_quantiles)  # checks them
+        self.group_thresholds = tuple(group_thresholds)
+        self.group_quantiles = group_quantiles
+        self.table_dir = None if table_dir is None else Path(table_dir)
+        if not isinstance(class_stats, (ClassStats, str, Path, type(None))):
+            raise TypeError(
+                "`class_stats` must be ClassStats or the path of a file, got "
+                f"{type(class_stats).__name__}"
+            )
+        if isinstance(class_stats, (str, Path)) and not Path(class_stats).is_file():
+            raise FileNotFoundError(f"`class_stats`: there is no file '{class_stats}'")
+        self._given_stats = class_stats
+        self._class_stats = class_stats if isinstance(class_stats, ClassStats) else None
+        self._told_missing_stats = False
+
+    def set_class_stats(self, class_stats: ClassStats) -> None:
+        """Take the counts of the training set, unless the config names others.
+
+        Counts for other classes, as a checkpoint has them after a change of names,
+        bring a warning, and the groups are left out.
+
+        Args:
+            class_stats: Counts for the classes of this metric's data set.
+
+        Raises:
+            TypeError: Not a ClassStats.
+        """
+        if not isinstance(class_stats, ClassStats):
+            raise TypeError(
+                f"`class_stats` must be ClassStats, got {type(class_stats).__name__}"
+            )
+        if self._given_stats is None:
+            self._class_stats = class_stats
+            if self.dataset_meta and self.dataset_meta.get("classes"):
+                self._drop_foreign_stats()
+
+    def set_work_dir(self, work_dir: str | Path) -> None:
+        """Take the folder for the tables, unless the config names one."""
+        if self.table_dir is None:
+            self.table_dir = Path(work_dir)
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Join the results of all ranks and compute the figures on rank 0.
+
+        Args:
+            size: Number of images of the data set. Where there are more results, the
+                sampler has given some images to two ranks, which count once.
+
+        Returns:
+            Figures by name, the same on every rank.
+
+        Raises:
+            ValueError: What :meth:`compute_metrics` raises, on every rank.
+        """
+        parts = collect_results([self.results], get_world_size(), self.collect_device)
+
+        def judge() -> dict[str, float]:
+            results = [result for part in parts for result in part]
+            if len(results) > size:
+                results = self._without_padding(results)
+            figures = self.compute_metrics(results)
+            return {
+                f"{self.prefix}/{key}" if self.prefix else key: value
+                for key, value in figures.items()
+            }
+
+        try:
+            return on_main_process(judge)
+        finally:
+            self.results.clear()
+
+    def _without_padding(self, results: list) -> list:
+        """Keep the first result of each image."""
+        return list(
+            {record["img_id"]: (record, p) for record, p in reversed(results)}.values()
+        )[::-1]
+
+    def _group_figures(
+        self, metric: str, found: EvalResults, letters: Mapping | None = None
+    ) -> dict[str, float]:
+        """Return figures of groups and balance, and write the table of the classes.
+
+        Args:
+            metric: ``bbox`` or ``segm``.
+            found: What was evaluated.
+            letters: Groups that the annotation file names; they go before counts.
+        """
+        stats = self._training_stats(told=letters is not None)
+        groups: Mapping[str, np.ndarray] = letters or {}
+        if stats is not None and (letters is None or self._given_stats is not None):
+            groups = frequency_groups(
+                stats.image_count, self.group_thresholds, self.group_quantiles
+            )
+        figures = found.group_summary(groups)
+        if groups:
+            figures.update(found.balance_summary(groups))
+        counts = None if stats is None else stats.image_count
+        rows = class_rows(found, counts, groups)
+        self._show(metric, rows)
+        if self.table_dir is not None:
+            self._write(metric, rows, {**found.summary, **figures}, stats)
+        return {item: figures[item] for item in GROUP_ITEMS if item in figures}
+
+    def _show(self, metric: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Log the table of the classes."""
+        table = text_table(CLASS_COLUMNS, rows)
+        print_log(f"{metric} by class:\n{table}", logger="current")
+
+    def _write(
+        self,
+        metric: str,
+        rows: Sequence[Sequence[Any]],
+        figures: Mapping[str, float],
+        stats: ClassStats | None,
+    ) -> None:
+        """Write the table of the classes, as CSV and as JSON."""
+        assert self.table_dir is not None
+        self.table_dir.mkdir(parents=True, exist_ok=True)
+        stem = self.table_dir / "_".join(filter(None, (self.prefix, metric, "classes")))
+        keys = [name.replace(" ", "_") for name in CLASS_COLUMNS]
+        plain = [[_plain(value) for value in row] for row in rows]
+        with stem.with_suffix(".csv").open("w", newline="") as file:
+            csv.writer(file).writerows([keys, *plain])
+        content: dict[str, Any] = {
+            "figures": {key: _plain(value) for key, value in figures.items()},
+            "classes": [dict(zip(keys, row, strict=True)) for row in plain],
+        }
+        if stats is not None:
+            content["training_set"] = {
+                "imbalance_ratio": _plain(stats.imbalance_ratio),
+                "gini": _plain(stats.gini),
+            }
+        stem.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+        print_log(f"Figures of the classes: {stem}.csv and .json", logger="current")
+
+    def _training_stats(self, told: bool = False) -> ClassStats | None:
+        """Return the counts of the training set, None where nobody gave them."""
+        classes = self.dataset_meta["classes"]
+        if self._class_stats is None and self._given_stats is not None:
+            self._class_stats = _read_stats(Path(str(self._given_stats)), classes)
+        self._drop_foreign_stats()
+        if self._class_stats is not None:
+            self._class_stats.check_classes(classes)
+        elif not self._told_missing_stats and not told:
+            self._told_missing_stats = True
+            print_log(
+                "AP of rare, common and frequent classes is left out: the training "
+                "images of the classes are unknown. Add `custom_hooks = "
+                "[dict(type='imb_det.ImbalanceHook')]` to the config, or "
+                "`class_stats='annotation file of the training set'` to this metric.",
+                logger="current",
+                level=logging.WARNING,
+            )
+        return self._class_stats
+
+    def _drop_foreign_stats(self) -> None:
+        """Do without counts of the hook that are for other classes, and say so."""
+        stats, classes = self._class_stats, tuple(self.dataset_meta["classes"])
+        if stats is None or self._given_stats is not None or stats.classes == classes:
+            return
+        self._class_stats = None
+        self._told_missing_stats = True
+        print_log(
+            "AP of rare, common and frequent classes is left out: the training images "
+            f"are counted for the classes {_shorten(stats.classes)}, but evaluated are "
+            f"{_shorten(classes)}. Evaluate with the names of the training set, in its "
+            "order, or give this metric `class_stats='annotation file of the training "
+            "set'` with the names evaluated.",
+            logger="current",
+            level=logging.WARNING,
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Write what is not defined as None."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _shorten(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" * (len(names) > _NAMED)
+    return f"{list(names[:_NAMED])}{more}"
+
+
+def _read_stats(path: Path, classes: Sequence[str]) -> ClassStats:
+    """Read our own JSON or an annotation file, told apart by their first key."""
+    with path.open() as file:
+        is_own = re.match(_OWN_KEYS, file.read(200))
+    return ClassStats.from_json(path) if is_own else ClassStats.from_coco(path, classes)

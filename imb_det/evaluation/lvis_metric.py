@@ -1,0 +1,178 @@
+"""LVIS metric: federated rules, fixed AP and pooled AP, for boxes, masks, proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..registry import METRICS
+from .coco_metric import CocoMetric
+from .functional.coco_eval import evaluate_coco
+from .functional.detections import Detections
+from .functional.federated import FederatedGroundTruth
+from .functional.ground_truth import GroundTruth
+from .functional.lvis_eval import evaluate_lvis
+from .functional.results import EvalResults
+
+__all__ = ["LVISMetric"]
+
+
+@METRICS.register_module()
+class LVISMetric(CocoMetric):
+    """mmdet's LVIS metric without its faults, for v0.5 and v1.
+
+    Arguments and keys are mmdet's, so that a config changes only the ``type``. It
+    needs no ``lvis`` package, does not round, scores subsets of the images and
+    proposals as what they are, sizes masks by their own area, and gives 0 where nothing
+    was detected.
+
+    Groups come from the letters of the annotation file, unless ``class_stats`` is
+    given; then ``bbox_APr`` and so on go by training images. More figures of groups,
+    balance and tables are as in :class:`CocoMetric`.
+
+    Args:
+        ann_file: LVIS annotation file; it alone says which classes were looked for.
+        metric: ``bbox``, ``segm``, ``proposal``, or a list. Default: ``bbox``.
+        classwise: Whether to report each class. Default: False.
+        proposal_nums: Numbers of proposals. Default: (100, 300, 1000).
+        iou_thrs: Overlaps at which a detection is right; None for 0.5, 0.55, ...
+            0.95. Default: None.
+        metric_items: Figures to report; None for the usual ones. ``AR@n``,
+            ``AP_pool`` and what :class:`CocoMetric` takes are among them. Default:
+            None.
+        format_only: Whether to write results only. Default: False.
+        outfile_prefix: Start of the path of the result files. Default: None.
+        collect_device: ``cpu`` or ``gpu``, for results of several ranks. Default:
+            ``cpu``.
+        prefix: Start of the keys. Default: None, for ``lvis``.
+        max_dets: Detections of an image that count, of all classes together, >= 1;
+            None or -1 for all. Default: 300.
+        fixed_ap: Whether the 10,000 best detections of each class in the whole set
+            count, in place of ``max_dets`` in each image. The detector must keep that
+            many: ``max_per_img`` and ``score_thr`` of its ``test_cfg`` cap before.
+            Default: False.
+        **kwargs: ``backend_args`` as in mmdet; ``class_stats``, ``group_thresholds``,
+            ``group_quantiles`` and ``table_dir`` as in :class:`GroupMetric`.
+
+    Raises:
+        ValueError: No annotation file, one that is not federated, or one whose
+            categories have no ``frequency`` where no ``class_stats`` are given;
+            ``max_dets`` below 1; ``metric_items`` that do not exist.
+
+    Source: Gupta et al., LVIS (CVPR 2019); Dave et al., "Evaluating Large-Vocabulary
+    Object Detectors: The Devil is in the Details" (2021) for fixed and pooled AP.
+    """
+
+    default_prefix = "lvis"
+    _precision_items = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AP_pool")
+
+    def __init__(
+        self,
+        ann_file: str | None = None,
+        metric: str | list[str] = "bbox",
+        classwise: bool = False,
+        proposal_nums: Sequence[int] = (100, 300, 1000),
+        iou_thrs: float | Sequence[float] | None = None,
+        metric_items: Sequence[str] | None = None,
+        format_only: bool = False,
+        outfile_prefix: str | None = None,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+        *,
+        max_dets: int | None = 300,
+        fixed_ap: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if ann_file is None:
+            raise ValueError(
+                "LVISMetric needs `ann_file`: only the annotation file says which "
+                "classes were looked for in an image"
+            )
+        self.max_dets = None if max_dets == -1 else max_dets
+        if self.max_dets is not None and self.max_dets < 1:
+            raise ValueError(f"`max_dets` must be None, -1 or >= 1, got {max_dets}")
+        self.fixed_ap = fixed_ap
+        super().__init__(
+            ann_file,
+            metric,
+            classwise,
+            proposal_nums,
+            iou_thrs,
+            metric_items,
+            format_only,
+            outfile_prefix,
+            collect_device=collect_device,
+            prefix=prefix,
+            **kwargs,
+        )
+
+    @property
+    def _recall_items(self) -> list[str]:
+        own = "10000" if self.fixed_ap else str(self.max_dets or "all")
+        is_proposal = any("proposal" in metric for metric in self.metrics)
+        nums = map(str, sorted(self.proposal_nums)) if is_proposal else [own]
+        return [f"AR{size}@{n}" for n in nums for size in ("", *"sml")]
+
+    @CocoMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
+        """Take the classes, and check the file before the first iteration."""
+        self._dataset_meta = dataset_meta
+        if dataset_meta and dataset_meta.get("classes"):
+            self._everything = FederatedGroundTruth.from_lvis(
+                self._coco_api.dataset, dataset_meta["classes"]
+            )
+
+    def _read(self, content: dict[str, Any], classes: Sequence[str]) -> GroundTruth:
+        return self._everything
+
+    def _judge(
+        self, metric: str, ground_truth: FederatedGroundTruth, predictions: list
+    ) -> EvalResults:
+        if metric in ("proposal", "proposal_fast"):
+            return _judge_proposals(
+                ground_truth, predictions, self.iou_thrs, self.proposal_nums
+            )
+        return evaluate_lvis(
+            ground_truth,
+            predictions,
+            metric,
+            iou_thrs=self.iou_thrs,
+            max_dets=self.max_dets,
+            fixed_ap=self.fixed_ap,
+        )
+
+    def _groups_of(
+        self, metric: str, found: EvalResults, ground_truth: FederatedGroundTruth
+    ) -> dict[str, float]:
+        letters = ground_truth.groups
+        if letters is None and self._training_stats(told=True) is None:
+            raise ValueError(
+                f"category '{ground_truth.classes[0]}' and all others have no "
+                "`frequency` in the annotation file; give this metric `class_stats="
+                "'annotation file of the training set'`"
+            )
+        return self._group_figures(metric, found, letters)
+
+
+def _judge_proposals(
+    ground_truth: FederatedGroundTruth,
+    predictions: list,
+    iou_thrs: Sequence[float],
+    budgets: Sequence[int],
+) -> EvalResults:
+    """Find the recall of boxes without classes, for each budget and size."""
+    detections = Detections.from_predictions(ground_truth, predictions)
+    summary = {}
+    for budget in sorted(budgets):
+        found = evaluate_coco(
+            ground_truth,
+            detections,
+            iou_thrs=iou_thrs,
+            max_dets=[budget],
+            class_agnostic=True,
+        )
+        for size in ("", *"sml"):
+            key = f"AR_{size}@{budget}" if size else f"AR@{budget}"
+            summary[f"AR{size}@{budget}"] = found.summary[key]
+    return replace(found, summary=summary)

@@ -1,0 +1,54 @@
+"""What a metric keeps of each image until the end: arrays, no objects a detection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from mmdet.structures.mask import encode_mask_results
+
+__all__ = ["pack"]
+
+
+def pack(sample: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keep what the metrics need of a data sample.
+
+    Args:
+        sample: Of mmdet's test loop, or of a file of ``tools/test.py --out``: with
+            ``img_id``, ``ori_shape`` and ``pred_instances``, perhaps ``instances``.
+
+    Returns:
+        Ground truth (``img_id``, ``width``, ``height`` and perhaps ``anns``), and the
+        prediction as :meth:`Detections.from_predictions` takes it; masks are bytes.
+    """
+    height, width = map(int, sample["ori_shape"][:2])
+    record = {"img_id": sample["img_id"], "width": width, "height": height}
+    if "instances" in sample:
+        record["anns"] = sample["instances"]
+    found = sample["pred_instances"]
+    prediction = {
+        "img_id": sample["img_id"],
+        "bboxes": _array(found["bboxes"]),
+        "scores": _array(found["scores"]),
+        "labels": _array(found["labels"]),
+    }
+    if "masks" in found:
+        masks = found["masks"]
+        if not isinstance(masks, (list, tuple)):
+            masks = encode_mask_results(_array(masks))
+        prediction["masks"] = [mask["counts"] for mask in masks]
+        sizes = {tuple(mask["size"]) for mask in masks}
+        if wrong := sizes - {(height, width)}:
+            raise ValueError(
+                f"image {sample['img_id']!r} is {(height, width)} (height, width), but "
+                f"a predicted mask is {wrong.pop()}"
+            )
+    if "mask_scores" in found:
+        prediction["mask_scores"] = _array(found["mask_scores"])
+    return record, prediction
+
+
+def _array(values: Any) -> np.ndarray:
+    """Bring a tensor of any device, or an array, to an array."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
