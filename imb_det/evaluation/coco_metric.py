@@ -12,8 +12,9 @@ from mmengine.logging import print_log
 
 from ..registry import METRICS
 from ..statistics.coco_files import category_ids
+from .diagnostics import diagnose
 from .functional.coco_eval import evaluate_coco
-from .functional.detections import rle_of
+from .functional.detections import Detections, rle_of
 from .functional.ground_truth import GroundTruth
 from .functional.results import EvalResults
 from .functional.tables import format_number
@@ -45,6 +46,11 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
 
     Args:
         *args: Arguments of mmdet's ``CocoMetric``, in its order.
+        diagnostics: Whether to write a confusion matrix with one detection for one
+            object, ``coco_bbox_confusion.csv``, and confusion and calibration of the
+            groups, ``coco_bbox_diagnostics.json``, to the folder of the tables, and to
+            report ``bbox_calibration_error``; of detections with a score from 0.3.
+            Default: False.
         **kwargs: Arguments of mmdet's ``CocoMetric``; ``metric_items`` also takes
             ``APr``, ``APr_50`` and so on, and leaves out what it does not name.
             ``class_stats``, ``group_thresholds``, ``group_quantiles`` and
@@ -64,8 +70,9 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
         "mAP_l",
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, diagnostics: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.diagnostics = diagnostics
         self.iou_thrs: list[float] = np.ravel(self.iou_thrs).tolist()
         valid = (*self._precision_items, *self._recall_items, *GROUP_ITEMS)
         if unknown := [i for i in self.metric_items or () if i not in valid]:
@@ -131,11 +138,26 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
         figures: dict[str, float] = {}
         for metric in self.metrics:
             is_proposal = metric in ("proposal", "proposal_fast")
-            found = self._judge(metric, ground_truth, predictions)
+            detections = Detections.from_predictions(
+                ground_truth, predictions, "segm" if metric == "segm" else "bbox"
+            )
+            found = self._judge(ground_truth, detections, is_proposal)
             known = dict(found.summary)
             if not is_proposal:
-                known.update(self._groups_of(metric, found, ground_truth))
+                letters = self._letters(ground_truth)
+                known.update(self._group_figures(metric, found, letters))
             chosen = self._chosen(known, is_proposal)
+            if self.diagnostics and not is_proposal:
+                counted, unjudged = self._counted(ground_truth, detections)
+                chosen.update(
+                    diagnose(
+                        ground_truth,
+                        counted,
+                        unjudged,
+                        self._groups(letters),
+                        self._stem(metric),
+                    )
+                )
             text = "  ".join(f"{k} {format_number(v)}" for k, v in chosen.items())
             print_log(f"{metric}: {text}", logger="current")
             start = "" if is_proposal else f"{metric}_"
@@ -149,21 +171,27 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
             for k, v in figures.items()
         }
 
-    def _judge(self, metric: str, ground_truth: Any, predictions: list) -> EvalResults:
+    def _judge(
+        self, ground_truth: Any, detections: Detections, is_proposal: bool
+    ) -> EvalResults:
         """Evaluate by the rules of this metric."""
         return evaluate_coco(
             ground_truth,
-            predictions,
-            "segm" if metric == "segm" else "bbox",
+            detections,
             iou_thrs=self.iou_thrs,
             max_dets=self.proposal_nums,
-            class_agnostic=metric in ("proposal", "proposal_fast"),
+            class_agnostic=is_proposal,
         )
 
-    def _groups_of(
-        self, metric: str, found: EvalResults, ground_truth: Any
-    ) -> dict[str, float]:
-        return self._group_figures(metric, found)
+    def _counted(
+        self, ground_truth: Any, detections: Detections
+    ) -> tuple[Detections, np.ndarray | None]:
+        """Return the detections that count, and those that do not if they are wrong."""
+        return detections, None
+
+    def _letters(self, ground_truth: Any) -> dict[str, np.ndarray] | None:
+        """Return the groups that the annotation file names, if it does."""
+        return None
 
     def _show(self, metric: str, rows: Sequence[Sequence[Any]]) -> None:
         if self.classwise:

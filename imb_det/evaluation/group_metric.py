@@ -126,6 +126,9 @@ class GroupMetric(BaseMetric):
             results = [result for part in parts for result in part]
             if len(results) > size:
                 results = self._without_padding(results)
+            # Equal scores rank in the order of the images, so that must not depend on
+            # how ranks have shared them.
+            results.sort(key=lambda result: result[0]["img_id"])
             figures = self.compute_metrics(results)
             return {
                 f"{self.prefix}/{key}" if self.prefix else key: value
@@ -153,21 +156,34 @@ class GroupMetric(BaseMetric):
             found: What was evaluated.
             letters: Groups that the annotation file names; they go before counts.
         """
-        stats = self._training_stats(told=letters is not None)
-        groups: Mapping[str, np.ndarray] = letters or {}
-        if stats is not None and (letters is None or self._given_stats is not None):
-            groups = frequency_groups(
-                stats.image_count, self.group_thresholds, self.group_quantiles
-            )
+        groups = self._groups(letters)
+        stats = self._class_stats
         figures = found.group_summary(groups)
         if groups:
             figures.update(found.balance_summary(groups))
         counts = None if stats is None else stats.image_count
         rows = class_rows(found, counts, groups)
         self._show(metric, rows)
-        if self.table_dir is not None:
-            self._write(metric, rows, {**found.summary, **figures}, stats)
+        if (stem := self._stem(metric)) is not None:
+            self._write(stem, rows, {**found.summary, **figures}, stats)
         return {item: figures[item] for item in GROUP_ITEMS if item in figures}
+
+    def _groups(self, letters: Mapping | None = None) -> Mapping[str, np.ndarray]:
+        """Return class indices by the name of the group; empty if nothing is known."""
+        stats = self._training_stats(told=letters is not None)
+        if letters is not None and (stats is None or self._given_stats is None):
+            return letters
+        if stats is None:
+            return {}
+        return frequency_groups(
+            stats.image_count, self.group_thresholds, self.group_quantiles
+        )
+
+    def _stem(self, metric: str) -> Path | None:
+        """Return the start of the path of files; None where there is no folder."""
+        if self.table_dir is None:
+            return None
+        return self.table_dir / "_".join(filter(None, (self.prefix, metric)))
 
     def _show(self, metric: str, rows: Sequence[Sequence[Any]]) -> None:
         """Log the table of the classes."""
@@ -176,15 +192,14 @@ class GroupMetric(BaseMetric):
 
     def _write(
         self,
-        metric: str,
+        stem: Path,
         rows: Sequence[Sequence[Any]],
         figures: Mapping[str, float],
         stats: ClassStats | None,
     ) -> None:
         """Write the table of the classes, as CSV and as JSON."""
-        assert self.table_dir is not None
-        self.table_dir.mkdir(parents=True, exist_ok=True)
-        stem = self.table_dir / "_".join(filter(None, (self.prefix, metric, "classes")))
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        stem = stem.with_name(f"{stem.name}_classes")
         keys = [name.replace(" ", "_") for name in CLASS_COLUMNS]
         plain = [[_plain(value) for value in row] for row in rows]
         with stem.with_suffix(".csv").open("w", newline="") as file:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ..registry import METRICS
 from .coco_metric import CocoMetric
 from .functional.coco_eval import evaluate_coco
 from .functional.detections import Detections
 from .functional.federated import FederatedGroundTruth
 from .functional.ground_truth import GroundTruth
-from .functional.lvis_eval import evaluate_lvis
+from .functional.lvis_eval import counted_by_lvis, evaluate_lvis
 from .functional.results import EvalResults
 
 __all__ = ["LVISMetric"]
@@ -52,7 +54,8 @@ class LVISMetric(CocoMetric):
             count, in place of ``max_dets`` in each image. The detector must keep that
             many: ``max_per_img`` and ``score_thr`` of its ``test_cfg`` cap before.
             Default: False.
-        **kwargs: ``backend_args`` as in mmdet; ``class_stats``, ``group_thresholds``,
+        **kwargs: ``backend_args`` as in mmdet; ``diagnostics`` as in
+            :class:`CocoMetric`; ``class_stats``, ``group_thresholds``,
             ``group_quantiles`` and ``table_dir`` as in :class:`GroupMetric`.
 
     Raises:
@@ -127,24 +130,26 @@ class LVISMetric(CocoMetric):
         return self._everything
 
     def _judge(
-        self, metric: str, ground_truth: FederatedGroundTruth, predictions: list
+        self, ground_truth: Any, detections: Detections, is_proposal: bool
     ) -> EvalResults:
-        if metric in ("proposal", "proposal_fast"):
+        if is_proposal:
             return _judge_proposals(
-                ground_truth, predictions, self.iou_thrs, self.proposal_nums
+                ground_truth, detections, self.iou_thrs, self.proposal_nums
             )
         return evaluate_lvis(
             ground_truth,
-            predictions,
-            metric,
+            detections,
             iou_thrs=self.iou_thrs,
             max_dets=self.max_dets,
             fixed_ap=self.fixed_ap,
         )
 
-    def _groups_of(
-        self, metric: str, found: EvalResults, ground_truth: FederatedGroundTruth
-    ) -> dict[str, float]:
+    def _counted(
+        self, ground_truth: Any, detections: Detections
+    ) -> tuple[Detections, np.ndarray | None]:
+        return counted_by_lvis(ground_truth, detections, self.max_dets, self.fixed_ap)
+
+    def _letters(self, ground_truth: Any) -> dict[str, np.ndarray] | None:
         letters = ground_truth.groups
         if letters is None and self._training_stats(told=True) is None:
             raise ValueError(
@@ -152,17 +157,16 @@ class LVISMetric(CocoMetric):
                 "`frequency` in the annotation file; give this metric `class_stats="
                 "'annotation file of the training set'`"
             )
-        return self._group_figures(metric, found, letters)
+        return letters
 
 
 def _judge_proposals(
     ground_truth: FederatedGroundTruth,
-    predictions: list,
+    detections: Detections,
     iou_thrs: Sequence[float],
     budgets: Sequence[int],
 ) -> EvalResults:
     """Find the recall of boxes without classes, for each budget and size."""
-    detections = Detections.from_predictions(ground_truth, predictions)
     summary = {}
     for budget in sorted(budgets):
         found = evaluate_coco(

@@ -33,9 +33,8 @@ class VOCMetric(GroupMetric, _MMDetVOCMetric):
 
     Where it deviates from mmdet: figures are not rounded; no process pool is started;
     equal scores keep their order; ``recall`` and ``scale_ranges``, with which mmdet
-    fails, work, the latter as
-    ``AP50_32_96`` and so on beside the figures of all boxes; NaN or infinite numbers
-    are errors.
+    fails, work, the latter as ``AP50_32_96`` and so on beside the figures of all boxes;
+    NaN or infinite numbers are errors.
 
     Args:
         *args: Arguments of mmdet's ``VOCMetric``, in its order. ``eval_mode`` is

@@ -284,3 +284,58 @@ def test_result_files_are_those_of_mmdet(tmp_path):
 def test_bad_arguments(kwargs, error, message):
     with pytest.raises(error, match=message):
         CocoMetric(**kwargs)
+
+
+def test_tables_of_the_classes(tmp_path):
+    images = [([(0, (0, 0, 10, 10), False)], [(0, (0, 0, 10, 10), 0.9)])]
+    metric = CocoMetric(
+        ann_file(tmp_path, images), class_stats=stats_file(tmp_path, [7, 300, 40])
+    )
+    metric.set_work_dir(tmp_path / "work")
+    run_metric(metric, data_samples(images))
+    rows = (tmp_path / "work" / "coco_bbox_classes.csv").read_text().splitlines()
+    assert rows[0].startswith("class,group,train_images,boxes,detections,AP,AP50,AR,")
+    assert rows[1] == "dog,frequent,300,0,0,,,,,"
+    name, group, *numbers = rows[3].split(",")
+    assert (name, group) == ("cat", "rare")
+    expected = [7, 1, 1, 1, 1, 1, 1, 0.9]
+    np.testing.assert_allclose([float(n) for n in numbers], expected, atol=1e-6)
+    content = json.loads((tmp_path / "work" / "coco_bbox_classes.json").read_text())
+    assert content["classes"][0]["AP"] is None
+    assert content["classes"][2]["class"] == "cat"
+    assert content["figures"]["APr"] == pytest.approx(1)
+    assert content["training_set"]["imbalance_ratio"] == pytest.approx(300 / 7)
+    # Sum of all differences, 2 (293 + 33 + 260), by 2 C and the sum.
+    assert content["training_set"]["gini"] == pytest.approx(586 / (3 * 347))
+
+
+def test_balance_of_the_classes(tmp_path):
+    # AP 1 for the rare class, 0 for the common one, 1/2 for the frequent one.
+    near, far = (0, 0, 10, 10), (20, 20, 10, 10)
+    objects = [(0, near, False), (1, near, False), (2, near, False)]
+    found = [(0, near, 0.9), (2, far, 0.9), (2, near, 0.8)]
+    images = [(objects, found)]
+    stats = stats_file(tmp_path, [7, 40, 300])
+    metric = CocoMetric(ann_file(tmp_path, images), class_stats=stats)
+    figures = run_metric(metric, data_samples(images))
+    assert figures["coco/bbox_AP_gap"] == pytest.approx(-0.5)
+    assert figures["coco/bbox_AP_gmean"] == 0
+    assert figures["coco/bbox_AP_worst"] == 0
+    assert figures["coco/bbox_ARf"] == pytest.approx(1)
+    images[0][1].append((1, near, 0.5))
+    figures = run_metric(metric, data_samples(images))
+    assert figures["coco/bbox_AP_gmean"] == pytest.approx(0.5 ** (1 / 3))
+    assert figures["coco/bbox_AP_worst"] == pytest.approx(0.5)
+
+
+def test_groups_by_quantiles(tmp_path):
+    images = random_images(13)
+    metric = CocoMetric(
+        ann_file(tmp_path, images),
+        class_stats=stats_file(tmp_path, [500, 600, 700]),
+        group_quantiles=(1 / 3, 2 / 3),
+    )
+    figures = run_metric(metric, data_samples(images))
+    for letter, label in zip("rcf", range(3), strict=True):
+        expected = mean_ap(by_class(images), [label], THRESHOLDS)
+        assert figures[f"coco/bbox_AP{letter}"] == pytest.approx(expected, abs=1e-9)

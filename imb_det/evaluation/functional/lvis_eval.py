@@ -14,7 +14,13 @@ from .matching import match
 from .precision_recall import best_f1, pooled_precision
 from .results import EvalResults
 
-__all__ = ["FIXED_PER_CLASS", "best_of_classes", "best_of_images", "evaluate_lvis"]
+__all__ = [
+    "FIXED_PER_CLASS",
+    "best_of_classes",
+    "best_of_images",
+    "counted_by_lvis",
+    "evaluate_lvis",
+]
 
 #: Detections of a class in the whole set that fixed AP counts.
 FIXED_PER_CLASS = 10_000
@@ -64,13 +70,8 @@ def evaluate_lvis(
     """
     if not isinstance(predictions, Detections):
         predictions = Detections.from_predictions(ground_truth, predictions, iou_type)
-    if fixed_ap:
-        counted, budget = best_of_classes(predictions, FIXED_PER_CLASS), "10000"
-    else:
-        counted = best_of_images(predictions, max_dets)
-        budget = "all" if max_dets is None else str(max_dets)
-    counted = counted.take(ground_truth.is_judged(counted))
-    unjudged = ground_truth.is_unjudged_if_wrong(counted)
+    budget = "10000" if fixed_ap else str(max_dets or "all")
+    counted, unjudged = counted_by_lvis(ground_truth, predictions, max_dets, fixed_ap)
     overlaps = IOU_THRS if iou_thrs is None else np.asarray(iou_thrs, float)
     found = accumulate(ground_truth, counted, iou_thrs=overlaps, unjudged=unjudged)
     matches = match(ground_truth, counted, iou_thrs=[0.5, *overlaps], unjudged=unjudged)
@@ -87,6 +88,31 @@ def evaluate_lvis(
         np.bincount(counted.label, minlength=len(ground_truth.classes)),
         *best_f1(matches),
     )
+
+
+def counted_by_lvis(
+    ground_truth: FederatedGroundTruth,
+    detections: Detections,
+    max_dets: int | None = 300,
+    fixed_ap: bool = False,
+) -> tuple[Detections, np.ndarray]:
+    """Apply the rules of LVIS before any matching.
+
+    Args:
+        ground_truth: All images to judge.
+        detections: Of these images.
+        max_dets: As for :func:`evaluate_lvis`.
+        fixed_ap: As for :func:`evaluate_lvis`.
+
+    Returns:
+        The detections that count, and which of them do not if they match nothing.
+    """
+    if fixed_ap:
+        best = best_of_classes(detections, FIXED_PER_CLASS)
+    else:
+        best = best_of_images(detections, max_dets)
+    counted = best.take(ground_truth.is_judged(best))
+    return counted, ground_truth.is_unjudged_if_wrong(counted)
 
 
 def best_of_images(detections: Detections, most: int | None) -> Detections:

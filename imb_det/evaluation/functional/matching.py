@@ -17,7 +17,7 @@ from .accumulation import IOU_THRS
 from .detections import Detections, rle_of
 from .ground_truth import GroundTruth, is_ignored
 
-__all__ = ["IGNORED", "RIGHT", "WRONG", "Matches", "match"]
+__all__ = ["IGNORED", "RIGHT", "WRONG", "Matches", "match", "overlaps_of"]
 
 #: Verdicts on a detection.
 WRONG, RIGHT, IGNORED = 0, 1, -1
@@ -123,7 +123,7 @@ def match(
     step = np.arange(start[-1]) - np.repeat(start[:-1], size)
     theirs = by_group[np.repeat(first, size) + step]
     ours = np.repeat(np.arange(len(group)), size)
-    overlaps = _overlaps(ground_truth, found, ours, theirs)
+    overlaps = overlaps_of(ground_truth, found, ours, theirs)
     crowd = np.asarray([a["iscrowd"] for a in objects], bool)
     needed = np.minimum(np.asarray(iou_thrs, float), 1 - 1e-10)
 
@@ -185,7 +185,7 @@ def _choose(allowed: np.ndarray, overlap: np.ndarray, heads: np.ndarray) -> np.n
     return np.maximum.reduceat(np.where(is_best, number, -1), heads)
 
 
-def _overlaps(
+def overlaps_of(
     ground_truth: GroundTruth, found: Detections, ours: np.ndarray, theirs: np.ndarray
 ) -> np.ndarray:
     """Return the overlap of each pair of a detection and an object, (P,)."""
@@ -214,17 +214,18 @@ def _mask_overlaps(
         annotation = ground_truth.annotations[index]
         image = ground_truth.images[annotation["image_id"]]
         encoded[index] = _encode(annotation["segmentation"], image)
-    # Pairs of one detection are neighbours.
-    heads = np.flatnonzero(np.diff(ours, prepend=-1))
-    for begin, end in zip(heads, np.append(heads[1:], len(ours)), strict=True):
-        row = int(ours[begin])
-        image = ground_truth.images[int(found.image[row])]
-        objects = theirs[begin:end].tolist()
+    # The detections of a class in an image are neighbours, with the same objects.
+    keys = np.stack([found.label, found.image])[:, ours]
+    ends = np.flatnonzero((np.diff(keys, prepend=-1) != 0).any(0))
+    for begin, end in pairwise([*ends.tolist(), len(ours)]):
+        rows = np.unique(ours[begin:end]).tolist()
+        image = ground_truth.images[int(found.image[rows[0]])]
+        objects = theirs[begin : begin + (end - begin) // len(rows)].tolist()
         overlaps[begin:end] = mask_utils.iou(
-            [rle_of(found.mask[row], image)],
+            [rle_of(found.mask[row], image) for row in rows],
             [encoded[index] for index in objects],
             [int(ground_truth.annotations[index]["iscrowd"]) for index in objects],
-        )[0]
+        ).ravel()
     return overlaps
 
 

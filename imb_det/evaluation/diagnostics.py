@@ -1,0 +1,85 @@
+"""Confusion and calibration of one evaluation, as files and as figures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from .functional.calibration import calibration
+from .functional.confusion import confusion_matrix, group_confusion
+from .functional.detections import Detections
+from .functional.ground_truth import GroundTruth
+from .functional.matching import match
+
+__all__ = ["diagnose"]
+
+
+def diagnose(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    unjudged: np.ndarray | None,
+    groups: Mapping[str, np.ndarray],
+    stem: Path | None,
+    score_thr: float = 0.3,
+) -> dict[str, float]:
+    """Count confusions and measure calibration at an overlap of 0.5.
+
+    Args:
+        ground_truth: Images and objects.
+        detections: All that count.
+        unjudged: Detections that do not count when they match nothing, bool (D,), or
+            None.
+        groups: Class indices by the name of the group.
+        stem: Start of the path of the files ``_confusion.csv`` and
+            ``_diagnostics.json``; None to write none.
+        score_thr: Least score of a detection. Default: 0.3.
+
+    Returns:
+        ``calibration_error``, and ``calibration_error_r`` and so on of the groups that
+        have detections.
+    """
+    matrix = confusion_matrix(
+        ground_truth, detections, score_thr=score_thr, unjudged=unjudged
+    )
+    matches = match(ground_truth, detections, iou_thrs=[0.5], unjudged=unjudged)
+    parts = {"all": calibration(matches, score_thr=score_thr)}
+    for name, members in groups.items():
+        parts[name] = calibration(matches, members, score_thr=score_thr)
+    errors = {name: part.error for name, part in parts.items()}
+    if stem is not None:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        names = [*ground_truth.classes, "background"]
+        path = stem.with_name(f"{stem.name}_confusion.csv")
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["true \\ predicted", *names])
+            rows = zip(names, matrix.tolist(), strict=True)
+            writer.writerows([name, *row] for name, row in rows)
+        content = {
+            "score_thr": score_thr,
+            "iou_thr": 0.5,
+            "confusion_of_groups": group_confusion(matrix, groups),
+            "calibration": {
+                name: {
+                    "error": _plain(part.error),
+                    "edges": part.edges.tolist(),
+                    "count": part.count.tolist(),
+                    "mean_score": [_plain(v) for v in part.mean_score.tolist()],
+                    "precision": [_plain(v) for v in part.precision.tolist()],
+                }
+                for name, part in parts.items()
+            },
+        }
+        path = stem.with_name(f"{stem.name}_diagnostics.json")
+        path.write_text(json.dumps(content, indent=1) + "\n")
+    keys = {"all": "calibration_error"}
+    keys.update({name: f"calibration_error_{name[0]}" for name in groups})
+    return {keys[n]: value for n, value in errors.items() if not np.isnan(value)}
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else value

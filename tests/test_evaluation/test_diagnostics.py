@@ -1,0 +1,198 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imb_det.evaluation import CocoMetric, FederatedGroundTruth, GroundTruth, LVISMetric
+from imb_det.evaluation.functional import Detections
+from imb_det.evaluation.functional.calibration import calibration
+from imb_det.evaluation.functional.confusion import confusion_matrix, group_confusion
+from imb_det.evaluation.functional.matching import RIGHT, match
+from imb_det.statistics import ClassStats
+from tests.coco_scenes import (
+    CLASSES,
+    coco_content,
+    data_samples,
+    predictions_of,
+    random_images,
+)
+from tests.federated_scenes import federated_predictions, lvis_content
+from tests.references.ap import overlap
+from tests.test_evaluation import test_lvis_metric
+
+A, B = (0.0, 0.0, 10.0, 10.0), (20.0, 20.0, 10.0, 10.0)
+
+
+def sets_of(images):
+    truth = GroundTruth.from_coco(coco_content(images), CLASSES)
+    return truth, Detections.from_predictions(truth, predictions_of(images))
+
+
+def test_confusion_by_hand():
+    objects = [(0, A, False), (1, B, False)]
+    found = [
+        (0, A, 0.5),  # right, though the next has a better score
+        (2, A, 0.9),  # its object is taken: on the background
+        (2, B, 0.8),  # takes class 1 for 2
+        (1, (40.0, 0.0, 5.0, 5.0), 0.4),  # on nothing
+        (1, B, 0.2),  # below the threshold
+    ]
+    images = [(objects, found), ([(2, A, False)], [])]
+    matrix = confusion_matrix(*sets_of(images))
+    assert matrix.tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 1, 0]]
+    groups = {"rare": np.array([0]), "frequent": np.array([1, 2])}
+    assert group_confusion(matrix, groups) == {
+        "rare": {"right": 1, "within": 0, "frequent": 0, "background": 0},
+        "frequent": {"right": 0, "within": 1, "rare": 0, "background": 1},
+        "background": {"rare": 0, "frequent": 2},
+    }
+
+
+def slow_confusion(images, score_thr, iou_thr):
+    matrix = np.zeros((4, 4), int)
+    for objects, detections in images:
+        kept = [d for d in detections if d[2] >= score_thr]
+        pairs = []
+        for i, (label, box, score) in enumerate(kept):
+            for j, (other, theirs, crowd) in enumerate(objects):
+                found = overlap(box, theirs, crowd)
+                if found >= iou_thr and not crowd:
+                    pairs.append((label != other, -score, i, -found, j))
+        partner = {}
+        for _, _, i, _, j in sorted(pairs):
+            if i not in partner and j not in partner.values():
+                partner[i] = j
+        for i, (label, box, _) in enumerate(kept):
+            if i in partner:
+                matrix[objects[partner[i]][0], label] += 1
+            elif not any(
+                crowd and overlap(box, theirs, True) >= iou_thr
+                for _, theirs, crowd in objects
+            ):
+                matrix[3, label] += 1
+        for j, (label, _, crowd) in enumerate(objects):
+            if not crowd and j not in partner.values():
+                matrix[label, 3] += 1
+    return matrix
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.4]), st.sampled_from([0.3, 0.7]))
+def test_confusion_equals_the_slow_reference(seed, score_thr, iou_thr):
+    images = random_images(seed, num_images=6)
+    # Scores of their own, so that the order has no ties.
+    rng = np.random.default_rng(seed)
+    images = [(o, [(c, b, rng.random()) for c, b, _ in d]) for o, d in images]
+    matrix = confusion_matrix(*sets_of(images), score_thr=score_thr, iou_thr=iou_thr)
+    np.testing.assert_array_equal(matrix, slow_confusion(images, score_thr, iou_thr))
+    # One for one: every object and every detection counts at most once.
+    objects = sum(not crowd for own, _ in images for _, _, crowd in own)
+    assert matrix[:3].sum() == objects
+    assert matrix[:, :3].sum() <= sum(
+        score >= score_thr for _, d in images for *_, score in d
+    )
+
+
+def test_the_diagonal_is_what_ap_calls_right():
+    truth, found = sets_of(random_images(17, num_images=40))
+    matrix = confusion_matrix(truth, found, score_thr=0)
+    matches = match(truth, found, iou_thrs=[0.5])
+    right = matches.verdict[:, 0] == RIGHT
+    np.testing.assert_array_equal(
+        matrix.diagonal()[:3], np.bincount(matches.label[right], minlength=3)
+    )
+
+
+def test_federated_confusion():
+    # Class 1 was not looked for; of class 2 objects may be missing.
+    found = [(0, B, 0.9), (1, A, 0.8), (2, B, 0.7)]
+    scene = [([(0, A, False), (2, A, False)], found, [], [2])]
+    truth = FederatedGroundTruth.from_lvis(lvis_content(scene))
+    detections = Detections.from_predictions(truth, federated_predictions(scene))
+    counted = detections.take(truth.is_judged(detections))
+    unjudged = truth.is_unjudged_if_wrong(counted)
+    matrix = confusion_matrix(truth, counted, unjudged=unjudged)
+    assert matrix.tolist() == [[0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]]
+
+
+def test_calibration_by_hand():
+    # Two of score 0.9, one right; one of 0.4, right; one of 0.1, not counted.
+    objects = [(0, A, False), (1, B, False)]
+    found = [(0, A, 0.9), (0, B, 0.9), (1, B, 0.4), (1, A, 0.1)]
+    matches = match(*sets_of([(objects, found)]), iou_thrs=[0.5])
+    result = calibration(matches, score_thr=0.2, bins=2)
+    assert result.count.tolist() == [1, 2]
+    np.testing.assert_allclose(result.mean_score, [0.4, 0.9])
+    np.testing.assert_allclose(result.precision, [1, 0.5])
+    assert result.error == pytest.approx((1 * 0.6 + 2 * 0.4) / 3)
+    assert calibration(matches, np.array([1]), bins=1).error == pytest.approx(0.6)
+    assert np.isnan(calibration(matches, np.array([2])).error)
+
+
+def test_calibrated_scores_have_no_error():
+    rng = np.random.default_rng(0)
+    images = []
+    for _ in range(4000):
+        score = float(rng.uniform(0.3, 1))
+        box = A if rng.random() < score else B
+        images.append(([(0, A, False)], [(0, box, score)]))
+    matches = match(*sets_of(images), iou_thrs=[0.5])
+    assert calibration(matches).error < 0.04
+    assert calibration(matches, bins=1).error < 0.02
+
+
+@pytest.mark.parametrize(
+    "arguments", [dict(score_thr=-0.1), dict(score_thr=1), dict(bins=0)]
+)
+def test_bad_arguments_of_calibration(arguments):
+    matches = match(*sets_of([([], [])]), iou_thrs=[0.5])
+    with pytest.raises(ValueError, match="score_thr"):
+        calibration(matches, **arguments)
+    with pytest.raises(ValueError, match="iou_thr"):
+        confusion_matrix(*sets_of([([], [])]), iou_thr=0)
+
+
+def test_files_of_the_metric(tmp_path):
+    objects = [(0, A, False), (1, B, False)]
+    images = [(objects, [(0, A, 0.75), (2, B, 0.75)])]
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(coco_content(images)))
+    metric = CocoMetric(
+        str(path),
+        diagnostics=True,
+        table_dir=tmp_path,
+        class_stats=ClassStats(CLASSES, [3, 40, 500], [3, 40, 500], 600),
+    )
+    metric.dataset_meta = dict(classes=CLASSES)
+    metric.process({}, data_samples(images))
+    figures = metric.evaluate(1)
+    # One of two is right, both with 0.75.
+    assert figures["coco/bbox_calibration_error"] == pytest.approx(0.25)
+    assert figures["coco/bbox_calibration_error_r"] == pytest.approx(0.25)
+    assert figures["coco/bbox_calibration_error_f"] == pytest.approx(0.75)
+    assert "coco/bbox_calibration_error_c" not in figures
+    with (tmp_path / "coco_bbox_confusion.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows[0][1:] == [*CLASSES, "background"]
+    assert rows[1:] == [
+        ["cat", "1", "0", "0", "0"],
+        ["dog", "0", "0", "1", "0"],
+        ["emu", "0", "0", "0", "0"],
+        ["background", "0", "0", "0", "0"],
+    ]
+    content = json.loads((tmp_path / "coco_bbox_diagnostics.json").read_text())
+    assert content["confusion_of_groups"]["common"]["frequent"] == 1
+    assert sum(content["calibration"]["all"]["count"]) == 2
+
+
+def test_lvis_metric_writes_them_too(tmp_path):
+    images = [([(0, A, False)], [(0, A, 0.9), (3, B, 0.9)], [], [])]
+    path = test_lvis_metric.written(tmp_path, lvis_content(images, "rrccff"))
+    metric = LVISMetric(path, metric="segm", diagnostics=True, table_dir=tmp_path)
+    figures = test_lvis_metric.run_metric(metric, test_lvis_metric.samples_of(images))
+    # The class that nobody looked for does not count.
+    assert figures["lvis/segm_calibration_error"] == pytest.approx(0.1, abs=1e-6)
+    assert (tmp_path / "lvis_segm_confusion.csv").is_file()
