@@ -2,17 +2,16 @@
 
 A scene is a list of its images: (objects, detections, negatives, not_exhaustive), where
 objects are (label, box x y w h, is_ignored), detections (label, box x y w h, score) and
-the rest labels. All scenes of images 64 wide and 48 high.
+the rest labels. All images are 192 wide and 144 high.
 """
 
 import copy
 from collections import defaultdict
 
 import numpy as np
-import torch
 from pycocotools import mask as mask_utils
 
-from tests.coco_scenes import box_masks, predictions_of, random_images
+from tests.coco_scenes import predictions_of, random_images
 from tests.references.ap import overlap
 
 
@@ -37,8 +36,8 @@ def lvis_content(images, letters="rcf"):
         images=[
             dict(
                 id=7 * row + 3,
-                width=64,
-                height=48,
+                width=192,
+                height=144,
                 neg_category_ids=[2 * label + 5 for label in negatives],
                 not_exhaustive_category_ids=[2 * label + 5 for label in unfinished],
             )
@@ -58,12 +57,16 @@ def federated_predictions(images, with_masks=False):
     for row, prediction in enumerate(predictions):
         prediction["img_id"] = 7 * row + 3
         if with_masks:
-            masks = box_masks(torch.tensor(prediction["bboxes"])).numpy()
-            prediction["masks"] = [
-                mask_utils.encode(np.asfortranarray(mask.astype(np.uint8)))
-                for mask in masks
-            ]
+            corners = prediction["bboxes"].astype(int).tolist()
+            prediction["masks"] = [box_mask(*box) for box in corners]
     return predictions
+
+
+def box_mask(x1, y1, x2, y2):
+    """Run lengths of a box."""
+    mask = np.zeros((144, 192), np.uint8, order="F")
+    mask[y1:y2, x1:x2] = 1
+    return mask_utils.encode(mask)
 
 
 def lvis_results(predictions):
@@ -116,6 +119,10 @@ def random_federated(seed, num_images=12, num_classes=6, many=0):
     rng = np.random.default_rng(seed)
     images = []
     for objects, detections in random_images(seed, num_images, num_classes):
+        # Objects of all three sizes.
+        scale = int(rng.choice([1, 3]))
+        for kind in (objects, detections):
+            kind[:] = [(k, tuple(scale * v for v in box), r) for k, box, r in kind]
         boxes = [box for _, box, _ in objects] or [(1.0, 1.0, 9.0, 9.0)]
         for _ in range(many):
             x, y, w, h = boxes[rng.integers(len(boxes))]

@@ -11,6 +11,8 @@ train_dataloader = dict(dataset=dict(indices=112266))
 pipeline = [step for step in _base_.train_pipeline if step.type != "RandomFlip"]
 dataset = dict(_base_.train_dataloader.dataset, indices=-5000, pipeline=pipeline)
 held_out = dict(batch_size=2, num_workers=2, dataset=dataset)
+val_evaluator = dict(type="imb_det.CocoMetric")
+test_evaluator = val_evaluator
 custom_hooks = [
     dict(type="imb_det.ImbalanceHook"),
     dict(type="imb_det.ClassDifficultyHook", source="recall", held_out=held_out),

@@ -6,6 +6,8 @@ train_dataloader = dict(
     dataset=dataset,
     sampler=dict(_delete_=True, type="imb_det.CDBSampler", by="class"),
 )
+val_evaluator = dict(type="imb_det.LVISMetric")
+test_evaluator = val_evaluator
 custom_hooks = [
     dict(type="imb_det.ImbalanceHook"),
     dict(type="imb_det.ClassDifficultyHook", source="score"),

@@ -6,6 +6,8 @@ model = dict(
         mask_head=dict(loss_mask=dict(type="imb_det.CDBLoss", use_mask=True)),
     )
 )
+val_evaluator = dict(type="imb_det.LVISMetric")
+test_evaluator = val_evaluator
 custom_hooks = [
     dict(type="imb_det.ImbalanceHook"),
     dict(type="imb_det.ClassDifficultyHook", source="score"),

@@ -11,4 +11,6 @@ model = dict(
         )
     )
 )
+val_evaluator = dict(type="imb_det.LVISMetric")
+test_evaluator = val_evaluator
 custom_hooks = [dict(type="imb_det.ImbalanceHook")]

@@ -5,4 +5,6 @@ model = dict(
         loss_cls=dict(type="imb_det.FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25)
     )
 )
+val_evaluator = dict(type="imb_det.CocoMetric")
+test_evaluator = val_evaluator
 custom_hooks = [dict(type="imb_det.ImbalanceHook")]

@@ -22,6 +22,6 @@ train_pipeline[1] = test_pipeline[2] = dict(type="LoadAnnotations", with_bbox=Tr
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(metric="bbox")
+val_evaluator = dict(type="imb_det.LVISMetric", metric="bbox")
 test_evaluator = val_evaluator
 custom_hooks = [dict(type="imb_det.ImbalanceHook")]

@@ -24,4 +24,6 @@ model = dict(
     )
 )
 optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))
+val_evaluator = dict(type="imb_det.CocoMetric")
+test_evaluator = val_evaluator
 custom_hooks = [dict(type="imb_det.ImbalanceHook")]

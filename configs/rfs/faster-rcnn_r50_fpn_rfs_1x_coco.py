@@ -10,4 +10,6 @@ train_dataloader = dict(
         num_samples=117266,
     )
 )
+val_evaluator = dict(type="imb_det.CocoMetric")
+test_evaluator = val_evaluator
 custom_hooks = [dict(type="imb_det.ImbalanceHook")]

@@ -6,4 +6,6 @@ train_dataloader = dict(
     dataset=dataset,
     sampler=dict(_delete_=True, type="imb_det.RepeatFactorSampler", repeat_thr=1e-3),
 )
+val_evaluator = dict(type="imb_det.LVISMetric")
+test_evaluator = val_evaluator
 custom_hooks = [dict(type="imb_det.ImbalanceHook")]

@@ -8,6 +8,8 @@ model = dict(
     # Scores start near the prior; the authors keep all above a thousandth.
     test_cfg=dict(score_thr=0.001),
 )
+val_evaluator = dict(type="imb_det.CocoMetric")
+test_evaluator = val_evaluator
 custom_hooks = [
     dict(type="imb_det.ImbalanceHook"),
     # Every image takes the head's own assigner: one percent is near enough.

@@ -13,6 +13,7 @@ model = dict(
     ),
     test_cfg=dict(rcnn=dict(score_thr=0.001)),
 )
+val_evaluator = test_evaluator = dict(type="imb_det.CocoMetric")
 custom_hooks = [
     dict(type="imb_det.ImbalanceHook"),
     dict(type="imb_det.PriorInitHook", head="rpn_head"),

@@ -12,6 +12,8 @@ model = dict(
     train_cfg=dict(rpn=dict(sampler=rpn_sampler), rcnn=dict(sampler=roi_sampler)),
     test_cfg=dict(rcnn=dict(score_thr=0.001)),
 )
+val_evaluator = dict(type="imb_det.VOCMetric")
+test_evaluator = val_evaluator
 custom_hooks = [
     dict(type="imb_det.ImbalanceHook"),
     dict(type="imb_det.PriorInitHook", head="rpn_head"),

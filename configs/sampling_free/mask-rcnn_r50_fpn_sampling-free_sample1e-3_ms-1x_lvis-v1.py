@@ -11,6 +11,8 @@ model = dict(
     ),
     train_cfg=dict(rpn=dict(sampler=rpn_sampler), rcnn=dict(sampler=roi_sampler)),
 )
+val_evaluator = dict(type="imb_det.LVISMetric")
+test_evaluator = val_evaluator
 custom_hooks = [
     dict(type="imb_det.ImbalanceHook"),
     dict(type="imb_det.PriorInitHook", head="rpn_head"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 from mmengine.fileio import load
-from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
 
 from ..evaluation.functional import (
@@ -25,6 +23,7 @@ from ..evaluation.functional import (
     text_table,
 )
 from ..evaluation.functional.tables import CLASS_COLUMNS
+from ..evaluation.offline import training_stats
 from ..statistics.class_stats import ClassStats
 from ..statistics.dataset_access import iter_data_infos
 from ..statistics.frequency_groups import frequency_groups
@@ -134,7 +133,7 @@ def make_report(
     dataset = DATASETS.build(config.test_dataloader.dataset)
     predicted = predictions_from_samples(samples)
     truth = coco_ground_truth(dataset).subset([p["img_id"] for p in predicted])
-    stats = _training_stats(config)
+    stats = training_stats(config)
     groups: dict[str, np.ndarray] = {}
     if stats is not None:
         stats.check_classes(truth.classes)
@@ -175,22 +174,6 @@ def _group_thresholds(config: Any) -> Sequence[float]:
         if "group_thresholds" in metric:
             return tuple(metric["group_thresholds"])
     return (10, 100)
-
-
-def _training_stats(config: Any) -> ClassStats | None:
-    """Count the training set, or say why the groups are left out."""
-    loader = config.get("train_dataloader")
-    if not loader:
-        reason = "the config has no `train_dataloader`"
-    else:
-        try:
-            return ClassStats.from_dataset(DATASETS.build(loader["dataset"]))
-        except FileNotFoundError as error:
-            reason = f"the training set is not here ({error})"
-    print_log(
-        f"No frequency groups: {reason}.", logger="current", level=logging.WARNING
-    )
-    return None
 
 
 def _plain(numbers: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import csv
 import json
 import logging
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,6 @@ GROUP_ITEMS = (
     *("AP_gap", "AP_gmean", "AP_worst"),
 )
 _NAMED = 5  # classes that a message names
-_OWN_KEYS = r'\s*\{\s*"(classes|image_count|instance_count|num_images)"\s*:'
 
 
 class GroupMetric(BaseMetric):
@@ -220,7 +218,7 @@ class GroupMetric(BaseMetric):
         """Return the counts of the training set, None where nobody gave them."""
         classes = self.dataset_meta["classes"]
         if self._class_stats is None and self._given_stats is not None:
-            self._class_stats = _read_stats(Path(str(self._given_stats)), classes)
+            self._class_stats = ClassStats.from_file(str(self._given_stats), classes)
         self._drop_foreign_stats()
         if self._class_stats is not None:
             self._class_stats.check_classes(classes)
@@ -262,10 +260,3 @@ def _plain(value: Any) -> Any:
 def _shorten(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" * (len(names) > _NAMED)
     return f"{list(names[:_NAMED])}{more}"
-
-
-def _read_stats(path: Path, classes: Sequence[str]) -> ClassStats:
-    """Read our own JSON or an annotation file, told apart by their first key."""
-    with path.open() as file:
-        is_own = re.match(_OWN_KEYS, file.read(200))
-    return ClassStats.from_json(path) if is_own else ClassStats.from_coco(path, classes)

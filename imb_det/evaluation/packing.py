@@ -37,7 +37,8 @@ def pack(sample: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         masks = found["masks"]
         if not isinstance(masks, (list, tuple)):
             masks = encode_mask_results(_array(masks))
-        prediction["masks"] = [mask["counts"] for mask in masks]
+        counts = (mask["counts"] for mask in masks)
+        prediction["masks"] = [c.encode() if isinstance(c, str) else c for c in counts]
         sizes = {tuple(mask["size"]) for mask in masks}
         if wrong := sizes - {(height, width)}:
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from .label_table import LabelTable
 from .voc_files import labels_of_voc
 
 __all__ = ["ClassStats"]
+
+#: What a file of :meth:`ClassStats.to_json` starts with.
+_OWN_KEYS = r'\s*\{\s*"(classes|image_count|instance_count|num_images)"\s*:'
 
 _JSON_KEYS = ("classes", "image_count", "instance_count", "num_images")
 
@@ -217,6 +221,33 @@ class ClassStats:
                 an entry that points to nothing.
         """
         return cls.from_labels(*labels_of_coco(Path(ann_file), classes, every_box=True))
+
+    @classmethod
+    def from_file(
+        cls, path: str | Path, classes: Sequence[str] | None = None
+    ) -> ClassStats:
+        """Read what :meth:`to_json` wrote, or count a COCO or LVIS annotation file.
+
+        Args:
+            path: The file; its content tells of what kind it is.
+            classes: Names in the wanted order; all categories by id if None.
+
+        Raises:
+            FileNotFoundError: No such file.
+            ValueError: What is wrong with it, see the other constructors; counts for
+                other classes.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file '{path}'")
+        with path.open() as file:
+            is_own = re.match(_OWN_KEYS, file.read(200))
+        if not is_own:
+            return cls.from_labels(*labels_of_coco(path, classes, every_box=None))
+        stats = cls.from_json(path)
+        if classes is not None:
+            stats.check_classes(classes)
+        return stats
 
     @classmethod
     def from_voc(

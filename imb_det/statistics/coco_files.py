@@ -22,7 +22,7 @@ _NAMED = 5  # entries that a message names
 
 
 def labels_of_coco(
-    ann_file: Path, classes: Sequence[str] | None, every_box: bool = False
+    ann_file: Path, classes: Sequence[str] | None, every_box: bool | None = False
 ) -> tuple[tuple[str, ...], list[list[int]]]:
     """Read class names and the labels of each image from a COCO or LVIS file.
 
@@ -33,7 +33,8 @@ def labels_of_coco(
         ann_file: JSON with ``images``, ``annotations`` and ``categories``.
         classes: Names in the wanted order; all categories by id if None.
         every_box: Whether boxes that mmdet leaves out are among the labels as well,
-            unjudged. Default: False.
+            unjudged; None for LVIS files alone, whose own counts have them. Default:
+            False.
 
     Returns:
         Names, and one list of class indices an image.
@@ -44,6 +45,9 @@ def labels_of_coco(
     """
     try:
         content = json.loads(ann_file.read_text())
+        if every_box is None:
+            images = content["images"][:1]
+            every_box = any("neg_category_ids" in image for image in images)
         return _labels_of_coco(ann_file, content, classes, every_box)
     except json.JSONDecodeError as error:
         raise ValueError(f"{ann_file} is not valid JSON: {error}") from error

@@ -280,14 +280,17 @@ def test_report_of_a_coco_data_set(coco_work_dir, tmp_path):
         "group": "rare",
         "train_images": 1,
         "boxes": 1,
+        "detections": 2,
         "AP": pytest.approx(DOG),
         "AP50": pytest.approx(DOG),
         "AR": pytest.approx(1),
+        "best_F1": pytest.approx(2 / 3),
+        "from_score": 0.5,
     }
     rows = (tmp_path / "out" / "report.txt").read_text().splitlines()
     assert rows[0].split() == list(report.figures)
     assert rows[1].split()[0] == "0.502"
-    assert " ".join(rows[-1].split()) == "dog rare 1 1 0.500 0.500 1.000"
+    assert " ".join(rows[-1].split()) == "dog rare 1 1 2 0.500 0.500 1.000 0.667 0.500"
 
 
 def test_report_agrees_with_the_metric(coco_work_dir, tmp_path):

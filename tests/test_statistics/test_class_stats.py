@@ -291,3 +291,38 @@ def test_bccd(bccd_root):
     # 4,155 red cells are annotated, two of them without area.
     assert total.tolist() == [4153, 372, 361]
     assert stats.num_images + rest.num_images == 364
+
+
+def test_from_file_tells_the_kinds_apart(tmp_path):
+    # Three boxes, of which mmdet leaves out the one below a pixel; LVIS counts it.
+    content = dict(
+        images=[dict(id=1, width=40, height=30, file_name="1.jpg")],
+        annotations=[
+            dict(id=i, image_id=1, category_id=1, bbox=[0, 0, w, 9], area=9 * w)
+            for i, w in enumerate((9, 8, 0.5), 1)
+        ],
+        categories=[dict(id=1, name="cat")],
+    )
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps(content))
+    assert ClassStats.from_file(path).instance_count.tolist() == [2]
+    content["images"][0]["neg_category_ids"] = []
+    path.write_text(json.dumps(content))
+    assert ClassStats.from_file(path).instance_count.tolist() == [3]
+    ClassStats(("cat",), [4], [7], 9).to_json(path)
+    assert ClassStats.from_file(path, ("cat",)).instance_count.tolist() == [7]
+    with pytest.raises(ValueError, match="dog"):
+        ClassStats.from_file(path, ("dog",))
+    with pytest.raises(FileNotFoundError, match="no file"):
+        ClassStats.from_file(tmp_path / "none.json")
+
+
+def test_gini_and_imbalance_ratio():
+    stats = ClassStats(("a", "b", "c"), [1, 1, 1], [1, 3, 0], 3)
+    assert stats.imbalance_ratio == 3
+    # All differences, both ways: 2 (2 + 1 + 3), by 2 C and the sum.
+    assert stats.gini == pytest.approx(12 / (2 * 3 * 4))
+    assert ClassStats(("a", "b"), [2, 2], [5, 5], 3).gini == 0
+    nothing = ClassStats(("a",), [0], [0], 1)
+    assert np.isnan(nothing.gini)
+    assert np.isnan(nothing.imbalance_ratio)

@@ -57,3 +57,22 @@ def test_bad_counts(counts):
 def test_bad_thresholds(limits):
     with pytest.raises(ValueError, match="thresholds"):
         frequency_groups([1, 2], limits)
+
+
+def test_quantiles_replace_the_thresholds():
+    counts = [500, 20, 30, 20, 9000, 40]
+    groups = frequency_groups(counts, quantiles=(1 / 3, 2 / 3))
+    assert {name: ids.tolist() for name, ids in groups.items()} == {
+        "rare": [1, 3],
+        "common": [2, 5],
+        "frequent": [0, 4],
+    }
+    # Equal counts stay together, whatever the share.
+    assert frequency_groups([7, 7, 7, 9], quantiles=(0.25, 0.5))["rare"].tolist() == [
+        0,
+        1,
+        2,
+    ]
+    for bad in ((0.5,), (0.6, 0.5), (0, 0.5), (0.5, 1)):
+        with pytest.raises(ValueError, match="quantiles"):
+            frequency_groups(counts, quantiles=bad)

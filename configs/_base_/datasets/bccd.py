@@ -59,5 +59,5 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type="VOCMetric", metric="mAP", eval_mode="area")
+val_evaluator = dict(type="imb_det.VOCMetric", eval_mode="area")
 test_evaluator = val_evaluator

@@ -117,15 +117,6 @@ def accumulate(
     return Accumulated(thresholds, limits, precision, recall)
 
 
-class _Evaluator(COCOeval_faster):
-    """Evaluator that honours ``ignore`` of objects that are no crowds, as LVIS does."""
-
-    def _prepare(self) -> None:
-        super()._prepare()
-        for annotation in self.cocoGt.anns.values():
-            annotation["ignore"] = int(is_ignored(annotation))
-
-
 def _class_figures(
     ground_truth: GroundTruth,
     objects: Sequence[Mapping[str, Any]],
@@ -140,6 +131,10 @@ def _class_figures(
     used = sorted({min(limit, most) for limit in limits})
     # The evaluator adds to the annotations and wants all of one class: copies.
     truths = [{**annotation, "category_id": 0} for annotation in objects]
+    for truth in truths:
+        # It knows crowds alone, but ignores what is in none of its ranges of areas.
+        if is_ignored(truth) and not truth["iscrowd"]:
+            truth["area"] = -1
     is_mask = detections.mask is not None
     rows = {annotation["image_id"] for annotation in objects}
     rows.update(detections.image.tolist())
@@ -147,7 +142,7 @@ def _class_figures(
         "images": [ground_truth.images[row] for row in sorted(rows)],
         "categories": [{"id": 0, "name": "object"}],
     }
-    evaluator = _Evaluator(
+    evaluator = COCOeval_faster(
         COCO({**content, "annotations": truths}),
         COCO({**content, "annotations": _entries(ground_truth, detections, unjudged)}),
         "segm" if is_mask else "bbox",

@@ -58,10 +58,12 @@ class FederatedGroundTruth(GroundTruth):
     def is_judged(self, detections: Detections) -> np.ndarray:
         """Tell which detections are of classes that their image was judged for, (D,).
 
-        Those are the classes with an object there, and the negatives.
+        Those are the classes with an object there, and the negatives. LVIS never
+        judges a detection without area.
         """
         objects = [(a["image_id"], a["category_id"]) for a in self.annotations]
-        return self._is_among(detections, [*objects, *_pairs(self.negatives)])
+        among = self._is_among(detections, [*objects, *_pairs(self.negatives)])
+        return among & (detections.area > 0)
 
     def is_unjudged_if_wrong(self, detections: Detections) -> np.ndarray:
         """Tell which detections may be right without an object that says so, (D,)."""
@@ -83,6 +85,8 @@ class FederatedGroundTruth(GroundTruth):
         classes: Sequence[str] | None = None,
     ) -> Self:
         """Read an LVIS annotation file, v0.5 or v1.
+
+        Objects without area are left out, as by LVIS's own toolkit.
 
         Args:
             source: The file or its content.
@@ -111,8 +115,10 @@ class FederatedGroundTruth(GroundTruth):
                 for i in fields[1]
             )
 
+        objects = [annotation for annotation in fields[3] if annotation["area"] > 0]
         return cls(
-            *fields,
+            *fields[:3],
+            objects,
             negatives=lists("neg_category_ids"),
             not_exhaustive=lists("not_exhaustive_category_ids"),
             frequency=_frequency(known, fields[0]),

@@ -98,20 +98,21 @@ def _class_precision(matches: Matches, weights: np.ndarray) -> np.ndarray:
     """Average precision of one class in B sets, (B, T)."""
     objects = weights[:, matches.object_image].sum(1)
     needed = _right_needed(objects)
-    copies = weights[:, matches.image]
-    all_judged = copies.cumsum(1)
+    # What follows the last right detection changes nothing.
+    ever_right = np.flatnonzero((matches.verdict == RIGHT).any(1))
+    end = int(ever_right[-1]) + 1 if ever_right.size else 0
+    copies = weights[:, matches.image[:end]]
+    position = copies.cumsum(1)
     precision = np.zeros((len(weights), matches.verdict.shape[1]))
     rows = np.arange(len(weights))[:, None]
-    for t, verdict in enumerate(matches.verdict.T):
+    for t, verdict in enumerate(matches.verdict[:end].T):
         # Between two right detections precision only falls: their places will do.
         places = np.flatnonzero(verdict == RIGHT)
         if not places.size:
             continue
-        judged = all_judged
-        if (verdict == IGNORED).any():
-            judged = (copies * (verdict != IGNORED)).cumsum(1)
         right = copies[:, places].cumsum(1)
-        curve = right / (judged[:, places] + np.spacing(1))
+        judged = position[:, places] - _ignored_before(copies, verdict, places)
+        curve = right / (judged + np.spacing(1))
         best = np.maximum.accumulate(curve[:, ::-1], axis=1)[:, ::-1]
         # One search for all sets: each has its own range of whole numbers.
         shift = rows * (max(right[:, -1].max(), needed.max()) + 1)
@@ -122,6 +123,18 @@ def _class_precision(matches: Matches, weights: np.ndarray) -> np.ndarray:
         precision[:, t] = np.where(is_reached, values, 0).mean(1)
     precision[objects == 0] = np.nan
     return precision
+
+
+def _ignored_before(
+    copies: np.ndarray, verdict: np.ndarray, places: np.ndarray
+) -> np.ndarray | int:
+    """Count the ignored detections before each place, (B, places), or 0 for none."""
+    ignored = np.flatnonzero(verdict == IGNORED)
+    before = np.searchsorted(ignored, places)
+    if not before[-1]:
+        return 0
+    count = copies[:, ignored[: before[-1]]].cumsum(1)
+    return np.where(before > 0, count[:, np.maximum(before - 1, 0)], 0)
 
 
 def _right_needed(objects: np.ndarray) -> np.ndarray:

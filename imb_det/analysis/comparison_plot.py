@@ -1,0 +1,59 @@
+"""The picture of a comparison: differences with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..evaluation.functional.bootstrap import BootstrapResults
+
+__all__ = ["plot_differences"]
+
+_DPI = 120
+_ZERO = "#8c8c8c"
+#: Height that all methods of one figure share, of 1 between two figures.
+_SPREAD = 0.7
+
+
+def plot_differences(
+    path: str | Path,
+    names: Sequence[str],
+    results: BootstrapResults,
+    confidence: float = 0.95,
+) -> None:
+    """Draw how much each method is above the first one, a row for each figure.
+
+    Points are the differences on the test set, lines their intervals; a figure that
+    is not defined has an empty row.
+
+    Args:
+        path: File to write (PNG).
+        names: Of the methods, M >= 2, the first one is what they are compared to.
+        results: Figures of the methods.
+        confidence: Of the intervals, in (0, 1). Default: 0.95.
+    """
+    others = len(names) - 1
+    ends = results.difference_intervals(confidence)
+    row = np.arange(len(results.figures))
+    height = 1.4 + len(row) * max(0.45, 0.26 * others)
+    figure = Figure(figsize=(7.0, height))
+    axes = figure.subplots()
+    axes.axvline(0, color=_ZERO, lw=1)
+    for m, name in enumerate(names[1:], 1):
+        at = row + _SPREAD * ((m - 0.5) / others - 0.5)
+        change = results.differences[m]
+        known = np.isfinite(change) & np.isfinite(ends[m]).all(1)
+        colour = f"C{m - 1}"
+        axes.hlines(at[known], *ends[m][known].T, color=colour, lw=1.8)
+        axes.plot(change[known], at[known], "o", ms=5, color=colour, label=name)
+    axes.set_yticks(row, results.figures)
+    axes.set_ylim(len(row) - 0.4, -0.6)
+    axes.set_xlabel(f"difference to {names[0]}, with {confidence:.0%} interval")
+    axes.grid(axis="x", alpha=0.3)
+    figure.legend(loc="upper center", ncols=min(others, 3), frameon=False)
+    legend_rows = -(-others // 3)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.27 * legend_rows / height))
+    figure.savefig(path, dpi=_DPI)

@@ -1,0 +1,169 @@
+"""Files of predictions, judged on a test set that is a file as well."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.logging import print_log
+
+from ..evaluation.functional import Detections, FederatedGroundTruth, GroundTruth
+from ..evaluation.functional.lvis_eval import best_of_images
+from ..evaluation.functional.matching import Matches, match
+from ..evaluation.result_files import read_predictions
+from ..statistics.class_stats import ClassStats
+from ..statistics.coco_files import category_ids, check_ids
+from ..statistics.frequency_groups import frequency_groups
+
+__all__ = ["MAX_DETS", "judge_files", "read_groups", "read_test_set"]
+
+#: Detections that count: of a class in an image for COCO, of an image for LVIS.
+MAX_DETS = {"coco": 100, "lvis": 300}
+
+
+def read_test_set(
+    ann_file: str | Path, rules: str | None = None
+) -> tuple[GroundTruth, list[Any]]:
+    """Read an annotation file of COCO or LVIS.
+
+    Args:
+        ann_file: The file.
+        rules: ``coco`` or ``lvis``; by the content of the file if None. Default: None.
+
+    Returns:
+        Ground truth, federated for the rules of LVIS, and the category id of each
+        label.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: No annotation file, or not one of LVIS for its rules; names it.
+    """
+    if rules not in (None, *MAX_DETS):
+        raise ValueError(f"`rules` must be one of {list(MAX_DETS)}, got {rules!r}")
+    path = Path(ann_file)
+    content = _read_json(path)
+    try:
+        check_ids(content, path)
+        if rules is None:
+            rules = "lvis" if _is_federated(content) else "coco"
+        reader = FederatedGroundTruth.from_lvis if rules == "lvis" else None
+        truth = (reader or GroundTruth.from_coco)(content)
+        return truth, category_ids(content, truth.classes, path)
+    except KeyError as error:
+        raise ValueError(f"{path}: an entry lacks the key {error}") from error
+    except ValueError as error:
+        prefix = "" if str(path) in str(error) else f"{path}: "
+        raise ValueError(f"{prefix}{error}") from error
+
+
+def read_groups(
+    ground_truth: GroundTruth, train: ClassStats | str | Path | None
+) -> dict[str, np.ndarray]:
+    """Find the frequency groups of the classes.
+
+    Args:
+        ground_truth: Whose classes they are.
+        train: Counts of the training set, a JSON file of them, or its annotation file;
+            None takes the letters of an LVIS file.
+
+    Returns:
+        Class indices by the name of the group; empty where nothing tells.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Counts for other classes, or a file that is neither.
+    """
+    if train is None:
+        if isinstance(ground_truth, FederatedGroundTruth):
+            return ground_truth.groups or {}
+        return {}
+    if not isinstance(train, ClassStats):
+        train = ClassStats.from_file(train, ground_truth.classes)
+    train.check_classes(ground_truth.classes)
+    return frequency_groups(train.image_count)
+
+
+def judge_files(
+    ground_truth: GroundTruth,
+    category_ids: Sequence[Any],
+    files: Sequence[Path],
+    iou_type: str = "bbox",
+    max_dets: int | None = None,
+) -> dict[Path, Matches]:
+    """Judge the predictions of several files on the same images.
+
+    Those are all images, or the ones that were tested where pickles hold fewer.
+
+    Args:
+        ground_truth: Federated for the rules of LVIS.
+        category_ids: The category id of each label, length C.
+        files: See :func:`.read_predictions`.
+        iou_type: ``bbox`` or ``segm``. Default: ``bbox``.
+        max_dets: Detections that count, >= 1; :data:`MAX_DETS` if None. Default: None.
+
+    Raises:
+        FileNotFoundError: A file that is not there.
+        ValueError: Predictions that cannot be read or judged, or of other images than
+            those of the first pickle; names the file.
+    """
+    if max_dets is not None and max_dets < 1:
+        raise ValueError(f"`max_dets` must be >= 1, got {max_dets}")
+    judged: dict[Path, Matches] = {}
+    tested: tuple[Path, set[Any]] | None = None
+    part = ground_truth
+    # A result file in JSON does not tell the images in which nothing was found.
+    for file in sorted(files, key=lambda file: file.suffix == ".json"):
+        predictions = read_predictions(file, ground_truth, category_ids, iou_type)
+        names = {prediction["img_id"] for prediction in predictions}
+        if file.suffix == ".json":
+            known = set(part.image_ids)
+            predictions = [p for p in predictions if p["img_id"] in known]
+        elif tested is None:
+            tested, part = (file, names), ground_truth.subset(names)
+        elif names != tested[1]:
+            other = sorted(names ^ tested[1], key=str)
+            raise ValueError(
+                f"{file} and {tested[0]} are of different images: {len(other)} are in "
+                f"only one of them, the first is {other[0]!r}"
+            )
+        try:
+            found = Detections.from_predictions(part, predictions, iou_type)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
+        judged[file] = _judge(part, found, max_dets)
+    if len(part.images) < len(ground_truth.images):
+        print_log(
+            f"{len(part.images)} of the {len(ground_truth.images)} images of the "
+            "annotation file were tested; the figures are for those.",
+            logger="current",
+        )
+    return {file: judged[file] for file in files}
+
+
+def _judge(truth: GroundTruth, found: Detections, max_dets: int | None) -> Matches:
+    """Judge detections by the rules that fit the ground truth."""
+    if not isinstance(truth, FederatedGroundTruth):
+        return match(truth, found, max_dets=max_dets or MAX_DETS["coco"])
+    counted = best_of_images(found, max_dets or MAX_DETS["lvis"])
+    counted = counted.take(truth.is_judged(counted))
+    return match(truth, counted, unjudged=truth.is_unjudged_if_wrong(counted))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file '{path}'")
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON, or is cut short ({error})") from error
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        raise ValueError(f"{path} must hold a dictionary, got {kind}")
+    return content
+
+
+def _is_federated(content: dict[str, Any]) -> bool:
+    return any("neg_category_ids" in image for image in content.get("images", ())[:1])

@@ -1,0 +1,190 @@
+"""The comparison of methods on one test set: differences of AP, with intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..evaluation.functional import FederatedGroundTruth, text_table
+from ..evaluation.functional.bootstrap import BootstrapResults, bootstrap
+from ..statistics.class_stats import ClassStats
+from .comparison_plot import plot_differences
+from .judged_files import MAX_DETS, judge_files, read_groups, read_test_set
+
+__all__ = ["RunComparison", "compare_runs"]
+
+
+@dataclass(frozen=True, eq=False)
+class RunComparison:
+    """Methods compared to the first of them.
+
+    Args:
+        runs: Files of the seeds, by the name of the method; M of them.
+        settings: What was compared, for JSON.
+        results: Figures on the test set and on its resamples.
+        confidence: Of the intervals, in (0, 1).
+    """
+
+    runs: Mapping[str, Sequence[Path]]
+    settings: Mapping[str, Any]
+    results: BootstrapResults
+    confidence: float
+
+    def text(self) -> str:
+        """Write the figures of each method, and the differences to the first one."""
+        found, names = self.results, list(self.runs)
+        figures = list(found.figures)
+        width = max(map(len, figures))
+        rows = [
+            [n, *own.tolist()] for n, own in zip(names, found.estimate, strict=True)
+        ]
+        lines = [text_table(["method", *figures], rows)]
+        ends = found.difference_intervals(self.confidence)
+        shares = found.share_above()
+        for m, name in enumerate(names[1:], 1):
+            lines += ["", f"{name} - {names[0]}"]
+            for f, figure in enumerate(figures):
+                change, share = found.differences[m, f], shares[m, f]
+                line = "-"
+                if math.isfinite(change) and math.isfinite(share):
+                    low, high = ends[m, f]
+                    line = f"{change:+.3f} [{low:.3f}, {high:.3f}]"
+                    line = f"{line:<24} above 0 in {share:.1%} of resamples"
+                lines.append(f"{figure:<{width}}  {line}")
+        return "\n".join([*lines, "", self._explanation()])
+
+    def _explanation(self) -> str:
+        single = [name for name, files in self.runs.items() if len(files) == 1]
+        text = (
+            f"{self.confidence:.0%} intervals of {len(self.results.samples)} resamples "
+            f"of the {self.settings['num_images']} images"
+        )
+        if self.settings["fixed_seeds"]:
+            return f"{text}, for these trained models."
+        text += ", and of the seeds." if len(single) < len(self.runs) else "."
+        if single:
+            text += (
+                f" Of {', '.join(single)} there is one seed: how much another training "
+                "would differ is not in the intervals."
+            )
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return numbers and lists for JSON; what is not defined is None."""
+        found, names = self.results, list(self.runs)
+        ends = found.intervals(self.confidence)
+        of_difference = found.difference_intervals(self.confidence)
+        shares = found.share_above()
+        methods, differences = {}, {}
+        for m, name in enumerate(names):
+            methods[name] = {
+                "files": [str(file) for file in self.runs[name]],
+                "figures": {
+                    figure: {
+                        "estimate": _plain(found.estimate[m, f]),
+                        "interval": [_plain(end) for end in ends[m, f]],
+                        "seeds": [_plain(value) for value in found.seeds[m][:, f]],
+                    }
+                    for f, figure in enumerate(found.figures)
+                },
+            }
+        for m, name in enumerate(names[1:], 1):
+            differences[name] = {
+                figure: {
+                    "difference": _plain(found.differences[m, f]),
+                    "interval": [_plain(end) for end in of_difference[m, f]],
+                    "share_above": _plain(shares[m, f]),
+                }
+                for f, figure in enumerate(found.figures)
+            }
+        return {
+            "settings": {**self.settings, "confidence": self.confidence},
+            "baseline": names[0],
+            "methods": methods,
+            "differences": differences,
+        }
+
+
+def compare_runs(
+    ann_file: str | Path,
+    runs: Mapping[str, Sequence[str | Path]],
+    *,
+    iou_type: str = "bbox",
+    train: ClassStats | str | Path | None = None,
+    rules: str | None = None,
+    max_dets: int | None = None,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    fixed_seeds: bool = False,
+    out_dir: str | Path | None = None,
+) -> RunComparison:
+    """Judge saved predictions of several methods, and resample images and seeds.
+
+    Args:
+        ann_file: COCO or LVIS annotation file of the test set.
+        runs: Files of predictions of each seed, see :func:`.read_predictions`, by the
+            name of the method; the first method is what the others are compared to.
+        iou_type: ``bbox`` or ``segm``. Default: ``bbox``.
+        train: Training images of each class, for the groups: counts, a JSON file of
+            them, or the annotation file of the training set. None takes the letters of
+            an LVIS file, or leaves the groups out. Default: None.
+        rules: ``coco`` or ``lvis``; by the content of the file if None. Default: None.
+        max_dets: Detections that count, >= 1: of a class in an image for COCO, 100 if
+            None; of an image for LVIS, 300 if None. Default: None.
+        resamples: Number of resamples, >= 1. Default: 1000.
+        confidence: Of the intervals, in (0, 1). Default: 0.95.
+        seed: Of the random numbers, >= 0. Default: 0.
+        fixed_seeds: Whether the seeds are not resampled. Default: False.
+        out_dir: Folder for ``comparison.json`` and ``comparison.png``; None writes
+            nothing. Default: None.
+
+    Raises:
+        FileNotFoundError: A file that is not there.
+        ValueError: Fewer than two methods, files that do not fit together or cannot be
+            read (named, with the entry), or settings out of range.
+    """
+    if len(runs) < 2:
+        raise ValueError(f"at least two methods are needed, got {list(runs)}")
+    if max_dets is not None and max_dets < 1:
+        raise ValueError(f"`max_dets` must be >= 1, got {max_dets}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence` must be between 0 and 1, got {confidence}")
+    truth, ids = read_test_set(ann_file, rules)
+    rules = "lvis" if isinstance(truth, FederatedGroundTruth) else "coco"
+    files = {name: [Path(file) for file in own] for name, own in runs.items()}
+    every = dict.fromkeys(file for own in files.values() for file in own)
+    judged = judge_files(truth, ids, list(every), iou_type, max_dets)
+    results = bootstrap(
+        [[judged[file] for file in own] for own in files.values()],
+        read_groups(truth, train),
+        resamples=resamples,
+        seed=seed,
+        fixed_seeds=fixed_seeds,
+    )
+    settings = {
+        "ann_file": str(ann_file),
+        "num_images": next(iter(judged.values())).num_images,
+        "iou_type": iou_type,
+        "rules": rules,
+        "max_dets": max_dets or MAX_DETS[rules],
+        "resamples": resamples,
+        "seed": seed,
+        "fixed_seeds": fixed_seeds,
+    }
+    comparison = RunComparison(files, settings, results, confidence)
+    if out_dir is not None:
+        out = Path(out_dir)
+        out.mkdir(parents=True, exist_ok=True)
+        content = json.dumps(comparison.to_dict(), indent=1)
+        (out / "comparison.json").write_text(content + "\n")
+        plot_differences(out / "comparison.png", list(files), results, confidence)
+    return comparison
+
+
+def _plain(value: Any) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,196 @@
+"""Saved predictions: what ``tools/test.py --out`` writes, and results as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from faster_coco_eval import mask as mask_utils
+
+from .functional.detections import predictions_from_samples
+from .functional.ground_truth import GroundTruth
+
+__all__ = ["read_predictions"]
+
+_INSTANCE_KEYS = ("bboxes", "scores", "labels")
+_PICKLES = (".pkl", ".pickle")
+
+
+def read_predictions(
+    file: str | Path,
+    ground_truth: GroundTruth,
+    category_ids: Sequence[Any],
+    iou_type: str = "bbox",
+) -> list[dict[str, Any]]:
+    """Read the predictions of a detector from a file.
+
+    A pickle can run code when it is read: open only those that you trust.
+
+    Args:
+        file: A pickle (``.pkl``, ``.pickle``) that ``tools/test.py --out`` wrote, or a
+            result file of COCO or LVIS (``.json``), a list of ``image_id``,
+            ``category_id``, ``score``, and ``bbox`` (x, y, w, h) or ``segmentation``
+            (run lengths) or both.
+        ground_truth: Images and classes that the predictions refer to.
+        category_ids: The annotation file's category id of each label, length C.
+        iou_type: ``bbox`` or ``segm``, for which masks are read. Default: ``bbox``.
+
+    Returns:
+        Predictions as ``Detections.from_predictions`` takes them. A pickle has an entry
+        for each image that was tested, JSON for each with a detection.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A file of another kind or cut short, an entry that lacks a key or is
+            of an unknown image or category, scores or boxes that are no numbers; names
+            the file and the entry.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file '{path}'")
+    if path.suffix in _PICKLES:
+        return _from_pickle(path, ground_truth, iou_type == "segm")
+    if path.suffix == ".json":
+        labels = {category: label for label, category in enumerate(category_ids)}
+        return _from_json(path, ground_truth.rows, labels, iou_type == "segm")
+    raise ValueError(
+        f"{path}: predictions are a pickle (.pkl, .pickle) of `tools/test.py --out` "
+        "or a result file of COCO (.json)"
+    )
+
+
+def _from_pickle(
+    path: Path, ground_truth: GroundTruth, with_masks: bool
+) -> list[dict[str, Any]]:
+    try:
+        with path.open("rb") as stream:
+            samples = pickle.load(stream)
+    except Exception as error:  # damaged pickles raise nearly anything
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} is no pickle, or is cut short ({reason})") from error
+    _check_list(path, samples)
+    try:
+        predictions = predictions_from_samples(samples)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    rows = ground_truth.rows
+    needed = (*_INSTANCE_KEYS, "masks") if with_masks else _INSTANCE_KEYS
+    for index, prediction in enumerate(predictions):
+        where = f"{path}: entry {index} (image {prediction['img_id']!r})"
+        if prediction["img_id"] not in rows:
+            raise ValueError(f"{where}: the annotation file has no such image")
+        if missing := [key for key in needed if key not in prediction]:
+            raise ValueError(f"{where}: `pred_instances` has no {missing}")
+        for key in ("scores", "bboxes"):
+            bad = np.argwhere(~np.isfinite(np.asarray(prediction[key], float)))
+            if len(bad):
+                at = int(bad[0][0])
+                value = np.asarray(prediction[key])[at].tolist()
+                raise ValueError(f"{where}: `{key}` of detection {at} is {value}")
+    return predictions
+
+
+def _from_json(
+    path: Path, rows: Mapping[Any, int], labels: Mapping[Any, int], with_masks: bool
+) -> list[dict[str, Any]]:
+    try:
+        entries = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON, or is cut short ({error})") from error
+    _check_list(path, entries)
+    found: dict[Any, dict[str, list]] = {}
+    for index, entry in enumerate(entries):
+        try:
+            image_id, label, score = _keys(entry, rows, labels)
+            mask = _mask(entry) if with_masks or "bbox" not in entry else None
+            x, y, w, h = _bbox(entry, mask)
+        except ValueError as error:
+            raise ValueError(f"{path}: entry {index}: {error}") from error
+        own = found.setdefault(
+            image_id, {"bboxes": [], "scores": [], "labels": [], "masks": []}
+        )
+        own["bboxes"].append((x, y, x + w, y + h))
+        own["scores"].append(score)
+        own["labels"].append(label)
+        own["masks"].append(mask)
+    return [
+        {
+            "img_id": image_id,
+            "bboxes": np.asarray(own["bboxes"], np.float64),
+            "scores": np.asarray(own["scores"], np.float64),
+            "labels": np.asarray(own["labels"], np.int64),
+            **({"masks": own["masks"]} if with_masks else {}),
+        }
+        for image_id, own in found.items()
+    ]
+
+
+def _check_list(path: Path, content: Any) -> None:
+    if not isinstance(content, list):
+        raise ValueError(
+            f"{path} must hold a list of predictions, got {type(content).__name__}"
+        )
+    for index, entry in enumerate(content):
+        if not isinstance(entry, Mapping):
+            kind = type(entry).__name__
+            raise ValueError(f"{path}: entry {index} must be a dictionary, got {kind}")
+
+
+def _keys(
+    entry: Mapping[str, Any], rows: Mapping[Any, int], labels: Mapping[Any, int]
+) -> tuple[Any, int, float]:
+    """Return image id, label and score of an entry."""
+    if missing := [k for k in ("image_id", "category_id", "score") if k not in entry]:
+        raise ValueError(f"it has no {missing}")
+    image_id, category, score = (
+        entry[key] for key in ("image_id", "category_id", "score")
+    )
+    for kind, key, table in (
+        ("image", image_id, rows),
+        ("category", category, labels),
+    ):
+        if not isinstance(key, (int, str)) or key not in table:
+            raise ValueError(f"the annotation file has no {kind} {key!r}")
+    if not _is_finite(score):
+        raise ValueError(f"`score` must be a finite number, got {score!r}")
+    return image_id, labels[category], float(score)
+
+
+def _bbox(entry: Mapping[str, Any], mask: dict | None) -> list[float]:
+    """Return x, y, w, h; those of the mask where the entry has no box."""
+    if "bbox" not in entry:
+        return np.asarray(mask_utils.toBbox(mask), float).ravel().tolist()
+    bbox = entry["bbox"]
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_finite, bbox)):
+        raise ValueError(f"`bbox` must be four numbers (x, y, w, h), got {bbox!r}")
+    return bbox
+
+
+def _mask(entry: Mapping[str, Any]) -> dict:
+    """Return the compressed run lengths of an entry."""
+    if "segmentation" not in entry:
+        needed = "`segmentation`" if "bbox" in entry else "`bbox` or `segmentation`"
+        raise ValueError(f"it has no {needed}")
+    mask = entry["segmentation"]
+    size, counts = (
+        mask.get(key) if isinstance(mask, Mapping) else None
+        for key in ("size", "counts")
+    )
+    if not isinstance(size, list) or not isinstance(counts, (str, list)):
+        raise ValueError(
+            "`segmentation` must be run lengths, a dictionary of `size` and `counts`, "
+            f"got {mask!r:.60}"
+        )
+    if isinstance(counts, list):
+        return dict(mask_utils.frPyObjects({"size": size, "counts": counts}, *size))
+    return {"size": size, "counts": counts.encode()}
+
+
+def _is_finite(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)

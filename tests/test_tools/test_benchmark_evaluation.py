@@ -1,0 +1,47 @@
+"""The benchmark of the evaluation at a tiny size."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+
+def run(root, *arguments):
+    command = [sys.executable, root / "tools" / "benchmark_evaluation.py"]
+    sizes = dict(images=20, mask_images=5, detections=30, classes=25)
+    for name, size in sizes.items():
+        command += [f"--{name.replace('_', '-')}", size]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [*map(str, command), *arguments],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_only_ours(repo_root):
+    printed = run(repo_root, "--only-ours")
+    assert "bbox: 20 images, 25 classes, 12 objects and 30 detections" in printed
+    assert "segm: 5 images" in printed
+    rows = re.findall(r"^\| ours \| [\d.]+ \| [\d.]+ \| [\d.]+ \|", printed, re.M)
+    assert len(rows) == 2
+    assert "| lvis |" not in printed
+    assert len(re.findall(r"\bAP 0\.[1-9]", printed)) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.lvis
+def test_figures_agree_with_lvis(repo_root):
+    pytest.importorskip("lvis")
+    printed = run(repo_root)
+    assert len(re.findall(r"^\d{2} figures agree, furthest apart", printed, re.M)) == 2
+    assert (
+        len(re.findall(r"^\| ours / lvis \|( [\d.-]+ \|){3} \|$", printed, re.M)) == 2
+    )

@@ -1,0 +1,197 @@
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from imb_det.evaluation import CocoMetric
+from imb_det.evaluation.offline import score_file
+from tests.coco_scenes import (
+    CLASSES,
+    coco_content,
+    data_samples,
+    random_images,
+    results_json,
+)
+from tests.test_evaluation.test_lvis_metric import CLASSES as LVIS_CLASSES
+from tests.test_evaluation.test_lvis_metric import run_metric, samples_of
+from tests.tiny_sets import write_voc
+
+TOOL = Path(__file__).parents[2] / "tools" / "eval_results.py"
+IMAGES = random_images(31, num_images=10)
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Return a config with test and training set, and no model."""
+    content = coco_content(IMAGES)
+    for image in content["images"]:
+        image["file_name"] = f"{image['id']}.jpg"
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(content))
+    dataset = dict(
+        type="CocoDataset",
+        ann_file=str(path),
+        data_prefix=dict(img=""),
+        metainfo=dict(classes=CLASSES),
+        test_mode=True,
+    )
+    evaluator = dict(
+        type="imb_det.CocoMetric", ann_file=str(path), group_thresholds=(4, 5)
+    )
+    return Config(
+        dict(
+            default_scope="mmdet",
+            test_dataloader=dict(dataset=dataset),
+            train_dataloader=dict(dataset=dict(dataset, test_mode=False)),
+            test_evaluator=evaluator,
+            work_dir=str(tmp_path / "work"),
+        )
+    )
+
+
+def write_pickle(path, samples):
+    """Write what ``tools/test.py --out`` writes."""
+    path.write_bytes(pickle.dumps(samples))
+    return path
+
+
+def expected_figures(config, samples, **options):
+    metric = CocoMetric(config.test_evaluator.ann_file, **options)
+    return run_metric(metric, samples, CLASSES)
+
+
+def test_pickle_and_json_give_what_a_test_gives(config, tmp_path):
+    samples = data_samples(IMAGES)
+    expected = expected_figures(config, samples)
+    figures = score_file(config, write_pickle(tmp_path / "found.pkl", samples))
+    assert expected.items() <= figures.items()
+    assert {"coco/bbox_APr", "coco/bbox_APf"} <= set(figures)
+    assert (tmp_path / "work" / "coco_bbox_classes.csv").is_file()
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(results_json(IMAGES)))
+    assert score_file(config, path) == pytest.approx(figures, abs=1e-9)
+
+
+def test_masks(config, tmp_path):
+    samples = data_samples(IMAGES, with_masks=True)
+    config.test_evaluator.metric = ["bbox", "segm"]
+    expected = expected_figures(config, samples, metric=["bbox", "segm"])
+    prefix = tmp_path / "results"
+    metric = CocoMetric(
+        config.test_evaluator.ann_file, metric="segm", outfile_prefix=str(prefix)
+    )
+    run_metric(metric, data_samples(IMAGES, with_masks=True), CLASSES)
+    figures = score_file(config, f"{prefix}.segm.json")
+    assert {k: figures[k] for k in expected} == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_pickle_is_judged_on_its_images(config, tmp_path):
+    samples = data_samples(IMAGES)[2:7]
+    figures = score_file(config, write_pickle(tmp_path / "found.pkl", samples))
+    assert expected_figures(config, samples).items() <= figures.items()
+
+
+def test_voc(tmp_path):
+    where = write_voc(tmp_path / "voc", [[("cat", (1, 1, 20, 20))], []])
+    dataset = dict(
+        type="VOCDataset",
+        metainfo=dict(classes=("cat", "dog")),
+        test_mode=True,
+        **where,
+    )
+    config = Config(
+        dict(
+            test_dataloader=dict(dataset=dataset),
+            test_evaluator=dict(type="imb_det.VOCMetric", eval_mode="area"),
+        )
+    )
+    from mmengine.registry import DATASETS, init_default_scope
+
+    init_default_scope("mmdet")
+    infos = [DATASETS.build(dataset).get_data_info(index) for index in range(2)]
+    samples = [
+        dict(
+            img_id=info["img_id"],
+            pred_instances=dict(
+                bboxes=torch.tensor([i["bbox"] for i in info["instances"]]).reshape(
+                    -1, 4
+                ),
+                labels=torch.zeros(len(info["instances"]), dtype=torch.long),
+                scores=torch.full((len(info["instances"]),), 0.5),
+            ),
+        )
+        for info in infos
+    ]
+    figures = score_file(config, write_pickle(tmp_path / "found.pkl", samples))
+    assert figures == {"pascal_voc/mAP": 1, "pascal_voc/AP50": 1}
+    path = tmp_path / "found.json"
+    path.write_text("[]")
+    with pytest.raises(ValueError, match="needs a test set with one COCO"):
+        score_file(config, path)
+
+
+def test_lvis(tmp_path):
+    pytest.importorskip("lvis")
+    from tests.federated_scenes import lvis_content, random_federated
+
+    scene = random_federated(5, num_images=8, num_classes=6)
+    content = lvis_content(scene, "rrccff")
+    for image in content["images"]:
+        image["coco_url"] = f"http://x/val2017/{image['id']}.jpg"
+    path = tmp_path / "lvis.json"
+    path.write_text(json.dumps(content))
+    dataset = dict(
+        type="LVISV1Dataset",
+        ann_file=str(path),
+        data_prefix=dict(img=""),
+        metainfo=dict(classes=LVIS_CLASSES),
+        test_mode=True,
+    )
+    config = Config(
+        dict(
+            test_dataloader=dict(dataset=dataset),
+            test_evaluator=dict(type="imb_det.LVISMetric", ann_file=str(path)),
+        )
+    )
+    from imb_det.evaluation import LVISMetric
+
+    samples = samples_of(scene)
+    expected = run_metric(LVISMetric(str(path)), samples_of(scene))
+    for sample in samples:
+        del sample["pred_instances"]["masks"]
+    figures = score_file(config, write_pickle(tmp_path / "found.pkl", samples))
+    assert figures == pytest.approx(expected, abs=1e-12)
+
+
+def test_command_line(config, tmp_path):
+    config.dump(tmp_path / "config.py")
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(results_json(IMAGES)))
+
+    def run(results):
+        return subprocess.run(
+            [sys.executable, str(TOOL), str(tmp_path / "config.py"), str(results)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    done = run(path)
+    assert done.returncode == 0, done.stderr
+    lines = dict(
+        line.split(": ") for line in done.stdout.splitlines() if line.startswith("coco")
+    )
+    figures = score_file(config, path)
+    assert float(lines["coco/bbox_mAP"]) == pytest.approx(
+        figures["coco/bbox_mAP"], rel=1e-5
+    )
+    path.write_text(path.read_text()[:-20])
+    done = run(path)
+    assert done.returncode == 2
+    assert "found.json is no JSON, or is cut short" in done.stderr
+    assert "Traceback" not in done.stderr
