@@ -318,7 +318,7 @@ def test_from_file_tells_the_kinds_apart(tmp_path):
 
 
 def test_gini_and_imbalance_ratio():
-    stats = ClassStats(("a", "b", "c"), [1, 1, 1], [1, 3, 0], 3)
+    stats = ClassStats(("a", "b", "c"), [1, 1, 0], [1, 3, 0], 3)
     assert stats.imbalance_ratio == 3
     # All differences, both ways: 2 (2 + 1 + 3), by 2 C and the sum.
     assert stats.gini == pytest.approx(12 / (2 * 3 * 4))
