@@ -2,6 +2,8 @@ _base_ = "./fcos_r18_fpn_focal_bccd.py"
 model = dict(
     bbox_head=dict(
         type="imb_det.SamplingFreeFCOSHead",
+        # Few objects say little about the size of a loss: average over 100 iterations.
+        momentum=0.99,
         loss_cls=dict(_delete_=True, type="CrossEntropyLoss", use_sigmoid=True),
     )
 )

@@ -33,6 +33,7 @@ class SamplingFreeRetinaHead(GuidedAnchorBasedHead, RetinaHead):
             each iteration for itself.
         freeze_after: Iterations after which the ratio stays, default None: never.
         uncertainty: Whether to learn weights of the losses, default False.
+        regression_losses: Names of the losses of the ratio, default those of the class.
         adaptive_thr: Whether to predict with thresholds of classes, default False.
         **kwargs: As mmdet's ``RetinaHead``.
 

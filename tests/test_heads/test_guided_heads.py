@@ -51,6 +51,21 @@ def test_value_and_direction(case):
         torch.testing.assert_close(new, scale * ratio * old, rtol=1e-5, atol=1e-12)
 
 
+def test_guided_by_some_of_the_losses(case):
+    chosen = case.regression[:1]
+    _, _, losses = run(case, NAMES, regression_losses=list(chosen))
+    scale = 2 if isinstance(case, BoxCase) else 1
+    guide = total(losses, chosen[0]).item()
+    scaled = total(losses, case.classification).item()
+    assert scaled == pytest.approx(scale * guide, rel=1e-5)
+    for name in case.regression[1:]:
+        _, _, theirs = run(case, NAMES, case.kind)
+        assert total(losses, name).item() == pytest.approx(total(theirs, name).item())
+    for wrong in ([], ["loss_cls"], ["loss_bbox", "loss_iou"]):
+        with pytest.raises(ValueError, match=r"`regression_losses`.*got"):
+            case.build(regression_losses=wrong)
+
+
 @pytest.mark.parametrize("names", [["empty"], ["empty", "empty too"]], ids=len)
 def test_without_positives(case, names):
     head, inputs, losses = run(case, names)
