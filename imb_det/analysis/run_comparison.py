@@ -59,8 +59,9 @@ class RunComparison:
 
     def _explanation(self) -> str:
         single = [name for name, files in self.runs.items() if len(files) == 1]
+        rules = {"coco": "COCO", "lvis": "LVIS"}[self.settings["rules"]]
         text = (
-            f"{self.confidence:.0%} intervals of {len(self.results.samples)} resamples "
+            f"AP by {rules}'s rules. {self.confidence:.0%} intervals of {len(self.results.samples)} resamples "
             f"of the {self.settings['num_images']} images"
         )
         if self.settings["fixed_seeds"]:

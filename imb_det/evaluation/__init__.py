@@ -9,6 +9,8 @@ from .functional import (
     evaluate_lvis,
 )
 from .lvis_metric import LVISMetric
+from .offline import score_file
+from .result_files import read_predictions
 from .voc_metric import VOCMetric
 
 __all__ = [
@@ -20,4 +22,6 @@ __all__ = [
     "coco_ground_truth",
     "evaluate_coco",
     "evaluate_lvis",
+    "read_predictions",
+    "score_file",
 ]

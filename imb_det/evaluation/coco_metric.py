@@ -23,6 +23,8 @@ from .packing import pack
 
 __all__ = ["CocoMetric"]
 
+_SHOWN = 100  # classes up to which the log has their table without being asked
+
 
 @METRICS.register_module()
 class CocoMetric(GroupMetric, _MMDetCocoMetric):
@@ -36,7 +38,7 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
     geometric mean over the classes, ``bbox_AP_worst`` the AP of the worst class.
 
     The table of the classes goes to the work dir, ``coco_bbox_classes.csv`` and
-    ``.json``, and with ``classwise`` to the log.
+    ``.json``, and up to 100 classes, or with ``classwise``, to the log.
 
     Where it deviates from mmdet: figures are not rounded; a set without any detection
     has AP 0 in place of no result; images that were not evaluated (``indices`` of the
@@ -194,7 +196,7 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
         return None
 
     def _show(self, metric: str, rows: Sequence[Sequence[Any]]) -> None:
-        if self.classwise:
+        if self.classwise or len(rows) <= _SHOWN:
             super()._show(metric, rows)
 
     def _chosen(self, known: Mapping[str, float], is_proposal: bool) -> dict:

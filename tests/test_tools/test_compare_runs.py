@@ -268,7 +268,10 @@ def test_text_json_and_picture(files):
         line = f"{change['difference']:+.3f} [{low:.3f}, {high:.3f}]"
         assert re.search(rf"^{figure} +{re.escape(line)} +above 0 in ", text, re.M)
     assert "ours - base" in text.splitlines()
-    assert "95% intervals of 50 resamples of the 25 images. Of base, ours" in text
+    assert (
+        "AP by COCO's rules. 95% intervals of 50 resamples of the 25 images. Of base, ours"
+        in text
+    )
     picture = mmcv.imread(out / "comparison.png")
     assert picture.std() > 5
 
