@@ -57,7 +57,7 @@ def run_metric(metric, samples, classes=CLASSES):
     return metric.evaluate(size=len(samples))
 
 
-def mmdet_inputs(samples):
+def mmdet_inputs(samples, num_classes=3):
     truths, found = [], []
     for sample in samples:
         gt, ignored = sample["gt_instances"], sample["ignored_instances"]
@@ -71,7 +71,7 @@ def mmdet_inputs(samples):
         )
         pred = {k: v.numpy() for k, v in sample["pred_instances"].items()}
         both = np.hstack([pred["bboxes"], pred["scores"][:, None]])
-        found.append([both[pred["labels"] == c] for c in range(len(CLASSES))])
+        found.append([both[pred["labels"] == c] for c in range(num_classes)])
     return truths, found
 
 
