@@ -269,8 +269,8 @@ def test_text_json_and_picture(files):
         assert re.search(rf"^{figure} +{re.escape(line)} +above 0 in ", text, re.M)
     assert "ours - base" in text.splitlines()
     assert (
-        "AP by COCO's rules. 95% intervals of 50 resamples of the 25 images. Of base, ours"
-        in text
+        "AP by COCO's rules. 95% intervals of 50 resamples of the 25 images. "
+        "Of base, ours" in text
     )
     picture = mmcv.imread(out / "comparison.png")
     assert picture.std() > 5
