@@ -61,8 +61,9 @@ class RunComparison:
         single = [name for name, files in self.runs.items() if len(files) == 1]
         rules = {"coco": "COCO", "lvis": "LVIS"}[self.settings["rules"]]
         text = (
-            f"AP by {rules}'s rules. {self.confidence:.0%} intervals of {len(self.results.samples)} resamples "
-            f"of the {self.settings['num_images']} images"
+            f"AP by {rules}'s rules. {self.confidence:.0%} intervals of "
+            f"{len(self.results.samples)} resamples of the "
+            f"{self.settings['num_images']} images"
         )
         if self.settings["fixed_seeds"]:
             return f"{text}, for these trained models."

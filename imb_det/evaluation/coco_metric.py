@@ -106,7 +106,9 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
                 file; a mask of the wrong size.
         """
         for sample in data_samples:
-            record, prediction = pack(sample)
+            # Result files have the masks too, as mmdet writes them.
+            wants = "segm" in self.metrics or self.outfile_prefix is not None
+            record, prediction = pack(sample, with_masks=wants)
             if self._coco_api is not None:
                 record.pop("anns", None)
             elif "anns" not in record:

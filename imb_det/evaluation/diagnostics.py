@@ -39,8 +39,8 @@ def diagnose(
         score_thr: Least score of a detection. Default: 0.3.
 
     Returns:
-        ``calibration_error``, and ``calibration_error_r`` and so on of the groups that
-        have detections.
+        ``calibration_error``, and ``calibration_error_r`` and so on of the groups; NaN
+        without a detection.
     """
     matrix = confusion_matrix(
         ground_truth, detections, score_thr=score_thr, unjudged=unjudged
@@ -78,7 +78,7 @@ def diagnose(
         path.write_text(json.dumps(content, indent=1) + "\n")
     keys = {"all": "calibration_error"}
     keys.update({name: f"calibration_error_{name[0]}" for name in groups})
-    return {keys[n]: value for n, value in errors.items() if not np.isnan(value)}
+    return {keys[name]: value for name, value in errors.items()}
 
 
 def _plain(value: float) -> float | None:

@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 
 from ..main_process import on_main_process
 from ..statistics.class_stats import ClassStats
+from ..statistics.coco_files import spellings
 from ..statistics.frequency_groups import GROUP_NAMES, frequency_groups
 from .functional.results import EvalResults
 from .functional.tables import CLASS_COLUMNS, class_rows, text_table
@@ -237,7 +238,9 @@ class GroupMetric(BaseMetric):
     def _drop_foreign_stats(self) -> None:
         """Do without counts of the hook that are for other classes, and say so."""
         stats, classes = self._class_stats, tuple(self.dataset_meta["classes"])
-        if stats is None or self._given_stats is not None or stats.classes == classes:
+        if stats is None or self._given_stats is not None:
+            return
+        if stats.classes == classes or spellings(classes, stats.classes):
             return
         self._class_stats = None
         self._told_missing_stats = True

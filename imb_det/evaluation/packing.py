@@ -11,12 +11,15 @@ from mmdet.structures.mask import encode_mask_results
 __all__ = ["pack"]
 
 
-def pack(sample: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def pack(
+    sample: Mapping[str, Any], with_masks: bool = True
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Keep what the metrics need of a data sample.
 
     Args:
         sample: Of mmdet's test loop, or of a file of ``tools/test.py --out``: with
             ``img_id``, ``ori_shape`` and ``pred_instances``, perhaps ``instances``.
+        with_masks: Whether masks are kept. Default: True.
 
     Returns:
         Ground truth (``img_id``, ``width``, ``height`` and perhaps ``anns``), and the
@@ -29,11 +32,12 @@ def pack(sample: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     found = sample["pred_instances"]
     prediction = {
         "img_id": sample["img_id"],
+        "size": (height, width),
         "bboxes": _array(found["bboxes"]),
         "scores": _array(found["scores"]),
         "labels": _array(found["labels"]),
     }
-    if "masks" in found:
+    if with_masks and "masks" in found:
         masks = found["masks"]
         if not isinstance(masks, (list, tuple)):
             masks = encode_mask_results(_array(masks))

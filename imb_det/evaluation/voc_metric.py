@@ -57,7 +57,7 @@ class VOCMetric(GroupMetric, _MMDetVOCMetric):
                 ``ignored_instances``, or ``instances`` of the data set.
         """
         for sample in data_samples:
-            record, prediction = pack(sample)
+            record, prediction = pack(sample, with_masks=False)
             instances = record.pop("anns", None)
             if "gt_instances" in sample:
                 truth = {

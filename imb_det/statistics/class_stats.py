@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .coco_files import labels_of_coco
+from .coco_files import labels_of_coco, spellings
 from .dataset_access import image_of_index
 from .label_cache import label_table
 from .label_table import LabelTable
@@ -126,10 +126,13 @@ class ClassStats:
     def check_classes(self, classes: Sequence[str]) -> None:
         """Refuse a model or evaluator whose classes are not these, in this order.
 
+        A name that is only spelled differently, see
+        :func:`~imb_det.statistics.coco_files.spellings`, is the same class.
+
         Raises:
             ValueError: Names both lists and the first difference.
         """
-        if tuple(classes) == self.classes:
+        if tuple(classes) == self.classes or spellings(classes, self.classes):
             return
         pairs = enumerate(zip(classes, self.classes, strict=False))
         first = next(

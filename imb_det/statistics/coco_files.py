@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import zip_longest
@@ -16,7 +17,7 @@ from typing import Any
 
 from .dataset_access import USABLE_FAULTS, box_fault
 
-__all__ = ["category_ids", "check_ids", "coco_fault", "labels_of_coco"]
+__all__ = ["category_ids", "check_ids", "coco_fault", "labels_of_coco", "spellings"]
 
 _NAMED = 5  # entries that a message names
 
@@ -67,9 +68,10 @@ def _labels_of_coco(
     if twice := _shared((c["name"], c["id"]) for c in categories):
         raise ValueError(f"{ann_file}: categories share a name: {twice} (name: ids)")
     names = tuple(ids) if classes is None else tuple(classes)
-    if unknown := [name for name in names if name not in ids]:
+    in_file = _respelled(names, list(ids), ann_file)
+    if unknown := [name for name in in_file if name not in ids]:
         raise ValueError(f"{ann_file} has no category {unknown}; it has {list(ids)}")
-    label = {ids[name]: index for index, name in enumerate(names)}
+    label = {ids[name]: index for index, name in enumerate(in_file)}
     defined = set(ids.values())
     images = {image["id"]: image for image in content["images"]}
     labels: dict[Any, list[int]] = {image_id: [] for image_id in images}
@@ -171,6 +173,45 @@ def check_ids(content: Mapping[str, Any], source: Any) -> None:
         )
 
 
+def spellings(classes: Sequence[str], theirs: Sequence[str]) -> dict[str, str]:
+    """Find the names that another list spells differently, at the same place.
+
+    mmdet's list of the LVIS classes mends a name that the annotation files misspell
+    (``speaker_(stero_equipment)``), and numbers labels by place. Names are taken for
+    one where the lists are equally long, both names are unknown to the other list, and
+    no more than one in a hundred differs.
+
+    Args:
+        classes: Names in use.
+        theirs: Names of a file or a checkpoint, in the order of the labels.
+
+    Returns:
+        The other list's spelling by the name in use; empty where that is not so.
+    """
+    if len(classes) != len(theirs):
+        return {}
+    pairs = zip(classes, theirs, strict=True)
+    different = {ours: other for ours, other in pairs if ours != other}
+    if len(different) > len(classes) // 100:
+        return {}
+    ours, others = set(classes), set(theirs)
+    if any(a in others or b in ours for a, b in different.items()):
+        return {}
+    return different
+
+
+def _respelled(classes: Sequence[str], theirs: Sequence[str], source: Any) -> list[str]:
+    """Write the names as the file does, with a warning where that differs."""
+    other = spellings(classes, theirs)
+    if other:
+        warnings.warn(
+            f"{source} spells classes differently, they are taken by their place "
+            f"(name: in the file): {other}",
+            stacklevel=4,
+        )
+    return [other.get(name, name) for name in classes]
+
+
 def _shared(pairs: Iterable[tuple[Hashable, Any]]) -> str:
     """Describe the first keys that occur more than once, with all their values."""
     pairs = list(pairs)
@@ -200,6 +241,8 @@ def category_ids(
     Raises:
         ValueError: Names the classes that are missing, or the first that differs.
     """
+    everyone = [category["name"] for category in content["categories"]]
+    classes = _respelled(classes, everyone, source)
     wanted = set(classes)
     kept = [c for c in content["categories"] if c["name"] in wanted]
     found = [category["name"] for category in kept]
@@ -207,12 +250,11 @@ def category_ids(
         twice = _shared((c["name"], c["id"]) for c in kept)
         raise ValueError(f"{source}: categories share a name: {twice} (name: ids)")
     if missing := [name for name in classes if name not in set(found)]:
-        names = [category["name"] for category in content["categories"]]
         raise ValueError(
             f"{source} has no category {missing[:_NAMED]}, which `metainfo['classes']` "
             "names: the labels of all later classes would shift. Its categories are "
-            f"{names[:20]}. Change `metainfo=dict(classes=...)` of the data set or add "
-            "the category to the file (it may be without annotations)"
+            f"{everyone[:20]}. Change `metainfo=dict(classes=...)` of the data set or "
+            "add the category to the file (it may be without annotations)"
         )
     if found != list(classes):
         pairs = enumerate(zip_longest(found, classes, fillvalue="nothing"))

@@ -173,7 +173,7 @@ def test_files_of_the_metric(tmp_path):
     assert figures["coco/bbox_calibration_error"] == pytest.approx(0.25)
     assert figures["coco/bbox_calibration_error_r"] == pytest.approx(0.25)
     assert figures["coco/bbox_calibration_error_f"] == pytest.approx(0.75)
-    assert "coco/bbox_calibration_error_c" not in figures
+    assert figures["coco/bbox_calibration_error_c"] == -1  # no detection
     with (tmp_path / "coco_bbox_confusion.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows[0][1:] == [*CLASSES, "background"]

@@ -3,12 +3,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from mmdet.datasets import LVISV1Dataset
 
 from imb_det.evaluation import FederatedGroundTruth, LVISMetric, evaluate_lvis
 from imb_det.registry import METRICS
 from imb_det.statistics import ClassStats
-from tests.coco_scenes import box_masks
 from tests.federated_scenes import (
+    box_mask,
     federated_predictions,
     lvis_content,
     lvis_figures,
@@ -40,12 +41,12 @@ def samples_of(images):
         samples.append(
             dict(
                 img_id=prediction["img_id"],
-                ori_shape=(48, 64),
+                ori_shape=(144, 192),
                 pred_instances=dict(
                     bboxes=boxes,
                     scores=torch.tensor(prediction["scores"], dtype=torch.float32),
                     labels=torch.tensor(prediction["labels"]),
-                    masks=box_masks(boxes),
+                    masks=[box_mask(*box) for box in boxes.int().tolist()],
                 ),
             )
         )
@@ -218,3 +219,43 @@ def test_unknown_items(tmp_path):
     content = lvis_content(random_federated(5, num_classes=NUM_CLASSES), "rrccff")
     with pytest.raises(ValueError, match="mAP"):
         LVISMetric(written(tmp_path, content), metric_items=["mAP"])
+
+
+@pytest.mark.parametrize("change", ["swapped", "larger"])
+def test_masks_of_another_size_than_in_the_file(tmp_path, change):
+    images = random_federated(5, num_classes=NUM_CLASSES)
+    content = lvis_content(images, "rrccff")
+    size = (144, 192) if change == "swapped" else (288, 384)
+    content["images"][2].update(width=size[0], height=size[1])
+    metric = LVISMetric(written(tmp_path, content), metric="segm")
+    with pytest.raises(ValueError, match=r"image 17 is .* but \(144, 192\)"):
+        run_metric(metric, samples_of(images))
+
+
+def test_the_names_of_mmdet_and_of_the_file(tmp_path):
+    """LVIS misspells one of its classes; mmdet's list does not."""
+    classes = LVISV1Dataset.METAINFO["classes"]
+    assert "speaker_(stereo_equipment)" in classes
+    spelled = [name.replace("stereo", "stero") for name in classes]
+    categories = [
+        dict(id=i, name=name, frequency="rcf"[i % 3])
+        for i, name in enumerate(spelled, 1)
+    ]
+    label = classes.index("speaker_(stereo_equipment)")
+    box = (1.0, 1.0, 9.0, 9.0)
+    scene = [([(label, box, False)], [(label, box, 0.5)], [], [])]
+    content = lvis_content(scene, "f" * len(classes))
+    content["categories"] = categories
+    for annotation in content["annotations"]:
+        annotation["category_id"] = label + 1
+    path = written(tmp_path, content)
+    with pytest.warns(UserWarning, match=r"stero_equipment"):
+        figures = run_metric(LVISMetric(path), samples_of(scene), classes)
+    assert figures["lvis/bbox_AP"] == pytest.approx(1)
+    with pytest.warns(UserWarning, match=r"stero_equipment"):
+        stats = ClassStats.from_file(path, classes)
+    assert stats.instance_count[label] == 1
+    ClassStats.from_file(path).check_classes(classes)
+    # A set of other classes is no misspelling.
+    with pytest.raises(ValueError, match="no category"):
+        LVISMetric(path).dataset_meta = dict(classes=[f"x{i}" for i in classes])

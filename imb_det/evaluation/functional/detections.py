@@ -81,8 +81,8 @@ class Detections:
             ground_truth: Images and classes that the predictions refer to.
             predictions: For each image ``img_id``, ``bboxes`` (n, 4) as x1, y1, x2,
                 y2, ``scores`` (n,) and ``labels`` (n,) from 0 to C - 1; for masks also
-                ``masks`` (n RLEs, or the compressed run lengths of the size of the
-                image as bytes), and perhaps ``mask_scores`` (n,).
+                ``masks`` (n RLEs, or compressed run lengths as bytes together with
+                ``size``, their height and width), and perhaps ``mask_scores`` (n,).
             iou_type: ``bbox`` or ``segm``. Default: ``bbox``.
 
         Raises:
@@ -102,6 +102,7 @@ class Detections:
                 raise ValueError(
                     f"image {image_id!r} has predictions but no ground truth"
                 )
+            _check_size(prediction, ground_truth.images[rows[image_id]], iou_type)
             if rows[image_id] in by_row:
                 raise ValueError(f"image {image_id!r} has predictions twice")
             by_row[rows[image_id]] = prediction
@@ -126,9 +127,11 @@ class Detections:
         if iou_type == "bbox":
             return joined
         runs = np.concatenate([np.zeros(0, object), *masks])
-        sizes = [ground_truth.images[row] for row in joined.image.tolist()]
-        rles = [rle_of(counts, size) for counts, size in zip(runs, sizes, strict=True)]
-        area = np.asarray(mask_utils.area(rles) if rles else [], np.float64)
+        areas: list[np.ndarray] = [np.zeros(0)]
+        for row, own in zip(order, masks, strict=True):  # decoded image by image
+            rles = [rle_of(counts, ground_truth.images[row]) for counts in own]
+            areas.append(np.asarray(mask_utils.area(rles) if rles else [], np.float64))
+        area = np.concatenate(areas)
         return replace(joined, mask=runs, mask_area=area)
 
 
@@ -192,6 +195,23 @@ def checked_arrays(
     return boxes, scores, labels.astype(np.int32)
 
 
+def _check_size(
+    prediction: Mapping[str, Any], image: Mapping[str, int], iou_type: str
+) -> None:
+    """Refuse masks of another size than the image has in the ground truth.
+
+    Run lengths alone do not tell; decoded with a wrong size they end nowhere.
+    """
+    if iou_type != "segm" or "size" not in prediction:
+        return
+    size, expected = tuple(prediction["size"]), (image["height"], image["width"])
+    if size != expected:
+        raise ValueError(
+            f"image {prediction['img_id']!r} is {expected} (height, width) in the "
+            f"annotation file, but {size} where its masks were predicted"
+        )
+
+
 def _masks(
     prediction: Mapping[str, Any], image: Mapping[str, int], scores: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -210,7 +230,7 @@ def _masks(
         )
     runs = np.empty(len(masks), object)
     for number, mask in enumerate(masks):
-        if isinstance(mask, bytes):
+        if isinstance(mask, bytes) and "size" in prediction:  # compared before
             runs[number] = mask
             continue
         if list(mask["size"]) != size:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...statistics.coco_files import category_ids
 from .detections import Detections
 from .ground_truth import GroundTruth, read_coco, read_content
 
@@ -100,8 +101,9 @@ class FederatedGroundTruth(GroundTruth):
         """
         content = read_content(source)
         fields = read_coco(content, classes, ("ignore",))
-        known = {category["name"]: category for category in content["categories"]}
-        labels = {known[name]["id"]: label for label, name in enumerate(fields[0])}
+        of_id = {category["id"]: category for category in content["categories"]}
+        ids = category_ids(content, fields[0])
+        labels = {category: label for label, category in enumerate(ids)}
         by_id = {image["id"]: image for image in content["images"]}
 
         def lists(key: str) -> tuple[tuple[int, ...], ...]:
@@ -121,7 +123,7 @@ class FederatedGroundTruth(GroundTruth):
             objects,
             negatives=lists("neg_category_ids"),
             not_exhaustive=lists("not_exhaustive_category_ids"),
-            frequency=_frequency(known, fields[0]),
+            frequency=_frequency([of_id[category] for category in ids]),
         )
 
 
@@ -129,17 +131,15 @@ def _pairs(lists: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
     return [(row, label) for row, own in enumerate(lists) for label in own]
 
 
-def _frequency(
-    known: Mapping[str, Mapping[str, Any]], classes: Sequence[str]
-) -> tuple[str, ...] | None:
+def _frequency(categories: Sequence[Mapping[str, Any]]) -> tuple[str, ...] | None:
     """Read the letters of the classes, None where no class has one."""
-    letters = [known[name].get("frequency") for name in classes]
+    letters = [category.get("frequency") for category in categories]
     if all(letter is None for letter in letters):
         return None
-    for name, letter in zip(classes, letters, strict=True):
+    for category, letter in zip(categories, letters, strict=True):
         if letter not in _LETTERS:
             raise ValueError(
-                f"category '{name}' (id {known[name]['id']}) needs a `frequency` of "
-                f"'r', 'c' or 'f', got {letter!r}"
+                f"category '{category['name']}' (id {category['id']}) needs a "
+                f"`frequency` of 'r', 'c' or 'f', got {letter!r}"
             )
     return tuple(map(str, letters))
