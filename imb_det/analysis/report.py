@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def make_report(
     groups: dict[str, np.ndarray] = {}
     if stats is not None:
         stats.check_classes(truth.classes)
-        groups = frequency_groups(stats.image_count, _group_thresholds(config))
+        groups = frequency_groups(stats.image_count, **_group_options(config))
     results = evaluate_coco(truth, predicted)
 
     out = Path(out_dir or work_dir)
@@ -167,13 +167,14 @@ def make_report(
     return report
 
 
-def _group_thresholds(config: Any) -> Sequence[float]:
+def _group_options(config: Any) -> dict[str, Any]:
     """Limits of the groups that the config gives its metric, else the usual ones."""
     metrics = config.get("test_evaluator") or ()
+    keys = {"group_thresholds": "thresholds", "group_quantiles": "quantiles"}
     for metric in metrics if isinstance(metrics, (list, tuple)) else (metrics,):
-        if "group_thresholds" in metric:
-            return tuple(metric["group_thresholds"])
-    return (10, 100)
+        if found := {keys[k]: metric[k] for k in keys if metric.get(k) is not None}:
+            return found
+    return {}
 
 
 def _plain(numbers: Mapping[str, Any]) -> dict[str, Any]:

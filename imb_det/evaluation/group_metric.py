@@ -67,6 +67,9 @@ class GroupMetric(BaseMetric):
         super().__init__(*args, **kwargs)
         frequency_groups([], group_thresholds, group_quantiles)  # checks them
         self.group_thresholds = tuple(group_thresholds)
+        self._has_limits = group_quantiles is not None or (
+            self.group_thresholds != (10, 100)
+        )
         self.group_quantiles = group_quantiles
         self.table_dir = None if table_dir is None else Path(table_dir)
         if not isinstance(class_stats, (ClassStats, str, Path, type(None))):
@@ -170,7 +173,9 @@ class GroupMetric(BaseMetric):
     def _groups(self, letters: Mapping | None = None) -> Mapping[str, np.ndarray]:
         """Return class indices by the name of the group; empty if nothing is known."""
         stats = self._training_stats(told=letters is not None)
-        if letters is not None and (stats is None or self._given_stats is None):
+        # Letters go before counts, unless the config asks for counts or other limits.
+        asked = self._given_stats is not None or self._has_limits
+        if letters is not None and (stats is None or not asked):
             return letters
         if stats is None:
             return {}

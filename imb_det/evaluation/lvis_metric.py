@@ -29,9 +29,10 @@ class LVISMetric(CocoMetric):
     proposals as what they are, sizes masks by their own area, and gives 0 where nothing
     was detected.
 
-    Groups come from the letters of the annotation file, unless ``class_stats`` is
-    given; then ``bbox_APr`` and so on go by training images. More figures of groups,
-    balance and tables are as in :class:`CocoMetric`.
+    Groups come from the letters of the annotation file, unless ``class_stats``,
+    ``group_thresholds`` or ``group_quantiles`` are given and counts are known; then
+    ``bbox_APr`` and so on go by training images. More figures of groups, balance and
+    tables are as in :class:`CocoMetric`.
 
     Args:
         ann_file: LVIS annotation file; it alone says which classes were looked for.
@@ -113,9 +114,11 @@ class LVISMetric(CocoMetric):
     @property
     def _recall_items(self) -> list[str]:
         own = "10000" if self.fixed_ap else str(self.max_dets or "all")
-        is_proposal = any("proposal" in metric for metric in self.metrics)
-        nums = map(str, sorted(self.proposal_nums)) if is_proposal else [own]
-        return [f"AR{size}@{n}" for n in nums for size in ("", *"sml")]
+        nums = [own]
+        if any("proposal" in metric for metric in self.metrics):
+            nums = [*map(str, sorted(self.proposal_nums)), own]
+        # Without repeats, in this order.
+        return list(dict.fromkeys(f"AR{s}@{n}" for n in nums for s in ("", *"sml")))
 
     @CocoMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:

@@ -80,13 +80,20 @@ def _from_pickle(
         raise ValueError(f"{path}: {error}") from error
     rows = ground_truth.rows
     needed = (*_INSTANCE_KEYS, "masks") if with_masks else _INSTANCE_KEYS
+    seen: set[Any] = set()
     for index, prediction in enumerate(predictions):
-        where = f"{path}: entry {index} (image {prediction['img_id']!r})"
-        if prediction["img_id"] not in rows:
+        image_id = prediction["img_id"]
+        where = f"{path}: entry {index} (image {image_id!r})"
+        if not isinstance(image_id, (int, str)) or image_id not in rows:
             raise ValueError(f"{where}: the annotation file has no such image")
+        if image_id in seen:
+            raise ValueError(f"{where}: the image has predictions twice")
+        seen.add(image_id)
         if missing := [key for key in needed if key not in prediction]:
             raise ValueError(f"{where}: `pred_instances` has no {missing}")
         for key in ("scores", "bboxes"):
+            if np.asarray(prediction[key]).dtype.kind not in "fiu":
+                raise ValueError(f"{where}: `{key}` are no numbers")
             bad = np.argwhere(~np.isfinite(np.asarray(prediction[key], float)))
             if len(bad):
                 at = int(bad[0][0])
@@ -154,7 +161,7 @@ def _keys(
         ("image", image_id, rows),
         ("category", category, labels),
     ):
-        if not isinstance(key, (int, str)) or key not in table:
+        if isinstance(key, bool) or not isinstance(key, (int, str)) or key not in table:
             raise ValueError(f"the annotation file has no {kind} {key!r}")
     if not _is_finite(score):
         raise ValueError(f"`score` must be a finite number, got {score!r}")

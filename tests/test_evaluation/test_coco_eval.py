@@ -354,3 +354,29 @@ def test_subset_keeps_the_images_asked_for():
     assert evaluate_coco(part, predictions).summary == pytest.approx(
         expected, nan_ok=True
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(category_id=77), r"annotation 1 \(image 0\).*no category of its id"),
+        (dict(image_id=77), r"annotation 1 \(image 77\).*no image of its id"),
+        (dict(bbox=None), r"annotation 1 \(image 0\).*no \['bbox'\]"),
+    ],
+)
+def test_faults_of_the_annotation_file_are_named(change, message):
+    content = coco_content([([(0, (0, 0, 10, 10), False)], [])])
+    content["annotations"][0].update(change)
+    if change.get("bbox", 0) is None:
+        del content["annotations"][0]["bbox"]
+    with pytest.raises(ValueError, match=message):
+        GroundTruth.from_coco(content, CLASSES)
+
+
+def test_an_empty_outline_is_no_mask():
+    images = [([(0, (0, 0, 10, 10), False)], [])]
+    content = coco_content(images)
+    content["annotations"][0]["segmentation"] = []
+    truth = GroundTruth.from_coco(content, CLASSES)
+    with pytest.raises(ValueError, match="'cat' has no mask"):
+        evaluate_coco(truth, [], "segm")

@@ -146,8 +146,8 @@ def slow_voc(images, label, threshold, eval_mode):
         right += is_right
         points.append((right / total, right / rank))
     if eval_mode == "11points":
-        levels = [i / 10 for i in range(11)]
-        best = [max((p for r, p in points if r >= x - 1e-9), default=0) for x in levels]
+        levels = np.arange(0, 1.001, 0.1)
+        best = [max((p for r, p in points if r >= x), default=0) for x in levels]
         return sum(best) / 11
     area, last = 0.0, 0.0
     for recall, _ in points:
@@ -179,8 +179,26 @@ def test_equals_the_slow_reference(images, eval_mode):
         known = [value for value in values if value is not None]
         means.append(sum(known) / len(known) if known else 0.0)
         key = f"pascal_voc/AP{round(threshold * 100)}"
-        assert figures[key] == pytest.approx(means[-1], abs=1e-7)
-    assert figures["pascal_voc/mAP"] == pytest.approx(np.mean(means), abs=1e-7)
+        assert figures[key] == pytest.approx(means[-1], abs=1e-9)
+    assert figures["pascal_voc/mAP"] == pytest.approx(np.mean(means), abs=1e-9)
+
+
+@pytest.mark.parametrize("eval_mode", ["11points", "area"])
+def test_equal_scores_keep_their_order(eval_mode):
+    rng = np.random.default_rng(3)
+    objects = [(0, (12.0 * i, 0.0, 9.0, 9.0), False) for i in range(30)]
+    images = []
+    for _ in range(2):
+        places = rng.integers(60, size=600)
+        scores = rng.integers(1, 4, size=600) / 4
+        found = [
+            (0, (12.0 * p, 0.0, 9.0, 9.0), float(s))
+            for p, s in zip(places, scores, strict=True)
+        ]
+        images.append((objects, found))
+    figures = run_metric(VOCMetric(eval_mode=eval_mode), samples_of(images))
+    expected = slow_voc(images, 0, 0.5, eval_mode)
+    assert figures["pascal_voc/mAP"] == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +250,7 @@ def test_groups_and_tables(tmp_path):
     figures = run_metric(metric, samples_of(images))
     for letter, label in zip("rcf", range(3), strict=True):
         expected = slow_voc(images, label, 0.5, "area")
-        assert figures[f"pascal_voc/AP{letter}"] == pytest.approx(expected, abs=1e-7)
+        assert figures[f"pascal_voc/AP{letter}"] == pytest.approx(expected, abs=1e-9)
     assert (tmp_path / "pascal_voc_bbox_classes.csv").is_file()
 
 

@@ -154,6 +154,11 @@ def predictions_from_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict]
     """
     predictions = []
     for index, sample in enumerate(samples):
+        if not isinstance(sample.get("pred_instances", {}), Mapping):
+            kind = type(sample["pred_instances"]).__name__
+            raise ValueError(
+                f"entry {index}: `pred_instances` must be a mapping, got {kind}"
+            )
         if missing := [k for k in ("img_id", "pred_instances") if k not in sample]:
             raise ValueError(
                 f"entry {index} of the predictions has no {missing}: it is no data "

@@ -193,10 +193,19 @@ def read_coco(
     images = sorted(content["images"], key=lambda image: image["id"])
     rows = {image["id"]: row for row, image in enumerate(images)}
     annotations: list[dict[str, Any]] = []
+    defined = {category["id"] for category in content["categories"]}
     for ann in content.get("annotations", ()):
-        if ann["category_id"] not in labels or ann["image_id"] not in rows:
+        where = f"annotation {ann.get('id', '?')} (image {ann.get('image_id')!r})"
+        if missing := [k for k in ("image_id", "category_id", "bbox") if k not in ann]:
+            raise ValueError(f"{where} of the annotation file has no {missing}")
+        if ann["category_id"] not in defined or ann["image_id"] not in rows:
+            kind = "image" if ann["image_id"] not in rows else "category"
+            raise ValueError(f"{where}: the annotation file has no {kind} of its id")
+        if ann["category_id"] not in labels:
             continue
-        kept = {k: ann[k] for k in ("bbox", "area", "segmentation") if k in ann}
+        # An empty outline is no mask.
+        keys = ("bbox", "area", "segmentation")
+        kept = {k: ann[k] for k in keys if ann.get(k) not in (None, [], {})}
         kept.setdefault("area", ann["bbox"][2] * ann["bbox"][3])
         kept["iscrowd"] = 0
         kept.update({flag: int(ann.get(flag) or 0) for flag in flags})

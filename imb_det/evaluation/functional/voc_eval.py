@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from mmdet.evaluation.functional import average_precision
-from mmdet.evaluation.functional.mean_ap import tpfp_default
 
 from .accumulation import nan_mean
 from .detections import checked_arrays
+from .matching import IGNORED, RIGHT, WRONG, Matches
+from .precision_recall import best_f1
 from .results import EvalResults
 
 __all__ = ["evaluate_voc"]
@@ -53,60 +53,39 @@ def evaluate_voc(
         largest, mean over the overlaps. Where no class has an object, ``mAP`` is 0.
 
     Raises:
-        ValueError: Predictions that cannot be judged; names the image.
+        ValueError: Another ``eval_mode``, or predictions that cannot be judged; names
+            the image.
 
-    Source: Everingham et al., The Pascal VOC Challenge (IJCV 2010); verdicts and
-    curve are computed by mmdet's functions. Equal scores keep their order here.
+    Source: Everingham et al., The Pascal VOC Challenge (IJCV 2010), as coded in mmdet.
+    Deviations: equal scores keep their order, figures are of double precision.
     """
-    found = [checked_arrays(prediction, len(classes)) for prediction in predictions]
+    if eval_mode not in ("11points", "area"):
+        raise ValueError(f"`eval_mode` must be '11points' or 'area', got {eval_mode!r}")
+    matches = _match(
+        len(classes),
+        annotations,
+        [checked_arrays(prediction, len(classes)) for prediction in predictions],
+        np.asarray(iou_thrs, float),
+        1.0 if use_legacy_coordinate else 0.0,
+        (-np.inf, np.inf)
+        if scale_range is None
+        else (scale_range[0] ** 2, scale_range[1] ** 2),
+    )
+    objects = matches.object_count
     shape = (len(iou_thrs), len(classes))
     ap, recall = np.full(shape, np.nan), np.full(shape, np.nan)
-    f1, f1_score = np.full(len(classes), np.nan), np.full(len(classes), np.nan)
-    objects = np.zeros(len(classes), int)
-    areas = None
-    if scale_range is not None:
-        areas = [(scale_range[0] ** 2, scale_range[1] ** 2)]
-    extra = 1.0 if use_legacy_coordinate else 0.0
-    for label in range(len(classes)):
-        truths, ignored, detections = [], [], []
-        for image, (boxes, scores, labels) in zip(annotations, found, strict=True):
-            truths.append(image["bboxes"][image["labels"] == label])
-            ignored.append(image["bboxes_ignore"][image["labels_ignore"] == label])
-            own = np.flatnonzero(labels == label)
-            own = own[np.argsort(-scores[own], kind="stable")]
-            detections.append(np.hstack([boxes[own], scores[own, None]]))
-        sizes = np.concatenate(truths)
-        sides = sizes[:, 2:] - sizes[:, :2] + extra
-        area = sides.prod(1)
-        if areas is not None:
-            area = area[(area >= areas[0][0]) & (area < areas[0][1])]
-        objects[label] = len(area)
-        scores = np.concatenate([d[:, 4] for d in detections])
-        order = np.argsort(-scores, kind="stable")
-        for index, threshold in enumerate(iou_thrs):
-            verdicts = [
-                tpfp_default(d, t, i, threshold, areas, use_legacy_coordinate)
-                for d, t, i in zip(detections, truths, ignored, strict=True)
-            ]
-            right, wrong = (
-                np.hstack([v[kind] for v in verdicts])[0, order].cumsum(dtype=float)
-                for kind in (0, 1)
-            )
-            if not objects[label]:
-                continue
-            eps = np.finfo(np.float32).eps
+    for label in np.flatnonzero(objects).tolist():
+        for index, verdict in enumerate(matches.of_class(label).verdict.T):
+            right = (verdict == RIGHT).cumsum()
+            wrong = (verdict == WRONG).cumsum()
             recalls = right / objects[label]
-            precisions = right / np.maximum(right + wrong, eps)
-            ap[index, label] = average_precision(recalls, precisions, eval_mode)
+            precisions = right / np.maximum(right + wrong, np.finfo(float).eps)
+            ap[index, label] = _average(recalls, precisions, eval_mode)
             recall[index, label] = recalls.max(initial=0)
-            if np.isclose(threshold, 0.5):
-                f1[label], f1_score[label] = _best(
-                    right, wrong, objects[label], scores[order]
-                )
     by_threshold = [0.0 if np.isnan(v := nan_mean(row)) else v for row in ap]
-    names = [f"AP{round(threshold * 100):02d}" for threshold in iou_thrs]
-    at_half = np.flatnonzero(np.isclose(iou_thrs, 0.5))
-    labels = np.concatenate([np.zeros(0, int), *(labels for _, _, labels in found)])
+    names = [f"AP{int(threshold * 100):02d}" for threshold in iou_thrs]
+    unknown = np.full(len(classes), np.nan)
+    at_half = np.flatnonzero(np.isclose(iou_thrs, 0.5)).tolist()
     return EvalResults(
         tuple(classes),
         {
@@ -114,22 +93,120 @@ def evaluate_voc(
             **dict(zip(names, by_threshold, strict=True)),
         },
         ap.mean(0),
-        ap[at_half[0]] if at_half.size else np.full(len(classes), np.nan),
+        ap[at_half[0]] if at_half else unknown,
         recall.mean(0),
         objects,
-        np.bincount(labels, minlength=len(classes)),
-        f1,
-        f1_score,
+        np.bincount(matches.label, minlength=len(classes)),
+        *(best_f1(matches, at_half[0]) if at_half else (unknown, unknown)),
     )
 
 
-def _best(
-    right: np.ndarray, wrong: np.ndarray, objects: int, scores: np.ndarray
-) -> tuple[float, float]:
-    """Return the largest F1, and the least score with which it is reached."""
-    values = 2 * right / (right + wrong + objects)
-    # Of equal scores all or none count.
-    values[:-1][scores[:-1] == scores[1:]] = 0
-    if not values.max(initial=0) > 0:
-        return 0.0, float("nan")
-    return float(values.max()), float(scores[values.argmax()])
+def _average(recalls: np.ndarray, precisions: np.ndarray, eval_mode: str) -> float:
+    """Average the best precision from a recall on, over the recall."""
+    best = np.maximum.accumulate(precisions[::-1])[::-1]
+    if eval_mode == "area":
+        return float(np.diff(recalls, prepend=0) @ best)
+    # These floats decide for recalls of 0.3 and so on; mmdet has the same.
+    places = np.searchsorted(recalls, np.arange(0, 1 + 1e-3, 0.1))
+    return float(np.append(best, 0)[places].sum() / len(places))
+
+
+def _match(
+    num_classes: int,
+    annotations: Sequence[Mapping[str, np.ndarray]],
+    found: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    iou_thrs: np.ndarray,
+    extra: float,
+    areas: tuple[float, float],
+) -> Matches:
+    """Judge all detections of all classes at once, by the rules above.
+
+    Args:
+        num_classes: C.
+        annotations: As for :func:`evaluate_voc`.
+        found: Boxes, scores and labels of each image.
+        iou_thrs: Overlaps, (T,).
+        extra: What a side is longer than the difference of its ends.
+        areas: Least area and end of the areas of boxes that count.
+    """
+    num_images = len(annotations)
+    kinds = [(i["bboxes"], i["bboxes_ignore"]) for i in annotations]
+    boxes = _joined([part for pair in kinds for part in pair], (0, 4), np.float32)
+    sizes = np.array([len(part) for pair in kinds for part in pair], int)
+    images = np.repeat(np.arange(2 * num_images) // 2, sizes)
+    difficult = np.repeat(np.arange(2 * num_images) % 2 == 1, sizes)
+    pairs = [(i["labels"], i["labels_ignore"]) for i in annotations]
+    labels = _joined([part for pair in pairs for part in pair], (0,), np.int64)
+    area = _area(boxes, extra)
+    ignored = difficult | ~((area >= areas[0]) & (area < areas[1]))
+
+    own_boxes = _joined([part[0] for part in found], (0, 4), np.float32)
+    score = _joined([part[1] for part in found], (0,), np.float64)
+    label = _joined([part[2] for part in found], (0,), np.int64)
+    image = np.repeat(np.arange(num_images), [len(part[1]) for part in found])
+    order = np.lexsort((-score, label))  # equal scores in the order of the images
+    own_boxes, score, label, image = (
+        values[order] for values in (own_boxes, score, label, image)
+    )
+    # One pair for each detection and each object of its image and class.
+    group = labels * num_images + images
+    by_group = np.argsort(group, kind="stable")
+    wanted = label * num_images + image
+    first, last = (
+        np.searchsorted(group[by_group], wanted, side) for side in ("left", "right")
+    )
+    size = last - first
+    rivals = np.flatnonzero(size)
+    heads = np.cumsum(size[rivals]) - size[rivals]
+    ours = np.repeat(rivals, size[rivals])
+    step = np.arange(len(ours)) - np.repeat(heads, size[rivals])
+    theirs = by_group[np.repeat(first[rivals], size[rivals]) + step]
+    overlap = _overlap(own_boxes[ours], boxes[theirs], extra)
+    best = np.full(len(label), -1.0, np.float32)
+    target = np.zeros(len(label), np.int64)
+    if len(ours):
+        best[rivals] = np.maximum.reduceat(overlap, heads)
+        place = np.where(overlap == best[ours], np.arange(len(ours)), len(ours))
+        target[rivals] = theirs[np.minimum.reduceat(place, heads)]
+
+    counts = _area(own_boxes, extra)
+    counts = (counts >= areas[0]) & (counts < areas[1])
+    verdict = np.full((len(label), len(iou_thrs)), IGNORED, np.int8)
+    for index, threshold in enumerate(iou_thrs):
+        hit = best >= threshold
+        verdict[~hit & counts, index] = WRONG
+        hit[hit] = ~ignored[target[hit]]
+        rows = np.flatnonzero(hit)
+        verdict[rows, index] = WRONG
+        # The best score comes first and takes the object.
+        _, earliest = np.unique(target[rows], return_index=True)
+        verdict[rows[earliest], index] = RIGHT
+    return Matches(
+        image,
+        label,
+        score,
+        verdict,
+        images[~ignored],
+        labels[~ignored],
+        num_images,
+        num_classes,
+    )
+
+
+def _joined(
+    parts: Sequence[np.ndarray], empty: tuple[int, ...], dtype: type
+) -> np.ndarray:
+    return np.concatenate([np.zeros(empty, dtype), *parts]).astype(dtype)
+
+
+def _area(boxes: np.ndarray, extra: float) -> np.ndarray:
+    return np.prod(boxes[:, 2:] - boxes[:, :2] + np.float32(extra), axis=1)
+
+
+def _overlap(boxes: np.ndarray, others: np.ndarray, extra: float) -> np.ndarray:
+    """Return the overlap of each pair, in single precision as mmdet has it, (P,)."""
+    low = np.maximum(boxes[:, :2], others[:, :2])
+    high = np.minimum(boxes[:, 2:], others[:, 2:])
+    shared = np.maximum(high - low + np.float32(extra), 0).prod(1)
+    union = _area(boxes, extra) + _area(others, extra) - shared
+    return shared / np.maximum(union, np.float32(1e-6))
