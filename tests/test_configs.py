@@ -228,6 +228,7 @@ def without_method(ours, twin):
     for mine, other in heads:
         mine.type = other.type
         mine.pop("momentum", None)
+        mine.pop("regression_losses", None)
 
 
 def as_list(value):

@@ -37,6 +37,22 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         "rare, common and frequent classes (default: the letters of an LVIS file)",
     )
     parser.add_argument(
+        "--group-thresholds",
+        nargs=2,
+        type=int,
+        default=(10, 100),
+        metavar=("RARE", "COMMON"),
+        help="last number of training images of a rare and of a common class (default: "
+        "10 100)",
+    )
+    parser.add_argument(
+        "--group-quantiles",
+        nargs=2,
+        type=float,
+        metavar=("RARE", "COMMON"),
+        help="shares of the classes in place of thresholds",
+    )
+    parser.add_argument(
         "--rules",
         choices=("coco", "lvis"),
         help="rules of the evaluation (default: by the content of ANN_FILE)",
@@ -103,6 +119,8 @@ def main() -> None:
             args.runs,
             iou_type=args.iou_type,
             train=args.train_ann,
+            group_thresholds=args.group_thresholds,
+            group_quantiles=args.group_quantiles,
             rules=args.rules,
             max_dets=args.max_dets,
             resamples=args.resamples,

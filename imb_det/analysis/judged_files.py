@@ -60,7 +60,10 @@ def read_test_set(
 
 
 def read_groups(
-    ground_truth: GroundTruth, train: ClassStats | str | Path | None
+    ground_truth: GroundTruth,
+    train: ClassStats | str | Path | None,
+    thresholds: Sequence[float] = (10, 100),
+    quantiles: Sequence[float] | None = None,
 ) -> dict[str, np.ndarray]:
     """Find the frequency groups of the classes.
 
@@ -68,6 +71,8 @@ def read_groups(
         ground_truth: Whose classes they are.
         train: Counts of the training set, a JSON file of them, or its annotation file;
             None takes the letters of an LVIS file.
+        thresholds: See :func:`frequency_groups`, as for ``quantiles``.
+        quantiles: In place of thresholds. Default: None.
 
     Returns:
         Class indices by the name of the group; empty where nothing tells.
@@ -83,7 +88,7 @@ def read_groups(
     if not isinstance(train, ClassStats):
         train = ClassStats.from_file(train, ground_truth.classes)
     train.check_classes(ground_truth.classes)
-    return frequency_groups(train.image_count)
+    return frequency_groups(train.image_count, thresholds, quantiles)
 
 
 def judge_files(

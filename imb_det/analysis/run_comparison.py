@@ -12,6 +12,7 @@ from typing import Any
 from ..evaluation.functional import FederatedGroundTruth, text_table
 from ..evaluation.functional.bootstrap import BootstrapResults, bootstrap
 from ..statistics.class_stats import ClassStats
+from ..statistics.frequency_groups import frequency_groups
 from .comparison_plot import plot_differences
 from .judged_files import MAX_DETS, judge_files, read_groups, read_test_set
 
@@ -117,6 +118,8 @@ def compare_runs(
     *,
     iou_type: str = "bbox",
     train: ClassStats | str | Path | None = None,
+    group_thresholds: Sequence[float] = (10, 100),
+    group_quantiles: Sequence[float] | None = None,
     rules: str | None = None,
     max_dets: int | None = None,
     resamples: int = 1000,
@@ -135,6 +138,10 @@ def compare_runs(
         train: Training images of each class, for the groups: counts, a JSON file of
             them, or the annotation file of the training set. None takes the letters of
             an LVIS file, or leaves the groups out. Default: None.
+        group_thresholds: Last number of training images of a rare and of a common
+            class, where ``train`` is given. Default: (10, 100).
+        group_quantiles: Shares of the classes that are rare, and rare or common, in
+            place of thresholds. Default: None.
         rules: ``coco`` or ``lvis``; by the content of the file if None. Default: None.
         max_dets: Detections that count, >= 1: of a class in an image for COCO, 100 if
             None; of an image for LVIS, 300 if None. Default: None.
@@ -150,6 +157,7 @@ def compare_runs(
         ValueError: Fewer than two methods, files that do not fit together or cannot be
             read (named, with the entry), or settings out of range.
     """
+    frequency_groups([], group_thresholds, group_quantiles)  # checks them
     if len(runs) < 2:
         raise ValueError(f"at least two methods are needed, got {list(runs)}")
     if max_dets is not None and max_dets < 1:
@@ -163,7 +171,7 @@ def compare_runs(
     judged = judge_files(truth, ids, list(every), iou_type, max_dets)
     results = bootstrap(
         [[judged[file] for file in own] for own in files.values()],
-        read_groups(truth, train),
+        read_groups(truth, train, group_thresholds, group_quantiles),
         resamples=resamples,
         seed=seed,
         fixed_seeds=fixed_seeds,
@@ -173,6 +181,8 @@ def compare_runs(
         "num_images": next(iter(judged.values())).num_images,
         "iou_type": iou_type,
         "rules": rules,
+        "group_thresholds": list(group_thresholds),
+        "group_quantiles": group_quantiles and list(group_quantiles),
         "max_dets": max_dets or MAX_DETS[rules],
         "resamples": resamples,
         "seed": seed,

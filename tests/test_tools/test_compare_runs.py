@@ -115,6 +115,24 @@ def test_estimates_are_those_of_the_coco_evaluation(files, images):
     assert found.settings["max_dets"] == 100
 
 
+def test_limits_of_the_groups(files, images):
+    runs = {"a": [files / "a.pkl"], "b": [files / "b.json"]}
+
+    def figures(**limits):
+        found = compare_runs(
+            files / "ann.json", runs, train=COUNTS, resamples=2, **limits
+        )
+        return found.results.figures[2:], found.results.estimate[0, 2:]
+
+    counts = np.sort(COUNTS.image_count)
+    names, values = figures(group_thresholds=(int(counts[0]), int(counts[1])))
+    assert names == ("APr", "APc", "APf")
+    by_share, same = figures(group_quantiles=(1 / 3, 2 / 3))
+    assert by_share == names
+    np.testing.assert_array_equal(values, same)
+    assert figures(group_thresholds=(10**6, 10**7))[0] == ("APr",)
+
+
 @pytest.mark.parametrize("max_dets", [None, 3])
 def test_rules_of_lvis(files, images, max_dets):
     found = compare_runs(
@@ -213,6 +231,8 @@ def test_images_that_were_tested(files, images):
         (dict(rules="voc"), r"`rules` must be one of \['coco', 'lvis'\], got 'voc'"),
         (dict(rules="lvis"), "ann.json: 25 images have no `neg_category_ids`"),
         (dict(iou_type="segm"), r"a.pkl: entry 0 \(image 0\): .*no \['masks'\]"),
+        (dict(group_thresholds=(9, 3)), "`thresholds` must be two numbers"),
+        (dict(group_quantiles=(0.9, 0.3)), "`quantiles` must be two numbers"),
         (dict(train=ClassStats(("a",), [1], [1], 1)), "the class counts are for 1"),
     ],
 )
