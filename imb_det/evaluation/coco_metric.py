@@ -16,6 +16,7 @@ from .diagnostics import diagnose
 from .functional.coco_eval import evaluate_coco
 from .functional.detections import Detections, rle_of
 from .functional.ground_truth import GroundTruth
+from .functional.proposals import proposal_recall
 from .functional.results import EvalResults
 from .functional.tables import format_number
 from .group_metric import GROUP_ITEMS, GroupMetric
@@ -145,9 +146,13 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
             detections = Detections.from_predictions(
                 ground_truth, predictions, "segm" if metric == "segm" else "bbox"
             )
-            found = self._judge(ground_truth, detections, is_proposal)
-            known = dict(found.summary)
-            if not is_proposal:
+            if is_proposal:
+                nums = sorted(self.proposal_nums)
+                recall = proposal_recall(ground_truth, detections, nums, self.iou_thrs)
+                known = self._named_recall(recall, nums)
+            else:
+                found = self._judge(ground_truth, detections)
+                known = dict(found.summary)
                 letters = self._letters(ground_truth)
                 known.update(self._group_figures(metric, found, letters))
             chosen = self._chosen(known, is_proposal)
@@ -175,17 +180,23 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
             for k, v in figures.items()
         }
 
-    def _judge(
-        self, ground_truth: Any, detections: Detections, is_proposal: bool
-    ) -> EvalResults:
+    def _judge(self, ground_truth: Any, detections: Detections) -> EvalResults:
         """Evaluate by the rules of this metric."""
         return evaluate_coco(
             ground_truth,
             detections,
             iou_thrs=self.iou_thrs,
             max_dets=self.proposal_nums,
-            class_agnostic=is_proposal,
         )
+
+    def _named_recall(
+        self, recall: np.ndarray, nums: Sequence[int]
+    ) -> dict[str, float]:
+        """Name the recalls of proposals, (4, M), as mmdet does."""
+        named = {f"AR@{n}": float(v) for n, v in zip(nums, recall[0], strict=True)}
+        for size, value in zip("sml", recall[1:, -1], strict=True):
+            named[f"AR_{size}@{nums[-1]}"] = float(value)
+        return named
 
     def _counted(
         self, ground_truth: Any, detections: Detections

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..registry import METRICS
 from .coco_metric import CocoMetric
-from .functional.coco_eval import evaluate_coco
 from .functional.detections import Detections
 from .functional.federated import FederatedGroundTruth
 from .functional.ground_truth import GroundTruth
@@ -132,13 +130,7 @@ class LVISMetric(CocoMetric):
     def _read(self, content: dict[str, Any], classes: Sequence[str]) -> GroundTruth:
         return self._everything
 
-    def _judge(
-        self, ground_truth: Any, detections: Detections, is_proposal: bool
-    ) -> EvalResults:
-        if is_proposal:
-            return _judge_proposals(
-                ground_truth, detections, self.iou_thrs, self.proposal_nums
-            )
+    def _judge(self, ground_truth: Any, detections: Detections) -> EvalResults:
         return evaluate_lvis(
             ground_truth,
             detections,
@@ -146,6 +138,15 @@ class LVISMetric(CocoMetric):
             max_dets=self.max_dets,
             fixed_ap=self.fixed_ap,
         )
+
+    def _named_recall(
+        self, recall: np.ndarray, nums: Sequence[int]
+    ) -> dict[str, float]:
+        return {
+            f"AR{size}@{n}": float(recall[row, column])
+            for column, n in enumerate(nums)
+            for row, size in enumerate(("", *"sml"))
+        }
 
     def _counted(
         self, ground_truth: Any, detections: Detections
@@ -161,25 +162,3 @@ class LVISMetric(CocoMetric):
                 "'annotation file of the training set'`"
             )
         return letters
-
-
-def _judge_proposals(
-    ground_truth: FederatedGroundTruth,
-    detections: Detections,
-    iou_thrs: Sequence[float],
-    budgets: Sequence[int],
-) -> EvalResults:
-    """Find the recall of boxes without classes, for each budget and size."""
-    summary = {}
-    for budget in sorted(budgets):
-        found = evaluate_coco(
-            ground_truth,
-            detections,
-            iou_thrs=iou_thrs,
-            max_dets=[budget],
-            class_agnostic=True,
-        )
-        for size in ("", *"sml"):
-            key = f"AR_{size}@{budget}" if size else f"AR@{budget}"
-            summary[f"AR{size}@{budget}"] = found.summary[key]
-    return replace(found, summary=summary)

@@ -64,16 +64,10 @@ def assert_same_as_pycocotools(results, oracle):
 @given(images_strategy)
 def test_equals_pycocotools_on_random_sets(images):
     truth = GroundTruth.from_coco(coco_content(images), CLASSES)
-    for agnostic in (False, True):
-        results = evaluate_coco(truth, predictions_of(images), class_agnostic=agnostic)
-        oracle = pycocotools_eval(
-            coco_content(images),
-            results_json(images),
-            "bbox",
-            (100, 300, 1000),
-            agnostic,
-        )
-        assert_same_as_pycocotools(results, oracle)
+    oracle = pycocotools_eval(
+        coco_content(images), results_json(images), "bbox", (100, 300, 1000)
+    )
+    assert_same_as_pycocotools(evaluate_coco(truth, predictions_of(images)), oracle)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -245,7 +239,6 @@ def test_evaluation_leaves_its_input_alone():
     truth = GroundTruth.from_coco(coco_content(images), CLASSES)
     predictions = predictions_of(images)
     first = evaluate_coco(truth, predictions).summary
-    evaluate_coco(truth, predictions, class_agnostic=True)
     again = evaluate_coco(truth, predictions).summary
     assert again == pytest.approx(first, abs=0, nan_ok=True)
 

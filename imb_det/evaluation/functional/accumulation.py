@@ -63,7 +63,6 @@ def accumulate(
     iou_thrs: Sequence[float] | np.ndarray = IOU_THRS,
     budgets: Sequence[int] | None = None,
     unjudged: np.ndarray | None = None,
-    class_agnostic: bool = False,
 ) -> Accumulated:
     """Match detections to objects and accumulate, class by class.
 
@@ -78,22 +77,18 @@ def accumulate(
             them if None. Default: None.
         unjudged: Detections that count as right when they match an object, and not at
             all when they do not; bool (D,). None for none. Default: None.
-        class_agnostic: Whether all classes are one. Default: False.
 
     Returns:
-        The arrays, with one class where ``class_agnostic``.
+        The arrays.
 
     Source:
         Lin et al., Microsoft COCO (2014), as coded in pycocotools. One deviation:
         annotations count from 1, because the matcher takes id 0 for none.
     """
-    num_classes = 1 if class_agnostic else len(ground_truth.classes)
+    num_classes = len(ground_truth.classes)
     objects: list[list[dict[str, Any]]] = [[] for _ in range(num_classes)]
     for annotation in ground_truth.annotations:
-        objects[0 if class_agnostic else annotation["category_id"]].append(annotation)
-    if class_agnostic:
-        objects[0].sort(key=lambda annotation: annotation["category_id"])
-        detections = detections.without_classes()
+        objects[annotation["category_id"]].append(annotation)
     thresholds = np.asarray(iou_thrs, dtype=float)
     limits = tuple(sorted(budgets)) if budgets else (max(len(detections), 1),)
     shape = (len(thresholds), num_classes, len(AREAS), len(limits))

@@ -24,7 +24,6 @@ def evaluate_coco(
     *,
     iou_thrs: Sequence[float] | None = None,
     max_dets: Sequence[int] = (100, 300, 1000),
-    class_agnostic: bool = False,
 ) -> EvalResults:
     """Compute average precision and recall by COCO's rules.
 
@@ -41,7 +40,6 @@ def evaluate_coco(
             0.55, ... 0.95 if None. Default: None.
         max_dets: Numbers of best detections of a class in an image that count.
             Default: (100, 300, 1000).
-        class_agnostic: Whether all classes are one, for proposals. Default: False.
 
     Returns:
         The figures. ``summary`` holds ``mAP``, ``mAP_50``, ``mAP_75``, ``mAP_s``,
@@ -65,27 +63,18 @@ def evaluate_coco(
         predictions,
         iou_thrs=IOU_THRS if iou_thrs is None else iou_thrs,
         budgets=budgets,
-        class_agnostic=class_agnostic,
     )
     main = budgets.index(100) if 100 in budgets else len(budgets) - 1
-    classes = ("object",) if class_agnostic else ground_truth.classes
-    labels = np.zeros_like(predictions.label) if class_agnostic else predictions.label
-    counts = ground_truth.object_count
-    unknown = np.full(1, np.nan)
-    best = (unknown, unknown)  # proposals have no threshold
-    if not class_agnostic:
-        best = best_f1(
-            match(ground_truth, predictions, iou_thrs=[0.5], max_dets=budgets[main])
-        )
+    matches = match(ground_truth, predictions, iou_thrs=[0.5], max_dets=budgets[main])
     return EvalResults(
-        classes,
+        ground_truth.classes,
         _summary(found, main),
         found.precision[:, :, 0, main].mean(0),
         found.at(0.5),
         found.recall[:, :, 0, main].mean(0),
-        counts.sum(keepdims=True) if class_agnostic else counts,
-        np.bincount(labels, minlength=len(classes)),
-        *best,
+        ground_truth.object_count,
+        np.bincount(predictions.label, minlength=len(ground_truth.classes)),
+        *best_f1(matches),
     )
 
 
