@@ -83,6 +83,11 @@ class GroupMetric(BaseMetric):
         self._class_stats = class_stats if isinstance(class_stats, ClassStats) else None
         self._told_missing_stats = False
 
+    @property
+    def wants_stats(self) -> bool:
+        """Whether counts of the training set are to be handed over."""
+        return self._given_stats is None
+
     def set_class_stats(self, class_stats: ClassStats) -> None:
         """Take the counts of the training set, unless the config names others.
 

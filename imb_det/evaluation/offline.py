@@ -61,10 +61,14 @@ def score_file(config: Any, results: str | Path) -> dict[str, float]:
     )
     found = {prediction["img_id"]: prediction for prediction in predictions}
     ids = list(infos) if is_json else [i for i in infos if i in found]
-    stats = training_stats(config)
-    for metric in evaluator.metrics:
-        if stats is not None and hasattr(metric, "set_class_stats"):
+    asking = [
+        metric for metric in evaluator.metrics if getattr(metric, "wants_stats", False)
+    ]
+    stats = training_stats(config) if asking else None
+    for metric in asking:
+        if stats is not None:
             metric.set_class_stats(stats)
+    for metric in evaluator.metrics:
         if config.get("work_dir") and hasattr(metric, "set_work_dir"):
             metric.set_work_dir(config.work_dir)
     samples = (_sample(infos[image_id], found.get(image_id)) for image_id in ids)
