@@ -346,6 +346,8 @@ def test_command_line(repo_root, files):
         num_images=25,
         iou_type="bbox",
         rules="coco",
+        group_thresholds=[10, 100],
+        group_quantiles=None,
         max_dets=50,
         resamples=30,
         seed=3,
