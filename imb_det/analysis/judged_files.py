@@ -11,11 +11,11 @@ import numpy as np
 from mmengine.logging import print_log
 
 from ..evaluation.functional import Detections, FederatedGroundTruth, GroundTruth
-from ..evaluation.functional.lvis_eval import best_of_images
+from ..evaluation.functional.lvis_eval import counted_by_lvis
 from ..evaluation.functional.matching import Matches, match
 from ..evaluation.result_files import read_predictions
 from ..statistics.class_stats import ClassStats
-from ..statistics.coco_files import category_ids, check_ids
+from ..statistics.coco_files import category_ids, check_ids, is_federated
 from ..statistics.frequency_groups import frequency_groups
 
 __all__ = ["MAX_DETS", "judge_files", "read_groups", "read_test_set"]
@@ -48,7 +48,7 @@ def read_test_set(
     try:
         check_ids(content, path)
         if rules is None:
-            rules = "lvis" if _is_federated(content) else "coco"
+            rules = "lvis" if is_federated(content) else "coco"
         reader = FederatedGroundTruth.from_lvis if rules == "lvis" else None
         truth = (reader or GroundTruth.from_coco)(content)
         return truth, category_ids(content, truth.classes, path)
@@ -152,9 +152,8 @@ def _judge(truth: GroundTruth, found: Detections, max_dets: int | None) -> Match
     """Judge detections by the rules that fit the ground truth."""
     if not isinstance(truth, FederatedGroundTruth):
         return match(truth, found, max_dets=max_dets or MAX_DETS["coco"])
-    counted = best_of_images(found, max_dets or MAX_DETS["lvis"])
-    counted = counted.take(truth.is_judged(counted))
-    return match(truth, counted, unjudged=truth.is_unjudged_if_wrong(counted))
+    counted, unjudged = counted_by_lvis(truth, found, max_dets or MAX_DETS["lvis"])
+    return match(truth, counted, unjudged=unjudged)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -168,7 +167,3 @@ def _read_json(path: Path) -> dict[str, Any]:
         kind = type(content).__name__
         raise ValueError(f"{path} must hold a dictionary, got {kind}")
     return content
-
-
-def _is_federated(content: dict[str, Any]) -> bool:
-    return any("neg_category_ids" in image for image in content.get("images", ())[:1])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from ..evaluation.functional import (
     predictions_from_samples,
     text_table,
 )
-from ..evaluation.functional.tables import CLASS_COLUMNS
+from ..evaluation.functional.tables import CLASS_COLUMNS, plain
 from ..evaluation.offline import training_stats
 from ..statistics.class_stats import ClassStats
 from ..statistics.dataset_access import iter_data_infos
@@ -92,9 +90,9 @@ class Report:
         keys = [name.replace(" ", "_") for name in CLASS_COLUMNS]
         return {
             "rules": _RULES,
-            "figures": _plain(self.figures),
-            "all_figures": _plain(self.results.summary),
-            "classes": [_plain(dict(zip(keys, row, strict=True))) for row in rows],
+            "figures": {k: plain(v) for k, v in self.figures.items()},
+            "all_figures": {k: plain(v) for k, v in self.results.summary.items()},
+            "classes": [dict(zip(keys, map(plain, row), strict=True)) for row in rows],
         }
 
 
@@ -175,10 +173,3 @@ def _group_options(config: Any) -> dict[str, Any]:
         if found := {keys[k]: metric[k] for k in keys if metric.get(k) is not None}:
             return found
     return {}
-
-
-def _plain(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in numbers.items()
-    }

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..evaluation.functional import FederatedGroundTruth, text_table
 from ..evaluation.functional.bootstrap import BootstrapResults, bootstrap
+from ..evaluation.functional.tables import plain
 from ..statistics.class_stats import ClassStats
 from ..statistics.frequency_groups import frequency_groups
 from .comparison_plot import plot_differences
@@ -88,9 +89,9 @@ class RunComparison:
                 "files": [str(file) for file in self.runs[name]],
                 "figures": {
                     figure: {
-                        "estimate": _plain(found.estimate[m, f]),
-                        "interval": [_plain(end) for end in ends[m, f]],
-                        "seeds": [_plain(value) for value in found.seeds[m][:, f]],
+                        "estimate": plain(found.estimate[m, f]),
+                        "interval": [plain(end) for end in ends[m, f]],
+                        "seeds": [plain(value) for value in found.seeds[m][:, f]],
                     }
                     for f, figure in enumerate(found.figures)
                 },
@@ -98,9 +99,9 @@ class RunComparison:
         for m, name in enumerate(names[1:], 1):
             differences[name] = {
                 figure: {
-                    "difference": _plain(found.differences[m, f]),
-                    "interval": [_plain(end) for end in of_difference[m, f]],
-                    "share_above": _plain(shares[m, f]),
+                    "difference": plain(found.differences[m, f]),
+                    "interval": [plain(end) for end in of_difference[m, f]],
+                    "share_above": plain(shares[m, f]),
                 }
                 for f, figure in enumerate(found.figures)
             }
@@ -196,7 +197,3 @@ def compare_runs(
         (out / "comparison.json").write_text(content + "\n")
         plot_differences(out / "comparison.png", list(files), results, confidence)
     return comparison
-
-
-def _plain(value: Any) -> float | None:
-    return None if math.isnan(value) else float(value)

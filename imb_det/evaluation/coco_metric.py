@@ -64,6 +64,7 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
             classes; more in :class:`GroupMetric`.
     """
 
+    _by_place = False  # whether mmdet numbers the labels by place, not by name
     _precision_items: tuple[str, ...] = (
         "mAP",
         "mAP_50",
@@ -132,9 +133,7 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
             ValueError: No image at all, or predictions that cannot be judged; the
                 message names the image.
         """
-        if not results:
-            raise ValueError("no image was evaluated: the data set yields none")
-        records, predictions = map(list, zip(*results, strict=True))
+        records, predictions = self._parted(results)
         ground_truth = self._ground_truth(records)
         if self.outfile_prefix is not None:
             self._write_results(records, predictions)
@@ -244,7 +243,9 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
             self.gt_to_coco_json(gt_dicts=records, outfile_prefix=self.outfile_prefix)
             self.cat_ids = list(range(len(classes)))
         else:
-            self.cat_ids = category_ids(self._coco_api.dataset, classes)
+            self.cat_ids = category_ids(
+                self._coco_api.dataset, classes, by_place=self._by_place
+            )
         complete = []
         for record, prediction in zip(records, predictions, strict=True):
             masks = [rle_of(m, record) for m in prediction.get("masks", ())]

@@ -14,6 +14,7 @@ from .functional.confusion import confusion_matrix, group_confusion
 from .functional.detections import Detections
 from .functional.ground_truth import GroundTruth
 from .functional.matching import match
+from .functional.tables import plain
 
 __all__ = ["diagnose"]
 
@@ -65,11 +66,11 @@ def diagnose(
             "confusion_of_groups": group_confusion(matrix, groups),
             "calibration": {
                 name: {
-                    "error": _plain(part.error),
+                    "error": plain(part.error),
                     "edges": part.edges.tolist(),
                     "count": part.count.tolist(),
-                    "mean_score": [_plain(v) for v in part.mean_score.tolist()],
-                    "precision": [_plain(v) for v in part.precision.tolist()],
+                    "mean_score": [plain(v) for v in part.mean_score.tolist()],
+                    "precision": [plain(v) for v in part.precision.tolist()],
                 }
                 for name, part in parts.items()
             },
@@ -79,7 +80,3 @@ def diagnose(
     keys = {"all": "calibration_error"}
     keys.update({name: f"calibration_error_{name[0]}" for name in groups})
     return {keys[name]: value for name, value in errors.items()}
-
-
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from mmengine.logging import print_log
 from ..main_process import on_main_process
 from ..statistics.class_stats import ClassStats
 from ..statistics.coco_files import spellings
+from ..statistics.evenness import gini, imbalance_ratio
 from ..statistics.frequency_groups import GROUP_NAMES, frequency_groups
 from .functional.results import EvalResults
-from .functional.tables import CLASS_COLUMNS, class_rows, text_table
+from .functional.tables import CLASS_COLUMNS, class_rows, plain, text_table
 
 __all__ = ["GROUP_ITEMS", "GroupMetric"]
 
@@ -147,6 +147,13 @@ class GroupMetric(BaseMetric):
         finally:
             self.results.clear()
 
+    def _parted(self, results: list) -> tuple[list, list]:
+        """Return ground truths and predictions, of one image at least."""
+        if not results:
+            raise ValueError("no image was evaluated: the data set yields none")
+        truths, predictions = zip(*results, strict=True)
+        return list(truths), list(predictions)
+
     def _without_padding(self, results: list) -> list:
         """Keep the first result of each image."""
         return list(
@@ -210,17 +217,17 @@ class GroupMetric(BaseMetric):
         stem.parent.mkdir(parents=True, exist_ok=True)
         stem = stem.with_name(f"{stem.name}_classes")
         keys = [name.replace(" ", "_") for name in CLASS_COLUMNS]
-        plain = [[_plain(value) for value in row] for row in rows]
+        cells = [[plain(value) for value in row] for row in rows]
         with stem.with_suffix(".csv").open("w", newline="") as file:
-            csv.writer(file).writerows([keys, *plain])
+            csv.writer(file).writerows([keys, *cells])
         content: dict[str, Any] = {
-            "figures": {key: _plain(value) for key, value in figures.items()},
-            "classes": [dict(zip(keys, row, strict=True)) for row in plain],
+            "figures": {key: plain(value) for key, value in figures.items()},
+            "classes": [dict(zip(keys, row, strict=True)) for row in cells],
         }
         if stats is not None:
             content["training_set"] = {
-                "imbalance_ratio": _plain(stats.imbalance_ratio),
-                "gini": _plain(stats.gini),
+                "imbalance_ratio": plain(imbalance_ratio(stats.instance_count)),
+                "gini": plain(gini(stats.instance_count)),
             }
         stem.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
         print_log(f"Figures of the classes: {stem}.csv and .json", logger="current")
@@ -263,11 +270,6 @@ class GroupMetric(BaseMetric):
             logger="current",
             level=logging.WARNING,
         )
-
-
-def _plain(value: Any) -> Any:
-    """Write what is not defined as None."""
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _shorten(names: Sequence[str]) -> str:

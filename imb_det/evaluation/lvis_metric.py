@@ -67,6 +67,7 @@ class LVISMetric(CocoMetric):
     """
 
     default_prefix = "lvis"
+    _by_place = True
     _precision_items = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AP_pool")
 
     def __init__(

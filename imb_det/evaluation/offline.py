@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmdet.datasets import CocoDataset
+from mmdet.datasets import CocoDataset, LVISV05Dataset
 from mmengine.evaluator import Evaluator
 from mmengine.fileio import load
 from mmengine.logging import print_log
@@ -105,7 +105,8 @@ def _categories(dataset: Any, classes: tuple[str, ...]) -> list[int]:
             "`tools/test.py --out`"
         )
     content = load(leaf.ann_file, file_format="json", backend_args=leaf.backend_args)
-    return category_ids(content, classes, leaf.ann_file)
+    by_place = isinstance(leaf, LVISV05Dataset)  # v1 is derived from it
+    return category_ids(content, classes, leaf.ann_file, by_place)
 
 
 def _sample(info: dict[str, Any], prediction: dict[str, Any] | None) -> dict[str, Any]:

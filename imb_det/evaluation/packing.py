@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from mmdet.structures.mask import encode_mask_results
 
+from .functional.detections import run_lengths
+
 __all__ = ["pack"]
 
 
@@ -41,8 +43,7 @@ def pack(
         masks = found["masks"]
         if not isinstance(masks, (list, tuple)):
             masks = encode_mask_results(_array(masks))
-        counts = (mask["counts"] for mask in masks)
-        prediction["masks"] = [c.encode() if isinstance(c, str) else c for c in counts]
+        prediction["masks"] = [run_lengths(mask) for mask in masks]
         sizes = {tuple(mask["size"]) for mask in masks}
         if wrong := sizes - {(height, width)}:
             raise ValueError(

@@ -89,9 +89,7 @@ class VOCMetric(GroupMetric, _MMDetVOCMetric):
             ValueError: No image at all, or predictions that cannot be judged; the
                 message names the image.
         """
-        if not results:
-            raise ValueError("no image was evaluated: the data set yields none")
-        truths, predictions = map(list, zip(*results, strict=True))
+        truths, predictions = self._parted(results)
         if self.metric == "recall":
             return self._recall(truths, predictions)
         classes = self.dataset_meta["classes"]

@@ -210,7 +210,7 @@ any box: ['emu']"
     if seen := {name: count for name, count in counts.items() if count}:
         most, least = max(seen, key=seen.__getitem__), min(seen, key=seen.__getitem__)
         text += (
-            f"; imbalance ratio {stats.imbalance_ratio:.1f} ({most!r} {seen[most]} "
+            f"; imbalance ratio {seen[most] / seen[least]:.1f} ({most!r} {seen[most]} "
             f"boxes, {least!r} {seen[least]})"
         )
     if unseen := [name for name, count in counts.items() if not count]:

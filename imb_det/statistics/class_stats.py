@@ -98,31 +98,6 @@ class ClassStats:
         """Share of instances that belong to the class, float64 (C,), sum 1."""
         return self.instance_count / max(int(self.instance_count.sum()), 1)
 
-    @property
-    def imbalance_ratio(self) -> float:
-        """Boxes of the most frequent class for each one of the least frequent.
-
-        Classes without any box are left out; NaN where there is no box at all.
-        """
-        seen = self.instance_count[self.instance_count > 0]
-        return float(seen.max() / seen.min()) if seen.size else float("nan")
-
-    @property
-    def gini(self) -> float:
-        r"""Gini coefficient of the boxes of the classes: 0 where all have the same.
-
-        .. math:: G = \frac{\sum_i \sum_j |n_i - n_j|}{2 C \sum_i n_i}
-
-        NaN where there is no box at all.
-        """
-        counts = np.sort(self.instance_count.astype(float))
-        total, num_classes = counts.sum(), len(counts)
-        if total == 0:
-            return float("nan")
-        rank = np.arange(1, num_classes + 1)
-        weighted = float((2 * rank - num_classes - 1) @ counts)
-        return weighted / (num_classes * float(total))
-
     def check_classes(self, classes: Sequence[str]) -> None:
         """Refuse a model or evaluator whose classes are not these, in this order.
 

@@ -17,7 +17,14 @@ from typing import Any
 
 from .dataset_access import USABLE_FAULTS, box_fault
 
-__all__ = ["category_ids", "check_ids", "coco_fault", "labels_of_coco", "spellings"]
+__all__ = [
+    "category_ids",
+    "check_ids",
+    "coco_fault",
+    "is_federated",
+    "labels_of_coco",
+    "spellings",
+]
 
 _NAMED = 5  # entries that a message names
 
@@ -47,8 +54,7 @@ def labels_of_coco(
     try:
         content = json.loads(ann_file.read_text())
         if every_box is None:
-            images = content["images"][:1]
-            every_box = any("neg_category_ids" in image for image in images)
+            every_box = is_federated(content)
         return _labels_of_coco(ann_file, content, classes, every_box)
     except json.JSONDecodeError as error:
         raise ValueError(f"{ann_file} is not valid JSON: {error}") from error
@@ -68,7 +74,8 @@ def _labels_of_coco(
     if twice := _shared((c["name"], c["id"]) for c in categories):
         raise ValueError(f"{ann_file}: categories share a name: {twice} (name: ids)")
     names = tuple(ids) if classes is None else tuple(classes)
-    in_file = _respelled(names, list(ids), ann_file)
+    # mmdet's data sets of LVIS number labels by place, all others by name.
+    in_file = _respelled(names, list(ids), ann_file) if every_box else names
     if unknown := [name for name in in_file if name not in ids]:
         raise ValueError(f"{ann_file} has no category {unknown}; it has {list(ids)}")
     label = {ids[name]: index for index, name in enumerate(in_file)}
@@ -173,6 +180,11 @@ def check_ids(content: Mapping[str, Any], source: Any) -> None:
         )
 
 
+def is_federated(content: Mapping[str, Any]) -> bool:
+    """Tell an annotation file of LVIS from one of COCO."""
+    return any("neg_category_ids" in image for image in content.get("images", ())[:1])
+
+
 def spellings(classes: Sequence[str], theirs: Sequence[str]) -> dict[str, str]:
     """Find the names that another list spells differently, at the same place.
 
@@ -225,6 +237,7 @@ def category_ids(
     content: Mapping[str, Any],
     classes: Sequence[str],
     source: Any = "the annotation file",
+    by_place: bool = False,
 ) -> list[int]:
     """List the category id of each label, and check that mmdet means the same.
 
@@ -237,12 +250,16 @@ def category_ids(
         content: Content of a COCO annotation file.
         classes: ``metainfo['classes']`` of the data set.
         source: The file, for the message.
+        by_place: Whether a name may be spelled differently in the file, see
+            :func:`spellings`: for mmdet's data sets of LVIS alone, which number labels
+            by place, where all others would leave the class out. Default: False.
 
     Raises:
         ValueError: Names the classes that are missing, or the first that differs.
     """
     everyone = [category["name"] for category in content["categories"]]
-    classes = _respelled(classes, everyone, source)
+    if by_place:
+        classes = _respelled(classes, everyone, source)
     wanted = set(classes)
     kept = [c for c in content["categories"] if c["name"] in wanted]
     found = [category["name"] for category in kept]

@@ -3,8 +3,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools import mask as mask_utils
 
 from imb_det.evaluation import CocoMetric, FederatedGroundTruth, GroundTruth, LVISMetric
 from imb_det.evaluation.functional import Detections
@@ -14,6 +16,7 @@ from imb_det.evaluation.functional.matching import RIGHT, match
 from imb_det.statistics import ClassStats
 from tests.coco_scenes import (
     CLASSES,
+    box_masks,
     coco_content,
     data_samples,
     predictions_of,
@@ -94,6 +97,35 @@ def test_confusion_equals_the_slow_reference(seed, score_thr, iou_thr):
     assert matrix[:, :3].sum() <= sum(
         score >= score_thr for _, d in images for *_, score in d
     )
+
+
+def test_confusion_of_masks_is_that_of_their_boxes():
+    rng = np.random.default_rng(1)
+
+    def drawn(number):
+        sides = rng.integers(4, 20, (number, 2)), rng.integers(1, 20, (number, 2))
+        boxes = np.hstack([sides[1], sides[0]]).astype(float).tolist()
+        return [(int(rng.integers(3)), tuple(box)) for box in boxes]
+
+    images = []
+    for _ in range(20):
+        objects = [(label, box, False) for label, box in drawn(6)]
+        found = [(label, box, rng.random()) for label, box, _ in objects[:4]]
+        found += [((c + 1) % 3, box, rng.random()) for c, box, _ in objects[4:]]
+        found += [(label, box, rng.random()) for label, box in drawn(6)]
+        images.append((objects, found))
+    truth, boxes = sets_of(images)
+    predictions = predictions_of(images)
+    for prediction in predictions:
+        shapes = box_masks(torch.tensor(prediction["bboxes"])).numpy()
+        prediction["masks"] = [
+            mask_utils.encode(np.asfortranarray(shape, np.uint8)) for shape in shapes
+        ]
+    masks = Detections.from_predictions(truth, predictions, "segm")
+    expected = confusion_matrix(truth, boxes, score_thr=0)
+    np.testing.assert_array_equal(confusion_matrix(truth, masks, score_thr=0), expected)
+    off = expected[:3, :3] - np.diag(expected.diagonal()[:3])
+    assert off.sum() > 5  # there is something to confuse
 
 
 def test_the_diagonal_is_what_ap_calls_right():

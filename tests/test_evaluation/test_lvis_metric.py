@@ -5,9 +5,15 @@ import pytest
 import torch
 from mmdet.datasets import LVISV1Dataset
 
-from imb_det.evaluation import FederatedGroundTruth, LVISMetric, evaluate_lvis
+from imb_det.evaluation import (
+    FederatedGroundTruth,
+    GroundTruth,
+    LVISMetric,
+    evaluate_lvis,
+)
 from imb_det.registry import METRICS
 from imb_det.statistics import ClassStats
+from imb_det.statistics.coco_files import category_ids
 from tests.federated_scenes import (
     box_mask,
     federated_predictions,
@@ -256,6 +262,10 @@ def test_the_names_of_mmdet_and_of_the_file(tmp_path):
         stats = ClassStats.from_file(path, classes)
     assert stats.instance_count[label] == 1
     ClassStats.from_file(path).check_classes(classes)
+    # Data sets that go by the names would leave the class out: no leniency there.
+    for strict in (GroundTruth.from_coco, category_ids):
+        with pytest.raises(ValueError, match="no category"):
+            strict(content, classes)
     # A set of other classes is no misspelling.
     with pytest.raises(ValueError, match="no category"):
         LVISMetric(path).dataset_meta = dict(classes=[f"x{i}" for i in classes])

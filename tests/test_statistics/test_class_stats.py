@@ -315,14 +315,3 @@ def test_from_file_tells_the_kinds_apart(tmp_path):
         ClassStats.from_file(path, ("dog",))
     with pytest.raises(FileNotFoundError, match="no file"):
         ClassStats.from_file(tmp_path / "none.json")
-
-
-def test_gini_and_imbalance_ratio():
-    stats = ClassStats(("a", "b", "c"), [1, 1, 0], [1, 3, 0], 3)
-    assert stats.imbalance_ratio == 3
-    # All differences, both ways: 2 (2 + 1 + 3), by 2 C and the sum.
-    assert stats.gini == pytest.approx(12 / (2 * 3 * 4))
-    assert ClassStats(("a", "b"), [2, 2], [5, 5], 3).gini == 0
-    nothing = ClassStats(("a",), [0], [0], 1)
-    assert np.isnan(nothing.gini)
-    assert np.isnan(nothing.imbalance_ratio)

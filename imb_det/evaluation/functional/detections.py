@@ -11,7 +11,13 @@ from faster_coco_eval import mask as mask_utils
 
 from .ground_truth import GroundTruth
 
-__all__ = ["Detections", "checked_arrays", "predictions_from_samples", "rle_of"]
+__all__ = [
+    "Detections",
+    "checked_arrays",
+    "predictions_from_samples",
+    "rle_of",
+    "run_lengths",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +146,14 @@ def rle_of(counts: bytes, image: Mapping[str, int]) -> dict[str, Any]:
     return {"size": [image["height"], image["width"]], "counts": counts}
 
 
+def run_lengths(mask: Mapping[str, Any]) -> bytes:
+    """Return the run lengths of an RLE, compressed as COCO does."""
+    counts = mask["counts"]
+    if isinstance(counts, list):
+        counts = mask_utils.frPyObjects(mask, *mask["size"])["counts"]
+    return counts.encode() if isinstance(counts, str) else counts
+
+
 def predictions_from_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict]:
     """Read the data samples that ``tools/test.py --out`` writes.
 
@@ -243,10 +257,7 @@ def _masks(
                 f"image {image_id!r} is {size} (height, width), but a predicted mask "
                 f"is {list(mask['size'])}"
             )
-        counts = mask["counts"]
-        if isinstance(counts, list):
-            counts = mask_utils.frPyObjects(mask, *size)["counts"]
-        runs[number] = counts.encode() if isinstance(counts, str) else counts
+        runs[number] = run_lengths(mask)
     return runs, scores
 
 

@@ -100,9 +100,9 @@ class FederatedGroundTruth(GroundTruth):
                 :meth:`GroundTruth.from_coco`; names the entry.
         """
         content = read_content(source)
-        fields = read_coco(content, classes, ("ignore",))
+        fields = read_coco(content, classes, ("ignore",), by_place=True)
         of_id = {category["id"]: category for category in content["categories"]}
-        ids = category_ids(content, fields[0])
+        ids = category_ids(content, fields[0], by_place=True)
         labels = {category: label for label, category in enumerate(ids)}
         by_id = {image["id"]: image for image in content["images"]}
 

@@ -15,7 +15,7 @@ from mmdet.datasets import CocoDataset, Objects365V1Dataset
 from mmengine.fileio import load
 from mmengine.logging import print_log
 
-from ...statistics.coco_files import category_ids
+from ...statistics.coco_files import category_ids, is_federated
 from ...statistics.dataset_access import (
     class_names,
     has_area,
@@ -106,7 +106,7 @@ class GroundTruth:
                 :func:`~imb_det.statistics.coco_files.category_ids`.
         """
         content = read_content(source)
-        if any("neg_category_ids" in image for image in content["images"][:1]):
+        if is_federated(content):
             print_log(
                 "The annotations are federated (LVIS), but COCO's rules apply: a "
                 "detection of a class that nobody looked for in the image is wrong.",
@@ -179,6 +179,7 @@ def read_coco(
     content: Mapping[str, Any],
     classes: Sequence[str] | None,
     flags: Sequence[str],
+    by_place: bool = False,
 ) -> tuple[tuple[str, ...], tuple[Any, ...], list[dict], list[dict]]:
     """Number the entries of a COCO file; returns the fields of ``GroundTruth``.
 
@@ -186,10 +187,13 @@ def read_coco(
         content: The file.
         classes: Names in the order of the labels; every category if None.
         flags: Keys of annotations that say that they are nothing to find.
+        by_place: See :func:`~imb_det.statistics.coco_files.category_ids`.
     """
     if classes is None:
         classes = [category["name"] for category in content["categories"]]
-    labels = {c: i for i, c in enumerate(category_ids(content, classes))}
+    labels = {
+        c: i for i, c in enumerate(category_ids(content, classes, by_place=by_place))
+    }
     images = sorted(content["images"], key=lambda image: image["id"])
     rows = {image["id"]: row for row, image in enumerate(images)}
     annotations: list[dict[str, Any]] = []

@@ -191,7 +191,7 @@ def overlaps_of(
     """Return the overlap of each pair of a detection and an object, (P,)."""
     objects = ground_truth.annotations
     if found.mask is not None:
-        return _mask_overlaps(ground_truth, found, ours, theirs)
+        return _mask_overlaps(ground_truth, found, found.mask, ours, theirs)
     boxes = np.asarray([a["bbox"] for a in objects], float).reshape(-1, 4)[theirs]
     crowd = np.asarray([a["iscrowd"] for a in objects], bool)[theirs]
     own = found.xywh[ours]
@@ -204,10 +204,13 @@ def overlaps_of(
 
 
 def _mask_overlaps(
-    ground_truth: GroundTruth, found: Detections, ours: np.ndarray, theirs: np.ndarray
+    ground_truth: GroundTruth,
+    found: Detections,
+    masks: np.ndarray,
+    ours: np.ndarray,
+    theirs: np.ndarray,
 ) -> np.ndarray:
     """Return the overlap of each pair of masks, (P,)."""
-    assert found.mask is not None
     overlaps = np.zeros(len(ours))
     encoded: dict[int, dict] = {}
     for index in np.unique(theirs).tolist():
@@ -222,7 +225,7 @@ def _mask_overlaps(
         image = ground_truth.images[int(found.image[rows[0]])]
         objects = theirs[begin : begin + (end - begin) // len(rows)].tolist()
         overlaps[begin:end] = mask_utils.iou(
-            [rle_of(found.mask[row], image) for row in rows],
+            [rle_of(masks[row], image) for row in rows],
             [encoded[index] for index in objects],
             [int(ground_truth.annotations[index]["iscrowd"]) for index in objects],
         ).ravel()

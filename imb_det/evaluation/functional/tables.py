@@ -10,7 +10,7 @@ import numpy as np
 
 from .results import EvalResults
 
-__all__ = ["CLASS_COLUMNS", "class_rows", "format_number", "text_table"]
+__all__ = ["CLASS_COLUMNS", "class_rows", "format_number", "plain", "text_table"]
 
 #: Columns of the table of classes, in the order of :func:`class_rows`.
 CLASS_COLUMNS = (
@@ -30,6 +30,11 @@ CLASS_COLUMNS = (
 def format_number(value: float | None) -> str:
     """Write a figure between 0 and 1 with three digits, ``-`` where there is none."""
     return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def plain(value: Any) -> Any:
+    """Prepare a value for JSON, where a figure that is not defined is None."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def text_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
