@@ -71,7 +71,12 @@ def loader_config(dataset, shuffle, **kwargs):
     return dict(batch_size=2, num_workers=0, sampler=sampler, dataset=dataset, **kwargs)
 
 
-def make_runner(work_dir, dataset, max_epochs=1, hooks=BOTH_HOOKS, **kwargs):
+LISTENING = dict(type="ListeningMetric")
+
+
+def make_runner(
+    work_dir, dataset, max_epochs=1, hooks=BOTH_HOOKS, val_evaluator=LISTENING, **kwargs
+):
     evaluation = loader_config({**dataset, "test_mode": True}, shuffle=False)
     return Runner(
         model=toys.retinanet_config(2, "ListeningHead"),
@@ -80,10 +85,10 @@ def make_runner(work_dir, dataset, max_epochs=1, hooks=BOTH_HOOKS, **kwargs):
         train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
         val_dataloader=evaluation,
         val_cfg=dict(),
-        val_evaluator=dict(type="ListeningMetric"),
+        val_evaluator=val_evaluator,
         test_dataloader=evaluation,
         test_cfg=dict(),
-        test_evaluator=dict(type="ListeningMetric"),
+        test_evaluator=LISTENING,
         optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.01, momentum=0.9)),
         custom_hooks=list(hooks),
         default_scope="mmdet",

@@ -17,7 +17,8 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser.add_argument(
         "--predictions",
         metavar="FILE.pkl",
-        help="what `tools/test.py --out` wrote (default: WORK_DIR/predictions.pkl)",
+        help="what `tools/test.py --out` wrote, or a result file of COCO or LVIS "
+        "(.json) (default: WORK_DIR/predictions.pkl)",
     )
     parser.add_argument(
         "--out", metavar="DIR", help="folder for the files (default: WORK_DIR)"

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.fileio import load
 from mmengine.registry import DATASETS, init_default_scope
 
 from ..evaluation.functional import (
@@ -17,11 +16,10 @@ from ..evaluation.functional import (
     class_rows,
     coco_ground_truth,
     evaluate_coco,
-    predictions_from_samples,
     text_table,
 )
 from ..evaluation.functional.tables import CLASS_COLUMNS, plain
-from ..evaluation.offline import training_stats
+from ..evaluation.offline import no_detections, read_results, training_stats
 from ..statistics.class_stats import ClassStats
 from ..statistics.dataset_access import iter_data_infos
 from ..statistics.frequency_groups import frequency_groups
@@ -110,8 +108,8 @@ def make_report(
 
     Args:
         work_dir: Work dir of a run; holds the config and the logs.
-        predictions: File of ``tools/test.py --out``; ``predictions.pkl`` of the work
-            dir if None. Default: None.
+        predictions: File of ``tools/test.py --out``, or a result file of COCO or LVIS
+            (``.json``); ``predictions.pkl`` of the work dir if None. Default: None.
         out_dir: Folder for the files; the work dir if None. Default: None.
         score_thr: Least score of a detection in the picture, 0 to 1. Default: 0.3.
         num_images: Images in the picture, >= 1. Default: 6.
@@ -126,11 +124,13 @@ def make_report(
         ValueError: Predictions that do not belong to the test set.
     """
     config = Config.fromfile(find_config(work_dir))
-    samples = load(find_predictions(work_dir, predictions), file_format="pkl")
+    file = find_predictions(work_dir, predictions)
     init_default_scope(config.get("default_scope", "mmdet"))
     dataset = DATASETS.build(config.test_dataloader.dataset)
-    predicted = predictions_from_samples(samples)
-    truth = coco_ground_truth(dataset).subset([p["img_id"] for p in predicted])
+    predicted = read_results(dataset, file)
+    truth = coco_ground_truth(dataset)
+    if Path(file).suffix != ".json":  # JSON does not tell images without a detection
+        truth = truth.subset([p["img_id"] for p in predicted])
     stats = training_stats(config)
     groups: dict[str, np.ndarray] = {}
     if stats is not None:
@@ -152,7 +152,9 @@ def make_report(
         by_id = {prediction["img_id"]: prediction for prediction in predicted}
         ids = [truth.image_ids[row] for row in rows]
         examples = [
-            make_example(truth, row, paths[name], by_id[name], score_thr)
+            make_example(
+                truth, row, paths[name], by_id.get(name) or no_detections(), score_thr
+            )
             for row, name in zip(rows, ids, strict=True)
         ]
         names = list(truth.classes)

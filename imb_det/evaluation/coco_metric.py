@@ -152,8 +152,7 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
             else:
                 found = self._judge(ground_truth, detections)
                 known = dict(found.summary)
-                letters = self._letters(ground_truth)
-                known.update(self._group_figures(metric, found, letters))
+                known.update(self._group_figures(metric, found))
             chosen = self._chosen(known, is_proposal)
             if self.diagnostics and not is_proposal:
                 counted, unjudged = self._counted(ground_truth, detections)
@@ -162,7 +161,7 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
                         ground_truth,
                         counted,
                         unjudged,
-                        self._groups(letters),
+                        self._groups(),
                         self._stem(metric),
                     )
                 )
@@ -202,10 +201,6 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
     ) -> tuple[Detections, np.ndarray | None]:
         """Return the detections that count, and those that do not if they are wrong."""
         return detections, None
-
-    def _letters(self, ground_truth: Any) -> dict[str, np.ndarray] | None:
-        """Return the groups that the annotation file names, if it does."""
-        return None
 
     def _show(self, metric: str, rows: Sequence[Sequence[Any]]) -> None:
         if self.classwise or len(rows) <= _SHOWN:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from mmengine.logging import print_log
 from ..main_process import on_main_process
 from ..statistics.class_stats import ClassStats
 from ..statistics.coco_files import spellings
-from ..statistics.evenness import gini, imbalance_ratio
 from ..statistics.frequency_groups import GROUP_NAMES, frequency_groups
+from .class_table import write_class_table
 from .functional.results import EvalResults
-from .functional.tables import CLASS_COLUMNS, class_rows, plain, text_table
+from .functional.tables import CLASS_COLUMNS, class_rows, text_table
 
 __all__ = ["GROUP_ITEMS", "GroupMetric"]
 
@@ -114,6 +113,33 @@ class GroupMetric(BaseMetric):
         if self.table_dir is None:
             self.table_dir = Path(work_dir)
 
+    def check_watched(self, keys: Sequence[str]) -> None:
+        """Refuse a figure to watch that no validation will bring.
+
+        Args:
+            keys: What ``save_best`` and early stopping go by, with their prefix; those
+                of other metrics are passed over.
+
+        Raises:
+            ValueError: A figure of a group to which no class belongs.
+        """
+        for key in keys:
+            prefix, _, item = key.rpartition("/")
+            found = re.fullmatch(r"(?:bbox_|segm_)?A[PR]([rcf])(?:_50)?", item)
+            if found is None or prefix != (self.prefix or ""):
+                continue
+            groups = self._groups()
+            if groups and found[1] not in {group[0] for group in groups}:
+                sizes = ", ".join(
+                    f"{len(ids)} {group}" for group, ids in groups.items()
+                )
+                raise ValueError(
+                    f"`{key}` is to be watched (`save_best`, `monitor`), but "
+                    f"{type(self).__name__} will not report it: no class is in that "
+                    f"group; the classes are {sizes}. Watch another figure, or set "
+                    "`group_thresholds` or `group_quantiles`"
+                )
+
     def evaluate(self, size: int) -> dict[str, float]:
         """Join the results of all ranks and compute the figures on rank 0.
 
@@ -160,17 +186,14 @@ class GroupMetric(BaseMetric):
             {record["img_id"]: (record, p) for record, p in reversed(results)}.values()
         )[::-1]
 
-    def _group_figures(
-        self, metric: str, found: EvalResults, letters: Mapping | None = None
-    ) -> dict[str, float]:
+    def _group_figures(self, metric: str, found: EvalResults) -> dict[str, float]:
         """Return figures of groups and balance, and write the table of the classes.
 
         Args:
             metric: ``bbox`` or ``segm``.
             found: What was evaluated.
-            letters: Groups that the annotation file names; they go before counts.
         """
-        groups = self._groups(letters)
+        groups = self._groups()
         stats = self._class_stats
         figures = found.group_summary(groups)
         if groups:
@@ -179,11 +202,16 @@ class GroupMetric(BaseMetric):
         rows = class_rows(found, counts, groups)
         self._show(metric, rows)
         if (stem := self._stem(metric)) is not None:
-            self._write(stem, rows, {**found.summary, **figures}, stats)
+            write_class_table(stem, rows, {**found.summary, **figures}, stats)
         return {item: figures[item] for item in GROUP_ITEMS if item in figures}
 
-    def _groups(self, letters: Mapping | None = None) -> Mapping[str, np.ndarray]:
+    def _letters(self) -> Mapping[str, np.ndarray] | None:
+        """Return the groups that the annotation file names, if it does."""
+        return None
+
+    def _groups(self) -> Mapping[str, np.ndarray]:
         """Return class indices by the name of the group; empty if nothing is known."""
+        letters = self._letters()
         stats = self._training_stats(told=letters is not None)
         # Letters go before counts, unless the config asks for counts or other limits.
         asked = self._given_stats is not None or self._has_limits
@@ -205,32 +233,6 @@ class GroupMetric(BaseMetric):
         """Log the table of the classes."""
         table = text_table(CLASS_COLUMNS, rows)
         print_log(f"{metric} by class:\n{table}", logger="current")
-
-    def _write(
-        self,
-        stem: Path,
-        rows: Sequence[Sequence[Any]],
-        figures: Mapping[str, float],
-        stats: ClassStats | None,
-    ) -> None:
-        """Write the table of the classes, as CSV and as JSON."""
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        stem = stem.with_name(f"{stem.name}_classes")
-        keys = [name.replace(" ", "_") for name in CLASS_COLUMNS]
-        cells = [[plain(value) for value in row] for row in rows]
-        with stem.with_suffix(".csv").open("w", newline="") as file:
-            csv.writer(file).writerows([keys, *cells])
-        content: dict[str, Any] = {
-            "figures": {key: plain(value) for key, value in figures.items()},
-            "classes": [dict(zip(keys, row, strict=True)) for row in cells],
-        }
-        if stats is not None:
-            content["training_set"] = {
-                "imbalance_ratio": plain(imbalance_ratio(stats.instance_count)),
-                "gini": plain(gini(stats.instance_count)),
-            }
-        stem.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
-        print_log(f"Figures of the classes: {stem}.csv and .json", logger="current")
 
     def _training_stats(self, told: bool = False) -> ClassStats | None:
         """Return the counts of the training set, None where nobody gave them."""

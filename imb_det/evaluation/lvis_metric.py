@@ -128,6 +128,13 @@ class LVISMetric(CocoMetric):
                 self._coco_api.dataset, dataset_meta["classes"]
             )
 
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep what is needed of a batch; see :meth:`CocoMetric.process`."""
+        has_groups = any("proposal" not in metric for metric in self.metrics)
+        if has_groups and not (self.results or self.format_only):
+            self._letters()  # an error now, not after the last image
+        super().process(data_batch, data_samples)
+
     def _read(self, content: dict[str, Any], classes: Sequence[str]) -> GroundTruth:
         return self._everything
 
@@ -154,11 +161,11 @@ class LVISMetric(CocoMetric):
     ) -> tuple[Detections, np.ndarray | None]:
         return counted_by_lvis(ground_truth, detections, self.max_dets, self.fixed_ap)
 
-    def _letters(self, ground_truth: Any) -> dict[str, np.ndarray] | None:
-        letters = ground_truth.groups
+    def _letters(self) -> dict[str, np.ndarray] | None:
+        letters = self._everything.groups
         if letters is None and self._training_stats(told=True) is None:
             raise ValueError(
-                f"category '{ground_truth.classes[0]}' and all others have no "
+                f"category '{self._everything.classes[0]}' and all others have no "
                 "`frequency` in the annotation file; give this metric `class_stats="
                 "'annotation file of the training set'`"
             )

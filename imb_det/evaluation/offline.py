@@ -20,7 +20,7 @@ from ..statistics.dataset_access import class_names, iter_data_infos, leaf_datas
 from .functional.ground_truth import GroundTruth
 from .result_files import read_predictions
 
-__all__ = ["score_file", "training_stats"]
+__all__ = ["no_detections", "read_results", "score_file", "training_stats"]
 
 
 def score_file(config: Any, results: str | Path) -> dict[str, float]:
@@ -43,23 +43,13 @@ def score_file(config: Any, results: str | Path) -> dict[str, float]:
     """
     init_default_scope(config.get("default_scope", "mmdet"))
     dataset = DATASETS.build(config.test_dataloader.dataset)
-    classes = class_names(dataset)
     infos = {info["img_id"]: info for info in iter_data_infos(dataset)}
-    images = [
-        {"id": row, "height": info["height"], "width": info["width"]}
-        for row, info in enumerate(infos.values())
-    ]
     metrics = config.test_evaluator
     evaluator = Evaluator(metrics if isinstance(metrics, list) else [metrics])
     evaluator.dataset_meta = dataset.metainfo
+    iou_type = "segm" if _wants_masks(evaluator) else "bbox"
+    found = {p["img_id"]: p for p in read_results(dataset, results, iou_type)}
     is_json = Path(results).suffix == ".json"
-    predictions = read_predictions(
-        results,
-        GroundTruth(tuple(classes), tuple(infos), images, []),
-        _categories(dataset, classes) if is_json else (),
-        "segm" if _wants_masks(evaluator) else "bbox",
-    )
-    found = {prediction["img_id"]: prediction for prediction in predictions}
     ids = list(infos) if is_json else [i for i in infos if i in found]
     asking = [
         metric for metric in evaluator.metrics if getattr(metric, "wants_stats", False)
@@ -73,6 +63,33 @@ def score_file(config: Any, results: str | Path) -> dict[str, float]:
             metric.set_work_dir(config.work_dir)
     samples = (_sample(infos[image_id], found.get(image_id)) for image_id in ids)
     return evaluator.offline_evaluate(samples)
+
+
+def read_results(
+    dataset: Any, results: str | Path, iou_type: str = "bbox"
+) -> list[dict[str, Any]]:
+    """Read the predictions of a detector for a test set.
+
+    Args:
+        dataset: Test set.
+        results: Result file; see :func:`score_file`.
+        iou_type: ``bbox`` or ``segm``, for which masks are read. Default: ``bbox``.
+
+    Returns, Raises: see :func:`~.result_files.read_predictions`.
+    """
+    classes = tuple(class_names(dataset))
+    infos = {info["img_id"]: info for info in iter_data_infos(dataset)}
+    images = [
+        {"id": row, "height": info["height"], "width": info["width"]}
+        for row, info in enumerate(infos.values())
+    ]
+    is_json = Path(results).suffix == ".json"
+    return read_predictions(
+        results,
+        GroundTruth(classes, tuple(infos), images, []),
+        _categories(dataset, classes) if is_json else (),
+        iou_type,
+    )
 
 
 def training_stats(config: Any) -> ClassStats | None:
@@ -89,6 +106,16 @@ def training_stats(config: Any) -> ClassStats | None:
         f"No frequency groups: {reason}.", logger="current", level=logging.WARNING
     )
     return None
+
+
+def no_detections() -> dict[str, Any]:
+    """Return the prediction for an image in which nothing was found."""
+    return {
+        "bboxes": np.zeros((0, 4)),
+        "scores": np.zeros(0),
+        "labels": np.zeros(0, int),
+        "masks": [],
+    }
 
 
 def _wants_masks(evaluator: Evaluator) -> bool:
@@ -111,13 +138,7 @@ def _categories(dataset: Any, classes: tuple[str, ...]) -> list[int]:
 
 def _sample(info: dict[str, Any], prediction: dict[str, Any] | None) -> dict[str, Any]:
     """Make the data sample that a test would have made."""
-    if prediction is None:
-        prediction = {
-            "bboxes": np.zeros((0, 4)),
-            "scores": np.zeros(0),
-            "labels": np.zeros(0, int),
-            "masks": [],
-        }
+    prediction = prediction or no_detections()
     arrays: dict[str, Any] = {
         key: torch.as_tensor(np.asarray(prediction[key]))
         for key in ("bboxes", "scores", "labels", "mask_scores")

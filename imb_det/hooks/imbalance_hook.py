@@ -18,13 +18,14 @@ from imb_det.statistics import ClassStats
 from imb_det.statistics.frequency_groups import frequency_groups
 from imb_det.statistics.running_stats import RunningStats
 
-from .runner_parts import parts_of, refresh_averages, train_parts_of
+from .runner_parts import hooks_of, parts_of, refresh_averages, train_parts_of
 from .sampling_receipts import write_receipts
 from .startup_checks import (
     check_activations,
     check_boxes,
     check_num_classes,
     check_samplers,
+    check_watched,
 )
 
 __all__ = ["ImbalanceHook", "describe"]
@@ -44,6 +45,8 @@ class ImbalanceHook(Hook):
     - the boxes, where the data set does not do so itself (``imb_det.VOCDataset`` and
       ``imb_det.CocoDataset`` do),
     - the image files of training and validation,
+    - the figures that ``save_best`` and early stopping go by, where they belong to a
+      group of classes,
 
     and counts :class:`~imb_det.statistics.ClassStats`. An error stops all ranks with
     the same message; else all of them get the counts. Every part of the model, every
@@ -98,6 +101,7 @@ class ImbalanceHook(Hook):
         self._take(stats)
         metrics = _metrics(runner, runner.val_loop)
         self._inform([*parts_of(runner), *train_parts_of(runner), *metrics])
+        check_watched(hooks_of(runner), metrics)
         write_receipts(runner)
         refresh_averages(runner)
         self._running = manage_statistics(runner.model)

@@ -9,7 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-__all__ = ["bare_model", "parts_of", "refresh_averages", "train_parts_of"]
+__all__ = ["bare_model", "hooks_of", "parts_of", "refresh_averages", "train_parts_of"]
 
 
 def bare_model(runner: Runner) -> nn.Module:
@@ -45,13 +45,14 @@ def train_parts_of(runner: Runner) -> list[Any]:
     loader = runner.train_dataloader
     batch_sampler = getattr(loader, "batch_sampler", None)
     inner = getattr(batch_sampler, "sampler", None)
-    return [loader.sampler, batch_sampler, inner, *_hooks(runner)]
+    return [loader.sampler, batch_sampler, inner, *hooks_of(runner)]
 
 
 def _averages(runner: Runner) -> list[Any]:
-    found = (getattr(hook, "ema_model", None) for hook in _hooks(runner))
+    found = (getattr(hook, "ema_model", None) for hook in hooks_of(runner))
     return [average for average in found if isinstance(average, nn.Module)]
 
 
-def _hooks(runner: Runner) -> list[Any]:
+def hooks_of(runner: Runner) -> list[Any]:
+    """Return all hooks, those that the config names and those of mmengine."""
     return list(getattr(runner, "hooks", ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from mmdet.datasets import CocoDataset, XMLDataset
@@ -13,6 +14,7 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead, FusedSemanticHead
 from mmdet.models.seg_heads.base_semantic_head import BaseSemanticHead
 from mmdet.models.seg_heads.panoptic_fusion_heads import BasePanopticFusionHead
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.model import BaseModule
 from torch import nn
 
@@ -25,6 +27,7 @@ __all__ = [
     "check_boxes",
     "check_num_classes",
     "check_samplers",
+    "check_watched",
 ]
 
 _NAMED = 5  # boxes that a message names
@@ -164,3 +167,20 @@ def check_boxes(dataset: Any) -> None:
         "lie outside their image or are not finite: they would turn the box loss into "
         f"inf or nan without a word. {remedy}.\n" + "\n".join(lines)
     )
+
+
+def check_watched(hooks: Iterable[Hook], metrics: Iterable[Any]) -> None:
+    """Refuse figures to watch that a metric knows it will not report.
+
+    Raises:
+        ValueError: Names the figure and what there is.
+    """
+    keys = []
+    for hook in hooks:
+        if isinstance(hook, CheckpointHook) and hook.save_best is not None:
+            keys += hook.key_indicators
+        elif isinstance(hook, EarlyStoppingHook):
+            keys.append(hook.monitor)
+    for metric in metrics:
+        if keys and hasattr(metric, "check_watched"):
+            metric.check_watched(keys)

@@ -347,6 +347,25 @@ def test_predictions_of_another_set_are_refused(coco_work_dir):
     path.write_bytes(pickle.dumps([dict(boxes=[])]))
     with pytest.raises(ValueError, match="entry 0"):
         make_report(coco_work_dir)
+    path.write_bytes(pickle.dumps(samples)[:-9])
+    with pytest.raises(ValueError, match=r"predictions\.pkl.*cut short"):
+        make_report(coco_work_dir)
+
+
+def test_report_of_a_result_file(coco_work_dir, tmp_path):
+    pickled, best = make_report(coco_work_dir), float(np.float32(0.9))
+    entries = [
+        dict(image_id=1, category_id=1, bbox=[0, 0, 10, 10], score=best),
+        dict(image_id=2, category_id=2, bbox=[0, 0, 10, 10], score=0.5),
+        dict(image_id=2, category_id=2, bbox=[0, 20, 9, 9], score=0.75),
+    ]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(entries))
+    assert make_report(coco_work_dir, path).to_dict() == pickled.to_dict()
+    # An image without a detection has no entry, and its objects count as missed.
+    path.write_text(json.dumps(entries[1:]))
+    report = make_report(coco_work_dir, path)
+    assert report.results.ap.tolist() == pytest.approx([0, DOG])
 
 
 def test_what_a_work_dir_lacks(tmp_path):

@@ -205,8 +205,31 @@ def test_no_frequency_needs_counts(tmp_path):
         run_metric(LVISMetric(path), samples_of(images))
     counts = [3, 3, 40, 40, 500, 500]
     metric = LVISMetric(path)
+    metric.dataset_meta = dict(classes=CLASSES)
+    with pytest.raises(ValueError, match="no `frequency`"):
+        metric.process({}, samples_of(images)[:1])  # not after the last image
     metric.set_class_stats(ClassStats(CLASSES, counts, counts, 600))
     assert "lvis/bbox_APr" in run_metric(metric, samples_of(images))
+
+
+@pytest.mark.parametrize("arguments", [dict(metric="proposal"), dict(format_only=True)])
+def test_without_groups_no_frequency_is_needed(tmp_path, arguments):
+    images = random_federated(5, num_classes=NUM_CLASSES)
+    content = lvis_content(images, "rrccff")
+    for category in content["categories"]:
+        del category["frequency"]
+    prefix = str(tmp_path / "out")
+    metric = LVISMetric(written(tmp_path, content), outfile_prefix=prefix, **arguments)
+    run_metric(metric, samples_of(images))
+
+
+def test_letters_tell_which_groups_can_be_watched(tmp_path):
+    content = lvis_content(random_federated(5, num_classes=NUM_CLASSES), "rrcccc")
+    metric = LVISMetric(written(tmp_path, content))
+    metric.dataset_meta = dict(classes=CLASSES)
+    metric.check_watched(["lvis/bbox_APr", "lvis/bbox_AP", "coco/bbox_APf"])
+    with pytest.raises(ValueError, match=r"lvis/bbox_APf.*2 rare, 4 common"):
+        metric.check_watched(["lvis/bbox_APf"])
 
 
 @pytest.mark.parametrize(

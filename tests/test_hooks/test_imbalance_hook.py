@@ -232,6 +232,29 @@ def test_heads_for_another_number_of_classes_are_refused(voc):
     check_num_classes(model, dataset)
 
 
+@pytest.mark.parametrize("by", ["save_best", "monitor"])
+def test_a_figure_that_will_not_come_is_refused_before_training(tmp_path, voc, by):
+    def runner(name, thresholds):
+        rule = dict(rule="greater")
+        watching = (
+            dict(type="CheckpointHook", save_best="pascal_voc/APf", **rule)
+            if by == "save_best"
+            else dict(type="EarlyStoppingHook", monitor="pascal_voc/APf_50", **rule)
+        )
+        return make_runner(
+            tmp_path / name,
+            voc,
+            hooks=[dict(type="imb_det.ImbalanceHook"), watching],
+            val_evaluator=dict(type="imb_det.VOCMetric", group_thresholds=thresholds),
+        )
+
+    runner("more than two images", (1, 2)).train()
+    refused = runner("more than a hundred", (10, 100))
+    with pytest.raises(ValueError, match=r"APf.*VOCMetric.*2 rare"):
+        refused.train()
+    assert refused.iter == 0
+
+
 class QueryHead(BaseModule):
     """Like DETRHead: a head that derives from no dense head."""
 
