@@ -12,6 +12,8 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
+from imb_det.hooks import PriorInitHook
+from imb_det.hooks.classifiers import find_bias, find_head
 from imb_det.losses import manage_statistics
 from imb_det.statistics import ClassStats
 from tests import toys
@@ -128,10 +130,15 @@ def test_config(path):
     cfg = Config.fromfile(path)
     assert cfg.custom_imports["imports"] == ["imb_det"]
     assert "imb_det.ImbalanceHook" in [hook["type"] for hook in cfg.custom_hooks]
-    hooks = [type(HOOKS.build(hook)).__name__ for hook in cfg.custom_hooks]
+    built = [HOOKS.build(hook) for hook in cfg.custom_hooks]
+    hooks = [type(hook).__name__ for hook in built]
     without_pretrained(cfg.model)
     with_few_proposals(cfg.model)
     model = toys.build_model(cfg.model)
+    for hook in built:
+        if isinstance(hook, PriorInitHook):  # it will find its layer
+            head = find_head(model, hook.head, hook.foreground_share)
+            assert find_bias(head, hook.head, hook.layer)[1].ndim == 1
     sampler = DATA_SAMPLERS.get(cfg.train_dataloader.sampler.type)
     check_sampler(cfg)
     if "ClassDifficultyHook" in hooks:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import inspect
 import json
 import statistics
 import sys
@@ -25,9 +26,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
 from mmdet.utils import register_all_modules
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MessageHub
@@ -35,6 +38,7 @@ from mmengine.structures import InstanceData
 from mmengine.utils import ProgressBar
 
 from imb_det.analysis.measuring import machine, peak_memory, seconds
+from imb_det.heads import GuidedLossScaling
 from imb_det.hooks import GradientHook
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "sampling_free"
@@ -48,11 +52,20 @@ CASES = {
         ("fcos_r18_fpn", "focal"),
         ("atss_r18_fpn", "focal"),
         ("faster-rcnn_r18_fpn", "biased-sampling"),
+        ("mask-rcnn_r18_fpn", "biased-sampling"),
         ("cascade-rcnn_r18_fpn", "biased-sampling"),
     )
 }
 PREFIX = "imb_det.SamplingFree"
-OURS = ("cls_loss_scale", "momentum", "freeze_after", "uncertainty", "adaptive_thr")
+#: Settings that mmdet's heads do not have.
+OURS = (
+    "adaptive_thr",
+    *(
+        name
+        for name, argument in inspect.signature(GuidedLossScaling).parameters.items()
+        if argument.kind is inspect.Parameter.KEYWORD_ONLY
+    ),
+)
 #: Proposals of an image and classes.
 ROI_SIZES = (
     ("COCO", 1000, 80),
@@ -84,7 +97,7 @@ def without_scaling(config: Any) -> Any:
 
 
 def make_batch(size: int, images: int, boxes: int, classes: int) -> dict:
-    """Make up images and boxes."""
+    """Make up images, boxes and masks that fill them."""
     generator = torch.Generator().manual_seed(0)
     samples = []
     for _ in range(images):
@@ -95,6 +108,12 @@ def make_batch(size: int, images: int, boxes: int, classes: int) -> dict:
             bboxes=torch.cat([corner, corner + side], 1),
             labels=torch.randint(classes, (boxes,), generator=generator),
         )
+        masks = np.zeros((boxes, size, size), np.uint8)
+        for mask, (x1, y1, x2, y2) in zip(
+            masks, sample.gt_instances.bboxes.long().tolist(), strict=True
+        ):
+            mask[y1:y2, x1:x2] = 1
+        sample.gt_instances.masks = BitmapMasks(masks, size, size)
         sample.ignored_instances = InstanceData(
             bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long)
         )
@@ -187,13 +206,15 @@ def measure_roi(device: str) -> list[dict[str, Any]]:
                     fc_out_channels=1,
                     roi_feat_size=1,
                     num_classes=classes,
-                    reg_class_agnostic=True,
                     loss_cls=loss,
                 )
             ).to(device)
             columns = head.fc_cls.out_features
             scores = torch.randn(proposals, columns, device=device, requires_grad=True)
-            deltas = torch.randn(proposals, 4, device=device, requires_grad=True)
+            # Deltas for each class, as in all configs but those of a cascade.
+            deltas = torch.randn(
+                proposals, 4 * classes, device=device, requires_grad=True
+            )
             labels = torch.full((proposals,), classes, device=device)
             labels[: proposals // 8] = torch.arange(proposals // 8) % classes
             ones = torch.ones(proposals, device=device)
@@ -263,7 +284,7 @@ def main() -> None:
         "--configs",
         nargs=2,
         metavar=("CONFIG", "TWIN"),
-        help="default: five small ones",
+        help="default: six small ones",
     )
     parser.add_argument("--roi-memory", action="store_true", help="see above")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")

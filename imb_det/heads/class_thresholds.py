@@ -43,8 +43,23 @@ class ClassThresholds(nn.Module):
         counts = torch.zeros(num_classes, dtype=torch.long)
         self.register_buffer("num_instances", counts)
 
+    def forget_training(self) -> None:
+        """Clear what another training left in the checkpoint that starts this one."""
+        self.num_candidates.zero_()
+        self.num_instances.zero_()
+
     def set_class_stats(self, stats: ClassStats) -> None:
-        """Take the number of training boxes of every class."""
+        """Take the number of training boxes of every class.
+
+        Raises:
+            ValueError: Counts of another number of classes.
+        """
+        if stats.num_classes != len(self.num_instances):
+            raise ValueError(
+                f"`adaptive_thr=True` in a head of {len(self.num_instances)} classes, "
+                f"but the data set has {stats.num_classes}; leave it out of a head "
+                "that makes proposals"
+            )
         self.num_instances.copy_(torch.tensor(stats.instance_count))
 
     def set_candidates(self, num_foreground: float, num_candidates: float) -> None:

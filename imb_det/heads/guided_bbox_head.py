@@ -6,14 +6,15 @@ from typing import Any
 
 import torch
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
-from torch import Tensor, nn
+from mmdet.models.task_modules.samplers import PseudoSampler
+from torch import Tensor
 
-from .guided_heads import GuidedHead
+from imb_det.registry import TASK_UTILS
+from imb_det.task_modules import AllSampler
+
+from .guided_heads import GuidedHead, values_per_box
 
 __all__ = ["GuidedBBoxHead"]
-
-#: Box losses that leave ``avg_factor`` aside.
-_SELF_AVERAGED = ("GHMR", "GHMRLoss")
 
 
 class GuidedBBoxHead(GuidedHead):
@@ -35,14 +36,17 @@ class GuidedBBoxHead(GuidedHead):
             :class:`ClassThresholds`, in place of ``test_cfg.score_thr``. Default False.
 
     Raises:
-        TypeError: Also for a head that is no ``BBoxHead`` of mmdet.
-        ValueError: A head without classification or box branch, or a box loss that
-            divides by a number of its own; when training starts, a
-            ``train_cfg.sampler`` that drops proposals.
+        TypeError: Also for a head that is no ``BBoxHead`` of mmdet, or computes its
+            losses elsewhere than in its ``loss``.
+        ValueError: A head without classification or box branch, a loss with sigmoid
+            that a head of mmdet would predict with softmax, or a box loss that divides
+            by a number of its own; when training starts, a ``train_cfg.sampler`` that
+            drops proposals.
     """
 
     _bases = (BBoxHead,)
     _default_scale = 2.0
+    _plain_loss = "dict(type='CrossEntropyLoss')"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -54,14 +58,26 @@ class GuidedBBoxHead(GuidedHead):
                 f"{type(self).__name__} scales the classification loss to the box "
                 f"loss, but with_cls={with_cls} and with_reg={with_reg}"
             )
-        kind = type(self.loss_bbox).__name__
-        if kind in _SELF_AVERAGED:
+        for method, known in (
+            (super().loss_and_target, BBoxHead.loss_and_target),  # type: ignore[misc]
+            (super().loss, BBoxHead.loss),  # type: ignore[misc]
+        ):
+            if method.__func__ is not known:
+                raise TypeError(
+                    f"{type(self).__name__} cannot be guided: it has losses of its "
+                    f"own, `{method.__func__.__qualname__}`, in place of BBoxHead's"
+                )
+        kind = type(self.loss_cls).__name__
+        with_sigmoid = getattr(self.loss_cls, "use_sigmoid", False)
+        if with_sigmoid and not getattr(self.loss_cls, "custom_cls_channels", False):
             raise ValueError(
-                f"{type(self).__name__} averages the box loss over positives, but "
-                f"`loss_bbox` is {kind}, which divides by a number of its own; use "
-                "another, such as `dict(type='SmoothL1Loss')`"
+                f"{type(self).__name__} predicts with a softmax, but `loss_cls` is "
+                f"{kind} with `use_sigmoid=True`; use `{self._plain_loss}`, or "
+                "`dict(type='imb_det.CrossEntropyLoss', use_sigmoid=True)`, with which "
+                "it predicts with a sigmoid"
             )
-        self._box_divisor = float(_values_per_box(self.loss_bbox))
+        self._check_box_loss()
+        self._box_divisor = float(values_per_box(self.loss_bbox))
 
     def check_sampler(self, sampler: Any) -> None:
         """Refuse the config of a sampler that drops proposals.
@@ -72,11 +88,15 @@ class GuidedBBoxHead(GuidedHead):
         Raises:
             ValueError: Names it, and what to write.
         """
-        kind = str(sampler.get("type"))
-        if kind.rpartition(".")[2] not in ("AllSampler", "PseudoSampler"):
+        kind = sampler.get("type")
+        found = TASK_UTILS.get(kind) if isinstance(kind, str) else kind
+        if not (
+            isinstance(found, type) and issubclass(found, (AllSampler, PseudoSampler))
+        ):
+            name = kind if isinstance(kind, str) else getattr(kind, "__name__", kind)
             raise ValueError(
                 f"{type(self).__name__} trains on every proposal, but "
-                f"`train_cfg.rcnn.sampler` is {kind}; set it to "
+                f"`train_cfg.rcnn.sampler` is {name}; set it to "
                 "`dict(_delete_=True, type='imb_det.AllSampler')`"
             )
 
@@ -153,9 +173,3 @@ class GuidedBBoxHead(GuidedHead):
         return super()._predict_by_feat_single(  # type: ignore[misc]
             *args, rcnn_test_cfg=rcnn_test_cfg, **kwargs
         )
-
-
-def _values_per_box(loss_bbox: nn.Module) -> int:
-    """Return how many values of a box loss there are for a box: 4, or 1 for IoU."""
-    box = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
-    return loss_bbox(box, box, reduction_override="none").numel()

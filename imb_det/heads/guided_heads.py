@@ -5,13 +5,24 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
 from mmdet.models.dense_heads import AnchorFreeHead, AnchorHead, RPNHead
+from mmdet.models.task_modules.samplers import PseudoSampler
 from mmengine.logging import print_log
+from torch import nn
 
 from .class_thresholds import ClassThresholds
 from .guided_loss_scaling import GuidedLossScaling
 
-__all__ = ["GuidedAnchorBasedHead", "GuidedDenseHead", "GuidedHead"]
+__all__ = [
+    "GuidedAnchorBasedHead",
+    "GuidedDenseHead",
+    "GuidedHead",
+    "values_per_box",
+]
+
+#: Box losses that leave ``avg_factor`` aside.
+_SELF_AVERAGED = ("GHMR", "GHMRLoss")
 
 
 class GuidedHead(GuidedLossScaling):
@@ -19,6 +30,8 @@ class GuidedHead(GuidedLossScaling):
 
     #: Classes of mmdet, one of which a guided head must be.
     _bases: tuple[type, ...] = ()
+    #: What sampling-free training classifies with, as a config has it.
+    _plain_loss = ""
 
     num_classes: int
     loss_cls: Any
@@ -45,6 +58,24 @@ class GuidedHead(GuidedLossScaling):
                 "`loss_cls.loss_weight` has no effect, the loss is scaled to the box "
                 "loss; use `cls_loss_scale`"
             )
+        kind = type(self.loss_cls).__name__
+        # Without its factor, quality focal loss is cross entropy with soft targets.
+        is_plain = kind == "QualityFocalLoss" and self.loss_cls.beta == 0
+        if not is_plain and kind != "CrossEntropyLoss":
+            self._warn(
+                f"the classification loss is {kind}; sampling-free training means "
+                f"`loss_cls={self._plain_loss}`"
+            )
+
+    def _check_box_loss(self) -> None:
+        """Refuse box losses that do not divide by the number that they are given."""
+        kind = type(self.loss_bbox).__name__
+        if kind in _SELF_AVERAGED:
+            raise ValueError(
+                f"{type(self).__name__} averages the box loss over positives, but "
+                f"`loss_bbox` is {kind}, which divides by a number of its own; use "
+                "another, such as `dict(type='SmoothL1Loss')`"
+            )
 
     def _warn(self, text: str) -> None:
         print_log(f"{type(self).__name__}: {text}", "current", logging.WARNING)
@@ -61,7 +92,8 @@ class GuidedDenseHead(GuidedHead):
     Raises:
         TypeError: Also for a head with neither anchors nor points, such as DETR's, or
             without a module ``loss_cls``, such as SSD's, and one with the losses of
-            ``AnchorHead``, see :class:`GuidedAnchorBasedHead`.
+            ``AnchorHead``, see :class:`GuidedAnchorBasedHead`, or others that each rank
+            averages for itself.
         ValueError: Also for a classification loss without sigmoid, a sampler that drops
             candidates, or thresholds of classes in a region proposal head.
     """
@@ -72,35 +104,39 @@ class GuidedDenseHead(GuidedHead):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         name, kind = type(self).__name__, type(self.loss_cls).__name__
-        own_losses = getattr(type(self), "loss_by_feat_single", None)
-        if own_losses is AnchorHead.loss_by_feat_single:
-            raise TypeError(
-                f"{name} has the losses of AnchorHead, which each rank averages for "
-                "itself: derive it from GuidedAnchorBasedHead, not GuidedDenseHead"
-            )
+        self._check_averaging()
         if not self.use_sigmoid_cls:
             raise ValueError(
                 f"{name} needs a sigmoid classification loss, such as "
                 "`loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True)`; got "
                 f"{kind} without `use_sigmoid=True`"
             )
-        sampler = type(getattr(self, "sampler", None)).__name__
-        if sampler not in ("PseudoSampler", "NoneType"):
+        sampler = getattr(self, "sampler", None)
+        if not isinstance(sampler, (PseudoSampler, type(None))):
             raise ValueError(
                 f"{name} trains on every candidate, but `train_cfg.sampler` is "
-                f"{sampler}; set it to `dict(type='PseudoSampler')`"
+                f"{type(sampler).__name__}; set it to `dict(type='PseudoSampler')`"
             )
         if self.class_thresholds is not None and isinstance(self, RPNHead):
             raise ValueError(
                 f"{name}: `adaptive_thr=True` has thresholds of classes, and proposals "
                 "have no classes; leave it out"
             )
-        # Without its factor, quality focal loss is cross entropy with soft targets.
-        is_plain = kind == "QualityFocalLoss" and self.loss_cls.beta == 0
-        if not is_plain and kind != "CrossEntropyLoss":
-            self._warn(
-                f"the classification loss is {kind}; sampling-free training means "
-                f"`loss_cls={self._plain_loss}`"
+
+    def _check_averaging(self) -> None:
+        """Refuse losses that each rank averages for itself."""
+        name, below = type(self).__name__, super()
+        method: Any = below.loss_by_feat  # type: ignore[attr-defined]
+        if method.__func__ is AnchorHead.loss_by_feat:
+            raise TypeError(
+                f"{name} has the losses of AnchorHead, which each rank averages for "
+                "itself: derive it from GuidedAnchorBasedHead, not GuidedDenseHead"
+            )
+        # The name of mmdet's function for it, among those that the method uses.
+        if "reduce_mean" not in method.__func__.__code__.co_names:
+            raise TypeError(
+                f"{name} cannot be guided: `{method.__func__.__qualname__}` does not "
+                "average its losses over all ranks (with mmdet's `reduce_mean`)"
             )
 
     def loss_by_feat(self, *args: Any, **kwargs: Any) -> dict:
@@ -139,10 +175,32 @@ class GuidedAnchorBasedHead(GuidedDenseHead):
     as one. Here the box and classification losses are averaged over the positives of
     all ranks, so that ranks hold the losses of one process with all images, and a rank
     whose images are empty weighs as little as its images do.
+
+    Raises:
+        TypeError: Also for a head with other losses, such as FreeAnchor's or PISA's.
+        ValueError: Also for a box loss that divides by a number of its own.
     """
 
     #: What the box loss is divided by for each positive.
     _box_divisor = 1.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._check_box_loss()
+
+    def _check_averaging(self) -> None:
+        """Refuse losses other than those of ``AnchorHead``."""
+        below: Any = super(GuidedDenseHead, self)
+        for method in (below.loss_by_feat, below.loss_by_feat_single):
+            if method.__func__ not in (
+                AnchorHead.loss_by_feat,
+                AnchorHead.loss_by_feat_single,
+                RPNHead.loss_by_feat,  # AnchorHead's under other names
+            ):
+                raise TypeError(
+                    f"{type(self).__name__} cannot be guided: it has losses of its "
+                    f"own, `{method.__func__.__qualname__}`, in place of AnchorHead's"
+                )
 
     def loss_by_feat_single(
         self, *args: Any, avg_factor: float, **kwargs: Any
@@ -156,3 +214,9 @@ class GuidedAnchorBasedHead(GuidedDenseHead):
     def _divisors(self) -> tuple:
         own = self._avg_factor
         return [own, own], [own, own * self._box_divisor]
+
+
+def values_per_box(loss_bbox: nn.Module) -> int:
+    """Return how many values of a box loss there are for a box: 4, or 1 for IoU."""
+    box = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    return loss_bbox(box, box, reduction_override="none").numel()

@@ -138,6 +138,13 @@ class GuidedLossScaling(nn.Module):
         if uncertainty:
             self.log_sigmas = nn.Parameter(torch.zeros(1 + len(self.regression_losses)))
 
+    def forget_training(self) -> None:
+        """Clear what another training left in the checkpoint that starts this one."""
+        with torch.no_grad():
+            for name in ("mean_losses", "num_unscaled", "mean_ratio", "num_ratios"):
+                if name in self._buffers:
+                    getattr(self, name).zero_()
+
     def guide(
         self,
         losses: dict[str, Any],

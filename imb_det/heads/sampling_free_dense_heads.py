@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmdet.models.dense_heads import ATSSHead, FCOSHead, GFLHead, RetinaHead, RPNHead
 
 from imb_det.registry import MODELS
 
-from .guided_heads import GuidedAnchorBasedHead, GuidedDenseHead
+from .guided_heads import GuidedAnchorBasedHead, GuidedDenseHead, values_per_box
 
 __all__ = [
     "SamplingFreeATSSHead",
@@ -50,7 +52,8 @@ class SamplingFreeRetinaHead(GuidedAnchorBasedHead, RetinaHead):
 class SamplingFreeRPNHead(GuidedAnchorBasedHead, RPNHead):
     r"""``RPNHead`` trained on all anchors, in place of 256 drawn ones.
 
-    The box loss is half the mean over the coordinates of positives,
+    The box loss is half the mean over the coordinates of positives, or over positives
+    for a loss of whole boxes such as GIoU,
 
     .. math:: L_{reg} = \frac{1}{8 N_f} \sum_i \sum_{k=1}^4 |t_{ik} - \hat t_{ik}|
 
@@ -72,7 +75,10 @@ class SamplingFreeRPNHead(GuidedAnchorBasedHead, RPNHead):
 
     classification_loss = "loss_rpn_cls"
     regression_losses = ("loss_rpn_bbox",)
-    _box_divisor = 8.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._box_divisor = 2.0 * values_per_box(self.loss_bbox)
 
 
 @MODELS.register_module()
@@ -131,7 +137,8 @@ class SamplingFreeGFLHead(GuidedDenseHead, GFLHead):
             :class:`SamplingFreeRetinaHead`.
 
     Raises:
-        ValueError: See :class:`GuidedLossScaling` and :class:`GuidedDenseHead`.
+        ValueError: See :class:`GuidedLossScaling` and :class:`GuidedDenseHead`; also
+            for a loss that is no quality focal loss, as this head has no labels for it.
 
     Source: Chen et al., IEEE TIP 2021, on the head of Li et al., "Generalized Focal
     Loss", NeurIPS 2020. Not among the authors' heads.
@@ -139,3 +146,12 @@ class SamplingFreeGFLHead(GuidedDenseHead, GFLHead):
 
     regression_losses = ("loss_bbox", "loss_dfl")
     _plain_loss = "dict(type='QualityFocalLoss', use_sigmoid=True, beta=0.0)"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kind = type(self.loss_cls).__name__
+        if "QualityFocalLoss" not in kind:
+            raise ValueError(
+                f"{type(self).__name__} has labels with qualities, for which "
+                f"`loss_cls` must be `{self._plain_loss}`, got {kind}"
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -41,7 +42,8 @@ class GradientHook(Hook):
     ``scalars.json`` and TensorBoard; ``python tools/plot_gradients.py`` draws them.
 
     It works with every head that calls ``loss_cls`` and ``loss_bbox`` with predictions
-    and integer labels; one that calls another loss for its classes is left out.
+    and integer labels; one that never calls ``loss_cls`` is left out. An iteration with
+    gradients that are not finite, as AMP skips some, is left out too.
 
     Raises:
         ValueError: When training starts, if the model has no such head.
@@ -54,6 +56,7 @@ class GradientHook(Hook):
     def __init__(self) -> None:
         self._handles: list[RemovableHandle] = []
         self._sums: dict[str, dict[str, list[Tensor]]] = {}
+        self._classifying: set[str] = set()  # heads that have called `loss_cls`
         self._loss_scale = 1.0
 
     def before_train(self, runner: Runner) -> None:
@@ -101,6 +104,10 @@ class GradientHook(Hook):
         sizes = sizes / self._loss_scale
         rows = sizes.view(len(self._sums), len(_SIZES)).tolist()
         for (name, sums), (fg, bg, box) in zip(self._sums.items(), rows, strict=True):
+            for parts in sums.values():
+                parts.clear()
+            if name not in self._classifying or not math.isfinite(fg + bg + box):
+                continue
             scalars = dict(fg=fg, bg=bg, box=box)
             if box > 0:
                 scalars["ratio"] = (fg + bg) / box
@@ -108,8 +115,6 @@ class GradientHook(Hook):
                 runner.message_hub.update_scalar(
                     f"train/{name}/grad_norm_{size}", value
                 )
-            for parts in sums.values():
-                parts.clear()
 
     def after_train(self, runner: Runner) -> None:
         """Leave the losses alone."""
@@ -127,6 +132,7 @@ class GradientHook(Hook):
             if num_classes is None:
                 listen(lambda grad: sums["box"].append(_size(grad)))
                 return
+            self._classifying.add(name)
             label: Any = args[1] if len(args) > 1 else kwargs.get("label")
             if isinstance(label, (tuple, list)):  # with qualities, as in GFL
                 label = label[0]

@@ -18,7 +18,13 @@ from imb_det.statistics import ClassStats
 from imb_det.statistics.frequency_groups import frequency_groups
 from imb_det.statistics.running_stats import RunningStats
 
-from .runner_parts import hooks_of, parts_of, refresh_averages, train_parts_of
+from .runner_parts import (
+    hooks_of,
+    models_of,
+    parts_of,
+    refresh_averages,
+    train_parts_of,
+)
 from .sampling_receipts import write_receipts
 from .startup_checks import (
     check_activations,
@@ -53,7 +59,9 @@ class ImbalanceHook(Hook):
     metric of validation and test, and every training sampler with a method
     ``set_class_stats(stats)`` gets them, once, after weights have been loaded; so does
     every hook. Metrics with a method ``set_work_dir(path)`` learn where to write.
-    Checkpoints carry the counts, so that a test alone needs no training set.
+    Checkpoints carry the counts, so that a test alone needs no training set. What a
+    checkpoint of ``load_from`` knows of its own training, such as running ratios and
+    numbers of candidates, is cleared (``forget_training()``); on resume it stays.
 
     What a sampler of this library does to the classes is written to the work folder,
     ``sampling.json`` and ``sampling.png``, with a warning if a loss weighs the same
@@ -99,6 +107,8 @@ class ImbalanceHook(Hook):
             )
         print_log(f"ImbalanceHook: training set of {describe(stats)}", logger="current")
         self._take(stats)
+        if runner.iter == 0:
+            _forget_training(runner)
         metrics = _metrics(runner, runner.val_loop)
         self._inform([*parts_of(runner), *train_parts_of(runner), *metrics])
         check_watched(hooks_of(runner), metrics)
@@ -183,6 +193,15 @@ class ImbalanceHook(Hook):
                     logger="current",
                     level=logging.WARNING,
                 )
+
+
+def _forget_training(runner: Runner) -> None:
+    """Clear the counts of another training, in the model and its moving averages."""
+    for model in models_of(runner):
+        for part in model.modules():
+            forget: Any = getattr(part, "forget_training", None)
+            if forget is not None:
+                forget()
 
 
 def _metrics(runner: Runner, loop: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from imb_det.statistics.training_boxes import TrainingBoxes
 __all__ = ["content_key", "load_prior", "store_prior"]
 
 # Raise it when counting changes, so that older counts are not used.
-_CACHE_VERSION = 3
+_CACHE_VERSION = 4
 
 #: What the targets of a head depend on, beside its anchors or points.
 _OF_TARGETS = (

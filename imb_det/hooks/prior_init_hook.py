@@ -17,9 +17,10 @@ from imb_det.registry import HOOKS
 from imb_det.statistics import ForegroundPrior, foreground_prior
 from imb_det.statistics.cache import default_cache_dir
 from imb_det.statistics.training_boxes import (
+    MAX_BLANK_IMAGES,
     annotated_boxes,
     epoch_weights,
-    is_deterministic,
+    is_arithmetic,
     training_boxes,
 )
 
@@ -108,16 +109,28 @@ class PriorInitHook(Hook):
             for key, value in state.items()
             if key.endswith(".bias")
         }
+        # mmdet loads a network that was trained alone, RPN, into a `rpn_head` too.
+        if not any(key.startswith("rpn_head.") for key in self._loaded):
+            self._loaded.update(
+                (key.replace("bbox_head.", "rpn_head.", 1), shape)
+                for key, shape in list(self._loaded.items())
+                if key.startswith("bbox_head.")
+            )
 
     def before_train(self, runner: Runner) -> None:
         """Set the bias, unless training resumes or the layer is trained already."""
-        if runner.iter > 0:
-            print_log("PriorInitHook: resumed, the bias stays as it is", "current")
-            return
         model = bare_model(runner)
         head = find_head(model, self.head, self.foreground_share)
+        thresholds = getattr(head, "class_thresholds", None)
+        if runner.iter > 0:
+            print_log("PriorInitHook: resumed, the bias stays as it is", "current")
+            # The training before may have done without thresholds.
+            if thresholds is not None and not thresholds.num_candidates.any():
+                prior = on_main_process(lambda: self._count(runner, model, head))
+                thresholds.set_candidates(prior.num_foreground, prior.num_candidates)
+            return
         name, bias = find_bias(head, self.head, self.layer)
-        is_trained = self._loaded.get(name) == bias.shape
+        is_trained = self._loaded.get(name) == bias.shape or _is_pretrained(model, head)
         if is_trained:
             print_log(
                 f"PriorInitHook: the checkpoint brought a trained `{name}`, it stays "
@@ -129,7 +142,6 @@ class PriorInitHook(Hook):
             if not is_trained:
                 self._start_roi_head(head, bias, self.foreground_share)
             return
-        thresholds = getattr(head, "class_thresholds", None)
         if is_trained and thresholds is None:
             return
         prior = on_main_process(lambda: self._count(runner, model, head))
@@ -176,14 +188,14 @@ class PriorInitHook(Hook):
             if (prior := load_prior(cached)) is not None:
                 return prior
         with tqdm(total=len(annotated), desc="boxes", unit="img", leave=False) as bar:
-            if is_deterministic(dataset):
+            if is_arithmetic(dataset):
                 boxes = training_boxes(dataset, annotated)
                 weights = epoch_weights(dataset)
             else:
-                bar.total, weights = len(dataset), None
+                bar.total, weights = min(len(dataset), MAX_BLANK_IMAGES), None
                 print_log(
                     "PriorInitHook: image sizes or boxes are random; the prior is "
-                    "counted on one draw of them, on blank images",
+                    f"counted on one draw of them, on {bar.total} blank images",
                     "current",
                 )
                 boxes = training_boxes(dataset, annotated, bar.update)
@@ -200,3 +212,9 @@ class PriorInitHook(Hook):
         if cached is not None:
             store_prior(cached, prior)
         return prior
+
+
+def _is_pretrained(*parts: nn.Module) -> bool:
+    """Tell whether the config initialises a part as a whole from a checkpoint."""
+    configs = [getattr(part, "init_cfg", None) for part in parts]
+    return any(isinstance(c, dict) and c.get("type") == "Pretrained" for c in configs)

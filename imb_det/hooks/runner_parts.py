@@ -9,12 +9,24 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-__all__ = ["bare_model", "hooks_of", "parts_of", "refresh_averages", "train_parts_of"]
+__all__ = [
+    "bare_model",
+    "hooks_of",
+    "models_of",
+    "parts_of",
+    "refresh_averages",
+    "train_parts_of",
+]
 
 
 def bare_model(runner: Runner) -> nn.Module:
     """Return the model below its wrapper."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def models_of(runner: Runner) -> list[nn.Module]:
+    """Return the model below its wrapper, and the moving averages that hooks keep."""
+    return [bare_model(runner), *_averages(runner)]
 
 
 def parts_of(runner: Runner) -> list[nn.Module]:
@@ -23,7 +35,7 @@ def parts_of(runner: Runner) -> list[nn.Module]:
     Without those of region proposal heads, which know no classes.
     """
     parts = []
-    for model in [bare_model(runner), *_averages(runner)]:
+    for model in models_of(runner):
         heads = [part for part in model.modules() if isinstance(part, RPNHead)]
         without = {id(part) for head in heads for part in head.modules()}
         parts += [part for part in model.modules() if id(part) not in without]

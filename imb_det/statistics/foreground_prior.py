@@ -13,7 +13,7 @@ from .target_counts import count_targets
 from .training_boxes import (
     TrainingBoxes,
     epoch_weights,
-    is_deterministic,
+    is_arithmetic,
     training_boxes,
 )
 
@@ -123,7 +123,10 @@ def foreground_prior(
     A plain max-IoU assignment is counted for many images at once, any other through
     the head's ``get_targets``, image by image; both give the same numbers. Images that
     a wrapper repeats count as often as an epoch shows them, up to a common factor. A
-    random flip is left out, other random sizes and boxes are drawn once.
+    random flip is left out, other random sizes and boxes are drawn once, and where the
+    transforms must be run for them (crops, mosaics), for 5,000 images at most.
+    Where points count on all of a batch's padding, as in FCOS, those that a larger
+    image in the batch adds to a smaller one are not known, and N is a little low.
 
     Args:
         dataset: Built mmengine data set, wrapped in any way.
@@ -152,8 +155,10 @@ def foreground_prior(
             f"`max_relative_error` must be None or in (0, 1), got {max_relative_error}"
         )
     table = training_boxes(dataset) if boxes is None else boxes
-    if weights is None and boxes is None and is_deterministic(dataset):
+    if weights is None and boxes is None and is_arithmetic(dataset):
         weights = epoch_weights(dataset)
+    is_whole = dataset is None or is_arithmetic(dataset)
+    of_images = len(table) if is_whole else len(dataset)
     order: np.ndarray = np.arange(len(table))
     if max_relative_error is not None:
         order = np.random.default_rng(0).permutation(order)
@@ -168,9 +173,8 @@ def foreground_prior(
             counts[:, start:done] *= weights[order[start:done]]
         if progress is not None:
             progress(done, len(order))
-        if max_relative_error is not None:
-            error = _relative_error(counts[0, :done], counts[1, :done], len(order))
-            if error < max_relative_error:
-                break
+        error = _relative_error(counts[0, :done], counts[1, :done], of_images)
+        if max_relative_error is not None and error < max_relative_error:
+            break
     positive, total = counts.sum(1).tolist()
     return ForegroundPrior(total, positive, int(head.num_classes), done, error)

@@ -12,10 +12,11 @@ import numpy as np
 from .dataset_access import image_of_index, iter_data_infos, leaf_datasets
 
 __all__ = [
+    "MAX_BLANK_IMAGES",
     "TrainingBoxes",
     "annotated_boxes",
     "epoch_weights",
-    "is_deterministic",
+    "is_arithmetic",
     "training_boxes",
 ]
 
@@ -32,6 +33,10 @@ _KEEP_GEOMETRY = frozenset(
         "YOLOXHSVRandomAug",
     }
 )
+_RESIZES = frozenset({"Resize", "RandomChoiceResize"})
+#: Images that go through transforms, where sizes and boxes need that: more than enough
+#: for a share of positives to a percent or two, and a matter of minutes at most.
+MAX_BLANK_IMAGES = 5000
 _ONE_TO_ONE_WRAPPERS = frozenset(
     {"ConcatDataset", "RepeatDataset", "ClassBalancedDataset"}
 )
@@ -113,9 +118,18 @@ def annotated_boxes(dataset: Any) -> TrainingBoxes:
 
 
 def _resize(table: TrainingBoxes, transform: Any) -> TrainingBoxes:
-    """Apply mmdet's ``Resize``, rounding where it rounds."""
+    """Apply mmdet's ``Resize``, rounding where it rounds.
+
+    For ``RandomChoiceResize`` each image gets a scale by a draw with a fixed seed.
+    """
     old = table.img_shape[:, ::-1].astype(np.float64)  # width, height
-    scale = transform.scale
+    if type(transform).__name__ == "RandomChoiceResize":
+        scales = np.array([np.broadcast_to(s, 2) for s in transform.scales])
+        drawn = np.random.default_rng(0).integers(len(scales), size=len(table))
+        scale: Any = scales[drawn]
+        transform = transform.resize
+    else:
+        scale = transform.scale
     if scale is None:
         factor = np.broadcast_to(np.asarray(transform.scale_factor, float), old.shape)
         target = (old * factor + 0.5).astype(np.int64)
@@ -141,7 +155,7 @@ def _resize(table: TrainingBoxes, transform: Any) -> TrainingBoxes:
     )
 
 
-def is_deterministic(dataset: Any) -> bool:
+def is_arithmetic(dataset: Any) -> bool:
     """Tell whether sizes and boxes follow from the annotations by arithmetic."""
 
     def wrappers_are_plain(node: Any) -> bool:
@@ -153,8 +167,8 @@ def is_deterministic(dataset: Any) -> bool:
         )
 
     return wrappers_are_plain(dataset) and all(
-        type(transform).__name__ in _KEEP_GEOMETRY
-        or type(transform).__name__ == "Resize"
+        type(transform).__name__ in _KEEP_GEOMETRY | _RESIZES
+        and type(getattr(transform, "resize", None)).__name__ in ("NoneType", "Resize")
         for leaf in leaf_datasets(dataset)
         for transform in leaf.pipeline.transforms
     )
@@ -188,8 +202,12 @@ class _BlankImage:
 
 
 def _blank_run(dataset: Any, advance: Callable[[], None]) -> TrainingBoxes:
-    """Send blank images through the data set's own transforms, wrappers included."""
+    """Send blank images through the data set's own transforms, wrappers included.
+
+    Of a large data set, a random part is sent.
+    """
     dataset = copy.deepcopy(dataset)
+    order = np.random.default_rng(0).permutation(len(dataset))[:MAX_BLANK_IMAGES]
     for leaf in leaf_datasets(dataset):
         steps = leaf.pipeline.transforms
         loaders = [i for i, t in enumerate(steps) if "LoadImage" in type(t).__name__]
@@ -208,7 +226,7 @@ def _blank_run(dataset: Any, advance: Callable[[], None]) -> TrainingBoxes:
         state = np.random.get_state()  # noqa: NPY002
         np.random.seed(0)  # noqa: NPY002
         try:
-            for index in range(len(dataset)):
+            for index in sorted(order.tolist()):
                 packed = dataset[index]
                 sample = packed["data_samples"]
                 row: tuple[list, list, list] = ([], [], [])
@@ -235,9 +253,9 @@ def training_boxes(
 ) -> TrainingBoxes:
     """Return sizes and boxes after the data set's transforms.
 
-    Fixed resizing is done by arithmetic on whole arrays. Random sizes, crops and
-    multi-image transforms run on blank images of the annotated size, once over the
-    data set with a fixed seed.
+    Resizing, to a fixed scale or to one drawn from a list, is done by arithmetic on
+    whole arrays. Other random sizes, crops and multi-image transforms run on blank
+    images of the annotated size, at most 5,000 of them, with a fixed seed.
 
     Args:
         dataset: Built mmengine data set with an mmdet training pipeline.
@@ -247,7 +265,7 @@ def training_boxes(
     Raises:
         ValueError: The slow way is needed and the pipeline loads no image.
     """
-    if not is_deterministic(dataset):
+    if not is_arithmetic(dataset):
         return _blank_run(dataset, advance)
     tables = []
     table = annotated_boxes(dataset) if annotated is None else annotated
@@ -256,7 +274,7 @@ def training_boxes(
         part = table.select(np.arange(start, start + len(leaf)))
         start += len(leaf)
         for transform in leaf.pipeline.transforms:
-            if type(transform).__name__ == "Resize":
+            if type(transform).__name__ in _RESIZES:
                 part = _resize(part, transform)
         tables.append(part)
     offsets = np.cumsum([0] + [len(part) for part in tables])

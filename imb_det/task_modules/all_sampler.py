@@ -23,12 +23,21 @@ class AllSampler(RandomSampler):
         add_gt_as_proposals: Whether to add them. Default True.
         **kwargs: ``context``, which mmdet's RoI heads hand over.
 
+    Raises:
+        TypeError: Settings of another sampler.
+
     Example:
         >>> sampler = dict(_delete_=True, type="imb_det.AllSampler")
         >>> model = dict(train_cfg=dict(rcnn=dict(sampler=sampler)))
     """
 
     def __init__(self, add_gt_as_proposals: bool = True, **kwargs: Any) -> None:
+        if left := sorted(set(kwargs) - {"context"}):
+            raise TypeError(
+                f"AllSampler has no settings {left}: they are left over from the "
+                "sampler in the base config; write `dict(_delete_=True, "
+                "type='imb_det.AllSampler')`"
+            )
         super().__init__(
             num=sys.maxsize,
             pos_fraction=1.0,

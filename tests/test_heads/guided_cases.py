@@ -166,6 +166,20 @@ CASES = {
         classification="loss_rpn_cls",
         box_factor=1 / 8,
     ),
+    "RPNHead, GIoU": DenseCase(
+        "RPNHead",
+        dict(
+            anchor_generator=dict(ANCHORS, scales=[3, 4]),
+            reg_decoded_bbox=True,
+            loss_cls=BCE,
+            loss_bbox=GIOU,
+            train_cfg=dict(TRAIN, assigner=IOU, sampler=dict(type="PseudoSampler")),
+        ),
+        regression=("loss_rpn_bbox",),
+        classification="loss_rpn_cls",
+        box_factor=1 / 2,
+        dtype=torch.float32,  # mmdet's own targets are
+    ),
     "FCOSHead": DenseCase(
         "FCOSHead",
         dict(

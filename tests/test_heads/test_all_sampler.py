@@ -4,7 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmdet.models.roi_heads.bbox_heads import SABLHead
+from mmdet.models.roi_heads.bbox_heads import (
+    DIIHead,
+    MultiInstanceBBoxHead,
+    SABLHead,
+)
 from mmdet.registry import TASK_UTILS
 from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData
@@ -12,6 +16,7 @@ from mmengine.structures import InstanceData
 from imb_det.heads import GuidedBBoxHead
 from imb_det.hooks import ImbalanceHook
 from imb_det.hooks.startup_checks import check_samplers
+from imb_det.task_modules import AllSampler
 from tests import toys
 from tests.test_heads.guided_cases import CASES
 from tests.toys import MODELS
@@ -111,8 +116,19 @@ def test_the_hook_of_every_training_checks_samplers(tmp_path):
         ImbalanceHook(check_images=False).before_train(runner)
 
 
+def test_settings_left_over_from_another_sampler_are_named():
+    with pytest.raises(TypeError, match=r"\['num', 'pos_fraction'\].*_delete_=True"):
+        TASK_UTILS.build(dict(RANDOM, type="imb_det.AllSampler"))
+
+
+class Everything(AllSampler):
+    """As a config in Python has it: by class."""
+
+
 @pytest.mark.parametrize("stages", [None, 3])
-@pytest.mark.parametrize("kind", ["imb_det.AllSampler", "PseudoSampler"])
+@pytest.mark.parametrize(
+    "kind", ["imb_det.AllSampler", "PseudoSampler", AllSampler, Everything]
+)
 def test_samplers_that_keep_all_pass(stages, kind):
     check_samplers(roi_head(dict(type=kind), stages))
 
@@ -141,6 +157,39 @@ def test_a_head_with_branches_of_its_own_is_refused():
 
     with pytest.raises(ValueError, match=r"Guided scales.*with_cls=False"):
         Guided(num_classes=3)
+
+
+@pytest.mark.parametrize(
+    ("base", "settings", "method"),
+    [
+        (DIIHead, {}, "DIIHead.loss_and_target"),
+        (
+            MultiInstanceBBoxHead,
+            dict(num_classes=1, num_shared_fcs=1, reg_class_agnostic=True),
+            "MultiInstanceBBoxHead.loss",
+        ),
+    ],
+)
+def test_a_head_with_losses_of_its_own_is_refused(base, settings, method):
+    class Guided(GuidedBBoxHead, base):
+        pass
+
+    with pytest.raises(TypeError, match=f"Guided cannot be guided.*`{method}`"):
+        Guided(**settings)
+
+
+@pytest.mark.parametrize("kind", ["CrossEntropyLoss", "FocalLoss"])
+def test_a_sigmoid_that_mmdet_predicts_with_a_softmax_is_refused(kind):
+    loss = dict(type=kind, use_sigmoid=True)
+    message = rf"`loss_cls` is {kind}.*imb_det\.CrossEntropyLoss"
+    with pytest.raises(ValueError, match=message):
+        CASES["Shared2FCBBoxHead"].build(loss_cls=loss)
+
+
+@pytest.mark.parametrize("name", ["RetinaHead", "RPNHead"])
+def test_dense_box_losses_with_a_divisor_of_their_own_are_refused(name):
+    with pytest.raises(ValueError, match="`loss_bbox` is GHMR, which divides"):
+        CASES[name].build(loss_bbox=dict(type="GHMR"))
 
 
 @pytest.mark.parametrize("kind", ["GHMR", "imb_det.GHMRLoss"])

@@ -47,6 +47,12 @@ def test_unknown_counts(known):
         thresholds()
 
 
+def test_counts_of_other_classes_are_refused():
+    stats = ClassStats(("cat", "dog"), [1, 1], [1, 1], 2)
+    with pytest.raises(ValueError, match=r"head of 1 classes.*data set has 2"):
+        ClassThresholds(1).set_class_stats(stats)
+
+
 def test_proposals_have_no_classes():
     with pytest.raises(ValueError, match=r"SamplingFreeRPNHead.*`adaptive_thr=True`"):
         CASES["RPNHead"].build(adaptive_thr=True)
@@ -72,7 +78,9 @@ def raw_scores(head, inputs):
     return torch.cat(rows).detach()
 
 
-@pytest.mark.parametrize("name", [name for name in DENSE if name != "RPNHead"])
+@pytest.mark.parametrize(
+    "name", [name for name in DENSE if CASES[name].kind != "RPNHead"]
+)
 def test_dense_heads_drop_what_is_below(name):
     case = CASES[name]
     head = ready(case.build(adaptive_thr=True))

@@ -2,12 +2,21 @@ import math
 
 import pytest
 import torch
-from mmdet.models.dense_heads import DETRHead, RetinaHead, SSDHead
+from mmdet.models.dense_heads import (
+    DETRHead,
+    FoveaHead,
+    FreeAnchorRetinaHead,
+    PAAHead,
+    PISARetinaHead,
+    RetinaHead,
+    SSDHead,
+)
 from mmengine.structures import InstanceData
 
-from imb_det.heads import GuidedDenseHead
+from imb_det.heads import GuidedAnchorBasedHead, GuidedDenseHead
 from tests import toys
 from tests.references import guided_loss
+from tests.test_heads.guided_cases import CASES
 
 SAMPLING_FREE = "imb_det.SamplingFreeRetinaHead"
 
@@ -218,6 +227,51 @@ def test_losses_that_each_rank_averages_need_the_other_mixin():
 
     with pytest.raises(TypeError, match=r"Guided has .* from GuidedAnchorBasedHead"):
         Guided(num_classes=3, in_channels=8)
+
+
+@pytest.mark.parametrize("base", [FoveaHead, PAAHead])
+def test_other_losses_that_each_rank_averages_are_refused(base):
+    class Guided(GuidedDenseHead, base):
+        pass
+
+    settings = dict(num_classes=3, in_channels=8)
+    if base is FoveaHead:
+        loss = dict(type="CrossEntropyLoss", use_sigmoid=True)
+        settings.update(loss_cls=loss, loss_bbox=dict(type="SmoothL1Loss"))
+    with pytest.raises(TypeError, match=rf"{base.__name__}\.loss_by_feat.*reduce_mean"):
+        Guided(**settings)
+
+
+@pytest.mark.parametrize("base", [FreeAnchorRetinaHead, PISARetinaHead])
+def test_heads_with_anchors_and_losses_of_their_own_are_refused(base):
+    class Guided(GuidedAnchorBasedHead, base):
+        pass
+
+    with pytest.raises(TypeError, match=rf"own, `{base.__name__}\.loss_by_feat`"):
+        Guided(num_classes=3, in_channels=8)
+
+
+def test_a_head_of_qualities_needs_a_loss_of_qualities():
+    loss = dict(type="CrossEntropyLoss", use_sigmoid=True)
+    with pytest.raises(ValueError, match=r"QualityFocalLoss.*got CrossEntropyLoss"):
+        CASES["GFLHead"].build(loss_cls=loss)
+
+
+@pytest.mark.parametrize("settings", [dict(momentum=0.9), dict(freeze_after=1)])
+def test_another_training_can_be_forgotten(settings):
+    first = build_head(adaptive_thr=True, **settings)
+    fresh = {name: value.clone() for name, value in first.named_buffers()}
+    first.loss_by_feat(*make_batch([[[0, 0, 30, 30]]]))
+    first.loss_by_feat(*make_batch([[]]))
+    first.class_thresholds.add_candidates(3, 40)
+    first.class_thresholds.num_instances += 1
+    changed = [n for n, v in first.named_buffers() if not torch.equal(v, fresh[n])]
+    assert len(changed) >= 4
+    for part in first.modules():
+        if hasattr(part, "forget_training"):
+            part.forget_training()
+    for name, value in first.named_buffers():
+        assert torch.equal(value, fresh[name]), name
 
 
 def test_a_head_without_a_module_for_the_loss_is_refused():

@@ -76,7 +76,12 @@ def test_equals_autograd(case):
             assert found["fg"] > 0
             assert found["ratio"] == pytest.approx(both / found["box"], rel=1e-5)
             # Of anchors, the box loss is given the very outputs.
-            if case.kind in ("RetinaHead", "RPNHead", "ConvFCBBoxHead"):
+            is_decoded = getattr(head, "reg_decoded_bbox", True)
+            if not is_decoded and case.kind in (
+                "RetinaHead",
+                "RPNHead",
+                "ConvFCBBoxHead",
+            ):
                 size = sum(x.abs().sum().item() for x in boxes if x is not None)
                 assert found["box"] == pytest.approx(size, rel=1e-5)
     hook.after_train(runner)
@@ -105,9 +110,39 @@ def test_predictions_without_rows_count_nothing():
     runner, hook = make_runner(head), GradientHook()
     hook.before_train(runner)
     boxes = torch.zeros(0, 4, requires_grad=True)
-    head.loss_bbox(boxes, torch.zeros(0, 4)).backward()
+    scores = torch.zeros(0, 3, requires_grad=True)
+    loss = head.loss_bbox(boxes, torch.zeros(0, 4))
+    loss = loss + head.loss_cls(scores, torch.zeros(0, dtype=torch.long)).sum()
+    loss.backward()
     hook.after_train_iter(runner, 0)
-    assert logged(runner)["box"] == 0
+    assert logged(runner) == dict(fg=0, bg=0, box=0)
+
+
+def test_a_head_that_classifies_otherwise_is_left_out():
+    head = CASES["RetinaHead"].build()
+    runner, hook = make_runner(head), GradientHook()
+    hook.before_train(runner)
+    boxes = torch.ones(2, 4, requires_grad=True)
+    head.loss_bbox(boxes, torch.zeros(2, 4)).backward()
+    hook.after_train_iter(runner, 0)
+    assert logged(runner) == {}
+
+
+@pytest.mark.parametrize("broken", [float("inf"), float("nan")])
+def test_an_iteration_that_is_not_finite_is_left_out(broken):
+    case = CASES["RetinaHead"]
+    head = case.build()
+    runner, hook = make_runner(head), GradientHook()
+    hook.before_train(runner)
+    step(case, head, ["two"])
+    hook.after_train_iter(runner, 0)
+    before = logged(runner)
+    step(case, head, ["two"], factor=broken)
+    hook.after_train_iter(runner, 1)
+    assert logged(runner) == before
+    step(case, head, ["two"], factor=2.0)
+    hook.after_train_iter(runner, 2)
+    assert logged(runner)["fg"] == pytest.approx(2 * before["fg"], rel=1e-5)
 
 
 def test_comparing_losses_leaves_no_trace():

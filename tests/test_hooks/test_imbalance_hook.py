@@ -255,6 +255,25 @@ def test_a_figure_that_will_not_come_is_refused_before_training(tmp_path, voc, b
     assert refused.iter == 0
 
 
+class Remembering(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.memory = 7
+
+    def forget_training(self):
+        self.memory = 0
+
+
+@pytest.mark.parametrize(("iteration", "memory"), [(0, 0), (5, 7)])
+def test_only_a_new_training_forgets_the_one_before(voc, iteration, memory):
+    runner = standing(DATASETS.build(voc), nn.ModuleDict(dict(rpn_head=Remembering())))
+    runner.iter = iteration
+    average = nn.ModuleList([Remembering()])
+    runner.hooks = [SimpleNamespace(ema_model=average)]
+    ImbalanceHook().before_train(runner)
+    assert runner.model["rpn_head"].memory == average[0].memory == memory
+
+
 class QueryHead(BaseModule):
     """Like DETRHead: a head that derives from no dense head."""
 

@@ -107,6 +107,48 @@ def test_a_bias_from_a_checkpoint_is_left_alone(dataset, model, tmp_path, log):
     assert model.bbox_head.retina_cls.bias.unique().numel() == 1
 
 
+def test_proposals_trained_alone_keep_their_bias(dataset, model, log):
+    # mmdet reads such a checkpoint, of `bbox_head`, into a `rpn_head`.
+    model.rpn_head = model.bbox_head
+    hook = PriorInitHook("rpn_head", cache_dir=False)
+    trained = model.bbox_head.retina_cls.bias.detach().clone()
+    state = {
+        name: value
+        for name, value in model.state_dict().items()
+        if not name.startswith("rpn_head.")
+    }
+    hook.after_load_checkpoint(None, {"state_dict": state})
+    hook.before_train(FakeRunner(model, dataset))
+    assert torch.equal(model.rpn_head.retina_cls.bias, trained)
+    assert "rpn_head.retina_cls.bias" in log.text
+
+
+@pytest.mark.parametrize("part", ["model", "head"])
+def test_a_bias_of_a_pretrained_detector_is_left_alone(dataset, model, part):
+    target = model if part == "model" else model.bbox_head
+    target.init_cfg = dict(type="Pretrained", checkpoint="detector.pth")
+    trained = model.bbox_head.retina_cls.bias.detach().clone()
+    PriorInitHook(cache_dir=False).before_train(FakeRunner(model, dataset))
+    assert torch.equal(model.bbox_head.retina_cls.bias, trained)
+
+
+def test_a_resumed_training_counts_for_thresholds_that_are_new(dataset):
+    config = toys.retinanet_config(
+        head_type="imb_det.SamplingFreeRetinaHead", adaptive_thr=True
+    )
+    model = toys.build_model(config)
+    trained = model.bbox_head.retina_cls.bias.detach().clone()
+    hook = PriorInitHook(cache_dir=False)
+    hook.before_train(FakeRunner(model, dataset, iteration=5))
+    assert torch.equal(model.bbox_head.retina_cls.bias, trained)
+    prior = foreground_prior(dataset, model.bbox_head)
+    counts = model.bbox_head.class_thresholds.num_candidates
+    assert counts.tolist() == [prior.num_foreground, prior.num_candidates]
+    counts[1] += 1  # those of the checkpoint stay
+    hook.before_train(FakeRunner(model, dataset, iteration=5))
+    assert counts[1] == prior.num_candidates + 1
+
+
 def test_thresholds_get_counts_beside_a_trained_bias(dataset, tmp_path):
     config = toys.retinanet_config(
         head_type="imb_det.SamplingFreeRetinaHead", adaptive_thr=True

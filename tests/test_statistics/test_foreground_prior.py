@@ -17,7 +17,7 @@ from imb_det.statistics.training_boxes import (
     TrainingBoxes,
     annotated_boxes,
     epoch_weights,
-    is_deterministic,
+    is_arithmetic,
     training_boxes,
 )
 from tests import toys
@@ -83,7 +83,7 @@ def test_boxes_are_those_of_the_real_pipeline(name, toy_set):
     dataset = toys.build_dataset(
         toys.coco_dataset_config(toy_set, transforms=[RESIZES[name]])
     )
-    assert is_deterministic(dataset)
+    assert is_arithmetic(dataset)
     table = training_boxes(dataset)
     for index in range(len(dataset)):
         packed = dataset[index]
@@ -103,7 +103,7 @@ def test_boxes_are_those_of_the_real_pipeline(name, toy_set):
 def test_random_transforms_run_on_blank_images(toy_set):
     crop = dict(type="RandomCrop", crop_size=(64, 64))
     dataset = toys.build_dataset(toys.coco_dataset_config(toy_set, transforms=[crop]))
-    assert not is_deterministic(dataset)
+    assert not is_arithmetic(dataset)
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     table = training_boxes(dataset)
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
@@ -111,6 +111,65 @@ def test_random_transforms_run_on_blank_images(toy_set):
     assert (table.img_shape == 64).all()
     assert 0 < len(table.boxes) <= len(annotated_boxes(dataset).boxes)
     np.testing.assert_array_equal(table.boxes, training_boxes(dataset).boxes)
+
+
+SCALES = [(100, 90), (200, 110), (64, 300)]
+
+
+@pytest.mark.parametrize("keep_ratio", [True, False])
+def test_scales_from_a_list_are_drawn_for_each_image(toy_set, keep_ratio):
+    choice = dict(type="RandomChoiceResize", scales=SCALES, keep_ratio=keep_ratio)
+    dataset = toys.build_dataset(toys.coco_dataset_config(toy_set, transforms=[choice]))
+    assert is_arithmetic(dataset)
+    table = training_boxes(dataset)
+    np.testing.assert_array_equal(table.boxes, training_boxes(dataset).boxes)
+    fixed = [
+        training_boxes(
+            toys.build_dataset(
+                toys.coco_dataset_config(
+                    toy_set,
+                    transforms=[dict(type="Resize", scale=s, keep_ratio=keep_ratio)],
+                )
+            )
+        )
+        for s in SCALES
+    ]
+    chosen = set()
+    for index in range(len(table)):
+        part = table.select(np.array([index]))
+        of_scales = [one.select(np.array([index])) for one in fixed]
+        (scale,) = [
+            number
+            for number, one in enumerate(of_scales)
+            if np.array_equal(one.boxes, part.boxes)
+            and np.array_equal(one.img_shape, part.img_shape)
+        ]
+        chosen.add(scale)
+    assert len(chosen) > 1
+    # Another resizing class may do anything.
+    choice["resize_type"] = "FixScaleResize"
+    dataset = toys.build_dataset(toys.coco_dataset_config(toy_set, transforms=[choice]))
+    assert not is_arithmetic(dataset)
+
+
+def test_a_random_part_of_a_large_set_goes_through_transforms(
+    toy_set, model, monkeypatch
+):
+    crop = dict(type="RandomCrop", crop_size=(64, 64))
+    dataset = toys.build_dataset(
+        dict(
+            type="RepeatDataset",
+            times=10,
+            dataset=toys.coco_dataset_config(toy_set, transforms=[crop]),
+        )
+    )
+    whole = foreground_prior(dataset, model.bbox_head)
+    assert (whole.num_images, whole.relative_error) == (70, 0)
+    monkeypatch.setattr("imb_det.statistics.training_boxes.MAX_BLANK_IMAGES", 35)
+    part = foreground_prior(dataset, model.bbox_head)
+    assert part.num_images == 35
+    assert 0 < part.relative_error < 1
+    assert part.prior == pytest.approx(whole.prior, rel=4 * part.relative_error)
 
 
 def test_wrappers_count_each_image_once(toy_set, model):
