@@ -58,6 +58,13 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         help="rules of the evaluation (default: by the content of ANN_FILE)",
     )
     parser.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="classes that the detectors know, in the order of ANN_FILE: label 0 of a "
+        "pickle is the first of them (default: all categories of ANN_FILE)",
+    )
+    parser.add_argument(
         "--max-dets",
         type=int,
         metavar="N",
@@ -122,6 +129,7 @@ def main() -> None:
             group_thresholds=args.group_thresholds,
             group_quantiles=args.group_quantiles,
             rules=args.rules,
+            classes=args.classes,
             max_dets=args.max_dets,
             resamples=args.resamples,
             confidence=args.confidence,

@@ -25,13 +25,17 @@ MAX_DETS = {"coco": 100, "lvis": 300}
 
 
 def read_test_set(
-    ann_file: str | Path, rules: str | None = None
+    ann_file: str | Path,
+    rules: str | None = None,
+    classes: Sequence[str] | None = None,
 ) -> tuple[GroundTruth, list[Any]]:
     """Read an annotation file of COCO or LVIS.
 
     Args:
         ann_file: The file.
         rules: ``coco`` or ``lvis``; by the content of the file if None. Default: None.
+        classes: Names of the classes that the detectors know, in the order of the
+            file; all of its categories if None. Default: None.
 
     Returns:
         Ground truth, federated for the rules of LVIS, and the category id of each
@@ -39,7 +43,8 @@ def read_test_set(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: No annotation file, or not one of LVIS for its rules; names it.
+        ValueError: No annotation file, not one of LVIS for its rules, or classes that
+            it does not have; names it.
     """
     if rules not in (None, *MAX_DETS):
         raise ValueError(f"`rules` must be one of {list(MAX_DETS)}, got {rules!r}")
@@ -50,7 +55,7 @@ def read_test_set(
         if rules is None:
             rules = "lvis" if is_federated(content) else "coco"
         reader = FederatedGroundTruth.from_lvis if rules == "lvis" else None
-        truth = (reader or GroundTruth.from_coco)(content)
+        truth = (reader or GroundTruth.from_coco)(content, classes)
         return truth, category_ids(content, truth.classes, path)
     except KeyError as error:
         raise ValueError(f"{path}: an entry lacks the key {error}") from error
@@ -79,9 +84,15 @@ def read_groups(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: Counts for other classes, or a file that is neither.
+        ValueError: Counts for other classes, a file that is neither, or limits without
+            counts to which they could apply.
     """
     if train is None:
+        if tuple(thresholds) != (10, 100) or quantiles is not None:
+            raise ValueError(
+                "limits of the groups need the training images of the classes "
+                "(`train`, on the command line --train-ann)"
+            )
         if isinstance(ground_truth, FederatedGroundTruth):
             return ground_truth.groups or {}
         return {}

@@ -122,6 +122,7 @@ def compare_runs(
     group_thresholds: Sequence[float] = (10, 100),
     group_quantiles: Sequence[float] | None = None,
     rules: str | None = None,
+    classes: Sequence[str] | None = None,
     max_dets: int | None = None,
     resamples: int = 1000,
     confidence: float = 0.95,
@@ -144,6 +145,9 @@ def compare_runs(
         group_quantiles: Shares of the classes that are rare, and rare or common, in
             place of thresholds. Default: None.
         rules: ``coco`` or ``lvis``; by the content of the file if None. Default: None.
+        classes: Names of the classes that the detectors know, in the order of the
+            file, where they are not all of its categories: label 0 of a pickle is the
+            first of them. Default: None.
         max_dets: Detections that count, >= 1: of a class in an image for COCO, 100 if
             None; of an image for LVIS, 300 if None. Default: None.
         resamples: Number of resamples, >= 1. Default: 1000.
@@ -165,24 +169,28 @@ def compare_runs(
         raise ValueError(f"`max_dets` must be >= 1, got {max_dets}")
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence` must be between 0 and 1, got {confidence}")
-    truth, ids = read_test_set(ann_file, rules)
+    truth, ids = read_test_set(ann_file, rules, classes)
     rules = "lvis" if isinstance(truth, FederatedGroundTruth) else "coco"
     files = {name: [Path(file) for file in own] for name, own in runs.items()}
     every = dict.fromkeys(file for own in files.values() for file in own)
+    groups = read_groups(truth, train, group_thresholds, group_quantiles)
     judged = judge_files(truth, ids, list(every), iou_type, max_dets)
     results = bootstrap(
         [[judged[file] for file in own] for own in files.values()],
-        read_groups(truth, train, group_thresholds, group_quantiles),
+        groups,
         resamples=resamples,
         seed=seed,
         fixed_seeds=fixed_seeds,
     )
+    counted = train is not None and group_quantiles is None
+    limits = group_thresholds if counted else None
     settings = {
         "ann_file": str(ann_file),
         "num_images": next(iter(judged.values())).num_images,
         "iou_type": iou_type,
         "rules": rules,
-        "group_thresholds": list(group_thresholds),
+        "groups": "counts" if train is not None else "letters" if groups else None,
+        "group_thresholds": limits and list(limits),
         "group_quantiles": group_quantiles and list(group_quantiles),
         "max_dets": max_dets or MAX_DETS[rules],
         "resamples": resamples,

@@ -11,7 +11,7 @@ from mmdet.evaluation import CocoMetric as _MMDetCocoMetric
 from mmengine.logging import print_log
 
 from ..registry import METRICS
-from ..statistics.coco_files import category_ids
+from ..statistics.coco_files import category_ids, check_ids
 from .diagnostics import diagnose
 from .functional.coco_eval import evaluate_coco
 from .functional.detections import Detections, rle_of
@@ -44,7 +44,8 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
     Where it deviates from mmdet: figures are not rounded; a set without any detection
     has AP 0 in place of no result; images that were not evaluated (``indices`` of the
     data set) do not count as missed; ``proposal_nums`` name the ``AR@n`` they belong
-    to; ``classwise`` figures count detections as the ``mAP`` they are a part of;
+    to; ``classwise`` figures count detections as the ``mAP`` they are a part of; boxes
+    without area are no objects to find where there is no annotation file;
     ``proposal_fast`` is computed as ``proposal``; ``use_mp_eval`` has no effect.
 
     Args:
@@ -94,6 +95,7 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
         """Take the classes, and check them before the first iteration."""
         self._dataset_meta = dataset_meta
         if self._coco_api is not None and dataset_meta and dataset_meta.get("classes"):
+            check_ids(self._coco_api.dataset, "the annotation file")
             category_ids(self._coco_api.dataset, dataset_meta["classes"])
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

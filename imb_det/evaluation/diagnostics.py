@@ -1,4 +1,8 @@
-"""Confusion and calibration of one evaluation, as files and as figures."""
+"""Confusion and calibration of one evaluation, as files and as figures.
+
+Error types in the manner of TIDE are not among them: its library has had no release
+since 1.0.1, and the confusion matrix tells classes that are taken for one another.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mmengine.logging import print_log
 from ..main_process import on_main_process
 from ..statistics.class_stats import ClassStats
 from ..statistics.coco_files import spellings
+from ..statistics.evenness import gini, imbalance_ratio
 from ..statistics.frequency_groups import GROUP_NAMES, frequency_groups
 from .class_table import write_class_table
 from .functional.results import EvalResults
@@ -156,9 +158,11 @@ class GroupMetric(BaseMetric):
         parts = collect_results([self.results], get_world_size(), self.collect_device)
 
         def judge() -> dict[str, float]:
-            results = [result for part in parts for result in part]
+            # In the order of the data set, of which ranks take turns.
+            turns = zip_longest(*parts)
+            results = [r for turn in turns for r in turn if r is not None]
             if len(results) > size:
-                results = self._without_padding(results)
+                results = self._without_padding(results, size)
             # Equal scores rank in the order of the images, so that must not depend on
             # how ranks have shared them.
             results.sort(key=lambda result: result[0]["img_id"])
@@ -180,11 +184,12 @@ class GroupMetric(BaseMetric):
         truths, predictions = zip(*results, strict=True)
         return list(truths), list(predictions)
 
-    def _without_padding(self, results: list) -> list:
-        """Keep the first result of each image."""
-        return list(
-            {record["img_id"]: (record, p) for record, p in reversed(results)}.values()
-        )[::-1]
+    def _without_padding(self, results: list, size: int) -> list:
+        """Keep the first result of each image, or, if ids repeat, the first ones."""
+        first: dict[Any, tuple] = {}
+        for record, prediction in results:
+            first.setdefault(record["img_id"], (record, prediction))
+        return list(first.values()) if len(first) == size else results[:size]
 
     def _group_figures(self, metric: str, found: EvalResults) -> dict[str, float]:
         """Return figures of groups and balance, and write the table of the classes.
@@ -196,11 +201,17 @@ class GroupMetric(BaseMetric):
         groups = self._groups()
         stats = self._class_stats
         figures = found.group_summary(groups)
-        if groups:
-            figures.update(found.balance_summary(groups))
+        figures.update(found.balance_summary(groups))
         counts = None if stats is None else stats.image_count
         rows = class_rows(found, counts, groups)
         self._show(metric, rows)
+        if stats is not None:
+            print_log(
+                "Training set: imbalance ratio "
+                f"{imbalance_ratio(stats.instance_count):.1f}, Gini "
+                f"{gini(stats.instance_count):.3f}",
+                logger="current",
+            )
         if (stem := self._stem(metric)) is not None:
             write_class_table(stem, rows, {**found.summary, **figures}, stats)
         return {item: figures[item] for item in GROUP_ITEMS if item in figures}

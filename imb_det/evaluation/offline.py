@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from mmdet.datasets import CocoDataset, LVISV05Dataset
 from mmengine.evaluator import Evaluator
-from mmengine.fileio import load
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
 
 from ..statistics.class_stats import ClassStats
 from ..statistics.coco_files import category_ids
 from ..statistics.dataset_access import class_names, iter_data_infos, leaf_datasets
-from .functional.ground_truth import GroundTruth
+from .functional.ground_truth import GroundTruth, content_of
 from .result_files import read_predictions
 
 __all__ = ["no_detections", "read_results", "score_file", "training_stats"]
@@ -131,9 +130,8 @@ def _categories(dataset: Any, classes: tuple[str, ...]) -> list[int]:
             f"annotation file, but it is {type(dataset).__name__}; score the pickle of "
             "`tools/test.py --out`"
         )
-    content = load(leaf.ann_file, file_format="json", backend_args=leaf.backend_args)
     by_place = isinstance(leaf, LVISV05Dataset)  # v1 is derived from it
-    return category_ids(content, classes, leaf.ann_file, by_place)
+    return category_ids(content_of(leaf), classes, leaf.ann_file, by_place)
 
 
 def _sample(info: dict[str, Any], prediction: dict[str, Any] | None) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from mmdet.structures.mask import encode_mask_results
 
 from .functional.detections import run_lengths
 
-__all__ = ["pack"]
+__all__ = ["array_of", "pack"]
 
 
 def pack(
@@ -35,15 +36,18 @@ def pack(
     prediction = {
         "img_id": sample["img_id"],
         "size": (height, width),
-        "bboxes": _array(found["bboxes"]),
-        "scores": _array(found["scores"]),
-        "labels": _array(found["labels"]),
+        "bboxes": array_of(found["bboxes"]),
+        "scores": array_of(found["scores"]),
+        "labels": array_of(found["labels"]),
     }
     if with_masks and "masks" in found:
         masks = found["masks"]
         if not isinstance(masks, (list, tuple)):
-            masks = encode_mask_results(_array(masks))
-        prediction["masks"] = [run_lengths(mask) for mask in masks]
+            masks = encode_mask_results(array_of(masks))
+        try:
+            prediction["masks"] = [run_lengths(mask) for mask in masks]
+        except ValueError as error:
+            raise ValueError(f"image {sample['img_id']!r}: {error}") from error
         sizes = {tuple(mask["size"]) for mask in masks}
         if wrong := sizes - {(height, width)}:
             raise ValueError(
@@ -51,10 +55,14 @@ def pack(
                 f"a predicted mask is {wrong.pop()}"
             )
     if "mask_scores" in found:
-        prediction["mask_scores"] = _array(found["mask_scores"])
+        prediction["mask_scores"] = array_of(found["mask_scores"])
     return record, prediction
 
 
-def _array(values: Any) -> np.ndarray:
-    """Bring a tensor of any device, or an array, to an array."""
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+def array_of(values: Any) -> np.ndarray:
+    """Bring a tensor of any device and type, or an array, to an array."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        if values.dtype == torch.bfloat16:  # NumPy does not have it
+            values = values.float()
+    return np.asarray(values)

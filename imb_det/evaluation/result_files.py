@@ -6,14 +6,20 @@ import json
 import math
 import pickle
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from faster_coco_eval import mask as mask_utils
 
-from .functional.detections import predictions_from_samples
+from .functional.detections import (
+    checked_arrays,
+    predictions_from_samples,
+    run_lengths,
+)
 from .functional.ground_truth import GroundTruth
+from .packing import array_of
 
 __all__ = ["read_predictions"]
 
@@ -83,6 +89,8 @@ def _from_pickle(
     seen: set[Any] = set()
     for index, prediction in enumerate(predictions):
         image_id = prediction["img_id"]
+        if isinstance(image_id, Integral):  # NumPy's too
+            image_id = prediction["img_id"] = int(image_id)
         where = f"{path}: entry {index} (image {image_id!r})"
         if not isinstance(image_id, (int, str)) or image_id not in rows:
             raise ValueError(f"{where}: the annotation file has no such image")
@@ -91,14 +99,14 @@ def _from_pickle(
         seen.add(image_id)
         if missing := [key for key in needed if key not in prediction]:
             raise ValueError(f"{where}: `pred_instances` has no {missing}")
-        for key in ("scores", "bboxes"):
-            if np.asarray(prediction[key]).dtype.kind not in "fiu":
-                raise ValueError(f"{where}: `{key}` are no numbers")
-            bad = np.argwhere(~np.isfinite(np.asarray(prediction[key], float)))
-            if len(bad):
-                at = int(bad[0][0])
-                value = np.asarray(prediction[key])[at].tolist()
-                raise ValueError(f"{where}: `{key}` of detection {at} is {value}")
+        try:
+            for key in _INSTANCE_KEYS:
+                prediction[key] = array_of(prediction[key])
+            checked_arrays(prediction, len(ground_truth.classes))
+            for mask in prediction["masks"] if with_masks else ():
+                run_lengths(mask)
+        except (TypeError, ValueError, IndexError) as error:
+            raise ValueError(f"{where}: {error}") from error
     return predictions
 
 
@@ -116,7 +124,7 @@ def _from_json(
             image_id, label, score = _keys(entry, rows, labels)
             mask = _mask(entry) if with_masks or "bbox" not in entry else None
             x, y, w, h = _bbox(entry, mask)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise ValueError(f"{path}: entry {index}: {error}") from error
         own = found.setdefault(
             image_id, {"bboxes": [], "scores": [], "labels": [], "masks": []}
@@ -184,18 +192,10 @@ def _mask(entry: Mapping[str, Any]) -> dict:
         needed = "`segmentation`" if "bbox" in entry else "`bbox` or `segmentation`"
         raise ValueError(f"it has no {needed}")
     mask = entry["segmentation"]
-    size, counts = (
-        mask.get(key) if isinstance(mask, Mapping) else None
-        for key in ("size", "counts")
-    )
-    if not isinstance(size, list) or not isinstance(counts, (str, list)):
-        raise ValueError(
-            "`segmentation` must be run lengths, a dictionary of `size` and `counts`, "
-            f"got {mask!r:.60}"
-        )
-    if isinstance(counts, list):
-        return dict(mask_utils.frPyObjects({"size": size, "counts": counts}, *size))
-    return {"size": size, "counts": counts.encode()}
+    try:
+        return {"counts": run_lengths(mask), "size": mask["size"]}
+    except ValueError as error:
+        raise ValueError(f"`segmentation`: {error}") from error
 
 
 def _is_finite(value: Any) -> bool:

@@ -151,8 +151,13 @@ def worse(images, seed, share=0.3):
 
 def test_the_result_does_not_depend_on_batches(monkeypatch):
     images = random_images(1, num_images=20)
-    runs = [[judged(images)], [judged(worse(images, s)) for s in range(3)]]
+    runs = [
+        [judged(worse(images, s)) for s in seeds] for seeds in (range(3), (3, 4), (5,))
+    ]
     whole = bootstrap(runs, GROUPS, resamples=50, seed=4)
+    # Nor do two methods depend on a third.
+    two = bootstrap(runs[:2], GROUPS, resamples=50, seed=4)
+    np.testing.assert_array_equal(two.samples, whole.samples[:, :2])
     module = import_module("imb_det.evaluation.functional.bootstrap")
     monkeypatch.setattr(module, "_BATCH_CELLS", 300)
     parts = bootstrap(runs, GROUPS, resamples=50, seed=4)

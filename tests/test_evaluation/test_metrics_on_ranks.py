@@ -75,6 +75,24 @@ def test_an_error_reaches_both_ranks(tmp_path):
         bad()
 
 
+def evaluate_repeated_names(rank, folder, shares):
+    """Two data sets of VOC may have images of one name."""
+    config, classes, samples = setting("VOCMetric", folder)
+    for index, sample in enumerate(samples):
+        sample["img_id"] = f"{index % 4}"
+    metric = METRICS.build(dict(type="imb_det.VOCMetric", **config))
+    metric.dataset_meta = dict(classes=classes)
+    metric.process({}, [samples[index] for index in shares[rank]])
+    return metric.evaluate(size=len(samples))
+
+
+def test_padding_is_told_from_images_of_one_name(tmp_path):
+    alone = evaluate_repeated_names(0, tmp_path, [range(7)])
+    shares = [[0, 2, 4, 6], [1, 3, 5, 0]]
+    both = on_two_ranks(tmp_path, evaluate_repeated_names, tmp_path, shares)
+    assert both[0] == both[1] == alone
+
+
 @pytest.mark.parametrize("name", ["CocoMetric", "LVISMetric", "VOCMetric"])
 def test_results_are_arrays(tmp_path, name):
     config, classes, samples = setting(name, tmp_path)

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from pycocotools import mask as mask_utils
 
 from imb_det.evaluation.functional import Detections, GroundTruth, evaluate_coco
@@ -147,6 +148,7 @@ GOOD = dict(image_id=0, category_id=10, bbox=list(BOX), score=0.5)
         (dict(score=float("nan")), "`score` must be a finite number, got nan"),
         (dict(score=float("inf")), "`score` must be a finite number, got inf"),
         (dict(score="0.5"), "`score` must be a finite number, got '0.5'"),
+        (dict(score=10**400), "int too large"),
         (dict(score=None), "`score` must be a finite number, got None"),
         (dict(bbox=[1, 2, 3]), r"`bbox` must be four numbers .*got \[1, 2, 3\]"),
         (dict(bbox=[1, 2, 3, float("nan")]), "`bbox` must be four numbers"),
@@ -166,10 +168,21 @@ def test_bad_entry_of_json(tmp_path, change, message):
     ("mask", "message"),
     [
         (..., "it has no `segmentation`"),
-        ([[0, 0, 5, 0, 5, 5]], "`segmentation` must be run lengths"),
-        (dict(size=[48, 64]), "`segmentation` must be run lengths"),
-        (dict(size=[48, 64], counts=3), "`segmentation` must be run lengths"),
-        (dict(size=9, counts="a"), "`segmentation` must be run lengths"),
+        ([[0, 0, 5, 0, 5, 5]], "`segmentation`: a mask must be run lengths"),
+        (dict(size=9, counts="a"), "`segmentation`: a mask must be run lengths"),
+        (dict(size=[48], counts="a"), "`segmentation`: a mask must be run lengths"),
+        (dict(size=["a", "b"], counts="a"), "`segmentation`: a mask must be run"),
+        (dict(size=[48, 64]), "`segmentation`: .*malformed"),
+        (dict(size=[48, 64], counts=3), "`segmentation`: .*malformed"),
+        (dict(size=[48, 64], counts="zzz!"), "`segmentation`: .*malformed"),
+        (dict(size=[48, 64], counts="é"), "`segmentation`: .*malformed"),
+        (dict(size=[48, 64], counts=[-5, 3072]), "`segmentation`: .*malformed"),
+        (dict(size=[48, 64], counts=[0.5, 3072]), "`segmentation`: .*malformed"),
+        (dict(size=[48, 64], counts=[0, 10]), "`segmentation`: .*10 pixels.*48 x 64"),
+        (
+            {**encoded(np.ones((10, 10))), "size": [48, 64]},
+            "`segmentation`: .*for 100 pixels, but its size is 48 x 64",
+        ),
     ],
 )
 def test_bad_mask_of_json(tmp_path, mask, message):
@@ -189,11 +202,20 @@ def changed(key, value):
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
-        (changed("scores", [float("nan")]), r"entry 1 \(image 1\): `scores` of .* nan"),
+        (
+            changed("scores", [float("nan")]),
+            r"entry 1 \(image 1\): .*`scores` .* nan",
+        ),
         (
             changed("bboxes", [[0, float("inf"), 2, 2]]),
-            r"entry 1 \(image 1\): `bboxes` of detection 0 is \[0.*inf",
+            r"entry 1 \(image 1\): .*`bboxes` of detection 0 are not finite: .*inf",
         ),
+        (changed("bboxes", [[1, 2, 3], [1, 2, 3, 4]]), r"entry 1 \(image 1\): "),
+        (changed("bboxes", [["a", "b", "c", "d"]]), r"entry 1 \(image 1\): "),
+        (changed("scores", 0.5), r"entry 1 \(image 1\): "),
+        (changed("labels", [0.7]), r"entry 1 \(image 1\): .*must be whole numbers"),
+        (changed("labels", ["a"]), r"entry 1 \(image 1\): .*must be whole numbers"),
+        (changed("labels", [3]), r"entry 1 \(image 1\): .*labels must be 0 to 2"),
         ([dict(img_id=0, pred_instances={})], r"entry 0 \(image 0\): .*'bboxes', 'sc"),
         ([dict(dumped(ONE)[0], img_id=9)], r"entry 0 \(image 9\): .*no such image"),
         ([dict(img_id=0)], r"entry 0 of the predictions has no \['pred_instances'\]"),
@@ -206,6 +228,47 @@ def test_bad_entry_of_a_pickle(tmp_path, samples, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_pickle(tmp_path, samples)
     assert "predictions.pkl" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (None, "a mask must be run lengths"),
+        (torch.ones(48, 64), "a mask must be run lengths"),
+        (dict(size=[48, 64], counts=b"\xff\xff"), "30 pixels.*48 x 64"),
+    ],
+)
+def test_bad_mask_of_a_pickle(tmp_path, mask, message):
+    samples = dumped(ONE, with_masks=True)
+    assert len(read_pickle(tmp_path, samples, iou_type="segm")) == 2
+    samples[1]["pred_instances"]["masks"] = [mask]
+    with pytest.raises(ValueError, match=rf"entry 1 \(image 1\): .*{message}"):
+        read_pickle(tmp_path, samples, iou_type="segm")
+
+
+def test_numbers_of_other_types(tmp_path):
+    samples = dumped(ONE)
+    samples[1]["img_id"] = np.int64(1)
+    scores = samples[1]["pred_instances"]["scores"]
+    samples[1]["pred_instances"]["scores"] = torch.as_tensor(scores).bfloat16()
+    predictions = read_pickle(tmp_path, samples)
+    found = Detections.from_predictions(truth_of(ONE), predictions)
+    assert found.score.tolist() == pytest.approx([0.9, 0.5], abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (dict(size=[48, 64], counts=[0, 5, 15, 5]), "for 25 pixels.* 48 x 64"),
+        (dict(size=[64, 48], counts=[0, 3072]), r"\[64, 48\].*image is \[48, 64\]"),
+    ],
+)
+def test_bad_mask_of_an_object(mask, message):
+    content = coco_content(ONE)
+    content["annotations"][0]["segmentation"] = mask
+    truth = GroundTruth.from_coco(content, CLASSES)
+    with pytest.raises(ValueError, match=f"image 0: an object of class .*{message}"):
+        Detections.from_predictions(truth, [], "segm")
 
 
 def test_a_pickle_without_masks(tmp_path):

@@ -205,6 +205,45 @@ def test_groups_of_a_training_file(files, images):
     assert names == [(), everything, ("APc",), everything, ("APc",)]
 
 
+def test_detectors_that_know_some_of_the_classes(files, images):
+    names, old = CLASSES[1:], {1: 0, 2: 1}
+    some = [
+        (objects, [(old[k], box, s) for k, box, s in found if k in old])
+        for objects, found in images
+    ]
+    path = files / "some.pkl"
+    path.write_bytes(pickle.dumps(data_samples(some)))
+    runs = {"some": [path], "all": [files / "a.json"]}
+    entries = [e for e in results_json(images) if e["category_id"] != 10]
+    runs["all"][0].write_text(json.dumps(entries))
+    found = compare_runs(files / "ann.json", runs, classes=names, resamples=2)
+    truth = GroundTruth.from_coco(coco_content(images), names)
+    expected = evaluate_coco(truth, predictions_of(some)).summary["mAP"]
+    np.testing.assert_allclose(found.results.estimate[:, 0], expected, atol=1e-6)
+    with pytest.raises(ValueError, match=r"ann\.json.*no category \['yak'\]"):
+        compare_runs(files / "ann.json", runs, classes=["yak"], resamples=2)
+
+
+def test_where_the_groups_come_from_is_written_down(files, images):
+    runs = {"a": [files / "a.pkl"], "b": [files / "b.json"]}
+
+    def settings(ann_file="ann.json", **arguments):
+        found = compare_runs(files / ann_file, runs, resamples=2, **arguments).settings
+        return [found[k] for k in ("groups", "group_thresholds", "group_quantiles")]
+
+    (files / "lvis.json").write_text(json.dumps(lvis_content(images)))
+    assert settings() == [None, None, None]
+    assert settings("lvis.json") == ["letters", None, None]
+    assert settings("lvis.json", train=COUNTS) == ["counts", [10, 100], None]
+    shares = dict(group_quantiles=(0.3, 0.6))
+    assert settings(train=COUNTS, **shares) == ["counts", None, [0.3, 0.6]]
+    for limits in (shares, dict(group_thresholds=(5, 50))):
+        with pytest.raises(
+            ValueError, match=r"limits of the groups need .*--train-ann"
+        ):
+            settings("lvis.json", **limits)
+
+
 def test_images_that_were_tested(files, images):
     some = data_samples(images)[:10]
     (files / "part.pkl").write_bytes(pickle.dumps(some))

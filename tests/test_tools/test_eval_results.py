@@ -77,6 +77,23 @@ def test_pickle_and_json_give_what_a_test_gives(config, tmp_path):
     assert score_file(config, path) == pytest.approx(figures, abs=1e-9)
 
 
+def test_categories_that_mmdet_sorts(config, tmp_path):
+    path = Path(config.test_evaluator.ann_file)
+    samples = data_samples(IMAGES)
+    expected = expected_figures(config, samples)
+    content = json.loads(path.read_text())
+    content["categories"].reverse()
+    path.write_text(json.dumps(content))
+    config.test_dataloader.dataset.type = "Objects365V1Dataset"
+    config.test_evaluator = dict(type="CocoMetric", ann_file=str(path))
+    config.test_evaluator.sort_categories = True
+    results = tmp_path / "found.json"
+    results.write_text(json.dumps(results_json(IMAGES)))
+    figures = score_file(config, results)
+    assert figures == score_file(config, write_pickle(tmp_path / "found.pkl", samples))
+    assert figures["coco/bbox_mAP"] == round(expected["coco/bbox_mAP"], 3)
+
+
 def test_masks(config, tmp_path):
     samples = data_samples(IMAGES, with_masks=True)
     config.test_evaluator.metric = ["bbox", "segm"]
@@ -128,7 +145,8 @@ def test_voc(tmp_path):
         for info in infos
     ]
     figures = score_file(config, write_pickle(tmp_path / "found.pkl", samples))
-    assert figures == {"pascal_voc/mAP": 1, "pascal_voc/AP50": 1}
+    keys = ("mAP", "AP50", "AP_gmean", "AP_worst")
+    assert figures == {f"pascal_voc/{key}": 1 for key in keys}
     path = tmp_path / "found.json"
     path.write_text("[]")
     with pytest.raises(ValueError, match="needs a test set with one COCO"):

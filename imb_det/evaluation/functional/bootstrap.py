@@ -115,8 +115,10 @@ def bootstrap(
         np.concatenate([average_figures(average_precision(m), groups) for m in runs])
         for runs in methods
     )
-    of_images, of_seeds = map(
-        np.random.default_rng, np.random.SeedSequence(seed).spawn(2)
+    # One stream for the images, and one for the seeds of each method, so that neither
+    # other methods nor the size of a batch change what is drawn.
+    of_images, *of_seeds = map(
+        np.random.default_rng, np.random.SeedSequence(seed).spawn(1 + len(methods))
     )
     num_images = methods[0][0].num_images
     shares = np.full(num_images, 1 / num_images)
@@ -134,7 +136,7 @@ def bootstrap(
                         for r in runs
                     ]
                 )
-                draws = _seed_draws(len(runs), count, fixed_seeds, of_seeds)
+                draws = _seed_draws(len(runs), count, fixed_seeds, of_seeds[m])
                 samples[now, m] = np.einsum("bs,sbf->bf", draws, found)
             bar.update(count)
     estimate = np.stack([own.mean(0) for own in by_seed])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import faster_coco_eval.mask_api_new_cpp as mask_api
 import numpy as np
 from faster_coco_eval import mask as mask_utils
 
@@ -146,12 +147,40 @@ def rle_of(counts: bytes, image: Mapping[str, int]) -> dict[str, Any]:
     return {"size": [image["height"], image["width"]], "counts": counts}
 
 
-def run_lengths(mask: Mapping[str, Any]) -> bytes:
-    """Return the run lengths of an RLE, compressed as COCO does."""
-    counts = mask["counts"]
-    if isinstance(counts, list):
-        counts = mask_utils.frPyObjects(mask, *mask["size"])["counts"]
-    return counts.encode() if isinstance(counts, str) else counts
+def run_lengths(mask: Any) -> bytes:
+    """Return the run lengths of an RLE, compressed as COCO does.
+
+    Raises:
+        ValueError: No RLE, or one whose runs do not fill its size: the library in C
+            would not come to an end with it.
+    """
+    size: Any = None
+    counts: Any = None
+    if isinstance(mask, Mapping):
+        size, counts = mask.get("size"), mask.get("counts")
+    is_size = isinstance(size, (list, tuple)) and len(size) == 2
+    if not is_size or not all(isinstance(n, (int, np.integer)) and n > 0 for n in size):
+        raise ValueError(
+            "a mask must be run lengths, a mapping with `size`, two whole numbers > 0, "
+            f"and `counts`, got {mask!r:.80}"
+        )
+    height, width = map(int, size)
+    try:
+        if isinstance(counts, list):
+            counts = mask_utils.frPyObjects(dict(mask), height, width)["counts"]
+        elif isinstance(counts, str):
+            counts = counts.encode("ascii")
+        (plain,) = mask_api.toUncompressedRLE(
+            [{"size": [height, width], "counts": counts}]
+        )
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"the run lengths of a mask are malformed ({error})") from None
+    if (pixels := sum(plain["counts"])) != height * width:
+        raise ValueError(
+            f"the run lengths of a mask are for {pixels} pixels, but its size is "
+            f"{height} x {width}"
+        )
+    return counts
 
 
 def predictions_from_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict]:
@@ -191,7 +220,12 @@ def checked_arrays(
     if boxes.dtype != np.float32:
         boxes = boxes.astype(np.float64)
     scores = np.asarray(prediction["scores"], dtype=np.float64)
-    labels = np.asarray(prediction["labels"], dtype=np.int64)
+    labels = np.asarray(prediction["labels"])
+    if labels.size and labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"image {image_id!r}: `labels` must be whole numbers, got {labels.dtype}"
+        )
+    labels = labels.astype(np.int64)
     if boxes.size == 0:
         boxes = boxes.reshape(0, 4)
     if boxes.shape != (len(scores), 4) or labels.shape != scores.shape:
@@ -252,21 +286,41 @@ def _masks(
         if isinstance(mask, bytes) and "size" in prediction:  # compared before
             runs[number] = mask
             continue
+        try:
+            runs[number] = run_lengths(mask)
+        except ValueError as error:
+            raise ValueError(
+                f"image {image_id!r}, detection {number}: {error}"
+            ) from error
         if list(mask["size"]) != size:
             raise ValueError(
                 f"image {image_id!r} is {size} (height, width), but a predicted mask "
                 f"is {list(mask['size'])}"
             )
-        runs[number] = run_lengths(mask)
     return runs, scores
 
 
 def _check_object_masks(ground_truth: GroundTruth) -> None:
     for annotation in ground_truth.annotations:
+        image = ground_truth.images[annotation["image_id"]]
+        problem = None
         if "segmentation" not in annotation:
+            problem = "has no mask in the ground truth; use metric='bbox'"
+        elif isinstance(mask := annotation["segmentation"], Mapping):
+            try:
+                run_lengths(mask)
+            except ValueError as error:
+                problem = f"has a faulty mask: {error}"
+            else:
+                expected = [image["height"], image["width"]]
+                if list(mask["size"]) != expected:
+                    problem = (
+                        f"has a mask of {list(mask['size'])} (height, width), but the "
+                        f"image is {expected}"
+                    )
+        if problem is not None:
             image_id = ground_truth.image_ids[annotation["image_id"]]
             name = ground_truth.classes[annotation["category_id"]]
             raise ValueError(
-                f"image {image_id!r}: an object of class '{name}' has no mask in the "
-                "ground truth; use metric='bbox'"
+                f"image {image_id!r}: an object of class '{name}' {problem}"
             )

@@ -15,7 +15,7 @@ from mmdet.datasets import CocoDataset, Objects365V1Dataset
 from mmengine.fileio import load
 from mmengine.logging import print_log
 
-from ...statistics.coco_files import category_ids, is_federated
+from ...statistics.coco_files import category_ids, check_ids, is_federated
 from ...statistics.dataset_access import (
     class_names,
     has_area,
@@ -26,7 +26,7 @@ from ...statistics.dataset_access import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["GroundTruth", "coco_ground_truth", "is_ignored"]
+__all__ = ["GroundTruth", "coco_ground_truth", "content_of", "is_ignored"]
 
 
 def is_ignored(annotation: Mapping[str, Any]) -> bool:
@@ -189,6 +189,7 @@ def read_coco(
         flags: Keys of annotations that say that they are nothing to find.
         by_place: See :func:`~imb_det.statistics.coco_files.category_ids`.
     """
+    check_ids(content, "the annotation file")
     if classes is None:
         classes = [category["name"] for category in content["categories"]]
     labels = {
@@ -240,9 +241,15 @@ def coco_ground_truth(dataset: Any) -> GroundTruth:
     leaves, classes = leaf_datasets(dataset), class_names(dataset)
     if len(leaves) > 1 or not isinstance(leaves[0], CocoDataset):
         return GroundTruth.from_records(classes, iter_data_infos(dataset))
-    leaf = leaves[0]
-    content = load(leaf.ann_file, file_format="json", backend_args=leaf.backend_args)
-    if isinstance(leaf, Objects365V1Dataset):
+    present = {info["img_id"] for info in iter_data_infos(leaves[0])}
+    return GroundTruth.from_coco(content_of(leaves[0]), classes).subset(present)
+
+
+def content_of(dataset: CocoDataset) -> dict[str, Any]:
+    """Read the annotation file of a data set, with its categories in mmdet's order."""
+    content = load(
+        dataset.ann_file, file_format="json", backend_args=dataset.backend_args
+    )
+    if isinstance(dataset, Objects365V1Dataset):
         content["categories"].sort(key=lambda category: category["id"])
-    present = {info["img_id"] for info in iter_data_infos(leaf)}
-    return GroundTruth.from_coco(content, classes).subset(present)
+    return content

@@ -48,15 +48,15 @@ class EvalResults:
 
         Returns:
             Three figures for each group, keyed by the first letter of its name. A
-            group in which no class has an object to find is absent.
+            group in which no class has an object to find is absent, and so is AP at
+            0.5 where that is not among the overlaps.
         """
         figures = {}
         for name, members in groups.items():
-            if np.isfinite(self.ap[members]).any():
-                figures[f"AP{name[0]}"] = nan_mean(self.ap[members])
-                figures[f"AP{name[0]}_50"] = nan_mean(self.ap50[members])
-                figures[f"AR{name[0]}"] = nan_mean(self.recall[members])
-        return figures
+            figures[f"AP{name[0]}"] = nan_mean(self.ap[members])
+            figures[f"AP{name[0]}_50"] = nan_mean(self.ap50[members])
+            figures[f"AR{name[0]}"] = nan_mean(self.recall[members])
+        return {name: value for name, value in figures.items() if np.isfinite(value)}
 
     def balance_summary(self, groups: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Say how evenly the classes are found.
