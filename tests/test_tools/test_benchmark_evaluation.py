@@ -37,6 +37,12 @@ def test_only_ours(repo_root):
 
 
 @pytest.mark.slow
+def test_bootstrap(repo_root):
+    printed = run(repo_root, "--resamples", "5")
+    assert re.search(r"20 images, 30 .*: judged in [\d.]+ s, 5 resamples in ", printed)
+
+
+@pytest.mark.slow
 @pytest.mark.lvis
 def test_figures_agree_with_lvis(repo_root):
     pytest.importorskip("lvis")
