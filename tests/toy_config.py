@@ -1,6 +1,12 @@
 """Writes a config that the command-line tools train in seconds."""
 
+from pathlib import Path
+
+from mmengine.config import Config
+
 from tests import toys
+
+CONFIGS = Path(__file__).parents[1] / "configs" / "sampling_free"
 
 TEMPLATE = """
 custom_imports = dict(imports=["imb_det"], allow_failed_imports=False)
@@ -56,3 +62,15 @@ def write_toy_config(folder, *, epochs=2, batch_size=2, workers=0, num_images=8)
         )
     )
     return path
+
+
+def use_small_model(cfg, name):
+    """Put the model of a small sampling-free config, two-stage, into a toy config."""
+    path = CONFIGS / f"{name}_r18_fpn_sampling-free_longtail-digits.py"
+    model = Config.fromfile(path).model
+    heads = model.roi_head.bbox_head
+    for head in heads if isinstance(heads, list) else [heads]:
+        head.update(num_classes=3, fc_out_channels=16)
+    model.train_cfg.rpn_proposal.max_per_img = 20
+    cfg.merge_from_dict(dict(model=dict(model, _delete_=True)))
+    cfg.custom_hooks[1].head = "rpn_head"

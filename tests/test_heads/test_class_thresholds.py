@@ -1,5 +1,7 @@
 """Class-adaptive score thresholds, from training to prediction."""
 
+import pickle
+
 import pytest
 import torch
 from mmdet.apis import inference_detector, init_detector
@@ -9,7 +11,7 @@ from imb_det.cli import build_runner
 from imb_det.heads import ClassThresholds
 from imb_det.statistics import ClassStats
 from tests.test_heads.guided_cases import CASES, SIZE, BoxCase, DenseCase
-from tests.toy_config import write_toy_config
+from tests.toy_config import use_small_model, write_toy_config
 
 STATS = ClassStats(("ant", "bee", "cat"), [5, 3, 1], [60, 30, 10], 8)
 DENSE = [name for name, case in CASES.items() if isinstance(case, DenseCase)]
@@ -126,18 +128,31 @@ def test_box_heads_drop_what_is_below(name):
     assert torch.bincount(results.labels, minlength=3).tolist() == wanted.tolist()
 
 
-def test_from_training_to_the_detector(tmp_path):
-    path = write_toy_config(tmp_path, epochs=1, num_images=4)
-    cfg = Config.fromfile(path)
+def one_stage(cfg):
     cfg.model.bbox_head.adaptive_thr = True
     cfg.model.test_cfg.max_per_img = 100
+
+
+def two_stages(cfg):
+    use_small_model(cfg, "faster-rcnn")
+    cfg.model.roi_head.bbox_head.adaptive_thr = True
+
+
+@pytest.mark.parametrize(
+    ("change", "path_of_head"),
+    [(one_stage, "bbox_head"), (two_stages, "roi_head.bbox_head")],
+)
+def test_from_training_to_the_detector(tmp_path, change, path_of_head):
+    path = write_toy_config(tmp_path, epochs=1, num_images=4)
+    cfg = Config.fromfile(path)
+    change(cfg)
     changed = tmp_path / "changed.py"
     cfg.dump(changed)
     training = Config.fromfile(changed)
     training.launcher = "none"
     runner = build_runner(training)
     runner.train()
-    trained = runner.model.bbox_head.class_thresholds()
+    trained = runner.model.get_submodule(path_of_head).class_thresholds()
     stats = ClassStats.from_dataset(runner.train_dataloader.dataset)
     share = stats.instance_count / stats.instance_count.sum()
     assert (trained / trained.sum()).numpy() == pytest.approx(share, rel=1e-5)
@@ -150,14 +165,29 @@ def test_from_training_to_the_detector(tmp_path):
         ),
     ]
     dataset = dict(cfg.train_dataloader.dataset, pipeline=cfg.test_pipeline)
-    cfg.test_dataloader = dict(dataset=dataset)
-    detector = init_detector(cfg, str(tmp_path / "work" / "epoch_1.pth"), device="cpu")
-    assert torch.equal(detector.bbox_head.class_thresholds(), trained)
-    image = next((tmp_path / "data" / "img").iterdir())
+    cfg.test_dataloader = dict(
+        batch_size=1,
+        num_workers=0,
+        sampler=dict(type="DefaultSampler", shuffle=False),
+        dataset=dataset,
+    )
+    checkpoint = str(tmp_path / "work" / "epoch_1.pth")
+    detector = init_detector(cfg, checkpoint, device="cpu")
+    head = detector.get_submodule(path_of_head)
+    assert torch.equal(head.class_thresholds(), trained)
+    image = tmp_path / "data" / "img" / "0.png"
     found = inference_detector(detector, str(image)).pred_instances
     assert len(found) > 0
     assert (found.scores > trained[found.labels]).all()
+    # So they do in a test from the command line.
+    out = tmp_path / "found.pkl"
+    testing = cfg.copy()
+    testing.update(launcher="none", load_from=checkpoint, test_cfg=dict())
+    testing.test_evaluator = dict(type="DumpDetResults", out_file_path=str(out))
+    build_runner(testing).test()
+    dumped = pickle.loads(out.read_bytes())[0]["pred_instances"]
+    torch.testing.assert_close(dumped["scores"], found.scores)
     # Without any threshold, classes are found below it.
-    detector.bbox_head.class_thresholds = None
+    head.class_thresholds = None
     more = inference_detector(detector, str(image)).pred_instances
     assert (more.scores <= trained[more.labels]).any()

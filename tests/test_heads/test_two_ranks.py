@@ -16,7 +16,7 @@ from mmengine.config import Config
 from imb_det.hooks import GradientHook
 from tests.test_heads.guided_cases import CASES, total
 from tests.test_hooks.test_gradient_hook import logged, make_runner
-from tests.toy_config import write_toy_config
+from tests.toy_config import use_small_model, write_toy_config
 from tests.two_ranks import on_two_ranks
 
 ROOT = Path(__file__).parents[2]
@@ -132,14 +132,7 @@ def _two_stage_config(folder, model_name):
     ]
     annotations.write_text(json.dumps(content))
     cfg = Config.fromfile(path)
-    name = f"{model_name}_r18_fpn_sampling-free_longtail-digits.py"
-    other = Config.fromfile(ROOT / "configs" / "sampling_free" / name)
-    heads = other.model.roi_head.bbox_head
-    for head in heads if isinstance(heads, list) else [heads]:
-        head.update(num_classes=3, fc_out_channels=16)
-    other.model.train_cfg.rpn_proposal.max_per_img = 20
-    cfg.merge_from_dict(dict(model=dict(other.model, _delete_=True)))
-    cfg.custom_hooks[1].head = "rpn_head"
+    use_small_model(cfg, model_name)
     # Without shuffling, rank 1 gets the empty images alone.
     cfg.train_dataloader.sampler = dict(type="DefaultSampler", shuffle=False)
     cfg.train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=False)
