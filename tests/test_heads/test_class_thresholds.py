@@ -139,10 +139,14 @@ def two_stages(cfg):
 
 
 @pytest.mark.parametrize(
-    ("change", "path_of_head"),
-    [(one_stage, "bbox_head"), (two_stages, "roi_head.bbox_head")],
+    ("change", "path_of_head", "candidates"),
+    [
+        (one_stage, "bbox_head", None),
+        # An untrained softmax is sure of nothing: thresholds that some scores reach.
+        (two_stages, "roi_head.bbox_head", [5, 10]),
+    ],
 )
-def test_from_training_to_the_detector(tmp_path, change, path_of_head):
+def test_from_training_to_the_detector(tmp_path, change, path_of_head, candidates):
     path = write_toy_config(tmp_path, epochs=1, num_images=4)
     cfg = Config.fromfile(path)
     change(cfg)
@@ -172,9 +176,16 @@ def test_from_training_to_the_detector(tmp_path, change, path_of_head):
         dataset=dataset,
     )
     checkpoint = str(tmp_path / "work" / "epoch_1.pth")
+    if candidates is not None:
+        content = torch.load(checkpoint, weights_only=False)
+        name = f"{path_of_head}.class_thresholds.num_candidates"
+        assert (content["state_dict"][name] > 0).all()
+        content["state_dict"][name] = torch.tensor(candidates, dtype=torch.float64)
+        torch.save(content, checkpoint)
+        trained = torch.from_numpy(share * candidates[0] / candidates[1]).float()
     detector = init_detector(cfg, checkpoint, device="cpu")
     head = detector.get_submodule(path_of_head)
-    assert torch.equal(head.class_thresholds(), trained)
+    torch.testing.assert_close(head.class_thresholds(), trained)
     image = tmp_path / "data" / "img" / "0.png"
     found = inference_detector(detector, str(image)).pred_instances
     assert len(found) > 0
