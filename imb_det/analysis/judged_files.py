@@ -15,7 +15,12 @@ from ..evaluation.functional.lvis_eval import counted_by_lvis
 from ..evaluation.functional.matching import Matches, match
 from ..evaluation.result_files import read_predictions
 from ..statistics.class_stats import ClassStats
-from ..statistics.coco_files import category_ids, check_ids, is_federated
+from ..statistics.coco_files import (
+    category_ids,
+    check_ids,
+    is_federated,
+    spellings,
+)
 from ..statistics.frequency_groups import frequency_groups
 
 __all__ = ["MAX_DETS", "judge_files", "read_groups", "read_test_set"]
@@ -54,9 +59,12 @@ def read_test_set(
         check_ids(content, path)
         if rules is None:
             rules = "lvis" if is_federated(content) else "coco"
+        if classes is not None:
+            _check_classes(content, classes)
         reader = FederatedGroundTruth.from_lvis if rules == "lvis" else None
         truth = (reader or GroundTruth.from_coco)(content, classes)
-        return truth, category_ids(content, truth.classes, path)
+        by_place = rules == "lvis"  # as mmdet's data sets of LVIS
+        return truth, category_ids(content, truth.classes, path, by_place)
     except KeyError as error:
         raise ValueError(f"{path}: an entry lacks the key {error}") from error
     except ValueError as error:
@@ -165,6 +173,19 @@ def _judge(truth: GroundTruth, found: Detections, max_dets: int | None) -> Match
         return match(truth, found, max_dets=max_dets or MAX_DETS["coco"])
     counted, unjudged = counted_by_lvis(truth, found, max_dets or MAX_DETS["lvis"])
     return match(truth, counted, unjudged=unjudged)
+
+
+def _check_classes(content: dict[str, Any], classes: Sequence[str]) -> None:
+    names = [category["name"] for category in content["categories"]]
+    chosen = [name for name in names if name in set(classes)]
+    if chosen == list(classes) or spellings(classes, names):
+        return
+    if unknown := [name for name in classes if name not in names]:
+        raise ValueError(f"`classes`: there is no category {unknown}, only {names}")
+    raise ValueError(
+        f"`classes` must be in the order of the file, each once: {chosen}, got "
+        f"{list(classes)}"
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -180,6 +180,9 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
             for k, v in figures.items()
         }
 
+    def _reports_groups(self, kind: str | None) -> bool:
+        return kind in self.metrics and not self.format_only
+
     def _judge(self, ground_truth: Any, detections: Detections) -> EvalResults:
         """Evaluate by the rules of this metric."""
         return evaluate_coco(

@@ -31,6 +31,8 @@ GROUP_ITEMS = (
     *(f"AR{name[0]}" for name in GROUP_NAMES),
     *("AP_gap", "AP_gmean", "AP_worst"),
 )
+#: Kind and group in the name of such a figure.
+_OF_GROUPS = re.compile(r"(?:(bbox|segm)_)?A(?:[PR]([rcf])(?:_50)?|P_gap)")
 _NAMED = 5  # classes that a message names
 
 
@@ -125,22 +127,35 @@ class GroupMetric(BaseMetric):
         Raises:
             ValueError: A figure of a group to which no class belongs.
         """
+        if not (self.dataset_meta or {}).get("classes"):
+            return  # mmengine has its own words for that
         for key in keys:
             prefix, _, item = key.rpartition("/")
-            found = re.fullmatch(r"(?:bbox_|segm_)?A[PR]([rcf])(?:_50)?", item)
-            if found is None or prefix != (self.prefix or ""):
+            found = _OF_GROUPS.fullmatch(item)
+            if (
+                found is None
+                or prefix != (self.prefix or "")
+                or not self._reports_groups(found[1])
+            ):
                 continue
             groups = self._groups()
-            if groups and found[1] not in {group[0] for group in groups}:
-                sizes = ", ".join(
-                    f"{len(ids)} {group}" for group, ids in groups.items()
-                )
+            wanted = set(found[2] or "rf")
+            if groups and wanted - {group[0] for group in groups}:
+                sizes = ", ".join(f"{len(ids)} {name}" for name, ids in groups.items())
                 raise ValueError(
                     f"`{key}` is to be watched (`save_best`, `monitor`), but "
-                    f"{type(self).__name__} will not report it: no class is in that "
-                    f"group; the classes are {sizes}. Watch another figure, or set "
+                    f"{type(self).__name__} will not report it, for want of a group; "
+                    f"the classes are {sizes}. Watch another figure, or set "
                     "`group_thresholds` or `group_quantiles`"
                 )
+
+    def _reports_groups(self, kind: str | None) -> bool:
+        """Tell whether there will be figures of groups, of ``bbox``, ``segm`` or None.
+
+        Args:
+            kind: With which the key starts, if with any.
+        """
+        raise NotImplementedError
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Join the results of all ranks and compute the figures on rank 0.

@@ -106,7 +106,8 @@ def _from_pickle(
             for mask in prediction["masks"] if with_masks else ():
                 run_lengths(mask)
         except (TypeError, ValueError, IndexError) as error:
-            raise ValueError(f"{where}: {error}") from error
+            text = str(error).removeprefix(f"image {image_id!r}: ")
+            raise ValueError(f"{where}: {text}") from error
     return predictions
 
 
@@ -170,7 +171,10 @@ def _keys(
         ("category", category, labels),
     ):
         if isinstance(key, bool) or not isinstance(key, (int, str)) or key not in table:
-            raise ValueError(f"the annotation file has no {kind} {key!r}")
+            raise ValueError(
+                f"the annotation file has no {kind} {key!r}"
+                + " among the classes in use" * (kind == "category")
+            )
     if not _is_finite(score):
         raise ValueError(f"`score` must be a finite number, got {score!r}")
     return image_id, labels[category], float(score)

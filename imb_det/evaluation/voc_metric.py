@@ -118,6 +118,9 @@ class VOCMetric(GroupMetric, _MMDetVOCMetric):
         print_log(f"{self.eval_mode}: {text}", logger="current")
         return figures
 
+    def _reports_groups(self, kind: str | None) -> bool:
+        return kind is None and self.metric == "mAP"
+
     def _recall(
         self, truths: Sequence[Mapping[str, np.ndarray]], predictions: Sequence[Mapping]
     ) -> dict[str, float]:

@@ -43,11 +43,6 @@ class ClassThresholds(nn.Module):
         counts = torch.zeros(num_classes, dtype=torch.long)
         self.register_buffer("num_instances", counts)
 
-    def forget_training(self) -> None:
-        """Clear what another training left in the checkpoint that starts this one."""
-        self.num_candidates.zero_()
-        self.num_instances.zero_()
-
     def set_class_stats(self, stats: ClassStats) -> None:
         """Take the number of training boxes of every class.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from imb_det.registry import TASK_UTILS
 from imb_det.task_modules import AllSampler
 
-from .guided_heads import GuidedHead, values_per_box
+from .guided_heads import GuidedHead, defining, values_per_box
 
 __all__ = ["GuidedBBoxHead"]
 
@@ -58,14 +58,12 @@ class GuidedBBoxHead(GuidedHead):
                 f"{type(self).__name__} scales the classification loss to the box "
                 f"loss, but with_cls={with_cls} and with_reg={with_reg}"
             )
-        for method, known in (
-            (super().loss_and_target, BBoxHead.loss_and_target),  # type: ignore[misc]
-            (super().loss, BBoxHead.loss),  # type: ignore[misc]
-        ):
-            if method.__func__ is not known:
+        for name in ("loss_and_target", "loss"):
+            method = defining(self, GuidedBBoxHead, name)
+            if method is not getattr(BBoxHead, name):
                 raise TypeError(
                     f"{type(self).__name__} cannot be guided: it has losses of its "
-                    f"own, `{method.__func__.__qualname__}`, in place of BBoxHead's"
+                    f"own, `{method.__qualname__}`, in place of BBoxHead's"
                 )
         kind = type(self.loss_cls).__name__
         with_sigmoid = getattr(self.loss_cls, "use_sigmoid", False)
@@ -78,6 +76,12 @@ class GuidedBBoxHead(GuidedHead):
             )
         self._check_box_loss()
         self._box_divisor = float(values_per_box(self.loss_bbox))
+
+    def forget_training(self) -> None:
+        """Clear what another training left in the checkpoint that starts this one."""
+        super().forget_training()
+        if self.class_thresholds is not None:  # which are counted anew
+            self.class_thresholds.num_candidates.zero_()
 
     def check_sampler(self, sampler: Any) -> None:
         """Refuse the config of a sampler that drops proposals.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "GuidedAnchorBasedHead",
     "GuidedDenseHead",
     "GuidedHead",
+    "defining",
     "values_per_box",
 ]
 
@@ -125,18 +127,18 @@ class GuidedDenseHead(GuidedHead):
 
     def _check_averaging(self) -> None:
         """Refuse losses that each rank averages for itself."""
-        name, below = type(self).__name__, super()
-        method: Any = below.loss_by_feat  # type: ignore[attr-defined]
-        if method.__func__ is AnchorHead.loss_by_feat:
+        name = type(self).__name__
+        method = defining(self, GuidedDenseHead, "loss_by_feat")
+        if method is AnchorHead.loss_by_feat:
             raise TypeError(
                 f"{name} has the losses of AnchorHead, which each rank averages for "
                 "itself: derive it from GuidedAnchorBasedHead, not GuidedDenseHead"
             )
         # The name of mmdet's function for it, among those that the method uses.
-        if "reduce_mean" not in method.__func__.__code__.co_names:
+        if "reduce_mean" not in method.__code__.co_names:
             raise TypeError(
-                f"{name} cannot be guided: `{method.__func__.__qualname__}` does not "
-                "average its losses over all ranks (with mmdet's `reduce_mean`)"
+                f"{name} cannot be guided: `{method.__qualname__}` does not call "
+                "mmdet's `reduce_mean`, so that each rank would average for itself"
             )
 
     def loss_by_feat(self, *args: Any, **kwargs: Any) -> dict:
@@ -190,16 +192,12 @@ class GuidedAnchorBasedHead(GuidedDenseHead):
 
     def _check_averaging(self) -> None:
         """Refuse losses other than those of ``AnchorHead``."""
-        below: Any = super(GuidedDenseHead, self)
-        for method in (below.loss_by_feat, below.loss_by_feat_single):
-            if method.__func__ not in (
-                AnchorHead.loss_by_feat,
-                AnchorHead.loss_by_feat_single,
-                RPNHead.loss_by_feat,  # AnchorHead's under other names
-            ):
+        for name in ("loss_by_feat", "loss_by_feat_single"):
+            method = defining(self, GuidedDenseHead, name)
+            if method is not getattr(AnchorHead, name):
                 raise TypeError(
                     f"{type(self).__name__} cannot be guided: it has losses of its "
-                    f"own, `{method.__func__.__qualname__}`, in place of AnchorHead's"
+                    f"own, `{method.__qualname__}`, in place of AnchorHead's"
                 )
 
     def loss_by_feat_single(
@@ -214,6 +212,24 @@ class GuidedAnchorBasedHead(GuidedDenseHead):
     def _divisors(self) -> tuple:
         own = self._avg_factor
         return [own, own], [own, own * self._box_divisor]
+
+
+def defining(head: nn.Module, mixin: type, name: str) -> Any:
+    """Return the function behind a method of the head below a mixin.
+
+    Wrappers are looked through, and functions that call ``super()``, which add
+    something to what another one does.
+    """
+    kinds = type(head).__mro__
+    method: Any = None
+    for kind in kinds[kinds.index(mixin) + 1 :]:
+        if name in vars(kind):
+            method = vars(kind)[name]
+            method = getattr(method, "_torchdynamo_orig_callable", method)  # compiled
+            method = inspect.unwrap(method)
+            if "__class__" not in method.__code__.co_freevars:  # no super()
+                break
+    return method
 
 
 def values_per_box(loss_bbox: nn.Module) -> int:

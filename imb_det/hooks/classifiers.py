@@ -15,6 +15,7 @@ from mmdet.models.dense_heads import (
     GuidedAnchorHead,
 )
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.models.task_modules.samplers import PseudoSampler
 from torch import Tensor, nn
 
 __all__ = ["find_bias", "find_head", "roi_bias"]
@@ -61,11 +62,11 @@ def find_head(model: nn.Module, path: str, foreground_share: float | None) -> nn
             f"PriorInitHook cannot count for {kind}: it needs a head with the targets "
             f"of mmdet's {kinds}, which depend on boxes alone"
         )
-    sampler = type(getattr(head, "sampler", None)).__name__
-    if sampler not in ("PseudoSampler", "NoneType"):
+    sampler = getattr(head, "sampler", None)
+    if not isinstance(sampler, (PseudoSampler, type(None))):
         raise ValueError(
-            f"PriorInitHook: `{path}` trains on what {sampler} picks, but the prior is "
-            "that of all candidates; set its `train_cfg.sampler` to "
+            f"PriorInitHook: `{path}` trains on what {type(sampler).__name__} picks, "
+            "but the prior is that of all candidates; set its `train_cfg.sampler` to "
             "`dict(type='PseudoSampler')`"
         )
     if not getattr(head, "use_sigmoid_cls", False):

@@ -20,6 +20,7 @@ from imb_det.statistics.training_boxes import (
     MAX_BLANK_IMAGES,
     annotated_boxes,
     epoch_weights,
+    has_random_sizes,
     is_arithmetic,
     training_boxes,
 )
@@ -27,6 +28,7 @@ from imb_det.statistics.training_boxes import (
 from .classifiers import find_bias, find_head, roi_bias
 from .prior_cache import content_key, load_prior, store_prior
 from .runner_parts import bare_model
+from .trained_weights import bias_shapes, pretrained_biases
 
 __all__ = ["PriorInitHook"]
 
@@ -103,34 +105,25 @@ class PriorInitHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remember which biases were loaded; a trained one is not replaced."""
-        state = checkpoint.get("state_dict", checkpoint)
-        self._loaded = {
-            key.removeprefix("module."): value.shape
-            for key, value in state.items()
-            if key.endswith(".bias")
-        }
-        # mmdet loads a network that was trained alone, RPN, into a `rpn_head` too.
-        if not any(key.startswith("rpn_head.") for key in self._loaded):
-            self._loaded.update(
-                (key.replace("bbox_head.", "rpn_head.", 1), shape)
-                for key, shape in list(self._loaded.items())
-                if key.startswith("bbox_head.")
-            )
+        self._loaded = bias_shapes(checkpoint)
 
     def before_train(self, runner: Runner) -> None:
         """Set the bias, unless training resumes or the layer is trained already."""
         model = bare_model(runner)
-        head = find_head(model, self.head, self.foreground_share)
-        thresholds = getattr(head, "class_thresholds", None)
         if runner.iter > 0:
             print_log("PriorInitHook: resumed, the bias stays as it is", "current")
-            # The training before may have done without thresholds.
-            if thresholds is not None and not thresholds.num_candidates.any():
-                prior = on_main_process(lambda: self._count(runner, model, head))
-                thresholds.set_candidates(prior.num_foreground, prior.num_candidates)
+            if self.foreground_share is None:
+                self._complete(runner, model)
             return
+        head = find_head(model, self.head, self.foreground_share)
+        thresholds = getattr(head, "class_thresholds", None)
         name, bias = find_bias(head, self.head, self.layer)
-        is_trained = self._loaded.get(name) == bias.shape or _is_pretrained(model, head)
+        of_head = name.removeprefix(f"{self.head}.")
+        is_trained = bias.shape in (
+            self._loaded.get(name),
+            pretrained_biases(model).get(name),
+            pretrained_biases(head).get(of_head),
+        )
         if is_trained:
             print_log(
                 f"PriorInitHook: the checkpoint brought a trained `{name}`, it stays "
@@ -151,6 +144,14 @@ class PriorInitHook(Hook):
             with torch.no_grad():
                 bias.fill_(prior.bias)
             print_log(f"PriorInitHook: {self.head}: {prior}", "current")
+
+    def _complete(self, runner: Runner, model: nn.Module) -> None:
+        """Count for thresholds, if the training before has done without them."""
+        head = find_head(model, self.head, None)
+        thresholds = getattr(head, "class_thresholds", None)
+        if thresholds is not None and not thresholds.num_candidates.any():
+            prior = on_main_process(lambda: self._count(runner, model, head))
+            thresholds.set_candidates(prior.num_foreground, prior.num_candidates)
 
     def _start_roi_head(
         self, head: nn.Module, bias: torch.Tensor, share: float
@@ -189,6 +190,11 @@ class PriorInitHook(Hook):
                 return prior
         with tqdm(total=len(annotated), desc="boxes", unit="img", leave=False) as bar:
             if is_arithmetic(dataset):
+                if has_random_sizes(dataset):
+                    print_log(
+                        "PriorInitHook: scales are random; one is drawn for each image",
+                        "current",
+                    )
                 boxes = training_boxes(dataset, annotated)
                 weights = epoch_weights(dataset)
             else:
@@ -212,9 +218,3 @@ class PriorInitHook(Hook):
         if cached is not None:
             store_prior(cached, prior)
         return prior
-
-
-def _is_pretrained(*parts: nn.Module) -> bool:
-    """Tell whether the config initialises a part as a whole from a checkpoint."""
-    configs = [getattr(part, "init_cfg", None) for part in parts]
-    return any(isinstance(c, dict) and c.get("type") == "Pretrained" for c in configs)

@@ -39,7 +39,7 @@ class ForegroundPrior:
         num_classes: C.
         num_images: Images counted.
         relative_error: Standard error of N_f / N relative to it; 0 if every image
-            was counted.
+            was counted, at one draw of its size where sizes are random.
 
     Raises:
         ValueError: No candidate is positive, or all are: no finite bias exists.

@@ -16,6 +16,7 @@ __all__ = [
     "TrainingBoxes",
     "annotated_boxes",
     "epoch_weights",
+    "has_random_sizes",
     "is_arithmetic",
     "training_boxes",
 ]
@@ -124,7 +125,7 @@ def _resize(table: TrainingBoxes, transform: Any) -> TrainingBoxes:
     """
     old = table.img_shape[:, ::-1].astype(np.float64)  # width, height
     if type(transform).__name__ == "RandomChoiceResize":
-        scales = np.array([np.broadcast_to(s, 2) for s in transform.scales])
+        scales = np.array(transform.scales)
         drawn = np.random.default_rng(0).integers(len(scales), size=len(table))
         scale: Any = scales[drawn]
         transform = transform.resize
@@ -169,6 +170,17 @@ def is_arithmetic(dataset: Any) -> bool:
     return wrappers_are_plain(dataset) and all(
         type(transform).__name__ in _KEEP_GEOMETRY | _RESIZES
         and type(getattr(transform, "resize", None)).__name__ in ("NoneType", "Resize")
+        # A single number would be a factor.
+        and all(isinstance(s, tuple) for s in getattr(transform, "scales", ()))
+        for leaf in leaf_datasets(dataset)
+        for transform in leaf.pipeline.transforms
+    )
+
+
+def has_random_sizes(dataset: Any) -> bool:
+    """Tell whether images are resized to scales that are drawn from a list."""
+    return any(
+        type(transform).__name__ == "RandomChoiceResize"
         for leaf in leaf_datasets(dataset)
         for transform in leaf.pipeline.transforms
     )

@@ -226,10 +226,14 @@ def test_without_groups_no_frequency_is_needed(tmp_path, arguments):
 def test_letters_tell_which_groups_can_be_watched(tmp_path):
     content = lvis_content(random_federated(5, num_classes=NUM_CLASSES), "rrcccc")
     metric = LVISMetric(written(tmp_path, content))
+    metric.check_watched(["lvis/bbox_APf"])  # of what classes is not known yet
     metric.dataset_meta = dict(classes=CLASSES)
     metric.check_watched(["lvis/bbox_APr", "lvis/bbox_AP", "coco/bbox_APf"])
+    metric.check_watched(["lvis/segm_APf"])  # another metric's
     with pytest.raises(ValueError, match=r"lvis/bbox_APf.*2 rare, 4 common"):
         metric.check_watched(["lvis/bbox_APf"])
+    with pytest.raises(ValueError, match=r"lvis/bbox_AP_gap.*2 rare, 4 common"):
+        metric.check_watched(["lvis/bbox_AP_gap"])
 
 
 @pytest.mark.parametrize(

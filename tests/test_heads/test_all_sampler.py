@@ -8,6 +8,7 @@ from mmdet.models.roi_heads.bbox_heads import (
     DIIHead,
     MultiInstanceBBoxHead,
     SABLHead,
+    Shared2FCBBoxHead,
 )
 from mmdet.registry import TASK_UTILS
 from mmengine.config import Config, ConfigDict
@@ -176,6 +177,18 @@ def test_a_head_with_losses_of_its_own_is_refused(base, settings, method):
 
     with pytest.raises(TypeError, match=f"Guided cannot be guided.*`{method}`"):
         Guided(**settings)
+
+
+class AddingHead(Shared2FCBBoxHead):
+    def loss(self, *args, **kwargs):
+        return {**super().loss(*args, **kwargs), "loss_more": torch.zeros(1)}
+
+
+def test_a_head_that_adds_to_the_losses_is_guided():
+    class Guided(GuidedBBoxHead, AddingHead):
+        pass
+
+    Guided(num_classes=3, in_channels=4, fc_out_channels=8, roi_feat_size=2)
 
 
 @pytest.mark.parametrize("kind", ["CrossEntropyLoss", "FocalLoss"])

@@ -55,6 +55,16 @@ def test_counts_of_other_classes_are_refused():
         ClassThresholds(1).set_class_stats(stats)
 
 
+def test_only_candidates_that_are_counted_anew_are_forgotten():
+    dense = ready(CASES["RetinaHead"].build(adaptive_thr=True))
+    box = ready(CASES["Shared2FCBBoxHead"].build(adaptive_thr=True))
+    for head in (dense, box):
+        head.forget_training()
+        assert head.class_thresholds.num_instances.tolist() == [60, 30, 10]
+    assert dense.class_thresholds.num_candidates.all()  # PriorInitHook sets them
+    assert not box.class_thresholds.num_candidates.any()  # training adds them up
+
+
 def test_proposals_have_no_classes():
     with pytest.raises(ValueError, match=r"SamplingFreeRPNHead.*`adaptive_thr=True`"):
         CASES["RPNHead"].build(adaptive_thr=True)

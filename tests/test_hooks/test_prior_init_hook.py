@@ -5,8 +5,10 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
+from mmengine.model import PretrainedInit
 from torch.utils.data import DataLoader
 
+from imb_det.heads import ClassThresholds
 from imb_det.hooks import PriorInitHook
 from imb_det.hooks.prior_cache import content_key
 from imb_det.statistics import foreground_prior
@@ -123,13 +125,26 @@ def test_proposals_trained_alone_keep_their_bias(dataset, model, log):
     assert "rpn_head.retina_cls.bias" in log.text
 
 
-@pytest.mark.parametrize("part", ["model", "head"])
-def test_a_bias_of_a_pretrained_detector_is_left_alone(dataset, model, part):
+@pytest.mark.parametrize("part", ["model", "head", "head with prefix"])
+@pytest.mark.parametrize("kind", ["Pretrained", PretrainedInit])
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_bias_of_a_pretrained_part_is_left_alone(
+    dataset, model, tmp_path, part, kind, fits
+):
     target = model if part == "model" else model.bbox_head
-    target.init_cfg = dict(type="Pretrained", checkpoint="detector.pth")
-    trained = model.bbox_head.retina_cls.bias.detach().clone()
+    state = (model if part == "head with prefix" else target).state_dict()
+    name = next(key for key in state if key.endswith("retina_cls.bias"))
+    trained = state[name].clone()
+    if not fits:  # of other classes: mmengine leaves such a layer as it was
+        state[name] = torch.zeros(7)
+    path = tmp_path / "detector.pth"
+    torch.save(dict(state_dict=state), path)
+    config = dict(type=kind, checkpoint=str(path))
+    if part == "head with prefix":
+        config["prefix"] = "bbox_head."
+    target.init_cfg = [dict(type="Normal", layer="Conv2d"), config]
     PriorInitHook(cache_dir=False).before_train(FakeRunner(model, dataset))
-    assert torch.equal(model.bbox_head.retina_cls.bias, trained)
+    assert torch.equal(model.bbox_head.retina_cls.bias, trained) == fits
 
 
 def test_a_resumed_training_counts_for_thresholds_that_are_new(dataset):
@@ -144,6 +159,11 @@ def test_a_resumed_training_counts_for_thresholds_that_are_new(dataset):
     prior = foreground_prior(dataset, model.bbox_head)
     counts = model.bbox_head.class_thresholds.num_candidates
     assert counts.tolist() == [prior.num_foreground, prior.num_candidates]
+    # The proposals of a RoI head are not counted, now or then.
+    roi_head = box_head(model, type="imb_det.SamplingFreeShared2FCBBoxHead")
+    roi_head.class_thresholds = ClassThresholds(3)
+    share = PriorInitHook("roi_head.bbox_head", foreground_share=0.1)
+    share.before_train(FakeRunner(model, dataset, iteration=5))
     counts[1] += 1  # those of the checkpoint stay
     hook.before_train(FakeRunner(model, dataset, iteration=5))
     assert counts[1] == prior.num_candidates + 1

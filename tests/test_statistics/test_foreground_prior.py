@@ -12,7 +12,11 @@ from mmengine.config import Config
 from imb_det.datasets.digit_plan import DigitsOptions
 from imb_det.datasets.longtail_digits import make_longtail_digits
 from imb_det.statistics import ForegroundPrior, foreground_prior
-from imb_det.statistics.target_counts import _by_targets, _uses_plain_max_iou
+from imb_det.statistics.target_counts import (
+    _by_targets,
+    _uses_plain_max_iou,
+    count_targets,
+)
 from imb_det.statistics.training_boxes import (
     TrainingBoxes,
     annotated_boxes,
@@ -146,8 +150,15 @@ def test_scales_from_a_list_are_drawn_for_each_image(toy_set, keep_ratio):
         ]
         chosen.add(scale)
     assert len(chosen) > 1
-    # Another resizing class may do anything.
+    # The real one gives each image one of these sizes.
+    for index in range(len(table)):
+        size = dataset[index]["inputs"].shape[-2:]
+        assert any(tuple(one.img_shape[index]) == size for one in fixed)
+    # Another resizing class may do anything, and a number is a factor.
     choice["resize_type"] = "FixScaleResize"
+    dataset = toys.build_dataset(toys.coco_dataset_config(toy_set, transforms=[choice]))
+    assert not is_arithmetic(dataset)
+    choice = dict(type="RandomChoiceResize", scales=[2], keep_ratio=True)
     dataset = toys.build_dataset(toys.coco_dataset_config(toy_set, transforms=[choice]))
     assert not is_arithmetic(dataset)
 
@@ -168,8 +179,17 @@ def test_a_random_part_of_a_large_set_goes_through_transforms(
     monkeypatch.setattr("imb_det.statistics.training_boxes.MAX_BLANK_IMAGES", 35)
     part = foreground_prior(dataset, model.bbox_head)
     assert part.num_images == 35
-    assert 0 < part.relative_error < 1
-    assert part.prior == pytest.approx(whole.prior, rel=4 * part.relative_error)
+    # The error is that of 35 drawn from 70.
+    boxes = training_boxes(dataset)
+    head = model.bbox_head
+    padded = -(-boxes.img_shape // 32) * 32
+    positive, total = count_targets(head, boxes, padded)
+    ratio = positive.sum() / total.sum()
+    residual = positive - ratio * total
+    variance = residual.var(ddof=1) / 35 * (1 - 35 / 70)
+    expected = variance**0.5 / (ratio * total.mean())
+    assert part.relative_error == pytest.approx(expected)
+    assert part.prior == pytest.approx(whole.prior, rel=4 * expected)
 
 
 def test_wrappers_count_each_image_once(toy_set, model):

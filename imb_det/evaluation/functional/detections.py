@@ -88,8 +88,9 @@ class Detections:
             ground_truth: Images and classes that the predictions refer to.
             predictions: For each image ``img_id``, ``bboxes`` (n, 4) as x1, y1, x2,
                 y2, ``scores`` (n,) and ``labels`` (n,) from 0 to C - 1; for masks also
-                ``masks`` (n RLEs, or compressed run lengths as bytes together with
-                ``size``, their height and width), and perhaps ``mask_scores`` (n,).
+                ``masks`` (n RLEs, or, as metrics keep them, compressed run lengths as
+                bytes, taken as they are, with ``size``, their height and width), and
+                perhaps ``mask_scores`` (n,).
             iou_type: ``bbox`` or ``segm``. Default: ``bbox``.
 
         Raises:
