@@ -36,7 +36,8 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
     few, some and many training images; ``bbox_APr_50``, ... at IoU 0.5;
     ``bbox_ARr``, ... for recall (``segm_...`` for masks). A group in which no class has
     an object to find is absent. ``bbox_AP_gap`` is APf less APr, ``bbox_AP_gmean`` the
-    geometric mean over the classes, ``bbox_AP_worst`` the AP of the worst class.
+    geometric mean over the classes, ``bbox_AP_worst`` the AP of the worst class. Where
+    the training images of the classes are unknown, keys are mmdet's alone.
 
     The table of the classes goes to the work dir, ``coco_bbox_classes.csv`` and
     ``.json``, and up to 100 classes, or with ``classwise``, to the log.

@@ -216,7 +216,8 @@ class GroupMetric(BaseMetric):
         groups = self._groups()
         stats = self._class_stats
         figures = found.group_summary(groups)
-        figures.update(found.balance_summary(groups))
+        if groups:
+            figures.update(found.balance_summary(groups))
         counts = None if stats is None else stats.image_count
         rows = class_rows(found, counts, groups)
         self._show(metric, rows)
@@ -271,8 +272,9 @@ class GroupMetric(BaseMetric):
         elif not self._told_missing_stats and not told:
             self._told_missing_stats = True
             print_log(
-                "AP of rare, common and frequent classes is left out: the training "
-                "images of the classes are unknown. Add `custom_hooks = "
+                "AP of rare, common and frequent classes, their gap, AP_gmean and "
+                "AP_worst are left out, as the training images of the classes are "
+                "unknown: the keys are mmdet's alone. Add `custom_hooks = "
                 "[dict(type='imb_det.ImbalanceHook')]` to the config, or "
                 "`class_stats='annotation file of the training set'` to this metric.",
                 logger="current",

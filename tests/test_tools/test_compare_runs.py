@@ -385,6 +385,7 @@ def test_command_line(repo_root, files):
         num_images=25,
         iou_type="bbox",
         rules="coco",
+        groups="counts",
         group_thresholds=[10, 100],
         group_quantiles=None,
         max_dets=50,
