@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .run_log import RunLog
 
@@ -90,6 +91,11 @@ def plot_gradients(path: str | Path, runs: Mapping[str, RunLog]) -> None:
                     has_curve |= bool(drawn.any())
             if has_curve:
                 axes.set_yscale("log")
+                low, high = axes.get_ylim()
+                steps_of_decade = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+                axes.yaxis.set_major_locator(LogLocator(subs=steps_of_decade))
+                axes.yaxis.set_major_formatter("{x:g}")
+                axes.yaxis.set_minor_formatter(NullFormatter())
             axes.grid(alpha=0.3)
             if column == 0:
                 axes.set_ylabel(title)
