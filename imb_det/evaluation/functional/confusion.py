@@ -8,7 +8,7 @@ import numpy as np
 
 from .detections import Detections
 from .ground_truth import GroundTruth, is_ignored
-from .matching import overlaps_of
+from .matching import overlaps_of, pairs_of
 
 __all__ = ["confusion_matrix", "group_confusion"]
 
@@ -60,13 +60,7 @@ def confusion_matrix(
 
     # One pair for each detection and each object of its image.
     order = np.argsort(images, kind="stable")
-    first, last = (
-        np.searchsorted(images[order], found.image, side) for side in ("left", "right")
-    )
-    size = last - first
-    ours = np.repeat(np.arange(len(found)), size)
-    step = np.arange(len(ours)) - np.repeat(np.cumsum(size) - size, size)
-    theirs = order[np.repeat(first, size) + step]
+    ours, theirs, _ = pairs_of(found.image, images, order)
     overlap = overlaps_of(ground_truth, found, ours, theirs)
     near = overlap >= min(iou_thr, 1 - 1e-10)
     ours, theirs, overlap = ours[near], theirs[near], overlap[near]

@@ -17,7 +17,7 @@ from .accumulation import IOU_THRS
 from .detections import Detections, rle_of
 from .ground_truth import GroundTruth, is_ignored
 
-__all__ = ["IGNORED", "RIGHT", "WRONG", "Matches", "match", "overlaps_of"]
+__all__ = ["IGNORED", "RIGHT", "WRONG", "Matches", "match", "overlaps_of", "pairs_of"]
 
 #: Verdicts on a detection.
 WRONG, RIGHT, IGNORED = 0, 1, -1
@@ -114,15 +114,8 @@ def match(
     ignored = np.asarray([is_ignored(a) for a in objects], bool)
     of_object = labels * len(ground_truth.images) + images
     by_group = np.lexsort((ignored, of_object))  # those to find come first
-    first, last = (
-        np.searchsorted(of_object[by_group], group, side) for side in ("left", "right")
-    )
-    # One pair for each detection and each object of its image and class.
-    size = last - first
-    start = np.concatenate([[0], np.cumsum(size)])
-    step = np.arange(start[-1]) - np.repeat(start[:-1], size)
-    theirs = by_group[np.repeat(first, size) + step]
-    ours = np.repeat(np.arange(len(group)), size)
+    ours, theirs, size = pairs_of(group, of_object, by_group)
+    start = np.cumsum(size) - size
     overlaps = overlaps_of(ground_truth, found, ours, theirs)
     crowd = np.asarray([a["iscrowd"] for a in objects], bool)
     needed = np.minimum(np.asarray(iou_thrs, float), 1 - 1e-10)
@@ -162,6 +155,29 @@ def match(
         len(ground_truth.images),
         num_classes,
     )
+
+
+def pairs_of(
+    own: np.ndarray, others: np.ndarray, order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pair each detection with each object of the same image, or image and class.
+
+    Args:
+        own: What pairs belong by, of each detection; int (D,).
+        others: The same of each object; int (G,).
+        order: Objects by it, ascending; int (G,).
+
+    Returns:
+        Detection and object of each pair, detection after detection and objects in
+        their order, int (P,), and the number of pairs of each detection, int (D,).
+    """
+    first, last = (
+        np.searchsorted(others[order], own, side) for side in ("left", "right")
+    )
+    size = last - first
+    ours = np.repeat(np.arange(len(own)), size)
+    step = np.arange(len(ours)) - np.repeat(np.cumsum(size) - size, size)
+    return ours, order[np.repeat(first, size) + step], size
 
 
 def _choose(allowed: np.ndarray, overlap: np.ndarray, heads: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .accumulation import nan_mean
 from .detections import checked_arrays
-from .matching import IGNORED, RIGHT, WRONG, Matches
+from .matching import IGNORED, RIGHT, WRONG, Matches, pairs_of
 from .precision_recall import best_f1
 from .results import EvalResults
 
@@ -151,16 +151,9 @@ def _match(
     # One pair for each detection and each object of its image and class.
     group = labels * num_images + images
     by_group = np.argsort(group, kind="stable")
-    wanted = label * num_images + image
-    first, last = (
-        np.searchsorted(group[by_group], wanted, side) for side in ("left", "right")
-    )
-    size = last - first
+    ours, theirs, size = pairs_of(label * num_images + image, group, by_group)
     rivals = np.flatnonzero(size)
-    heads = np.cumsum(size[rivals]) - size[rivals]
-    ours = np.repeat(rivals, size[rivals])
-    step = np.arange(len(ours)) - np.repeat(heads, size[rivals])
-    theirs = by_group[np.repeat(first[rivals], size[rivals]) + step]
+    heads = (np.cumsum(size) - size)[rivals]
     overlap = _overlap(own_boxes[ours], boxes[theirs], extra)
     best = np.full(len(label), -1.0, np.float32)
     target = np.zeros(len(label), np.int64)
