@@ -179,17 +179,3 @@ def slow_verdicts(images, thr):
                     verdict = "ignored"
                 judged[label].append((score, verdict))
     return judged, totals
-
-
-def slow_precision(judged, total):
-    """AP of (score, verdict), of which the first of equal scores comes first."""
-    right = wrong = 0
-    points = []
-    for _, verdict in sorted(judged, key=lambda pair: -pair[0]):
-        right += verdict == "right"
-        wrong += verdict == "wrong"
-        if verdict != "ignored":
-            points.append((right / total, right / (right + wrong)))
-    levels = np.linspace(0, 1, 101)
-    reached = [[p for r, p in points if r >= level] for level in levels]
-    return sum(max(found, default=0.0) for found in reached) / 101

@@ -47,6 +47,24 @@ def match(objects, detections, thr):
     return verdicts
 
 
+def average_precision(judged, total):
+    """Mean precision at 101 levels of recall.
+
+    Args: judged, (score, verdict) of which the first of equal scores comes first;
+    total, objects to find.
+    """
+    right = wrong = 0
+    points = []
+    for _, verdict in sorted(judged, key=lambda pair: -pair[0]):
+        right += verdict == "right"
+        wrong += verdict == "wrong"
+        if verdict != "ignored":
+            points.append((right / total, right / (right + wrong)))
+    levels = np.linspace(0, 1, 101)
+    reached = [[p for r, p in points if r >= level] for level in levels]
+    return sum(max(found, default=0.0) for found in reached) / 101
+
+
 def class_ap(images, thr, max_det=100):
     """AP and recall of one class at one overlap; None where nothing is to be found.
 
@@ -61,18 +79,8 @@ def class_ap(images, thr, max_det=100):
         judged += [(d[1], v) for d, v in zip(best, verdicts, strict=True)]
     if total == 0:
         return None, None
-    judged = sorted(judged, key=lambda pair: -pair[0])
-    right = wrong = 0
-    points = []
-    for _, verdict in judged:
-        right += verdict == "right"
-        wrong += verdict == "wrong"
-        if verdict != "ignored":
-            points.append((right / total, right / (right + wrong)))
-    levels = np.linspace(0, 1, 101)
-    reached = [[p for r, p in points if r >= level] for level in levels]
-    precision = [max(found, default=0.0) for found in reached]
-    return sum(precision) / 101, right / total
+    right = sum(verdict == "right" for _, verdict in judged)
+    return average_precision(judged, total), right / total
 
 
 def mean_ap(classes_of_images, members, iou_thrs=None):

@@ -18,9 +18,9 @@ from tests.federated_scenes import (
     lvis_figures,
     lvis_results,
     random_federated,
-    slow_precision,
     slow_verdicts,
 )
+from tests.references.ap import average_precision
 
 A, B = (0.0, 0.0, 10.0, 10.0), (20.0, 0.0, 10.0, 10.0)
 # Few boxes and scores, so that hits, and ties of overlap and score, are common. Two lie
@@ -284,12 +284,12 @@ def test_fixed_and_pooled_precision_equal_the_slow_reference(monkeypatch, seed, 
         judged, totals = slow_verdicts(best, thr)
         expected.append(
             [
-                slow_precision(judged[k], totals[k]) if totals[k] else np.nan
+                average_precision(judged[k], totals[k]) if totals[k] else np.nan
                 for k in range(4)
             ]
         )
         joined = [pair for label in range(4) for pair in judged[label]]
-        pooled.append(slow_precision(joined, sum(totals.values())))
+        pooled.append(average_precision(joined, sum(totals.values())))
     np.testing.assert_allclose(results.ap, np.mean(expected, 0), rtol=0, atol=1e-9)
     assert "AR@10000" in results.summary
 
