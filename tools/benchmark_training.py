@@ -33,7 +33,7 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmdet.utils import register_all_modules
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import MessageHub
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.structures import InstanceData
 from mmengine.utils import ProgressBar
 
@@ -293,6 +293,7 @@ def main() -> None:
     if args.rounds < 2:
         parser.error("--rounds must be at least 2, for quartiles")
     register_all_modules()
+    MMLogger.get_instance("benchmark", log_level="WARNING")  # no line a layer
     print(machine(args.device))
     rows: list[dict[str, Any]] = []
     cases = dict([args.configs]) if args.configs else CASES
