@@ -174,7 +174,10 @@ def test_bad_entry_of_json(tmp_path, change, message):
         (dict(size=["a", "b"], counts="a"), "`segmentation`: a mask must be run"),
         (dict(size=[48, 64]), "`segmentation`: .*malformed"),
         (dict(size=[48, 64], counts=3), "`segmentation`: .*malformed"),
-        (dict(size=[48, 64], counts="zzz!"), "`segmentation`: .*malformed"),
+        (
+            dict(size=[48, 64], counts="zzz!"),
+            "`segmentation`: the run lengths of a mask",
+        ),
         (dict(size=[48, 64], counts="é"), "`segmentation`: .*malformed"),
         (dict(size=[48, 64], counts=[-5, 3072]), "`segmentation`: .*malformed"),
         (dict(size=[48, 64], counts=[0.5, 3072]), "`segmentation`: .*malformed"),
