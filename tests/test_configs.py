@@ -234,6 +234,8 @@ def without_method(ours, twin):
             mine.sampler = other.sampler
     for mine, other in heads:
         mine.type = other.type
+        if "rpn_head" in ours.model:  # the ratio follows the box loss
+            mine.loss_bbox = other.loss_bbox
         mine.pop("momentum", None)
         mine.pop("regression_losses", None)
 
