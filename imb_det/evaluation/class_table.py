@@ -10,8 +10,6 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from ..statistics.class_stats import ClassStats
-from ..statistics.evenness import gini, imbalance_ratio
 from .functional.tables import CLASS_COLUMNS, plain
 
 __all__ = ["write_class_table"]
@@ -21,7 +19,7 @@ def write_class_table(
     stem: Path,
     rows: Sequence[Sequence[Any]],
     figures: Mapping[str, float],
-    stats: ClassStats | None,
+    training_set: Mapping[str, float],
 ) -> None:
     """Write a table of classes as CSV and, with all figures, as JSON.
 
@@ -30,8 +28,7 @@ def write_class_table(
             folder is made.
         rows: Of :func:`~.functional.tables.class_rows`.
         figures: Figures by name; those that are not defined become null.
-        stats: Counts of the training set, whose Gini coefficient and imbalance ratio go
-            into the JSON file; None if unknown.
+        training_set: Figures of the training set, for the JSON file; empty if unknown.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     stem = stem.with_name(f"{stem.name}_classes")
@@ -43,10 +40,7 @@ def write_class_table(
         "figures": {key: plain(value) for key, value in figures.items()},
         "classes": [dict(zip(keys, row, strict=True)) for row in cells],
     }
-    if stats is not None:
-        content["training_set"] = {
-            "imbalance_ratio": plain(imbalance_ratio(stats.instance_count)),
-            "gini": plain(gini(stats.instance_count)),
-        }
+    if training_set:
+        content["training_set"] = {k: plain(v) for k, v in training_set.items()}
     stem.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
     print_log(f"Figures of the classes: {stem}.csv and .json", logger="current")

@@ -221,15 +221,17 @@ class GroupMetric(BaseMetric):
         counts = None if stats is None else stats.image_count
         rows = class_rows(found, counts, groups)
         self._show(metric, rows)
+        training_set = {}
         if stats is not None:
-            print_log(
-                "Training set: imbalance ratio "
-                f"{imbalance_ratio(stats.instance_count):.1f}, Gini "
-                f"{gini(stats.instance_count):.3f}",
-                logger="current",
-            )
+            boxes = stats.instance_count
+            training_set = {
+                "imbalance_ratio": imbalance_ratio(boxes),
+                "gini": gini(boxes),
+            }
+            print_log(f"Training set: {training_set}", logger="current")
         if (stem := self._stem(metric)) is not None:
-            write_class_table(stem, rows, {**found.summary, **figures}, stats)
+            every = {**found.summary, **figures}
+            write_class_table(stem, rows, every, training_set)
         return {item: figures[item] for item in GROUP_ITEMS if item in figures}
 
     def _letters(self) -> Mapping[str, np.ndarray] | None:

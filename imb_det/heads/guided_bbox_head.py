@@ -12,7 +12,7 @@ from torch import Tensor
 from imb_det.registry import TASK_UTILS
 from imb_det.task_modules import AllSampler
 
-from .guided_heads import GuidedHead, defining, values_per_box
+from .guided_heads import GuidedHead, values_per_box
 
 __all__ = ["GuidedBBoxHead"]
 
@@ -58,13 +58,7 @@ class GuidedBBoxHead(GuidedHead):
                 f"{type(self).__name__} scales the classification loss to the box "
                 f"loss, but with_cls={with_cls} and with_reg={with_reg}"
             )
-        for name in ("loss_and_target", "loss"):
-            method = defining(self, GuidedBBoxHead, name)
-            if method is not getattr(BBoxHead, name):
-                raise TypeError(
-                    f"{type(self).__name__} cannot be guided: it has losses of its "
-                    f"own, `{method.__qualname__}`, in place of BBoxHead's"
-                )
+        self._check_losses(GuidedBBoxHead, BBoxHead, "loss_and_target", "loss")
         kind = type(self.loss_cls).__name__
         with_sigmoid = getattr(self.loss_cls, "use_sigmoid", False)
         if with_sigmoid and not getattr(self.loss_cls, "custom_cls_channels", False):

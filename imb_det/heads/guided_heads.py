@@ -19,7 +19,6 @@ __all__ = [
     "GuidedAnchorBasedHead",
     "GuidedDenseHead",
     "GuidedHead",
-    "defining",
     "values_per_box",
 ]
 
@@ -68,6 +67,16 @@ class GuidedHead(GuidedLossScaling):
                 f"the classification loss is {kind}; sampling-free training means "
                 f"`loss_cls={self._plain_loss}`"
             )
+
+    def _check_losses(self, mixin: type, base: type, *names: str) -> None:
+        """Refuse a head whose methods below the mixin are not those of the base."""
+        for name in names:
+            method = _defining(self, mixin, name)
+            if method is not getattr(base, name):
+                raise TypeError(
+                    f"{type(self).__name__} cannot be guided: it has losses of its "
+                    f"own, `{method.__qualname__}`, in place of {base.__name__}'s"
+                )
 
     def _check_box_loss(self) -> None:
         """Refuse box losses that do not divide by the number that they are given."""
@@ -128,7 +137,7 @@ class GuidedDenseHead(GuidedHead):
     def _check_averaging(self) -> None:
         """Refuse losses that each rank averages for itself."""
         name = type(self).__name__
-        method = defining(self, GuidedDenseHead, "loss_by_feat")
+        method = _defining(self, GuidedDenseHead, "loss_by_feat")
         if method is AnchorHead.loss_by_feat:
             raise TypeError(
                 f"{name} has the losses of AnchorHead, which each rank averages for "
@@ -192,13 +201,9 @@ class GuidedAnchorBasedHead(GuidedDenseHead):
 
     def _check_averaging(self) -> None:
         """Refuse losses other than those of ``AnchorHead``."""
-        for name in ("loss_by_feat", "loss_by_feat_single"):
-            method = defining(self, GuidedDenseHead, name)
-            if method is not getattr(AnchorHead, name):
-                raise TypeError(
-                    f"{type(self).__name__} cannot be guided: it has losses of its "
-                    f"own, `{method.__qualname__}`, in place of AnchorHead's"
-                )
+        self._check_losses(
+            GuidedDenseHead, AnchorHead, "loss_by_feat", "loss_by_feat_single"
+        )
 
     def loss_by_feat_single(
         self, *args: Any, avg_factor: float, **kwargs: Any
@@ -214,7 +219,7 @@ class GuidedAnchorBasedHead(GuidedDenseHead):
         return [own, own], [own, own * self._box_divisor]
 
 
-def defining(head: nn.Module, mixin: type, name: str) -> Any:
+def _defining(head: nn.Module, mixin: type, name: str) -> Any:
     """Return the function behind a method of the head below a mixin.
 
     Wrappers are looked through, and functions that call ``super()``, which add
