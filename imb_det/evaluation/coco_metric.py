@@ -14,8 +14,9 @@ from ..registry import METRICS
 from ..statistics.coco_files import category_ids, check_ids
 from .diagnostics import diagnose
 from .functional.coco_eval import evaluate_coco
-from .functional.detections import Detections, rle_of
+from .functional.detections import Detections
 from .functional.ground_truth import GroundTruth
+from .functional.masks import rle_of
 from .functional.proposals import proposal_recall
 from .functional.results import EvalResults
 from .functional.tables import format_number

@@ -228,7 +228,8 @@ class GroupMetric(BaseMetric):
                 "imbalance_ratio": imbalance_ratio(boxes),
                 "gini": gini(boxes),
             }
-            print_log(f"Training set: {training_set}", logger="current")
+            text = "imbalance ratio {imbalance_ratio:.1f}, Gini {gini:.3f}"
+            print_log("Training set: " + text.format(**training_set), logger="current")
         if (stem := self._stem(metric)) is not None:
             every = {**found.summary, **figures}
             write_class_table(stem, rows, every, training_set)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mmdet.structures.mask import encode_mask_results
 
-from .functional.detections import run_lengths
+from .functional.masks import run_lengths
 
 __all__ = ["array_of", "pack"]
 

@@ -16,9 +16,9 @@ from faster_coco_eval import mask as mask_utils
 from .functional.detections import (
     checked_arrays,
     predictions_from_samples,
-    run_lengths,
 )
 from .functional.ground_truth import GroundTruth
+from .functional.masks import run_lengths
 from .packing import array_of
 
 __all__ = ["read_predictions"]

@@ -10,8 +10,9 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from tqdm import tqdm
 
-from .detections import Detections, rle_of
+from .detections import Detections
 from .ground_truth import GroundTruth, is_ignored
+from .masks import rle_of
 
 __all__ = ["AREAS", "IOU_THRS", "Accumulated", "accumulate", "nan_mean"]
 

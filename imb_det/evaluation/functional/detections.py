@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import faster_coco_eval.mask_api_new_cpp as mask_api
 import numpy as np
 from faster_coco_eval import mask as mask_utils
 
 from .ground_truth import GroundTruth
+from .masks import check_object_masks, rle_of, run_lengths
 
 __all__ = [
     "Detections",
     "checked_arrays",
     "predictions_from_samples",
-    "rle_of",
-    "run_lengths",
 ]
 
 
@@ -101,7 +99,7 @@ class Detections:
         if iou_type not in ("bbox", "segm"):
             raise ValueError(f"`iou_type` must be 'bbox' or 'segm', got {iou_type!r}")
         if iou_type == "segm":
-            _check_object_masks(ground_truth)
+            check_object_masks(ground_truth)
         rows = ground_truth.rows
         by_row: dict[int, Mapping[str, Any]] = {}
         for prediction in predictions:
@@ -141,47 +139,6 @@ class Detections:
             areas.append(np.asarray(mask_utils.area(rles) if rles else [], np.float64))
         area = np.concatenate(areas)
         return replace(joined, mask=runs, mask_area=area)
-
-
-def rle_of(counts: bytes, image: Mapping[str, int]) -> dict[str, Any]:
-    """Put the run lengths of a mask into COCO's form."""
-    return {"size": [image["height"], image["width"]], "counts": counts}
-
-
-def run_lengths(mask: Any) -> bytes:
-    """Return the run lengths of an RLE, compressed as COCO does.
-
-    Raises:
-        ValueError: No RLE, or one whose runs do not fill its size: the library in C
-            would not come to an end with it.
-    """
-    size: Any = None
-    counts: Any = None
-    if isinstance(mask, Mapping):
-        size, counts = mask.get("size"), mask.get("counts")
-    is_size = isinstance(size, (list, tuple)) and len(size) == 2
-    if not is_size or not all(isinstance(n, (int, np.integer)) and n > 0 for n in size):
-        raise ValueError(
-            "a mask must be run lengths, a mapping with `size`, two whole numbers > 0, "
-            f"and `counts`, got {mask!r:.80}"
-        )
-    height, width = map(int, size)
-    try:
-        if isinstance(counts, list):
-            counts = mask_utils.frPyObjects(dict(mask), height, width)["counts"]
-        elif isinstance(counts, str):
-            counts = counts.encode("ascii")
-        (plain,) = mask_api.toUncompressedRLE(
-            [{"size": [height, width], "counts": counts}]
-        )
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"the run lengths of a mask are malformed ({error})") from None
-    if (pixels := sum(plain["counts"])) != height * width:
-        raise ValueError(
-            f"the run lengths of a mask are for {pixels} pixels, but its size is "
-            f"{height} x {width}"
-        )
-    return counts
 
 
 def predictions_from_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict]:
@@ -299,29 +256,3 @@ def _masks(
                 f"is {list(mask['size'])}"
             )
     return runs, scores
-
-
-def _check_object_masks(ground_truth: GroundTruth) -> None:
-    for annotation in ground_truth.annotations:
-        image = ground_truth.images[annotation["image_id"]]
-        problem = None
-        if "segmentation" not in annotation:
-            problem = "has no mask in the ground truth; use metric='bbox'"
-        elif isinstance(mask := annotation["segmentation"], Mapping):
-            try:
-                run_lengths(mask)
-            except ValueError as error:
-                problem = f"has a faulty mask: {error}"
-            else:
-                expected = [image["height"], image["width"]]
-                if list(mask["size"]) != expected:
-                    problem = (
-                        f"has a mask of {list(mask['size'])} (height, width), but the "
-                        f"image is {expected}"
-                    )
-        if problem is not None:
-            image_id = ground_truth.image_ids[annotation["image_id"]]
-            name = ground_truth.classes[annotation["category_id"]]
-            raise ValueError(
-                f"image {image_id!r}: an object of class '{name}' {problem}"
-            )

@@ -14,8 +14,9 @@ import numpy as np
 from faster_coco_eval import mask as mask_utils
 
 from .accumulation import IOU_THRS
-from .detections import Detections, rle_of
+from .detections import Detections
 from .ground_truth import GroundTruth, is_ignored
+from .masks import encoded_mask, rle_of
 
 __all__ = ["IGNORED", "RIGHT", "WRONG", "Matches", "match", "overlaps_of", "pairs_of"]
 
@@ -232,7 +233,7 @@ def _mask_overlaps(
     for index in np.unique(theirs).tolist():
         annotation = ground_truth.annotations[index]
         image = ground_truth.images[annotation["image_id"]]
-        encoded[index] = _encode(annotation["segmentation"], image)
+        encoded[index] = encoded_mask(annotation["segmentation"], image)
     # The detections of a class in an image are neighbours, with the same objects.
     keys = np.stack([found.label, found.image])[:, ours]
     ends = np.flatnonzero((np.diff(keys, prepend=-1) != 0).any(0))
@@ -246,13 +247,3 @@ def _mask_overlaps(
             [int(ground_truth.annotations[index]["iscrowd"]) for index in objects],
         ).ravel()
     return overlaps
-
-
-def _encode(segmentation: list | dict, image: dict[str, int]) -> dict:
-    """Bring polygons or run lengths into compressed run lengths."""
-    height, width = image["height"], image["width"]
-    if isinstance(segmentation, list):
-        return mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
-    if isinstance(segmentation["counts"], list):
-        return mask_utils.frPyObjects(segmentation, height, width)
-    return segmentation
