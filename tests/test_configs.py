@@ -233,8 +233,6 @@ def without_method(ours, twin):
         for mine, other in zip(*stages, strict=True):
             mine.sampler = other.sampler
     for mine, other in heads:
-        if "SamplingFree" in mine.type and "rpn_head" in ours.model:
-            mine.loss_bbox = other.loss_bbox  # the ratio follows the box loss
         mine.type = other.type
         mine.pop("momentum", None)
         mine.pop("regression_losses", None)

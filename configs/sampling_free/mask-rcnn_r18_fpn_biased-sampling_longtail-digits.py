@@ -4,8 +4,15 @@ _base_ = [
     "../_base_/schedules/schedule_8e.py",
     "../_base_/default_runtime.py",
 ]
+# Box losses that fade as boxes get better leave the mask loss its say.
+rpn_loss = dict(type="SmoothL1Loss", beta=1 / 9)
+roi_loss = dict(type="SmoothL1Loss", beta=1.0)
 model = dict(
-    roi_head=dict(bbox_head=dict(num_classes=40), mask_head=dict(num_classes=40))
+    rpn_head=dict(loss_bbox=rpn_loss),
+    roi_head=dict(
+        bbox_head=dict(num_classes=40, loss_bbox=roi_loss),
+        mask_head=dict(num_classes=40),
+    ),
 )
 custom_hooks = [
     dict(type="imb_det.ImbalanceHook"),

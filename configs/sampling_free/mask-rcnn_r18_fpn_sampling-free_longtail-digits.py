@@ -1,17 +1,9 @@
 _base_ = "./mask-rcnn_r18_fpn_biased-sampling_longtail-digits.py"
-rpn_loss = dict(type="SmoothL1Loss", beta=1 / 9)  # the authors' box losses
-roi_loss = dict(type="SmoothL1Loss", beta=1.0)
-# Few objects say little about the size of a loss: average over 100 iterations.
 model = dict(
-    rpn_head=dict(
-        type="imb_det.SamplingFreeRPNHead", momentum=0.99, loss_bbox=rpn_loss
-    ),
+    # Few objects say little about the size of a loss: average over 100 iterations.
+    rpn_head=dict(type="imb_det.SamplingFreeRPNHead", momentum=0.99),
     roi_head=dict(
-        bbox_head=dict(
-            type="imb_det.SamplingFreeShared2FCBBoxHead",
-            momentum=0.99,
-            loss_bbox=roi_loss,
-        )
+        bbox_head=dict(type="imb_det.SamplingFreeShared2FCBBoxHead", momentum=0.99)
     ),
     train_cfg=dict(
         rpn=dict(sampler=dict(_delete_=True, type="PseudoSampler")),
