@@ -4,7 +4,7 @@ _base_ = [
     "../_base_/schedules/schedule_8e.py",
     "../_base_/default_runtime.py",
 ]
-# Box losses that fade as boxes get better leave the mask loss its say.
+# The authors' box losses: L1, whose gradient does not fade, costs the masks.
 rpn_loss = dict(type="SmoothL1Loss", beta=1 / 9)
 roi_loss = dict(type="SmoothL1Loss", beta=1.0)
 model = dict(

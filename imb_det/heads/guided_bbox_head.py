@@ -95,7 +95,8 @@ class GuidedBBoxHead(GuidedHead):
             raise ValueError(
                 f"{type(self).__name__} trains on every proposal, but "
                 f"`train_cfg.rcnn.sampler` is {name}; set it to "
-                "`dict(_delete_=True, type='imb_det.AllSampler')`"
+                "`dict(_delete_=True, type='imb_det.AllSampler')`, in the list of a "
+                "cascade without `_delete_`"
             )
 
     def loss_and_target(self, *args: Any, **kwargs: Any) -> dict:

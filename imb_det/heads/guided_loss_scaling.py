@@ -56,7 +56,8 @@ class GuidedLossScaling(nn.Module):
 
     Args:
         cls_loss_scale: Weight w_cls of the scaled classification loss, > 0. Default:
-            the authors' choice, 2 for RoI heads and 1 for all others.
+            the authors' choice, 2 for RoI heads and 1 for all others;
+            in a cascade, of which they say nothing, 2 in every stage.
         momentum: Share of the past in the running means of the losses, in [0, 1).
             Default 0: each iteration has its own ratio, as the authors have it.
         freeze_after: Number of iterations whose mean ratio is kept, >= 1; those that
@@ -73,10 +74,11 @@ class GuidedLossScaling(nn.Module):
     Source: Chen et al., "Is Heuristic Sampling Necessary in Training Deep Object
     Detectors?", IEEE TIP 2021, guided loss scaling; the ratio of every iteration as in
     the authors' first public code, K losses, freezing and learnt weights (there after
-    100 iterations) as in their last one. Deviations: that code takes the ratio of
+    100 iterations) as in their last one. Deviations: the first code takes the ratio of
     each rank on its own, counts ignored anchors as negatives, and returns constants
-    without gradient when a rank has no positive; it learns s, we log s, with the same
-    gradient at s = 1, so that no s reaches 0. Running means are our own.
+    without gradient when a rank has no positive; the last one learns s, we log s, with
+    the same gradient at s = 1, so that no s reaches 0, and keeps the ratio of the last
+    iteration before freezing, we the mean of all. Running means are our own.
     """
 
     #: The loss that is scaled, and those of the regression side, by name.

@@ -34,9 +34,11 @@ class GradientHook(Hook):
 
     over the foreground candidates, the background ones, and all boxes: how much each
     of them has to say. They are logged as ``<head>/grad_norm_fg``, ``_bg``, ``_box``,
-    and ``<head>/grad_norm_ratio``, which is (g_fg + g_bg) / g_box. Ranks are averaged,
-    as DDP does with gradients, and a scale of the loss (AMP) is taken out. Where
-    gradients are accumulated over n iterations, each has its n-th part to say.
+    and ``<head>/grad_norm_ratio``, which is (g_fg + g_bg) / g_box. This ratio depends
+    on the unit of t, deltas in most heads and pixels in FCOS and ATSS: compare methods
+    in one head, not heads. Ranks are averaged, as DDP does with gradients, and a scale
+    of the loss (AMP) is taken out. Where gradients are accumulated over n iterations,
+    each has its n-th part to say.
 
     ``LoggerHook`` writes them, as means over ``window_size`` iterations, to the log,
     ``scalars.json`` and TensorBoard; ``python tools/plot_gradients.py`` draws them.

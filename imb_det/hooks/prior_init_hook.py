@@ -41,9 +41,9 @@ class PriorInitHook(Hook):
     over the training annotations (:func:`imb_det.statistics.foreground_prior`), and
     the bias of its classification layer becomes
     :math:`b = -\log(N C / N_f - 1)`. Rank 0 counts, the others receive. The counts
-    are cached under a hash of annotations, transforms, anchors and assigner. Nothing
-    happens on resume, nor where a checkpoint already brought a trained bias. Heads with
-    class-adaptive thresholds (``adaptive_thr=True``) get the counts as well.
+    are cached under a hash of annotations, transforms, anchors and assigner. The bias
+    stays as it is on resume, and where a checkpoint already brought a trained one.
+    Heads with class-adaptive thresholds (``adaptive_thr=True``) get counts in any case.
     The targets of GFL are IoUs, which are not known before training: counted as ones,
     they make its prior an upper bound of the optimum.
 

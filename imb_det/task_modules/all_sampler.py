@@ -36,7 +36,8 @@ class AllSampler(RandomSampler):
             raise TypeError(
                 f"AllSampler has no settings {left}: they are left over from the "
                 "sampler in the base config; write `dict(_delete_=True, "
-                "type='imb_det.AllSampler')`"
+                "type='imb_det.AllSampler')`, in the list of a cascade without "
+                "`_delete_`"
             )
         super().__init__(
             num=sys.maxsize,
