@@ -234,8 +234,8 @@ def without_method(ours, twin):
             mine.sampler = other.sampler
     for mine, other in heads:
         mine.type = other.type
-        mine.pop("momentum", None)
-        mine.pop("regression_losses", None)
+        for option in ("cls_loss_scale", "momentum", "regression_losses"):
+            mine.pop(option, None)
 
 
 def as_list(value):
