@@ -1,12 +1,13 @@
 """Every config loads, builds, takes a training step and predicts."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from mmdet.registry import DATA_SAMPLERS, DATASETS, HOOKS
+from mmdet.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
@@ -269,6 +270,22 @@ def test_held_out_images_are_the_rest_of_the_training_set(name, num_images):
         part.pop("_scope_", None)
     ours["pipeline"] = [s for s in ours["pipeline"] if "Random" not in s["type"]]
     assert theirs == ours
+
+
+@pytest.mark.parametrize(
+    "name", ["1x_coco", "voc0712", "sample1e-3_ms-1x_lvis-v1"], ids=lambda name: name
+)
+def test_retinanet_has_the_box_loss_of_the_authors(name):
+    # Smooth L1 with beta 0.11 of 10 dx / w, 10 dy / h, 5 log dw, 5 log dh; its mean.
+    head = load(f"sampling_free/retinanet_r50_fpn_sampling-free_{name}").model.bbox_head
+    coder, loss = TASK_UTILS.build(head.bbox_coder), MODELS.build(head.loss_bbox)
+    anchors = torch.tensor([[0.0, 0.0, 20.0, 40.0], [10.0, 10.0, 20.0, 20.0]])
+    boxes = torch.tensor([[2.0, 0.0, 22.0, 44.0], [10.05, 10.0, 20.05, 20.0]])
+    deltas = [10 * 2 / 20, 10 * 2 / 40, 5 * math.log(1.1), 10 * 0.05 / 10]
+    expected = sum(d - 0.055 if d >= 0.11 else d**2 / 0.22 for d in deltas) / 8
+    targets = coder.encode(anchors, boxes)
+    found = loss(torch.zeros_like(targets), targets, avg_factor=len(boxes))
+    assert float(found) == pytest.approx(expected, abs=1e-5)
 
 
 def test_names_are_unique():

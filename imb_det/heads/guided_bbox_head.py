@@ -10,7 +10,7 @@ from mmdet.models.task_modules.samplers import PseudoSampler
 from torch import Tensor
 
 from imb_det.registry import TASK_UTILS
-from imb_det.task_modules import AllSampler
+from imb_det.task_modules import HOW_TO_SAMPLE_ALL, AllSampler
 
 from .guided_heads import GuidedHead, values_per_box
 
@@ -94,9 +94,7 @@ class GuidedBBoxHead(GuidedHead):
             name = kind if isinstance(kind, str) else getattr(kind, "__name__", kind)
             raise ValueError(
                 f"{type(self).__name__} trains on every proposal, but "
-                f"`train_cfg.rcnn.sampler` is {name}; set it to "
-                "`dict(_delete_=True, type='imb_det.AllSampler')`, in the list of a "
-                "cascade without `_delete_`"
+                f"`train_cfg.rcnn.sampler` is {name}; set it to {HOW_TO_SAMPLE_ALL}"
             )
 
     def loss_and_target(self, *args: Any, **kwargs: Any) -> dict:

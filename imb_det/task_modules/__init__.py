@@ -1,5 +1,5 @@
 """Parts that heads build from ``train_cfg``."""
 
-from .all_sampler import AllSampler
+from .all_sampler import HOW_TO_SAMPLE_ALL, AllSampler
 
-__all__ = ["AllSampler"]
+__all__ = ["HOW_TO_SAMPLE_ALL", "AllSampler"]

@@ -9,7 +9,13 @@ from mmdet.models.task_modules.samplers import RandomSampler
 
 from imb_det.registry import TASK_UTILS
 
-__all__ = ["AllSampler"]
+__all__ = ["HOW_TO_SAMPLE_ALL", "AllSampler"]
+
+#: What a message advises; mmengine replaces lists whole, and keeps `_delete_` in them.
+HOW_TO_SAMPLE_ALL = (
+    "`dict(_delete_=True, type='imb_det.AllSampler')`, in the list of a cascade "
+    "without `_delete_`"
+)
 
 
 @TASK_UTILS.register_module()
@@ -35,9 +41,7 @@ class AllSampler(RandomSampler):
         if left := sorted(set(kwargs) - {"context"}):
             raise TypeError(
                 f"AllSampler has no settings {left}: they are left over from the "
-                "sampler in the base config; write `dict(_delete_=True, "
-                "type='imb_det.AllSampler')`, in the list of a cascade without "
-                "`_delete_`"
+                f"sampler in the base config; write {HOW_TO_SAMPLE_ALL}"
             )
         super().__init__(
             num=sys.maxsize,

@@ -122,6 +122,14 @@ def test_settings_left_over_from_another_sampler_are_named():
         TASK_UTILS.build(dict(RANDOM, type="imb_det.AllSampler"))
 
 
+def test_delete_in_the_list_of_a_cascade_is_explained():
+    cfg = Config(dict(rcnn=[RANDOM, RANDOM]))
+    sampler = dict(_delete_=True, type="imb_det.AllSampler")
+    cfg.merge_from_dict(dict(rcnn=[sampler] * 2))
+    with pytest.raises(TypeError, match=r"\['_delete_'\].*cascade without `_delete_`"):
+        TASK_UTILS.build(cfg.rcnn[0])
+
+
 class Everything(AllSampler):
     """As a config in Python has it: by class."""
 
