@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from imb_det.main_process import on_main_process
+from imb_det.core.main_process import on_main_process
 from imb_det.registry import HOOKS
 from imb_det.statistics import ClassStats
 from imb_det.statistics.difficulty_tracker import DifficultyTracker

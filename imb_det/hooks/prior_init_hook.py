@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
 
-from imb_det.main_process import on_main_process
+from imb_det.core.main_process import on_main_process
 from imb_det.registry import HOOKS
 from imb_det.statistics import ForegroundPrior, foreground_prior
 from imb_det.statistics.cache import default_cache_dir

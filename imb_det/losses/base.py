@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
-from imb_det.checks import check_choice, check_inputs, check_number
+from imb_det.core.checks import check_choice, check_inputs, check_number
 
 from .compilation import compiled as compile_function
 from .elements import FocalElement

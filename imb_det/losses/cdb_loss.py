@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from imb_det.checks import check_number
+from imb_det.core.checks import check_number
 from imb_det.registry import MODELS
 
 from .class_weighted import ClassWeightedLoss

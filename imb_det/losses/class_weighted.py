@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor
 
-from imb_det.checks import check_choice, check_inputs, check_number
+from imb_det.core.checks import check_choice, check_inputs, check_number
 
 from .base import REDUCTIONS, ImbalanceLoss
 from .class_sized import ClassSized

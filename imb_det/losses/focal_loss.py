@@ -8,7 +8,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from imb_det.checks import NUMBERS, check_number
+from imb_det.core.checks import NUMBERS, check_number
 from imb_det.registry import MODELS
 from imb_det.statistics import ClassStats
 from imb_det.statistics.class_weights import class_weights

@@ -8,7 +8,7 @@ import torch
 from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
-from imb_det.checks import check_choice, check_number
+from imb_det.core.checks import check_choice, check_number
 from imb_det.registry import MODELS
 
 from .base import REDUCTIONS

@@ -11,7 +11,7 @@ from mmengine.dist import get_dist_info, is_main_process, sync_random_seed
 from mmengine.logging import print_log
 from torch.utils.data import Sampler
 
-from imb_det.main_process import on_main_process
+from imb_det.core.main_process import on_main_process
 from imb_det.statistics import ClassStats
 from imb_det.statistics.dataset_access import (
     dataset_nodes,

@@ -11,7 +11,7 @@ from mmcv.transforms.utils import cache_randomness
 from mmdet.structures.bbox import autocast_box_type
 from mmengine.logging import print_log
 
-from imb_det.checks import check_number
+from imb_det.core.checks import check_number
 from imb_det.registry import TRANSFORMS
 from imb_det.statistics import ClassStats
 from imb_det.statistics.dataset_access import image_of_index

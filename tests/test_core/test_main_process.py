@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from imb_det.main_process import on_main_process
+from imb_det.core.main_process import on_main_process
 from tests.two_ranks import on_two_ranks
 
 
