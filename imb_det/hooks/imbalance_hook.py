@@ -10,9 +10,9 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from imb_det.core.main_process import on_main_process
 from imb_det.datasets.image_check import check_images
 from imb_det.losses.flushing import flush, manage_statistics
-from imb_det.core.main_process import on_main_process
 from imb_det.registry import HOOKS
 from imb_det.statistics import ClassStats
 from imb_det.statistics.frequency_groups import frequency_groups
