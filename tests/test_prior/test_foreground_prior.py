@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from imb_det.datasets.digit_plan import DigitsOptions
-from imb_det.datasets.longtail_digits import make_longtail_digits
-from imb_det.statistics import ForegroundPrior, foreground_prior
-from imb_det.statistics.target_counts import (
+from imb_det.digits.longtail_digits import make_longtail_digits
+from imb_det.digits.plan import DigitsOptions
+from imb_det.prior import ForegroundPrior, foreground_prior
+from imb_det.prior.target_counts import (
     _by_targets,
     _uses_plain_max_iou,
     count_targets,
 )
-from imb_det.statistics.training_boxes import (
+from imb_det.prior.training_boxes import (
     TrainingBoxes,
     annotated_boxes,
     epoch_weights,
@@ -176,7 +176,7 @@ def test_a_random_part_of_a_large_set_goes_through_transforms(
     )
     whole = foreground_prior(dataset, model.bbox_head)
     assert (whole.num_images, whole.relative_error) == (70, 0)
-    monkeypatch.setattr("imb_det.statistics.training_boxes.MAX_BLANK_IMAGES", 35)
+    monkeypatch.setattr("imb_det.prior.training_boxes.MAX_BLANK_IMAGES", 35)
     part = foreground_prior(dataset, model.bbox_head)
     assert part.num_images == 35
     # The error is that of 35 drawn from 70.

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from imb_det.statistics.class_stats import ClassStats
+
 from .class_difficulty import difficulty_weights, fill_unmeasured, smooth_accuracy
-from .class_stats import ClassStats
 
 __all__ = ["DifficultyTracker"]
 
@@ -20,7 +21,7 @@ class DifficultyTracker:
 
     A class that was not measured this time keeps its smoothed accuracy; one that
     never was gets that of similar classes
-    (:func:`~imb_det.statistics.class_difficulty.fill_unmeasured`), anew each time.
+    (:func:`~imb_det.difficulty.class_difficulty.fill_unmeasured`), anew each time.
 
     Args:
         stats: Counts of the training set, C classes.
