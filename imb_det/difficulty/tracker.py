@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from imb_det.core.text import and_more
 from imb_det.statistics.class_stats import ClassStats
 
 from .class_difficulty import difficulty_weights, fill_unmeasured, smooth_accuracy
@@ -84,8 +85,7 @@ class DifficultyTracker:
         ):
             if group.any():
                 names = [self.stats.classes[i] for i in np.flatnonzero(group)]
-                more = f" and {len(names) - _NAMED} more" * (len(names) > _NAMED)
-                line += f"; {len(names)} not measured {how}: {names[:_NAMED]}{more}"
+                line += f"; {len(names)} not measured {how}: {and_more(names, _NAMED)}"
         return line
 
     def _list(self, indices: np.ndarray) -> str:

@@ -1,6 +1,4 @@
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -366,19 +364,3 @@ def test_digits_equal_the_real_pipeline(tmp_path):
     assert (found.num_foreground, found.num_candidates) == count_candidates(
         dataset, model
     )
-
-
-def test_statistics_do_not_import_mmdet():
-    code = (
-        "import sys, types, importlib.util\n"
-        "package = types.ModuleType('imb_det')\n"
-        "package.__path__ = ['imb_det']\n"
-        "sys.modules['imb_det'] = package\n"
-        "import imb_det.statistics\n"
-        "print(sorted({m.split('.')[0] for m in sys.modules} & "
-        "{'mmdet', 'mmcv', 'mmengine'}))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"
