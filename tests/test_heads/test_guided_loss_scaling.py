@@ -326,10 +326,7 @@ def test_the_table_says_what_mmdet_does():
     heads = [
         kind
         for kind in vars(dense_heads).values()
-        if isinstance(kind, type)
-        and issubclass(kind, bases)
-        # MaskFormer's has no candidates.
-        and not issubclass(kind, dense_heads.MaskFormerHead)
+        if isinstance(kind, type) and issubclass(kind, bases)
     ]
     shared = {
         kind
