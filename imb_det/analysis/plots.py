@@ -9,6 +9,7 @@ from typing import Any
 
 import mmcv
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -64,7 +65,7 @@ def plot_classes(
     points = axes.twinx()
     style: dict[str, Any] = {"color": INK, "clip_on": False, "zorder": 3}
     points.plot(np.arange(len(order)), ap[order], "o", markersize=4, **style)
-    handles = []
+    handles: list[Artist] = []
     for name, members in groups.items():
         text = f"{name}: {len(members)} {'class' if len(members) == 1 else 'classes'}"
         if np.isfinite(ap[members]).any():

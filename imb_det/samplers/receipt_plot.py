@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 
 from imb_det.figure_style import (
@@ -36,7 +37,7 @@ def plot_receipt(path: str | Path, receipt: SamplingReceipt) -> None:
         axes.set_yscale("log")
         axes.set_ylim(bottom=0.6 * min(before[before > 0].min(), 1))
     axes.set_ylabel("boxes in an epoch (log scale)")
-    handles = []
+    handles: list[Artist] = []
     for name, members in reversed(receipt.groups.items()):
         text = f"{name}: {before[members].sum()} to {after[members].sum():.0f} boxes"
         handles.append(colour_patch(GROUP_COLOURS[name], text))
