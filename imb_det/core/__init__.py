@@ -4,13 +4,21 @@ Nothing here imports another room of the library, mmdet, mmcv or matplotlib.
 """
 
 from .checks import NUMBERS, check_choice, check_inputs, check_number
-from .listener import ClassStatsListener, Stage, StageListener
+from .listener import (
+    ClassDifficultyListener,
+    ClassStatsListener,
+    PartnerListener,
+    Stage,
+    StageListener,
+)
 from .main_process import on_main_process
 from .text import and_more
 
 __all__ = [
     "NUMBERS",
+    "ClassDifficultyListener",
     "ClassStatsListener",
+    "PartnerListener",
     "Stage",
     "StageListener",
     "and_more",

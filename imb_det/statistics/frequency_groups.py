@@ -7,12 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GROUP_COLOURS", "GROUP_NAMES", "frequency_groups"]
+__all__ = ["GROUP_NAMES", "frequency_groups"]
 
 #: Names of the groups, from few training images to many.
 GROUP_NAMES = ("rare", "common", "frequent")
-#: Their colours in all pictures.
-GROUP_COLOURS = {"rare": "#c44e52", "common": "#dd8452", "frequent": "#4c72b0"}
 
 
 def frequency_groups(

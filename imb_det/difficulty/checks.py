@@ -8,11 +8,11 @@ from typing import Any
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+from imb_det.core.listener import ClassDifficultyListener
+from imb_det.hooks.runner_parts import parts_of, train_parts_of
 from imb_det.statistics import ClassStats
 
-from .runner_parts import parts_of, train_parts_of
-
-__all__ = ["check_arguments", "check_start", "takers_of", "was_validated"]
+__all__ = ["check_arguments", "check_start", "listeners_of", "was_validated"]
 
 _SOURCES = ("recall", "ap", "score")
 _HOW_TO_HOLD_OUT = (
@@ -93,24 +93,24 @@ def check_arguments(
             )
 
 
-def takers_of(runner: Runner) -> list[Any]:
+def listeners_of(runner: Runner) -> list[ClassDifficultyListener]:
     """List what takes weights: parts of the model, training samplers and hooks.
 
     Raises:
         ValueError: Nothing does; names what could.
     """
-    takers: list[Any] = []
+    found: list[ClassDifficultyListener] = []
     for candidate in [*parts_of(runner), *train_parts_of(runner)]:
-        is_known = any(candidate is taker for taker in takers)
-        if hasattr(candidate, "set_class_difficulty_weights") and not is_known:
-            takers.append(candidate)
-    if not takers:
+        is_known = any(candidate is listener for listener in found)
+        if isinstance(candidate, ClassDifficultyListener) and not is_known:
+            found.append(candidate)
+    if not found:
         raise ValueError(
             "no component takes class difficulty: use imb_det.CDBLoss as `loss_cls` "
             "of a head, or a sampler or hook with a method "
             "`set_class_difficulty_weights`, or remove ClassDifficultyHook"
         )
-    return takers
+    return found
 
 
 def check_start(

@@ -1,4 +1,4 @@
-"""Hands the weights of a sampler to transforms that mix several images."""
+"""Gives the weights of a sampler to transforms that mix several images."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from imb_det.core.listener import PartnerListener
 from imb_det.statistics.dataset_access import dataset_nodes, image_of_index
 from imb_det.statistics.label_table import LabelTable
 
-__all__ = ["hand_over_weights"]
+__all__ = ["set_partner_weights"]
 
 
-def hand_over_weights(dataset: Any, table: LabelTable, weights: np.ndarray) -> None:
+def set_partner_weights(dataset: Any, table: LabelTable, weights: np.ndarray) -> None:
     """Give every multi-image transform of a data set the weights of its partners.
 
-    These are the transforms of wrappers, such as ``MultiImageMixDataset``, that have a
-    method ``set_partners(table, weights)``.
+    These are the transforms of wrappers, such as ``MultiImageMixDataset``, that are
+    listeners (:class:`~imb_det.core.listener.PartnerListener`).
 
     Args:
         dataset: Built mmengine data set, wrapped in any way.
@@ -28,7 +29,7 @@ def hand_over_weights(dataset: Any, table: LabelTable, weights: np.ndarray) -> N
         pipeline = getattr(node, "pipeline", None)
         if inner is None or not isinstance(pipeline, (list, tuple)):
             continue
-        takers = [step for step in pipeline if hasattr(step, "set_partners")]
+        takers = [step for step in pipeline if isinstance(step, PartnerListener)]
         if takers:
             rows = image_of_index(inner, root=dataset)
             for taker in takers:

@@ -13,17 +13,18 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from imb_det.core.listener import ClassDifficultyListener
 from imb_det.core.main_process import on_main_process
+from imb_det.hooks.runner_parts import bare_model, refresh_averages
 from imb_det.registry import HOOKS
 from imb_det.statistics import ClassStats
-from imb_det.statistics.difficulty_tracker import DifficultyTracker
 
 from .accuracy_meter import AccuracyMeter, class_losses
+from .checks import check_arguments, check_start, listeners_of, was_validated
 from .class_accuracy import accuracy_of_metrics, hits, true_class_probability
-from .difficulty_checks import check_arguments, check_start, takers_of, was_validated
-from .difficulty_report import report
 from .held_out import build_held_out, run_held_out
-from .runner_parts import bare_model, refresh_averages
+from .report import report
+from .tracker import DifficultyTracker
 
 __all__ = ["ClassDifficultyHook"]
 
@@ -124,15 +125,21 @@ class ClassDifficultyHook(Hook):
         self.tracker: DifficultyTracker | None = None
         self._meter: AccuracyMeter | None = None
         self._loader: DataLoader | None = None
-        self._takers: list[Any] = []
-        self._handed: np.ndarray | None = None  # weights that the takers have
+        self._listeners: list[ClassDifficultyListener] = []
+        self._handed: np.ndarray | None = None  # weights that the listeners have
         self._loaded: dict[str, Any] | None = None  # of a checkpoint
         self._is_training = False
         self._listening = ExitStack()
 
     def set_class_stats(self, stats: ClassStats) -> None:
-        """Take the counts of the training set from ``ImbalanceHook``."""
+        """Take the counts of the training set from ``ImbalanceHook``.
+
+        Counts that come in mid-training guide what unmeasured classes get from the next
+        update on.
+        """
         self.class_stats = stats
+        if self.tracker is not None:
+            self.tracker.set_class_stats(stats)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Check everything and hand the first weights over, when training starts."""
@@ -185,7 +192,7 @@ class ClassDifficultyHook(Hook):
     def _start(self, runner: Runner) -> None:
         """Check what training needs, take up the state, hand weights over."""
         stats = check_start(runner, self.class_stats, self.source, self.by_epoch)
-        self._takers = takers_of(runner)
+        self._listeners = listeners_of(runner)
         what = "validation"
         if self.source != "ap":
             losses = class_losses(bare_model(runner), stats.num_classes)
@@ -207,7 +214,7 @@ class ClassDifficultyHook(Hook):
         if self._meter is not None and self.source == "score":
             self._listening.enter_context(self._meter.listening())
         self.tracker = tracker
-        names = sorted({type(taker).__name__ for taker in self._takers})
+        names = sorted({type(listener).__name__ for listener in self._listeners})
         print_log(
             f"ClassDifficultyHook: accuracy is source='{self.source}' of {what}; "
             f"weights go to {', '.join(names)}",
@@ -290,5 +297,5 @@ class ClassDifficultyHook(Hook):
         if self._handed is not None and np.array_equal(weights, self._handed):
             return
         self._handed = weights.copy()
-        for taker in self._takers:
-            taker.set_class_difficulty_weights(torch.from_numpy(weights).float())
+        for listener in self._listeners:
+            listener.set_class_difficulty_weights(torch.from_numpy(weights).float())
