@@ -14,7 +14,7 @@ from imb_det.core import NUMBERS, Stage, check_number
 
 from .class_stats import ClassStats
 
-__all__ = ["ClassVector", "Rules"]
+__all__ = ["ClassVector", "Rules", "rename_old_numbers"]
 
 #: Numbers of the classes, (C,), by the name of the rule that makes them from counts.
 Rules = Mapping[str, Callable[[ClassStats], Any]]
@@ -72,7 +72,7 @@ class ClassVector(nn.Module):
         *,
         rules: Rules | None = None,
         default: float = 1.0,
-        low: float = 0.0,
+        low: float = 0,
         high: float | None = None,
         open_ends: bool = False,
         with_background: bool = False,
@@ -89,12 +89,11 @@ class ClassVector(nn.Module):
         self._stats: ClassStats | None = None
         self.stage: str | None = None
         self.specs: dict[str | None, Any] = self._read_all(spec)
-        some = list(self.specs.values())
-        fixed = len(some) == 1 and told_by is None
-        if fixed and some[0] is None:
+        changes = bool(self.stage_names) or told_by is not None
+        if self.spec is None and not changes:
             self.register_buffer("value", None)
-        elif fixed and isinstance(some[0], (float, list)):
-            numbers = torch.tensor(some[0], dtype=torch.float32)
+        elif isinstance(self.spec, (float, list)) and not changes:
+            numbers = torch.tensor(self.spec, dtype=torch.float32)
             self.register_buffer("value", numbers, persistent=False)
         else:
             self.register_buffer("value", torch.empty(0))
@@ -269,10 +268,19 @@ class ClassVector(nn.Module):
                 f"{self.owner}: nothing hands `{self.name}` over; add {self.told_by} "
                 "to the config"
             )
+        if self.training and self.stage_names and self.stage is None:
+            raise RuntimeError(
+                f"{self.owner}: `{self.name}` changes with the stages "
+                f"{self.stage_names}, but nothing tells the stage; add "
+                "`dict(type='imb_det.StageHook', stages=[...])` to `custom_hooks`"
+            )
         if self.value.dim() == 1 and len(self.value) == 0:
-            if self.told_by is None:
-                self._say_what_is_missing()
-            return None
+            if self.told_by is not None:
+                return None
+            raise RuntimeError(
+                f"{self.owner}: `{self.name}={self.spec!r}` needs the classes of the "
+                f"training set; add {_STATS_LINE} to the config"
+            )
         value = self.value if like is None else self.value.to(like.device)
         # Not as `in` a tuple, which compilers of symbolic sizes take for False.
         n, with_background = value.numel(), num_classes + int(self.with_background)
@@ -282,18 +290,6 @@ class ClassVector(nn.Module):
                 f"has {num_classes} classes"
             )
         return value
-
-    def _say_what_is_missing(self) -> None:
-        if self.stage_names and self.stage is None:
-            raise RuntimeError(
-                f"{self.owner}: `{self.name}` changes with the stages "
-                f"{self.stage_names}, but nothing tells the stage; add "
-                "`dict(type='imb_det.StageHook', stages=[...])` to `custom_hooks`"
-            )
-        raise RuntimeError(
-            f"{self.owner}: `{self.name}={self.spec!r}` needs the classes of the "
-            f"training set; add {_STATS_LINE} to the config"
-        )
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any
@@ -308,3 +304,20 @@ class ClassVector(nn.Module):
     def _saved(self) -> set[str]:
         """Names of the buffers that checkpoints hold."""
         return set(self._buffers) - self._non_persistent_buffers_set
+
+
+def rename_old_numbers(
+    module: nn.Module, state_dict: dict[str, Any], prefix: str
+) -> None:
+    """Give numbers of checkpoints up to version 0.1 the names that they have now.
+
+    They were buffers of their component, and are those of its :class:`ClassVector`.
+
+    Args:
+        module: The component.
+        state_dict: What is loaded; changed in place.
+        prefix: Start of the names of the component.
+    """
+    for name, child in module.named_children():
+        if isinstance(child, ClassVector) and prefix + name in state_dict:
+            state_dict[f"{prefix}{name}.value"] = state_dict.pop(prefix + name)
