@@ -56,7 +56,7 @@ def test_second_derivatives_are_an_error(case):
     loss, _ = warm(case)
     logits, labels = make_batch(case)
     value = loss(logits, labels, avg_factor=2.0)
-    with pytest.raises(RuntimeError, match="no second derivatives.*create_graph=True"):
+    with pytest.raises(RuntimeError, match="no second derivatives"):
         torch.autograd.grad(value, logits, create_graph=True)
     gradient_of(loss(logits, labels, avg_factor=2.0), logits)  # the first one is there
 
