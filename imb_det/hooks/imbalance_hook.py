@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -13,9 +13,9 @@ from mmengine.runner import Runner
 from imb_det.datasets.image_check import check_images
 from imb_det.losses.flushing import flush, manage_statistics
 from imb_det.core.main_process import on_main_process
+from imb_det.core.text import and_more
 from imb_det.registry import HOOKS
-from imb_det.statistics import ClassStats
-from imb_det.statistics.frequency_groups import frequency_groups
+from imb_det.statistics import ClassStats, GroupLimits
 from imb_det.statistics.running_stats import RunningStats
 
 from .runner_parts import (
@@ -35,8 +35,6 @@ from .startup_checks import (
 )
 
 __all__ = ["ImbalanceHook", "describe"]
-
-_NAMED = 5  # classes that a line names
 
 
 @HOOKS.register_module()
@@ -75,9 +73,16 @@ class ImbalanceHook(Hook):
     Args:
         check_images: Whether to look at every local image file (about ten seconds
             for 100,000). Default: True.
+        group_thresholds: Last number of training images of a rare and of a common
+            class, ``0 <= first < second``, for everything that tells rare, common and
+            frequent classes apart: log, sampling, difficulty, metrics, reports.
+            Default: None, (10, 100), or in a test what the checkpoint has.
+        group_quantiles: Shares of the classes that are rare, and rare or common, in
+            place of thresholds, ``0 < first < second < 1``. Default: None.
 
     Raises:
         TypeError: ``check_images`` is no bool.
+        ValueError: Limits of groups that do not exist.
         ValueError, FileNotFoundError: When training starts, naming what is wrong.
 
     Example:
@@ -86,9 +91,18 @@ class ImbalanceHook(Hook):
 
     priority = "HIGH"
 
-    def __init__(self, check_images: bool = True) -> None:
+    def __init__(
+        self,
+        check_images: bool = True,
+        group_thresholds: Sequence[float] | None = None,
+        group_quantiles: Sequence[float] | None = None,
+    ) -> None:
         if not isinstance(check_images, bool):
             raise TypeError(f"`check_images` must be a bool, got {check_images!r}")
+        self.group_limits: GroupLimits | None = None
+        if group_thresholds is not None or group_quantiles is not None:
+            thresholds = group_thresholds or GroupLimits().thresholds
+            self.group_limits = GroupLimits(thresholds, group_quantiles)
         self.check_images = check_images
         self.class_stats: ClassStats | None = None
         self._informed: list[Any] = []  # components that have `class_stats`
@@ -98,15 +112,18 @@ class ImbalanceHook(Hook):
         """Check and count on rank 0, then hand the counts over on every rank."""
         stored = self.class_stats
         stats = on_main_process(lambda: self._examine(runner))
-        if runner.iter > 0 and stored is not None and stored != stats:
+        if runner.iter > 0 and stored and not stored.same_counts(stats):
             print_log(
                 "ImbalanceHook: the training set is not the one of the checkpoint, "
                 f"which had {describe(stored)}",
                 logger="current",
                 level=logging.WARNING,
             )
-        print_log(f"ImbalanceHook: training set of {describe(stats)}", logger="current")
         self._take(stats)
+        print_log(
+            f"ImbalanceHook: training set of {describe(self.class_stats)}",
+            logger="current",
+        )
         if runner.iter == 0:
             _forget_training(runner)
         metrics = _metrics(runner, runner.val_loop)
@@ -171,6 +188,8 @@ class ImbalanceHook(Hook):
 
     def _take(self, stats: ClassStats) -> None:
         """Keep the counts; new ones must be handed over again."""
+        if self.group_limits is not None:
+            stats = stats.with_limits(self.group_limits)
         if stats != self.class_stats:
             self._informed.clear()
         self.class_stats = stats
@@ -222,13 +241,10 @@ def describe(stats: ClassStats) -> str:
 0, frequent (> 100) 1; imbalance ratio 100.0 ('dog' 400 boxes, 'cat' 4); without \
 any box: ['emu']"
     """
-    groups = frequency_groups(stats.image_count, (10, 100))
-    size = {name: len(groups.get(name, ())) for name in ("rare", "common", "frequent")}
     counts = dict(zip(stats.classes, stats.instance_count.tolist(), strict=True))
     text = (
         f"{stats.num_classes} classes, {stats.num_images} images, "
-        f"{sum(counts.values())} boxes; rare (<= 10 images) {size['rare']}, common (11 "
-        f"to 100) {size['common']}, frequent (> 100) {size['frequent']}"
+        f"{sum(counts.values())} boxes; {stats.describe_groups()}"
     )
     if seen := {name: count for name, count in counts.items() if count}:
         most, least = max(seen, key=seen.__getitem__), min(seen, key=seen.__getitem__)
@@ -237,6 +253,5 @@ any box: ['emu']"
             f"boxes, {least!r} {seen[least]})"
         )
     if unseen := [name for name, count in counts.items() if not count]:
-        more = f" and {len(unseen) - _NAMED} more" * (len(unseen) > _NAMED)
-        text += f"; without any box: {unseen[:_NAMED]}{more}"
+        text += f"; without any box: {and_more(unseen)}"
     return text
