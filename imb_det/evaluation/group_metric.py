@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 from imb_det.core.main_process import on_main_process
 from ..statistics.class_stats import ClassStats
 from ..statistics.coco_files import spellings
-from ..statistics.evenness import gini, imbalance_ratio
+from ..statistics.imbalance_measures import gini, imbalance_ratio
 from ..statistics.frequency_groups import GROUP_NAMES, frequency_groups
 from .class_table import write_class_table
 from .functional.results import EvalResults

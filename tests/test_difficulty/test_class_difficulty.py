@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imb_det.statistics import ClassStats
-from imb_det.statistics.class_difficulty import (
+from imb_det.difficulty.class_difficulty import (
     difficulty_weights,
     dynamic_tau,
     fill_unmeasured,
     smooth_accuracy,
 )
-from imb_det.statistics.difficulty_tracker import DifficultyTracker
+from imb_det.difficulty.tracker import DifficultyTracker
+from imb_det.statistics import ClassStats
 from tests.references import class_difficulty as reference
 
 NAN = float("nan")

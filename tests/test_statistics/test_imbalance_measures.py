@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from imb_det.statistics.evenness import gini, imbalance_ratio
+from imb_det.statistics.imbalance_measures import gini, imbalance_ratio
 
 
 def test_by_hand():

@@ -8,9 +8,8 @@ from typing import Any
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+from imb_det.hooks.runner_parts import parts_of, train_parts_of
 from imb_det.statistics import ClassStats
-
-from .runner_parts import parts_of, train_parts_of
 
 __all__ = ["check_arguments", "check_start", "takers_of", "was_validated"]
 

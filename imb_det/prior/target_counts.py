@@ -22,7 +22,7 @@ def count_targets(
     the head's ``get_targets``, image by image; both give the same numbers.
 
     Args:
-        head: Dense head, see :func:`imb_det.statistics.foreground_prior`.
+        head: Dense head, see :func:`imb_det.prior.foreground_prior`.
         table: Boxes of n images.
         pad_shape: Height and width of the padded images, int (n, 2), pixels.
 

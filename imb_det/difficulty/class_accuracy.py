@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from imb_det.core.text import and_more
 from imb_det.losses import ImbalanceLoss
 
 __all__ = ["Judge", "accuracy_of_metrics", "hits", "rows_of", "true_class_probability"]
@@ -149,7 +150,7 @@ def accuracy_of_metrics(
         raise ValueError(
             "the validation gives no average precision by class: set `classwise=True` "
             "in `val_evaluator` (mmdet's or imb_det's CocoMetric, LVISMetric); its "
-            f"figures are {list(metrics)[:10]}"
+            f"figures are {and_more(metrics, 10)}"
         )
     values = np.array([found.get(name, np.nan) for name in classes])
     return np.where(values >= 0, values, np.nan).clip(max=1)

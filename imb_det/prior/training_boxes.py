@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .dataset_access import image_of_index, iter_data_infos, leaf_datasets
+from imb_det.statistics.dataset_access import (
+    image_of_index,
+    iter_data_infos,
+    leaf_datasets,
+)
 
 __all__ = [
     "MAX_BLANK_IMAGES",

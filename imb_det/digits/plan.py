@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .digit_scenes import NUM_DIGITS, STYLE_HUES
+from .scenes import NUM_DIGITS, STYLE_HUES
 
 CLASSES = tuple(
     f"{digit}_{style}" for digit in range(NUM_DIGITS) for style in STYLE_HUES

@@ -9,10 +9,9 @@ from mmengine.model import PretrainedInit
 from torch.utils.data import DataLoader
 
 from imb_det.heads import ClassThresholds
-from imb_det.hooks import PriorInitHook
-from imb_det.hooks.prior_cache import content_key
-from imb_det.statistics import foreground_prior
-from imb_det.statistics.training_boxes import annotated_boxes
+from imb_det.prior import PriorInitHook, foreground_prior
+from imb_det.prior.cache import content_key
+from imb_det.prior.training_boxes import annotated_boxes
 from tests import toys
 from tests.test_heads.guided_cases import CASES
 
@@ -194,7 +193,7 @@ def test_cache(dataset, model, tmp_path, log, monkeypatch):
         raise RuntimeError("counted although cached")
 
     with monkeypatch.context() as patch:
-        patch.setattr("imb_det.hooks.prior_init_hook.foreground_prior", must_not_run)
+        patch.setattr("imb_det.prior.prior_init_hook.foreground_prior", must_not_run)
         again = toys.build_model(toys.retinanet_config())
         hook.before_train(FakeRunner(again, dataset))
         assert torch.equal(

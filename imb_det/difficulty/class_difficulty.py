@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from .frequency_groups import GroupLimits
+from imb_det.statistics.frequency_groups import GroupLimits
 
 __all__ = [
     "difficulty_weights",

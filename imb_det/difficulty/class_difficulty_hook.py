@@ -14,16 +14,16 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from imb_det.core.main_process import on_main_process
+from imb_det.hooks.runner_parts import bare_model, refresh_averages
 from imb_det.registry import HOOKS
 from imb_det.statistics import ClassStats
-from imb_det.statistics.difficulty_tracker import DifficultyTracker
 
 from .accuracy_meter import AccuracyMeter, class_losses
+from .checks import check_arguments, check_start, takers_of, was_validated
 from .class_accuracy import accuracy_of_metrics, hits, true_class_probability
-from .difficulty_checks import check_arguments, check_start, takers_of, was_validated
-from .difficulty_report import report
 from .held_out import build_held_out, run_held_out
-from .runner_parts import bare_model, refresh_averages
+from .report import report
+from .tracker import DifficultyTracker
 
 __all__ = ["ClassDifficultyHook"]
 

@@ -19,8 +19,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from imb_det import losses
-from imb_det.hooks.accuracy_meter import AccuracyMeter, class_losses
-from imb_det.hooks.class_accuracy import (
+from imb_det.difficulty.accuracy_meter import AccuracyMeter, class_losses
+from imb_det.difficulty.class_accuracy import (
     accuracy_of_metrics,
     hits,
     rows_of,

@@ -13,10 +13,15 @@ from torch import nn
 from tqdm import tqdm
 
 from imb_det.core.main_process import on_main_process
+from imb_det.hooks.runner_parts import bare_model
 from imb_det.registry import HOOKS
-from imb_det.statistics import ForegroundPrior, foreground_prior
 from imb_det.statistics.cache import default_cache_dir
-from imb_det.statistics.training_boxes import (
+
+from .cache import content_key, load_prior, store_prior
+from .classification_bias import find_bias, find_head, roi_bias
+from .foreground_prior import ForegroundPrior, foreground_prior
+from .pretrained_bias import bias_shapes, pretrained_biases
+from .training_boxes import (
     MAX_BLANK_IMAGES,
     annotated_boxes,
     epoch_weights,
@@ -24,11 +29,6 @@ from imb_det.statistics.training_boxes import (
     is_arithmetic,
     training_boxes,
 )
-
-from .classifiers import find_bias, find_head, roi_bias
-from .prior_cache import content_key, load_prior, store_prior
-from .runner_parts import bare_model
-from .trained_weights import bias_shapes, pretrained_biases
 
 __all__ = ["PriorInitHook"]
 
@@ -38,7 +38,7 @@ class PriorInitHook(Hook):
     r"""Count the foreground prior and start a dense classifier at its optimal bias.
 
     Before the first iteration the positive and all candidates of the head are counted
-    over the training annotations (:func:`imb_det.statistics.foreground_prior`), and
+    over the training annotations (:func:`imb_det.prior.foreground_prior`), and
     the bias of its classification layer becomes
     :math:`b = -\log(N C / N_f - 1)`. Rank 0 counts, the others receive. The counts
     are cached under a hash of annotations, transforms, anchors and assigner. The bias

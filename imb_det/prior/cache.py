@@ -10,9 +10,10 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import nn
 
-from imb_det.statistics import ForegroundPrior
 from imb_det.statistics.cache import write_whole
-from imb_det.statistics.training_boxes import TrainingBoxes
+
+from .foreground_prior import ForegroundPrior
+from .training_boxes import TrainingBoxes
 
 __all__ = ["content_key", "load_prior", "store_prior"]
 

@@ -12,7 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from imb_det.statistics.difficulty_tracker import DifficultyTracker
+from .tracker import DifficultyTracker
 
 __all__ = ["report"]
 

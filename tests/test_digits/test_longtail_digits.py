@@ -12,7 +12,13 @@ import pytest
 from PIL import Image, JpegImagePlugin
 from pycocotools import mask as coco_mask
 
-from imb_det.datasets.digit_plan import (
+from imb_det.digits.generated_folder import fill_folder
+from imb_det.digits.longtail_digits import (
+    find_longtail_digits,
+    make_longtail_digits,
+    summary_table,
+)
+from imb_det.digits.plan import (
     CLASSES,
     GLYPH_STREAM,
     IMAGE_STREAM,
@@ -22,17 +28,11 @@ from imb_det.datasets.digit_plan import (
     plan_images,
     planned_image_counts,
 )
-from imb_det.datasets.digit_scenes import (
+from imb_det.digits.scenes import (
     STYLE_HUES,
     box_iou,
     draw_scene,
     load_glyphs,
-)
-from imb_det.datasets.generated_folder import fill_folder
-from imb_det.datasets.longtail_digits import (
-    find_longtail_digits,
-    make_longtail_digits,
-    summary_table,
 )
 
 SMALL = DigitsOptions(seed=3, num_train=40, num_val=50)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imb_det.statistics.anchor_matching import count_max_iou_matches
+from imb_det.prior.anchor_matching import count_max_iou_matches
 from tests.references.max_iou import all_anchors, count_matches
 
 STRIDES = [(8, 8), (16, 16), (32, 32)]

@@ -38,7 +38,8 @@ from .annotation_writers import (
     write_json,
     write_lines,
 )
-from .digit_plan import (
+from .generated_folder import files_digest, fill_folder
+from .plan import (
     CLASSES,
     GLYPH_STREAM,
     IMAGE_STREAM,
@@ -48,8 +49,7 @@ from .digit_plan import (
     plan_images,
     planned_image_counts,
 )
-from .digit_scenes import IMAGE_SIZE, Glyphs, draw_scene, load_glyphs
-from .generated_folder import files_digest, fill_folder
+from .scenes import IMAGE_SIZE, Glyphs, draw_scene, load_glyphs
 
 _NAME = "longtail_digits"
 _VERSION = 1  # raise it when the same options give other files

@@ -1,4 +1,4 @@
-"""Hands the weights of a sampler to transforms that mix several images."""
+"""Gives the weights of a sampler to transforms that mix several images."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from imb_det.statistics.dataset_access import dataset_nodes, image_of_index
 from imb_det.statistics.label_table import LabelTable
 
-__all__ = ["hand_over_weights"]
+__all__ = ["set_partner_weights"]
 
 
-def hand_over_weights(dataset: Any, table: LabelTable, weights: np.ndarray) -> None:
+def set_partner_weights(dataset: Any, table: LabelTable, weights: np.ndarray) -> None:
     """Give every multi-image transform of a data set the weights of its partners.
 
     These are the transforms of wrappers, such as ``MultiImageMixDataset``, that have a

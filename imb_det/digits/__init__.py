@@ -1,0 +1,6 @@
+"""The embedded data set: long-tailed scenes of handwritten digits, generated."""
+
+from .longtail_digits import find_longtail_digits, make_longtail_digits
+from .plan import DigitsOptions
+
+__all__ = ["DigitsOptions", "find_longtail_digits", "make_longtail_digits"]
