@@ -123,7 +123,8 @@ def render(
     for severity, code in sorted(kinds, key=lambda kind: order.index(kind[0])):
         group = kinds[severity, code]
         number[severity] += len(group)
-        lines.append(f"  {severity.value} {code}: {group[0].what}: {len(group)}")
+        what = " ".join(group[0].what.splitlines())
+        lines.append(f"  {severity.value} {code}: {what}: {len(group)}")
         lines += _entries(group, max_named)
     sizes = ", ".join(
         f"{number[s]} {s.value}" + "s" * (number[s] > 1 and s is not Severity.INFO)
@@ -137,21 +138,20 @@ def render(
 def _entries(group: Sequence[Finding], max_named: int) -> list[str]:
     """Write the first findings of a kind, how many more there are, and the remedies."""
     named = group[:max_named]
-    texts = [
-        ": ".join(
-            part for part in ((f.what if f.what != group[0].what else ""), f.place) if part
-        )
-        for f in named
-    ]
-    lines = [f"    {_indented(text)}" for text in texts if text]
+    texts = []
+    for found in named:
+        others = "" if found.what == group[0].what else found.what
+        texts.append(": ".join(part for part in (others, found.place) if part))
+    lines = [_line(text) for text in texts if text]
     if more := len(group) - len(named):
         lines.append(f"    ... and {more} more")
     remedies = dict.fromkeys(f.remedy for f in named if f.remedy)
-    return lines + [f"    {_indented(remedy)}" for remedy in remedies]
+    return lines + [_line(remedy) for remedy in remedies]
 
 
-def _indented(text: str) -> str:
-    return text.replace("\n", "\n      ")
+def _line(text: str) -> str:
+    """Keep a text, of another library perhaps, in one line."""
+    return "    " + " ".join(text.splitlines())
 
 
 def raise_findings(

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from imb_det.statistics.frequency_groups import GroupLimits
+from imb_det.statistics.frequency_groups import DEFAULT_LIMITS, GroupLimits
 
 __all__ = [
     "difficulty_weights",
@@ -129,7 +129,7 @@ def smooth_accuracy(
 def fill_unmeasured(
     accuracy: npt.ArrayLike,
     image_count: npt.ArrayLike,
-    group_limits: GroupLimits = GroupLimits(),
+    group_limits: GroupLimits = DEFAULT_LIMITS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Guess the accuracy of classes that never had one from similar classes.
 

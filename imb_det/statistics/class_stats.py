@@ -13,7 +13,7 @@ import numpy as np
 
 from .coco_files import labels_of_coco, spellings
 from .dataset_access import image_of_index
-from .frequency_groups import GroupLimits
+from .frequency_groups import DEFAULT_LIMITS, GroupLimits
 from .label_cache import label_table
 from .label_table import LabelTable
 from .voc_files import labels_of_voc
@@ -49,7 +49,7 @@ class ClassStats:
     image_count: np.ndarray
     instance_count: np.ndarray
     num_images: int
-    group_limits: GroupLimits = GroupLimits()
+    group_limits: GroupLimits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(map(str, self.classes)))

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GROUP_COLOURS", "GROUP_NAMES", "GroupLimits", "frequency_groups"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "GROUP_COLOURS",
+    "GROUP_NAMES",
+    "GroupLimits",
+    "frequency_groups",
+]
 
 #: Names of the groups, from few training images to many.
 GROUP_NAMES = ("rare", "common", "frequent")
@@ -116,6 +122,10 @@ class GroupLimits:
     def from_dict(cls, content: Mapping[str, Any]) -> GroupLimits:
         """Build from :meth:`to_dict`'s form."""
         return cls(**content)
+
+
+#: Those of LVIS.
+DEFAULT_LIMITS = GroupLimits()
 
 
 def frequency_groups(

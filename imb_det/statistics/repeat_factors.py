@@ -52,9 +52,10 @@ def auto_threshold(stats: ClassStats, by: str = "image") -> float:
     """Return the threshold of ``repeat_thr='auto'``.
 
     It is the frequency of the rarest class that is frequent (by default, on more than
-    100 training images), so that rare and common classes are repeated and frequent ones are not. On
-    LVIS v1 this is the published 1e-3 (its frequent classes begin at 101 of about
-    100,000 images). Without any frequent class it is the highest frequency of all.
+    100 training images), so that rare and common classes are repeated and frequent
+    ones are not. On LVIS v1 this is the published 1e-3 (its frequent classes begin at
+    101 of about 100,000 images). Without any frequent class it is the highest
+    frequency of all.
 
     Args:
         stats: Counts of the training set.
