@@ -69,7 +69,7 @@ def samplers_of(loader: Any) -> list[Any]:
     """Return the samplers of a data loader, each once."""
     batch_sampler = getattr(loader, "batch_sampler", None)
     inner = getattr(batch_sampler, "sampler", None)
-    return _once([loader.sampler, batch_sampler, inner])
+    return _once([getattr(loader, "sampler", None), batch_sampler, inner])
 
 
 def transforms_of(dataset: Any) -> list[Any]:

@@ -31,6 +31,7 @@ from imb_det.runner_parts import (
     refresh_averages,
     samplers_of,
 )
+from imb_det.samplers import EpochSampler
 from imb_det.samplers.receipt_files import write_receipt
 from imb_det.statistics import ClassStats, GroupLimits
 from imb_det.statistics.frequency_groups import DEFAULT_LIMITS
@@ -132,12 +133,14 @@ class ImbalanceHook(Hook):
                     logger="current",
                     level=logging.WARNING,
                 )
-            self._take(stats)
+            stats = self._take(stats)
+            line = f"ImbalanceHook: training set of {describe(stats)}"
+            print_log(line, logger="current")
         context = context_of(
             runner,
             for_training=True,
             val_loop=runner.val_loop,
-            class_stats=self.class_stats,
+            class_stats=stats,
             look_at_images=self.check_images,
         )
         # Metrics first, who then know which figures they will report.
@@ -152,7 +155,8 @@ class ImbalanceHook(Hook):
             _forget_training(runner)
         self._inform(components_of(runner, runner.val_loop, for_training=True))
         for sampler in samplers_of(runner.train_dataloader):
-            write_receipt(sampler, bare_model(runner), runner.work_dir)
+            if isinstance(sampler, EpochSampler):
+                write_receipt(sampler, bare_model(runner), runner.work_dir)
         refresh_averages(runner)
         self._running = manage_statistics(runner.model)
 
@@ -204,11 +208,12 @@ class ImbalanceHook(Hook):
             self._checked += datasets
         self._inform([*components_of(runner), *metrics])
 
-    def _take(self, stats: ClassStats) -> None:
+    def _take(self, stats: ClassStats) -> ClassStats:
         """Keep the counts, with the limits of groups that the config has."""
         if self.group_limits is not None:
             stats = stats.with_limits(self.group_limits)
         self.class_stats = stats
+        return stats
 
     def _inform(self, components: Sequence[Any]) -> None:
         """Hand the counts to those that want them and do not have them yet."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
@@ -16,17 +15,19 @@ from .receipt_plot import plot_receipt
 __all__ = ["write_receipt"]
 
 
-def write_receipt(sampler: Any, model: nn.Module, work_dir: str | Path) -> None:
+def write_receipt(
+    sampler: EpochSampler, model: nn.Module, work_dir: str | Path
+) -> None:
     """Write ``sampling.json`` and ``sampling.png`` to the work folder, on rank 0.
 
     Warns of losses that weigh the classes by what the sampler draws them by already.
 
     Args:
-        sampler: Of the training; other samplers than this library's are passed.
+        sampler: Of the training.
         model: That is trained.
         work_dir: Where to write.
     """
-    if not is_main_process() or not isinstance(sampler, EpochSampler):
+    if not is_main_process():
         return
     receipt = sampler.receipt()
     path = Path(work_dir, "sampling.json")

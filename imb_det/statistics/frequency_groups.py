@@ -124,10 +124,6 @@ class GroupLimits:
         return cls(**content)
 
 
-#: Those of LVIS.
-DEFAULT_LIMITS = GroupLimits()
-
-
 def frequency_groups(
     image_count: npt.ArrayLike,
     thresholds: Sequence[float] = (10, 100),
@@ -181,3 +177,7 @@ def _checked(image_count: npt.ArrayLike) -> np.ndarray:
     if not np.all(np.isfinite(counts) & (counts == np.floor(counts))):
         raise ValueError(f"`image_count` must hold whole numbers, got {image_count!r}")
     return counts
+
+
+#: Those of LVIS.
+DEFAULT_LIMITS = GroupLimits()
