@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+from imb_det.core.check_context import CheckContext
+from imb_det.core.finding import Finding, Severity
 from imb_det.core.listener import ClassDifficultyListener
-from imb_det.hooks.runner_parts import parts_of, train_parts_of
+from imb_det.runner_parts import components_of
 from imb_det.statistics import ClassStats
 
-__all__ = ["check_arguments", "check_start", "listeners_of", "was_validated"]
+__all__ = [
+    "check_arguments",
+    "check_counts",
+    "listeners_of",
+    "start_findings",
+    "was_validated",
+]
 
 _SOURCES = ("recall", "ap", "score")
 _HOW_TO_HOLD_OUT = (
@@ -94,37 +103,19 @@ def check_arguments(
 
 
 def listeners_of(runner: Runner) -> list[ClassDifficultyListener]:
-    """List what takes weights: parts of the model, training samplers and hooks.
-
-    Raises:
-        ValueError: Nothing does; names what could.
-    """
-    found: list[ClassDifficultyListener] = []
-    for candidate in [*parts_of(runner), *train_parts_of(runner)]:
-        is_known = any(candidate is listener for listener in found)
-        if isinstance(candidate, ClassDifficultyListener) and not is_known:
-            found.append(candidate)
-    if not found:
-        raise ValueError(
-            "no component takes class difficulty: use imb_det.CDBLoss as `loss_cls` "
-            "of a head, or a sampler or hook with a method "
-            "`set_class_difficulty_weights`, or remove ClassDifficultyHook"
-        )
-    return found
+    """List what takes weights: parts of the model, training samplers and hooks."""
+    return list(filter(_listens, components_of(runner, for_training=True)))
 
 
-def check_start(
-    runner: Runner, stats: ClassStats | None, source: str, by_epoch: bool
-) -> ClassStats:
-    """Refuse a training without counts, or with a loop that never brings an update.
+def _listens(component: Any) -> bool:
+    return isinstance(component, ClassDifficultyListener)
 
-    Returns:
-        The counts of the training set.
+
+def check_counts(stats: ClassStats | None) -> ClassStats:
+    """Return the counts of the training set, if they were handed over.
 
     Raises:
         RuntimeError: There are no counts; names the hook that is missing.
-        ValueError: The loop counts iterations where epochs are meant, or never
-            validates where validation is the source.
     """
     if stats is None:
         raise RuntimeError(
@@ -133,30 +124,68 @@ def check_start(
             "`custom_hooks = [dict(type='imb_det.ImbalanceHook'), "
             "dict(type='imb_det.ClassDifficultyHook', ...)]`"
         )
-    loop = runner.train_loop
-    if by_epoch and not isinstance(loop, EpochBasedTrainLoop):
-        raise ValueError(
-            f"ClassDifficultyHook counts epochs, but {type(loop).__name__} counts "
-            "iterations: set `by_epoch=False`, and `interval` and `warmup` to numbers "
-            "of iterations"
+    return stats
+
+
+def start_findings(
+    context: CheckContext, source: str, by_epoch: bool
+) -> Iterator[Finding]:
+    """Find a training that never brings an update, or in which nothing takes weights.
+
+    Args:
+        context: Of a training.
+        source: What accuracy is measured by.
+        by_epoch: Whether updates are counted in epochs.
+    """
+    loop = context.train_loop
+
+    def found(evidence: str, remedy: str) -> Finding:
+        what = "class difficulty cannot be measured and used"
+        where = f"ClassDifficultyHook (source={source!r})"
+        return Finding(
+            "class_difficulty", Severity.ERROR, what, where, evidence, remedy
+        )
+
+    if not any(map(_listens, context.components)):
+        yield found(
+            "no component takes class difficulty",
+            "Use imb_det.CDBLoss as `loss_cls` of a head, or a sampler or hook with a "
+            "method `set_class_difficulty_weights`, or remove ClassDifficultyHook",
+        )
+    with_epochs = isinstance(loop, EpochBasedTrainLoop)
+    if by_epoch and not with_epochs:
+        yield found(
+            f"it counts epochs, but {type(loop).__name__} counts iterations",
+            "Set `by_epoch=False`, and `interval` and `warmup` to numbers of "
+            "iterations",
         )
     if source != "ap":
-        return stats
-    if runner.val_loop is None:
-        raise ValueError(
-            "ClassDifficultyHook: `source='ap'` reads the validation, but there is "
-            "none: add `val_dataloader`, `val_evaluator` (with `classwise=True`) and "
-            "`val_cfg`, or use another `source`"
+        return
+    if context.val_loop is None:
+        yield found(
+            "it reads the validation, but there is none",
+            "Add `val_dataloader`, `val_evaluator` (with `classwise=True`) and "
+            "`val_cfg`, or use another `source`",
         )
-    end = loop.max_epochs if isinstance(loop, EpochBasedTrainLoop) else loop.max_iters
+        return
+    end = loop.max_epochs if with_epochs else loop.max_iters
     first = max(loop.val_begin, min([loop.val_interval, *loop.dynamic_intervals]))
     if first > end:
-        raise ValueError(
-            "ClassDifficultyHook: `source='ap'` reads the validation, but the first "
-            f"one is after {first} of {end} epochs or iterations: lower `val_interval` "
-            "and `val_begin` in `train_cfg`"
+        yield found(
+            f"it reads the validation, but the first one is after {first} of {end} "
+            "epochs or iterations",
+            "Lower `val_interval` and `val_begin` in `train_cfg`",
         )
-    return stats
+    by_class = [
+        metric.classwise
+        for metric in context.metrics.get("val", ())
+        if hasattr(metric, "classwise")
+    ]
+    if by_class and not any(by_class):
+        yield found(
+            "the validation gives no average precision by class",
+            "Set `classwise=True` in `val_evaluator`",
+        )
 
 
 def was_validated(runner: Runner) -> bool:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from imb_det.statistics.frequency_groups import frequency_groups
+from imb_det.statistics.frequency_groups import DEFAULT_LIMITS, GroupLimits
 
 __all__ = [
     "difficulty_weights",
@@ -127,7 +127,9 @@ def smooth_accuracy(
 
 
 def fill_unmeasured(
-    accuracy: npt.ArrayLike, image_count: npt.ArrayLike
+    accuracy: npt.ArrayLike,
+    image_count: npt.ArrayLike,
+    group_limits: GroupLimits = DEFAULT_LIMITS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Guess the accuracy of classes that never had one from similar classes.
 
@@ -137,6 +139,8 @@ def fill_unmeasured(
     Args:
         accuracy: Accuracy of each class, NaN where unknown, (C,).
         image_count: Training images of each class, (C,).
+        group_limits: Which classes are rare, common and frequent. Default: up to 10
+            images, up to 100, and more.
 
     Returns:
         Accuracy without NaN, float64 (C,), or as it was if no class is known; and a
@@ -155,7 +159,7 @@ def fill_unmeasured(
     if not known.any():
         return values, by_group
     filled = np.where(known, values, values[known].mean())
-    for members in frequency_groups(image_count).values():
+    for members in group_limits.groups(image_count).values():
         is_known = known[members]
         if is_known.any():
             unknown = members[~is_known]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,14 +14,22 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from imb_det.core.check_context import CheckContext
+from imb_det.core.finding import Finding
 from imb_det.core.listener import ClassDifficultyListener
 from imb_det.core.main_process import on_main_process
-from imb_det.hooks.runner_parts import bare_model, refresh_averages
 from imb_det.registry import HOOKS
+from imb_det.runner_parts import bare_model, refresh_averages
 from imb_det.statistics import ClassStats
 
 from .accuracy_meter import AccuracyMeter, class_losses
-from .checks import check_arguments, check_start, listeners_of, was_validated
+from .checks import (
+    check_arguments,
+    check_counts,
+    listeners_of,
+    start_findings,
+    was_validated,
+)
 from .class_accuracy import accuracy_of_metrics, hits, true_class_probability
 from .held_out import build_held_out, run_held_out
 from .report import report
@@ -141,6 +150,11 @@ class ClassDifficultyHook(Hook):
         if self.tracker is not None:
             self.tracker.set_class_stats(stats)
 
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        """Yield what the training to come lacks; ``ImbalanceHook`` asks."""
+        if context.train_loop is not None:
+            yield from start_findings(context, self.source, self.by_epoch)
+
     def before_train_epoch(self, runner: Runner) -> None:
         """Check everything and hand the first weights over, when training starts."""
         # Not in `before_train`, where hooks that hand counts over may still follow.
@@ -191,7 +205,7 @@ class ClassDifficultyHook(Hook):
 
     def _start(self, runner: Runner) -> None:
         """Check what training needs, take up the state, hand weights over."""
-        stats = check_start(runner, self.class_stats, self.source, self.by_epoch)
+        stats = check_counts(self.class_stats)
         self._listeners = listeners_of(runner)
         what = "validation"
         if self.source != "ap":

@@ -77,7 +77,9 @@ class DifficultyTracker:
         missing = np.isnan(new)
         kept = missing & ~np.isnan(self.accuracy)
         self.accuracy = smooth_accuracy(self.accuracy, new, momentum)
-        self.filled, by_group = fill_unmeasured(self.accuracy, self.stats.image_count)
+        self.filled, by_group = fill_unmeasured(
+            self.accuracy, self.stats.image_count, self.stats.group_limits
+        )
         self.last_update = position
         if np.isnan(self.accuracy).all():
             return "no class has been measured yet, the weights stay 1"

@@ -3,9 +3,11 @@
 from .epoch_seed_hook import EpochSeedHook
 from .gradient_hook import GradientHook
 from .imbalance_hook import ImbalanceHook
+from .stage_hook import StageHook
 
 __all__ = [
     "EpochSeedHook",
     "GradientHook",
     "ImbalanceHook",
+    "StageHook",
 ]

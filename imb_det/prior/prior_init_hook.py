@@ -13,8 +13,8 @@ from torch import nn
 from tqdm import tqdm
 
 from imb_det.core.main_process import on_main_process
-from imb_det.hooks.runner_parts import bare_model
 from imb_det.registry import HOOKS
+from imb_det.runner_parts import bare_model
 from imb_det.statistics.cache import default_cache_dir
 
 from .blank_images import MAX_BLANK_IMAGES

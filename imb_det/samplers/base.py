@@ -109,6 +109,15 @@ class EpochSampler(Sampler[int]):
         set_partner_weights(dataset, self.table, self._checked_weights(0))
         self._report()
 
+    def set_class_stats(self, stats: ClassStats) -> None:
+        """Take the limits of rare, common and frequent classes that the config gives.
+
+        Args:
+            stats: Of the training set, from ``ImbalanceHook``. Its counts are not
+                used: the sampler has counted its own data set.
+        """
+        self.class_stats = self.class_stats.with_limits(stats.group_limits)
+
     def prepare(self) -> None:
         """Compute what the weights follow from, once; ``table`` and counts are there.
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 
 from imb_det.registry import DATA_SAMPLERS
+from imb_det.statistics import ClassStats
 from imb_det.statistics.repeat_factors import RepeatRule
+from imb_det.statistics.systematic import epoch_length
 from imb_det.statistics.target_level import balance_level
 
 from .base import EpochSampler
+from .partner_weights import set_partner_weights
 
 __all__ = ["RepeatFactorSampler"]
 
@@ -31,8 +36,9 @@ class RepeatFactorSampler(EpochSampler):
     Args:
         dataset: Built mmengine data set, in any wrappers.
         repeat_thr: Threshold t on the frequency f of a class, >= 0, or ``'auto'``: the
-            frequency of the rarest class that is on more than 100 images, or the
-            highest frequency if there is none. Default: 1e-3, as published for LVIS.
+            frequency of the rarest class that is frequent (on more than 100 images,
+            unless ``ImbalanceHook`` has other limits of groups), or the highest
+            frequency if there is none. Default: 1e-3, as published for LVIS.
         power: Exponent p, >= 0. Default: 0.5.
         by: What the frequency is counted by: ``'image'`` (repeat factor sampling),
             ``'instance'``, or ``'geometric'``, the geometric mean of both
@@ -77,6 +83,28 @@ class RepeatFactorSampler(EpochSampler):
         """Compute the factors of classes and images."""
         self.class_repeats = self.rule.of_classes(self.class_stats)
         self._factors = self.class_repeats.of_images(self.table)
+
+    def set_class_stats(self, stats: ClassStats) -> None:
+        """Take the limits of groups; ``'auto'`` goes by the classes called frequent.
+
+        The length of an epoch stays, as schedules are made for it.
+        """
+        before = self.class_stats.group_limits
+        super().set_class_stats(stats)
+        if self.rule.repeat_thr != "auto" or stats.group_limits == before:
+            return
+        self.prepare()
+        weights = self._checked_weights(0)
+        set_partner_weights(self.dataset, self.table, weights)
+        wanted = epoch_length(weights[self.image])
+        if is_main_process():
+            line = (
+                f"{type(self).__name__}: {self.describe()}, by the limits of "
+                f"ImbalanceHook; an epoch keeps its {self.length} images"
+            )
+            if wanted != self.length:
+                line += f" (the factors sum to {wanted}: `num_samples={wanted}`)"
+            print_log(line, logger="current")
 
     def image_weights(self, epoch: int) -> np.ndarray:
         """Return the repeat factors."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from .class_stats import ClassStats
-from .frequency_groups import frequency_groups
 
 __all__ = ["FREQUENCIES", "auto_threshold", "class_frequency", "class_repeat_factors"]
 
@@ -39,11 +38,11 @@ def class_frequency(stats: ClassStats, by: str = "image") -> np.ndarray:
 def auto_threshold(stats: ClassStats, by: str = "image") -> float:
     """Return the threshold of ``repeat_thr='auto'``.
 
-    It is the frequency of the rarest frequent class (on more than 100 training images,
-    unless ``metainfo`` says otherwise), so that rare and common classes are repeated
-    and frequent ones are not. On LVIS v1 this is the published 1e-3 (its frequent
-    classes begin at 101 of about 100,000 images). Without any frequent class it is the
-    highest frequency of all.
+    It is the frequency of the rarest class that is frequent (by default, on more than
+    100 training images), so that rare and common classes are repeated and frequent
+    ones are not. On LVIS v1 this is the published 1e-3 (its frequent classes begin at
+    101 of about 100,000 images). Without any frequent class it is the highest
+    frequency of all.
 
     Args:
         stats: Counts of the training set.
@@ -53,7 +52,7 @@ def auto_threshold(stats: ClassStats, by: str = "image") -> float:
         A number in [0, 1]; 0 without any box.
     """
     frequency = class_frequency(stats, by)
-    frequent = frequency_groups(stats.image_count).get("frequent")
+    frequent = stats.groups().get("frequent")
     if frequent is not None:
         return float(frequency[frequent].min())
     return float(frequency.max(initial=0.0))
