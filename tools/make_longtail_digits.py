@@ -7,12 +7,12 @@ import sys
 
 from tqdm import tqdm
 
-from imb_det.digits.longtail_digits import (
+from imb_det.digits import (
+    DigitsOptions,
     find_longtail_digits,
     make_longtail_digits,
     summary_table,
 )
-from imb_det.digits.plan import DigitsOptions
 
 IMAGES_PER_SECOND = 150  # on one CPU core
 

@@ -49,7 +49,6 @@ def main() -> None:
         table = analysis.gradient_table(runs)
     except ValueError as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     analysis.plot_gradients(args.out, runs)
     print(analysis.gradient_text(table))
     print(f"written: {args.out}")

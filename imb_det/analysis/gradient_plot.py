@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from imb_det.figure_style import INK, grid_lines, save_figure
+
 from .run_log import RunLog
 
 __all__ = ["gradient_table", "gradient_text", "plot_gradients"]
 
-_DPI = 120
 _PREFIX = "/grad_norm_"
 #: What is logged for each head.
 _SIZES = ("fg", "bg", "box", "ratio")
@@ -113,17 +114,14 @@ def plot_gradients(path: str | Path, runs: Mapping[str, RunLog]) -> None:
                 axes.yaxis.set_major_locator(LogLocator(subs=steps_of_decade))
                 axes.yaxis.set_major_formatter("{x:g}")
                 axes.yaxis.set_minor_formatter(NullFormatter())
-            axes.grid(alpha=0.3)
+            grid_lines(axes)
             if column == 0:
                 axes.set_ylabel(title)
         grid[0, column].set_title(head)
         grid[-1, column].set_xlabel("iteration")
     handles = [
         *(Line2D([], [], color=f"C{i}", label=run) for i, run in enumerate(runs)),
-        Line2D([], [], color="black", ls="-", label="foreground"),
-        Line2D([], [], color="black", ls="--", label="background"),
+        Line2D([], [], color=INK, ls="-", label="foreground"),
+        Line2D([], [], color=INK, ls="--", label="background"),
     ]
-    legend_rows = -(-len(handles) // 3)
-    figure.legend(handles=handles, loc="upper center", ncols=3, frameon=False)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.035 * legend_rows - 0.01))
-    figure.savefig(path, dpi=_DPI)
+    save_figure(figure, path, handles)

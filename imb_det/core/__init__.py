@@ -7,7 +7,13 @@ from .check_context import Check, CheckContext, SelfChecking
 from .checks import NUMBERS, check_choice, check_inputs, check_number
 from .finding import Finding, FindingsError, Severity, raise_findings, render
 from .hand_over import HandOver
-from .listener import ClassStatsListener, Stage, StageListener
+from .listener import (
+    ClassDifficultyListener,
+    ClassStatsListener,
+    PartnerListener,
+    Stage,
+    StageListener,
+)
 from .main_process import on_main_process
 from .stage_plan import StagePlan
 from .text import and_more
@@ -16,10 +22,12 @@ __all__ = [
     "NUMBERS",
     "Check",
     "CheckContext",
+    "ClassDifficultyListener",
     "ClassStatsListener",
     "Finding",
     "FindingsError",
     "HandOver",
+    "PartnerListener",
     "SelfChecking",
     "Severity",
     "Stage",

@@ -11,14 +11,15 @@ from torch.utils.data import DataLoader
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
+from imb_det.core.listener import ClassDifficultyListener
 from imb_det.runner_parts import components_of
 from imb_det.statistics import ClassStats
 
 __all__ = [
     "check_arguments",
     "check_counts",
+    "listeners_of",
     "start_findings",
-    "takers_of",
     "was_validated",
 ]
 
@@ -101,13 +102,13 @@ def check_arguments(
             )
 
 
-def takers_of(runner: Runner) -> list[Any]:
+def listeners_of(runner: Runner) -> list[ClassDifficultyListener]:
     """List what takes weights: parts of the model, training samplers and hooks."""
-    return list(filter(_takes_weights, components_of(runner, for_training=True)))
+    return list(filter(_listens, components_of(runner, for_training=True)))
 
 
-def _takes_weights(component: Any) -> bool:
-    return hasattr(component, "set_class_difficulty_weights")
+def _listens(component: Any) -> bool:
+    return isinstance(component, ClassDifficultyListener)
 
 
 def check_counts(stats: ClassStats | None) -> ClassStats:
@@ -145,7 +146,7 @@ def start_findings(
             "class_difficulty", Severity.ERROR, what, where, evidence, remedy
         )
 
-    if not any(map(_takes_weights, context.components)):
+    if not any(map(_listens, context.components)):
         yield found(
             "no component takes class difficulty",
             "Use imb_det.CDBLoss as `loss_cls` of a head, or a sampler or hook with a "

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding
+from imb_det.core.listener import ClassDifficultyListener
 from imb_det.core.main_process import on_main_process
 from imb_det.registry import HOOKS
 from imb_det.runner_parts import bare_model, refresh_averages
@@ -25,8 +26,8 @@ from .accuracy_meter import AccuracyMeter, class_losses
 from .checks import (
     check_arguments,
     check_counts,
+    listeners_of,
     start_findings,
-    takers_of,
     was_validated,
 )
 from .class_accuracy import accuracy_of_metrics, hits, true_class_probability
@@ -133,15 +134,21 @@ class ClassDifficultyHook(Hook):
         self.tracker: DifficultyTracker | None = None
         self._meter: AccuracyMeter | None = None
         self._loader: DataLoader | None = None
-        self._takers: list[Any] = []
-        self._handed: np.ndarray | None = None  # weights that the takers have
+        self._listeners: list[ClassDifficultyListener] = []
+        self._handed: np.ndarray | None = None  # weights that the listeners have
         self._loaded: dict[str, Any] | None = None  # of a checkpoint
         self._is_training = False
         self._listening = ExitStack()
 
     def set_class_stats(self, stats: ClassStats) -> None:
-        """Take the counts of the training set from ``ImbalanceHook``."""
+        """Take the counts of the training set from ``ImbalanceHook``.
+
+        Counts that come in mid-training guide what unmeasured classes get from the next
+        update on.
+        """
         self.class_stats = stats
+        if self.tracker is not None:
+            self.tracker.set_class_stats(stats)
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
         """Yield what the training to come lacks; ``ImbalanceHook`` asks."""
@@ -199,7 +206,7 @@ class ClassDifficultyHook(Hook):
     def _start(self, runner: Runner) -> None:
         """Check what training needs, take up the state, hand weights over."""
         stats = check_counts(self.class_stats)
-        self._takers = takers_of(runner)
+        self._listeners = listeners_of(runner)
         what = "validation"
         if self.source != "ap":
             losses = class_losses(bare_model(runner), stats.num_classes)
@@ -221,7 +228,7 @@ class ClassDifficultyHook(Hook):
         if self._meter is not None and self.source == "score":
             self._listening.enter_context(self._meter.listening())
         self.tracker = tracker
-        names = sorted({type(taker).__name__ for taker in self._takers})
+        names = sorted({type(listener).__name__ for listener in self._listeners})
         print_log(
             f"ClassDifficultyHook: accuracy is source='{self.source}' of {what}; "
             f"weights go to {', '.join(names)}",
@@ -304,5 +311,5 @@ class ClassDifficultyHook(Hook):
         if self._handed is not None and np.array_equal(weights, self._handed):
             return
         self._handed = weights.copy()
-        for taker in self._takers:
-            taker.set_class_difficulty_weights(torch.from_numpy(weights).float())
+        for listener in self._listeners:
+            listener.set_class_difficulty_weights(torch.from_numpy(weights).float())

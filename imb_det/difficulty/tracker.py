@@ -53,6 +53,15 @@ class DifficultyTracker:
         self.tau = float("nan")
         self.last_update = 0
 
+    def set_class_stats(self, stats: ClassStats) -> None:
+        """Take other counts of the same classes, for the next update.
+
+        Raises:
+            ValueError: Counts of other classes.
+        """
+        stats.check_classes(self.stats.classes)
+        self.stats = stats
+
     def update(self, measured: npt.ArrayLike, position: int) -> str:
         """Take new accuracies in.
 

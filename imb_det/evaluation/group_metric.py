@@ -15,6 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from imb_det.core.main_process import on_main_process
+
 from ..statistics.class_stats import ClassStats
 from ..statistics.coco_files import spellings
 from ..statistics.imbalance_measures import gini, imbalance_ratio

@@ -12,8 +12,8 @@ from torch import nn
 
 from imb_det.statistics.cache import write_whole
 
+from .boxes import TrainingBoxes
 from .foreground_prior import ForegroundPrior
-from .training_boxes import TrainingBoxes
 
 __all__ = ["content_key", "load_prior", "store_prior"]
 

@@ -9,13 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from .boxes import TrainingBoxes
+from .resizing import is_arithmetic
 from .target_counts import count_targets
-from .training_boxes import (
-    TrainingBoxes,
-    epoch_weights,
-    is_arithmetic,
-    training_boxes,
-)
+from .training_boxes import epoch_weights, training_boxes
 
 __all__ = ["ForegroundPrior", "foreground_prior"]
 

@@ -17,18 +17,14 @@ from imb_det.registry import HOOKS
 from imb_det.runner_parts import bare_model
 from imb_det.statistics.cache import default_cache_dir
 
+from .blank_images import MAX_BLANK_IMAGES
+from .boxes import annotated_boxes
 from .cache import content_key, load_prior, store_prior
 from .classification_bias import find_bias, find_head, roi_bias
 from .foreground_prior import ForegroundPrior, foreground_prior
 from .pretrained_bias import bias_shapes, pretrained_biases
-from .training_boxes import (
-    MAX_BLANK_IMAGES,
-    annotated_boxes,
-    epoch_weights,
-    has_random_sizes,
-    is_arithmetic,
-    training_boxes,
-)
+from .resizing import has_random_sizes, is_arithmetic
+from .training_boxes import epoch_weights, training_boxes
 
 __all__ = ["PriorInitHook"]
 

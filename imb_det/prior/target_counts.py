@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from .anchor_matching import count_max_iou_matches
-from .training_boxes import TrainingBoxes
+from .boxes import TrainingBoxes
 
 __all__ = ["count_targets"]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from imb_det.core.listener import PartnerListener
 from imb_det.statistics.dataset_access import dataset_nodes, image_of_index
 from imb_det.statistics.label_table import LabelTable
 
@@ -15,8 +16,8 @@ __all__ = ["set_partner_weights"]
 def set_partner_weights(dataset: Any, table: LabelTable, weights: np.ndarray) -> None:
     """Give every multi-image transform of a data set the weights of its partners.
 
-    These are the transforms of wrappers, such as ``MultiImageMixDataset``, that have a
-    method ``set_partners(table, weights)``.
+    These are the transforms of wrappers, such as ``MultiImageMixDataset``, that are
+    listeners (:class:`~imb_det.core.listener.PartnerListener`).
 
     Args:
         dataset: Built mmengine data set, wrapped in any way.
@@ -28,7 +29,7 @@ def set_partner_weights(dataset: Any, table: LabelTable, weights: np.ndarray) ->
         pipeline = getattr(node, "pipeline", None)
         if inner is None or not isinstance(pipeline, (list, tuple)):
             continue
-        takers = [step for step in pipeline if hasattr(step, "set_partners")]
+        takers = [step for step in pipeline if isinstance(step, PartnerListener)]
         if takers:
             rows = image_of_index(inner, root=dataset)
             for taker in takers:

@@ -9,18 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "DEFAULT_LIMITS",
-    "GROUP_COLOURS",
-    "GROUP_NAMES",
-    "GroupLimits",
-    "frequency_groups",
-]
+__all__ = ["DEFAULT_LIMITS", "GROUP_NAMES", "GroupLimits", "frequency_groups"]
 
 #: Names of the groups, from few training images to many.
 GROUP_NAMES = ("rare", "common", "frequent")
-#: Their colours in all pictures.
-GROUP_COLOURS = {"rare": "#c44e52", "common": "#dd8452", "frequent": "#4c72b0"}
 
 
 @dataclass(frozen=True)

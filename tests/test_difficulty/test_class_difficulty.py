@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imb_det.difficulty import ClassDifficultyHook
 from imb_det.difficulty.class_difficulty import (
     difficulty_weights,
     dynamic_tau,
@@ -178,3 +179,22 @@ def test_a_tracker_of_other_classes_is_refused():
     content = DifficultyTracker(stats_of([1, 2])).to_dict()
     with pytest.raises(ValueError, match=r"2 classes \('c0', 'c1'\), but .* 3 classes"):
         DifficultyTracker(stats_of([1, 2, 3])).load_dict(content)
+
+
+def test_other_counts_guide_the_next_update():
+    tracker = DifficultyTracker(stats_of([5, 5, 500]))
+    tracker.update([0.2, NAN, 0.8], 1)
+    assert tracker.filled[1] == 0.2
+    tracker.set_class_stats(stats_of([5, 400, 500]))
+    tracker.update([0.2, NAN, 0.8], 2)
+    assert tracker.filled[1] == 0.8
+    with pytest.raises(ValueError, match="2 classes"):
+        tracker.set_class_stats(stats_of([5, 400]))
+
+
+def test_the_hook_takes_counts_again_in_mid_training():
+    hook = ClassDifficultyHook("score")
+    hook.set_class_stats(stats_of([5, 5]))
+    hook.tracker = DifficultyTracker(hook.class_stats)  # as when training starts
+    hook.set_class_stats(stats_of([5, 50]))
+    assert hook.tracker.stats == stats_of([5, 50])

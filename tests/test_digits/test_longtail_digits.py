@@ -12,12 +12,8 @@ import pytest
 from PIL import Image, JpegImagePlugin
 from pycocotools import mask as coco_mask
 
+from imb_det.digits import find_longtail_digits, make_longtail_digits, summary_table
 from imb_det.digits.generated_folder import fill_folder
-from imb_det.digits.longtail_digits import (
-    find_longtail_digits,
-    make_longtail_digits,
-    summary_table,
-)
 from imb_det.digits.plan import (
     CLASSES,
     GLYPH_STREAM,

@@ -197,11 +197,23 @@ class AddingHead(Shared2FCBBoxHead):
         return {**super().loss(*args, **kwargs), "loss_more": torch.zeros(1)}
 
 
-def test_a_head_that_adds_to_the_losses_is_guided():
+def test_a_head_that_adds_to_the_losses_says_that_they_are_averaged_alike():
     class Guided(GuidedBBoxHead, AddingHead):
         pass
 
-    Guided(num_classes=3, in_channels=4, fc_out_channels=8, roi_feat_size=2)
+    class Stating(Guided):
+        losses_averaged_over = "own_rank"
+
+    class Wrong(Guided):
+        losses_averaged_over = "all_ranks"
+
+    settings = dict(num_classes=3, in_channels=4, fc_out_channels=8, roi_feat_size=2)
+    Stating(**settings)
+    message = r"`AddingHead\.loss`.* BBoxHead's.*`losses_averaged_over = 'own_rank'`"
+    with pytest.raises(TypeError, match=message):
+        Guided(**settings)
+    with pytest.raises(TypeError, match=r"'all_ranks': this mixin takes .* for itself"):
+        Wrong(**settings)
 
 
 @pytest.mark.parametrize("kind", ["CrossEntropyLoss", "FocalLoss"])

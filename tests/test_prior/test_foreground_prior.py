@@ -10,18 +10,14 @@ from mmengine.config import Config
 from imb_det.digits.longtail_digits import make_longtail_digits
 from imb_det.digits.plan import DigitsOptions
 from imb_det.prior import ForegroundPrior, foreground_prior
+from imb_det.prior.boxes import TrainingBoxes, annotated_boxes
+from imb_det.prior.resizing import is_arithmetic
 from imb_det.prior.target_counts import (
     _by_targets,
     _uses_plain_max_iou,
     count_targets,
 )
-from imb_det.prior.training_boxes import (
-    TrainingBoxes,
-    annotated_boxes,
-    epoch_weights,
-    is_arithmetic,
-    training_boxes,
-)
+from imb_det.prior.training_boxes import epoch_weights, training_boxes
 from tests import toys
 from tests.references.pipeline_count import count_candidates
 from tests.test_heads.guided_cases import CASES
@@ -174,7 +170,7 @@ def test_a_random_part_of_a_large_set_goes_through_transforms(
     )
     whole = foreground_prior(dataset, model.bbox_head)
     assert (whole.num_images, whole.relative_error) == (70, 0)
-    monkeypatch.setattr("imb_det.prior.training_boxes.MAX_BLANK_IMAGES", 35)
+    monkeypatch.setattr("imb_det.prior.blank_images.MAX_BLANK_IMAGES", 35)
     part = foreground_prior(dataset, model.bbox_head)
     assert part.num_images == 35
     # The error is that of 35 drawn from 70.

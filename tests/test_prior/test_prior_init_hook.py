@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader
 
 from imb_det.heads import ClassThresholds
 from imb_det.prior import PriorInitHook, foreground_prior
+from imb_det.prior.boxes import annotated_boxes
 from imb_det.prior.cache import content_key
-from imb_det.prior.training_boxes import annotated_boxes
 from tests import toys
 from tests.test_heads.guided_cases import CASES
 
