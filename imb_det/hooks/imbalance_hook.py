@@ -235,7 +235,8 @@ def _count(dataset: Any) -> tuple[ClassStats | None, list[Finding]]:
     try:
         return ClassStats.from_dataset(dataset), []
     except (ValueError, OSError) as error:
-        return None, [refusal("class_counts", error, "training set")]
+        what = "the classes of the training set cannot be counted"
+        return None, [refusal("class_counts", what, error)]
 
 
 def _later_test(runner: Runner, context: CheckContext) -> CheckContext | Exception:
@@ -263,7 +264,8 @@ def _later_test(runner: Runner, context: CheckContext) -> CheckContext | Excepti
 def _check_later(later: CheckContext | Exception) -> list[Finding]:
     """Look at the test data; nothing there stops a training."""
     if isinstance(later, Exception):
-        found = [refusal("test_data", later, "data set of `test_dataloader`")]
+        what = "the data set of `test_dataloader` cannot be built"
+        found = [refusal("test_data", what, later)]
     else:
         found = run_checks(later, (check_num_classes, check_images))
     return [finding.at_most(Severity.WARNING) for finding in found]

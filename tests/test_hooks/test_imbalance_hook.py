@@ -29,6 +29,7 @@ from tests.toy_runner import (
     BOTH_HOOKS,
     CAT,
     IMAGES,
+    METAINFO,
     Listener,
     dataset_config,
     make_runner,
@@ -399,6 +400,11 @@ def test_the_sampler_goes_by_the_limits_of_the_hook(tmp_path, voc, monkeypatch):
         "imb_det.samplers.repeat_factor_sampler.print_log",
         lambda line, **_: lines.append(line),
     )
+    written = []
+    monkeypatch.setattr(
+        "imb_det.samplers.receipt_files.print_log",
+        lambda line, *_, **__: written.append(line),
+    )
     hook = dict(type="imb_det.ImbalanceHook", group_thresholds=(1, 3))
     runner = make_runner(tmp_path / "run", voc, hooks=[hook])
     rule = dict(type="imb_det.RepeatFactorSampler", repeat_thr="auto", power=1)
@@ -420,6 +426,29 @@ def test_the_sampler_goes_by_the_limits_of_the_hook(tmp_path, voc, monkeypatch):
     assert "`num_samples=5`" in lines[-1]
     receipt = json.loads((tmp_path / "run" / "sampling.json").read_text())
     assert receipt["groups"] == {"frequent": ["cat", "dog"]}
+    # Once a start, though the batch sampler has it too.
+    assert sum("receipt in" in line for line in written) == 2
+
+
+def test_parts_that_differ_in_their_colours_alone(tmp_path):
+    """Their concatenation has a list in place of one `metainfo`."""
+    configs = [
+        dataset_config(
+            write_voc(tmp_path / name, IMAGES), metainfo=dict(METAINFO, palette=palette)
+        )
+        for name, palette in (("a", [(1, 2, 3)] * 2), ("b", [(4, 5, 6)] * 2))
+    ]
+    both = DATASETS.build(dict(type="mmdet.ConcatDataset", datasets=configs))
+    assert isinstance(both.metainfo, list)
+    head = QueryHead()
+    model = nn.ModuleDict(dict(bbox_head=head))
+    with pytest.raises(ValueError, match="num_classes=80"):
+        refuse_heads(model, both)
+    head.num_classes = 2
+    refuse_heads(model, both)
+    hook = ImbalanceHook()
+    hook.before_train(standing(both))
+    assert hook.class_stats.image_count.tolist() == [8, 6]
 
 
 def test_transforms_of_the_training_get_the_counts(voc):
