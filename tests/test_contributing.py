@@ -4,18 +4,29 @@ import inspect
 import itertools
 import re
 import sys
+from math import log
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
 
 from imb_det import registry
+from imb_det.losses import flush_statistics, manage_statistics
+from imb_det.statistics import ClassStats
 from tests.conftest import ROOT
 from tests.contracts import (
+    cases,
     hook_cases,
     metric_cases,
     sampler_cases,
     test_head_contract,
     test_hook_contract,
+    test_loss_contract,
+    test_loss_edges,
+    test_loss_precision,
+    test_loss_reductions,
+    test_loss_spoiled,
+    test_loss_state,
     test_metric_contract,
     test_sampler_contract,
     test_transform_contract,
@@ -25,9 +36,32 @@ from tests.contracts.test_hook_contract import voc  # noqa: F401
 from tests.contracts.test_transform_contract import quick_construction  # noqa: F401
 from tests.test_heads import guided_cases
 
+
+def losses_suite():
+    """The tests of all suites of losses that are about one case, by name."""
+    modules = (
+        test_loss_contract,
+        test_loss_edges,
+        test_loss_precision,
+        test_loss_reductions,
+        test_loss_spoiled,
+        test_loss_state,
+    )
+    return SimpleNamespace(
+        **{
+            name: test
+            for module in modules
+            for name, test in vars(module).items()
+            if name.startswith("test_")
+        },
+        CASES=[],
+    )
+
+
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 #: Headings with the suite, the module of its cases, and the node that registers.
 PAGES = {
+    "A loss": (losses_suite(), cases, registry.MODELS),
     "A sampler": (test_sampler_contract, sampler_cases, registry.DATA_SAMPLERS),
     "A metric": (test_metric_contract, metric_cases, registry.METRICS),
     "A head": (test_head_contract, guided_cases, registry.MODELS),
@@ -46,7 +80,7 @@ def blocks_of(heading):
 @pytest.fixture(scope="module")
 def example(request):
     """What a page adds: the name of its class, its cases, what must be refused."""
-    code, of_cases = blocks_of(request.param)
+    code, of_cases, *_ = blocks_of(request.param)
     _, where, node = PAGES[request.param]
     known = set(node.module_dict)
     # A module that can be imported: samplers and heads are pickled.
@@ -82,6 +116,13 @@ def arguments_of(function, cases):
         choices = [[dict(case=c, kind=kind) for c in cases for kind in c.kinds]]
     for mark in getattr(function, "pytestmark", ()):
         names = mark.args[0] if mark.name == "parametrize" else "case"
+        if names == "case" and mark.args:  # of losses: those of some activations
+            kinds = {getattr(known, "activation", None) for known in mark.args[1]}
+            choices[0] = [
+                choice
+                for choice in choices[0]
+                if getattr(choice["case"], "activation", None) in kinds
+            ]
         if "case" in names:
             continue
         names = (names,) if isinstance(names, str) else names
@@ -133,9 +174,25 @@ def build(heading, example, arguments):
         )
 
 
+def test_a_loss_learns_from_gradients():
+    names = {}
+    exec(blocks_of("A loss")[2], names)
+    registry.MODELS.module_dict.pop("GradientRatioLoss")
+    loss = names["GradientRatioLoss"]()
+    loss.set_class_stats(ClassStats(("ant", "bee"), [1, 1], [1, 1], 2))
+    manage_statistics(loss)
+    logits = torch.zeros(3, 2, requires_grad=True)  # all probabilities are 1/2
+    labels = torch.tensor([0, 2, 2])
+    assert loss(logits, labels, avg_factor=1.0).item() == pytest.approx(6 * log(2))
+    flush_statistics(loss)
+    # Gradients of the ant are 1/2 and 2/2, those of the bee 0 and 3/2.
+    wanted = (1 + 2 * 1 / 2) * log(2)
+    assert loss(logits, labels, avg_factor=1.0).item() == pytest.approx(wanted)
+
+
 def test_pages_are_headed_by_what_can_be_added():
     headings = re.findall(r"^### (.*)$", TEXT, re.M)
-    assert headings == ["A loss", *PAGES]
+    assert headings == [*PAGES]
 
 
 def test_commands_exist():

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
@@ -21,6 +22,8 @@ from imb_det.core.listener import ClassStatsListener
 from imb_det.core.main_process import on_main_process
 from imb_det.core.text import and_more
 from imb_det.losses.flushing import flush, manage_statistics
+from imb_det.prior.pretrained_bias import bias_shapes
+from imb_det.prior.start_bias import set_start_biases
 from imb_det.registry import HOOKS
 from imb_det.runner_parts import (
     bare_model,
@@ -69,7 +72,8 @@ class ImbalanceHook(Hook):
     ``set_work_dir(path)`` learn where to write. Checkpoints carry the counts, so that a
     test alone needs no training set. What a checkpoint of ``load_from`` knows of its
     own training, such as running ratios and numbers of candidates, is cleared
-    (``forget_training()``); on resume it stays.
+    (``forget_training()``); on resume it stays. A loss whose link names the bias that
+    its classifier starts with gets it, unless a checkpoint has brought one.
 
     What a sampler of this library does to the classes is written to the work folder,
     ``sampling.json`` and ``sampling.png``, with a warning if a loss weighs the same
@@ -119,6 +123,7 @@ class ImbalanceHook(Hook):
         self._hand_over = HandOver(ClassStatsListener, "set_class_stats")
         self._checked: list[Any] = []  # data sets
         self._running: list[RunningStats] = []
+        self._loaded_biases: dict[str, torch.Size] = {}
 
     def before_train(self, runner: Runner) -> None:
         """Check and count on rank 0, then hand the counts over on every rank."""
@@ -153,6 +158,8 @@ class ImbalanceHook(Hook):
         self._checked += context.datasets.values()
         if runner.iter == 0:
             _forget_training(runner)
+            for model in models_of(runner):
+                set_start_biases(model, self._loaded_biases)
         self._inform(components_of(runner, runner.val_loop, for_training=True))
         for sampler in samplers_of(runner.train_dataloader):
             if isinstance(sampler, EpochSampler):
@@ -193,6 +200,7 @@ class ImbalanceHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Take the counts from the checkpoint; a training set overrules them."""
+        self._loaded_biases = bias_shapes(checkpoint)
         content = checkpoint.get("imb_det", {}).get("class_stats")
         if content is not None:
             self._take(ClassStats.from_dict(content))

@@ -23,7 +23,7 @@ from .boxes import annotated_boxes
 from .cache import content_key, load_prior, store_prior
 from .classification_bias import find_bias, find_head, roi_bias
 from .foreground_prior import ForegroundPrior, foreground_prior
-from .pretrained_bias import bias_shapes, pretrained_biases
+from .pretrained_bias import bias_shapes, is_trained
 from .resizing import has_random_sizes, is_arithmetic
 from .training_boxes import epoch_weights, training_boxes
 
@@ -121,13 +121,8 @@ class PriorInitHook(Hook):
         head = find_head(model, self.head, self.foreground_share)
         thresholds = getattr(head, "class_thresholds", None)
         name, bias = find_bias(head, self.head, self.layer)
-        of_head = name.removeprefix(f"{self.head}.")
-        is_trained = bias.shape in (
-            self._loaded.get(name),
-            pretrained_biases(model).get(name),
-            pretrained_biases(head).get(of_head),
-        )
-        if is_trained:
+        trained = is_trained(name, bias, model, head, self._loaded)
+        if trained:
             print_log(
                 f"PriorInitHook: the checkpoint brought a trained `{name}`, it stays "
                 "as it is",
@@ -135,15 +130,15 @@ class PriorInitHook(Hook):
                 logging.WARNING,
             )
         if self.foreground_share is not None:
-            if not is_trained:
+            if not trained:
                 self._start_roi_head(head, bias, self.foreground_share)
             return
-        if is_trained and thresholds is None:
+        if trained and thresholds is None:
             return
         prior = on_main_process(lambda: self._count(runner, model, head))
         if thresholds is not None:
             thresholds.set_candidates(prior.num_foreground, prior.num_candidates)
-        if not is_trained:
+        if not trained:
             with torch.no_grad():
                 bias.fill_(prior.bias)
             print_log(f"PriorInitHook: {self.head}: {prior}", "current")
