@@ -11,6 +11,7 @@ from imb_det.losses import (
 )
 from imb_det.statistics import ClassStats
 from tests.references import planned as formulas
+from tests.two_ranks import on_two_ranks
 
 from . import planned_losses as losses
 from .batches import gradient_of
@@ -181,3 +182,55 @@ def test_margins_and_objectness_refuse_soft_targets():
     for loss, channels in ((losses.LDAM(), 4), (objectness, 5)):
         with pytest.raises(ValueError, match="classes, not soft targets"):
             start(loss)(torch.zeros(2, channels), torch.full((2, channels), 0.25))
+
+
+def train(make, channels, rank=None):
+    """State after three steps on all rows, or on a rank's share of them."""
+    loss = start(make())
+    for step in range(3):
+        logits, labels = batch(channels, seed=step)
+        mine = [slice(None), slice(0, 4), slice(4, None)][
+            0 if rank is None else rank + 1
+        ]
+        if not (step == 1 and rank == 1):  # this rank has no boxes, the other has all
+            mine = slice(None) if step == 1 else mine
+            loss(logits[mine], labels[mine], avg_factor=4.0)
+        flush_statistics(loss)
+    state = loss.state_dict()
+    return {k: v.tolist() for k, v in state.items() if not k.endswith("world_size")}
+
+
+OBSERVERS = {
+    "EQLv2": (losses.EQLv2, 4),
+    "EBL": (losses.EBL, 4),
+    "Seesaw": (losses.Seesaw, 5),
+}
+
+
+def train_all(rank=None):
+    return {name: train(*case, rank) for name, case in OBSERVERS.items()}
+
+
+@pytest.mark.dist
+def test_what_is_learnt_is_the_same_on_two_ranks(tmp_path):
+    first, second = on_two_ranks(tmp_path, train_all)
+    assert first == second
+    for name, state in train_all().items():
+        for key, numbers in state.items():
+            assert first[name][key] == pytest.approx(numbers, rel=1e-12), (name, key)
+
+
+@pytest.mark.parametrize("name", OBSERVERS)
+def test_they_trace_as_one_graph(name):
+    make, channels = OBSERVERS[name]
+    torch._dynamo.reset()
+    eager, traced = start(make()), start(make())
+    run = torch.compile(traced, backend="aot_eager", fullgraph=True, dynamic=True)
+    for step in range(2):
+        logits, labels = batch(channels, seed=step)
+        values = [loss(logits, labels, avg_factor=2.0) for loss in (eager, run)]
+        torch.testing.assert_close(*values)
+        slopes = [gradient_of(value, logits) for value in values]
+        torch.testing.assert_close(*slopes)
+        for loss in (eager, traced):
+            flush_statistics(loss)
