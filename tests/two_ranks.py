@@ -7,6 +7,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from tests.processes import FORKED, start_server
+
 
 def _run(rank, store, queue, work, arguments):
     # Two ranks that spin for each other's threads would take minutes.
@@ -29,13 +31,14 @@ def on_two_ranks(folder, work, *arguments):
 
     An exception of either process is raised here. ``folder`` must be new to this call.
     """
-    queue = mp.get_context("spawn").SimpleQueue()
+    start_server()
+    queue = FORKED.SimpleQueue()
     processes = mp.start_processes(
         _run,
         (folder / "store", queue, work, arguments),
         nprocs=2,
         join=False,
-        start_method="spawn",
+        start_method="forkserver",
     )
     results = {}
     done = False

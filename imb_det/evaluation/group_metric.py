@@ -18,8 +18,8 @@ from imb_det.core.main_process import on_main_process
 
 from ..statistics.class_stats import ClassStats
 from ..statistics.coco_files import spellings
-from ..statistics.imbalance_measures import gini, imbalance_ratio
 from ..statistics.frequency_groups import GROUP_NAMES, frequency_groups
+from ..statistics.imbalance_measures import gini, imbalance_ratio
 from .class_table import write_class_table
 from .functional.results import EvalResults
 from .functional.tables import CLASS_COLUMNS, class_rows, text_table

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
 
+from imb_det.core.checks import check_number
 from imb_det.core.main_process import on_main_process
 from imb_det.registry import HOOKS
 from imb_det.runner_parts import bare_model
@@ -63,8 +64,9 @@ class PriorInitHook(Hook):
             ``$XDG_CACHE_HOME/imb_det`` or ``~/.cache/imb_det``; False, no cache.
 
     Raises:
-        TypeError, ValueError: At the start of training, if the model has no such head
-            or layer, the layer has no bias, or no finite bias follows from the data.
+        TypeError, ValueError: Names the argument, what was given and what is valid; or,
+            at the start of training, if the model has no such head or layer, the layer
+            has no bias, or no finite bias follows from the data.
 
     Source: Chen et al., "Is Heuristic Sampling Necessary in Training Deep Object
     Detectors?", IEEE TIP 2021, optimal bias initialisation.
@@ -80,15 +82,20 @@ class PriorInitHook(Hook):
         max_relative_error: float | None = None,
         cache_dir: str | Path | bool | None = None,
     ) -> None:
-        if max_relative_error is not None and not 0 < max_relative_error < 1:
-            raise ValueError(
-                "PriorInitHook: `max_relative_error` must be None or in (0, 1), got "
-                f"{max_relative_error}"
-            )
-        if foreground_share is not None and not 0 < foreground_share < 1:
-            raise ValueError(
-                "PriorInitHook: `foreground_share` must be None or in (0, 1), got "
-                f"{foreground_share}"
+        name = type(self).__name__
+        for key, path in dict(head=head, layer=layer).items():
+            if not (isinstance(path, str) or (path is None and key == "layer")):
+                raise TypeError(f"{name}: `{key}` must be a name, got {path!r}")
+        shares = dict(
+            foreground_share=foreground_share, max_relative_error=max_relative_error
+        )
+        for key, share in shares.items():
+            if share is not None:
+                check_number(name, key, share, 0, 1, open_ends=True)
+        if not isinstance(cache_dir, (str, Path, bool, type(None))):
+            raise TypeError(
+                f"{name}: `cache_dir` must be a folder, False or None, got "
+                f"{cache_dir!r}"
             )
         self.head = head
         self.layer = layer

@@ -1,22 +1,12 @@
 """The receipt of a config without training, and the benchmark on a small set."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
 from tests import toys
-
-
-def run(root, tool, *arguments, **kwargs):
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    command = [sys.executable, str(root / "tools" / tool), *map(str, arguments)]
-    return subprocess.run(
-        command, env=env, capture_output=True, text=True, check=False, **kwargs
-    )
+from tests.processes import run_tool
 
 
 @pytest.fixture
@@ -35,11 +25,10 @@ def config(tmp_path):
 
 
 @pytest.mark.slow
-def test_receipt_of_a_config(repo_root, config, tmp_path):
+def test_receipt_of_a_config(config, tmp_path):
     work = tmp_path / "work"
     sampler = "train_dataloader.sampler"
-    done = run(
-        repo_root,
+    done = run_tool(
         "sampling_receipt.py",
         config,
         "--work-dir",
@@ -56,8 +45,8 @@ def test_receipt_of_a_config(repo_root, config, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sampler_that_changes_nothing_is_one_line(repo_root, config, tmp_path):
-    done = run(repo_root, "sampling_receipt.py", config, cwd=tmp_path)
+def test_a_sampler_that_changes_nothing_is_one_line(config, tmp_path):
+    done = run_tool("sampling_receipt.py", config, cwd=tmp_path)
     assert done.returncode == 2
     *_, line = done.stderr.splitlines()
     assert line.startswith("sampling_receipt.py: error: `train_dataloader.sampler` is")
@@ -68,11 +57,8 @@ def test_a_sampler_that_changes_nothing_is_one_line(repo_root, config, tmp_path)
 @pytest.mark.parametrize(
     ("epoch", "message"), [(-1, "--epoch must be >= 0"), (1, "--epoch 1: CDBSampler")]
 )
-def test_an_epoch_that_cannot_be_told_is_one_line(
-    repo_root, config, tmp_path, epoch, message
-):
-    done = run(
-        repo_root,
+def test_an_epoch_that_cannot_be_told_is_one_line(config, tmp_path, epoch, message):
+    done = run_tool(
         "sampling_receipt.py",
         config,
         "--epoch",
@@ -88,10 +74,10 @@ def test_an_epoch_that_cannot_be_told_is_one_line(
 
 
 @pytest.mark.slow
-def test_benchmark_compares_with_the_wrapper_of_mmengine(repo_root, tmp_path):
+def test_benchmark_compares_with_the_wrapper_of_mmengine(tmp_path):
     sizes = ["--images", 2000, "--classes", 50, "--boxes", 9000]
     sizes += ["--rounds", 1, "--repeat-thr", 0.05]
-    done = run(repo_root, "benchmark_sampling.py", *sizes, cwd=tmp_path)
+    done = run_tool("benchmark_sampling.py", *sizes, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     shares = dict(re.findall(r"\| (\w+).*\(([\d.]+) of the sum\)", done.stdout))
     assert float(shares["RepeatFactorSampler"]) == pytest.approx(1, abs=1e-3)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import run_tool
+
 ROOT = Path(__file__).parents[2]
 TOOLS = sorted(p.name for p in ROOT.glob("tools/[!_]*.py"))
 SCRIPTS = [*sorted(ROOT.glob("tools/*.sh")), ROOT / ".ci" / "run"]
@@ -30,7 +32,16 @@ def run(command, **kwargs):
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_help(tool):
-    done = run([sys.executable, ROOT / "tools" / tool, "-h"])
+    done = run_tool(tool, "-h")
+    assert done.returncode == 0, done.stderr
+    assert f"usage: {tool} [-h]" in done.stdout
+
+
+@pytest.mark.weekly
+@pytest.mark.parametrize("tool", TOOLS)
+def test_help_from_nothing(tool, tmp_path):
+    """Seconds of imports each, and no import that another file has made before."""
+    done = run([sys.executable, ROOT / "tools" / tool, "-h"], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"usage: {tool} [-h]" in done.stdout
 
