@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
-from imb_det.checks import CHECKS, check_images, check_num_classes, run_checks
+from imb_det.checks import CHECKS, run_checks
+from imb_det.checks.later_test import check_later, later_test
 from imb_det.checks.running import refusal
-from imb_det.core.check_context import CheckContext
-from imb_det.core.finding import Finding, Severity, raise_findings
+from imb_det.core.finding import Finding, raise_findings
 from imb_det.core.hand_over import HandOver
 from imb_det.core.listener import ClassStatsListener
 from imb_det.core.main_process import on_main_process
@@ -116,8 +114,9 @@ class ImbalanceHook(Hook):
             raise TypeError(f"`check_images` must be a bool, got {check_images!r}")
         self.group_limits: GroupLimits | None = None
         if group_thresholds is not None or group_quantiles is not None:
-            thresholds = group_thresholds or DEFAULT_LIMITS.thresholds
-            self.group_limits = GroupLimits(thresholds, group_quantiles)
+            if group_thresholds is None:
+                group_thresholds = DEFAULT_LIMITS.thresholds
+            self.group_limits = GroupLimits(group_thresholds, group_quantiles)
         self.check_images = check_images
         self.class_stats: ClassStats | None = None
         self._hand_over = HandOver(ClassStatsListener, "set_class_stats")
@@ -148,11 +147,12 @@ class ImbalanceHook(Hook):
             class_stats=stats,
             look_at_images=self.check_images,
         )
-        # Metrics first, who then know which figures they will report.
-        self._inform(_metrics(runner, runner.val_loop))
-        later = _later_test(runner, context)
+        metrics = _metrics(runner, runner.val_loop)
+        if stats is not None:  # for metrics to know which figures they will report
+            self._inform(metrics)
+        later = later_test(runner, context)
         findings += on_main_process(
-            lambda: [*run_checks(context, CHECKS), *_check_later(later)]
+            lambda: [*run_checks(context, CHECKS), *check_later(later)]
         )
         raise_findings(findings, "ImbalanceHook, before the first iteration")
         self._checked += context.datasets.values()
@@ -245,38 +245,6 @@ def _count(dataset: Any) -> tuple[ClassStats | None, list[Finding]]:
     except (ValueError, OSError) as error:
         what = "the classes of the training set cannot be counted"
         return None, [refusal("class_counts", what, error)]
-
-
-def _later_test(runner: Runner, context: CheckContext) -> CheckContext | Exception:
-    """Return what a test after the training would use and the training does not.
-
-    Every rank builds its data set: constructors of data sets may communicate.
-    """
-    loader = getattr(runner, "_test_dataloader", None)
-    if getattr(runner, "_test_loop", None) is None or loader is None:
-        return CheckContext()
-    if isinstance(loader, Mapping):
-        config = loader["dataset"]
-        val = getattr(runner, "_val_dataloader", None)
-        if isinstance(val, Mapping) and val["dataset"] == config:
-            return CheckContext()
-        try:
-            dataset = DATASETS.build(config) if isinstance(config, Mapping) else config
-        except Exception as error:  # of any data set; the training does without
-            return error
-    else:
-        dataset = loader.dataset
-    return replace(context, datasets={"test": dataset}, metrics={})
-
-
-def _check_later(later: CheckContext | Exception) -> list[Finding]:
-    """Look at the test data; nothing there stops a training."""
-    if isinstance(later, Exception):
-        what = "the data set of `test_dataloader` cannot be built"
-        found = [refusal("test_data", what, later)]
-    else:
-        found = run_checks(later, (check_num_classes, check_images))
-    return [finding.at_most(Severity.WARNING) for finding in found]
 
 
 def _forget_training(runner: Runner) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -12,7 +13,9 @@ from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
 
+from imb_det.core.check_context import CheckContext
 from imb_det.core.checks import check_number
+from imb_det.core.finding import Finding, Severity
 from imb_det.core.main_process import on_main_process
 from imb_det.registry import HOOKS
 from imb_det.runner_parts import bare_model
@@ -109,6 +112,23 @@ class PriorInitHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remember which biases were loaded; a trained one is not replaced."""
         self._loaded = bias_shapes(checkpoint)
+
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        """Yield that there is no such head or layer; ``ImbalanceHook`` asks."""
+        model, loop = context.model, context.train_loop
+        if model is None or loop is None or loop.iter > 0:
+            return
+        try:
+            head = find_head(model, self.head, self.foreground_share)
+            find_bias(head, self.head, self.layer)
+        except (TypeError, ValueError) as error:
+            yield Finding(
+                "prior_init",
+                Severity.ERROR,
+                "there is no classifier whose bias could be set",
+                f"PriorInitHook (head={self.head!r})",
+                str(error),
+            )
 
     def before_train(self, runner: Runner) -> None:
         """Set the bias, unless training resumes or the layer is trained already."""

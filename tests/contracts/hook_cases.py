@@ -47,6 +47,7 @@ class Case(NamedTuple):
 CASES = [
     Case("ImbalanceHook", {}, ("class_stats",)),
     Case("EpochSeedHook", {}),
+    Case("StageHook", dict(stages=[dict(name="all")]), ("stage",)),
     Case("GradientHook", {}, bare="no part of the model has a module `loss_cls`"),
     Case("PriorInitHook", dict(cache_dir=False), bare="BareModel has no part"),
     Case(
@@ -61,6 +62,7 @@ CASES = [
 BAD = {
     "ImbalanceHook": (dict(check_images=1), dict(check_images="no")),
     "EpochSeedHook": (),
+    "StageHook": (dict(stages="plain"), dict(stages=[])),
     "GradientHook": (),
     "PriorInitHook": (
         dict(head=3),

@@ -48,13 +48,13 @@ def findings(metric, dataset=None):
         ),
         (
             lambda c: c["images"][1].pop("width"),
-            "bbox",
+            "segm",
             "image_size",
             "image 2 (2.jpg) has width and height [None, 30]",
         ),
         (
             lambda c: c["images"][0].update(height="30"),
-            "bbox",
+            "segm",
             "image_size",
             "image 1 (1.jpg) has width and height [40, '30']",
         ),
@@ -86,9 +86,18 @@ def test_annotation_files(tmp_path, kind, change, metric, code, evidence):
     assert [finding.code for finding in found] == ([] if code is None else [code])
     for finding in found:
         assert finding.evidence == evidence
-        assert "CocoMetric of val" in finding.where
+        file = path if kind == "imb_det.CocoMetric" else "its annotation file"
+        assert finding.where == f"CocoMetric of val, {file}"
         assert finding.severity.value == "error"
         assert finding.remedy
+
+
+@pytest.mark.parametrize("kind", ["imb_det", "mmdet"])
+def test_boxes_need_sizes_in_our_metrics_alone(tmp_path, kind):
+    path = written(tmp_path, lambda c: c["images"][1].update(width=0))
+    found = findings(METRICS.build(dict(type=f"{kind}.CocoMetric", ann_file=path)))
+    sizes = ["image_size"] if kind == "imb_det" else []
+    assert [finding.code for finding in found] == sizes
 
 
 def test_masks_of_a_data_set_that_is_judged_as_it_is(tmp_path):

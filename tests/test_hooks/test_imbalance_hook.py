@@ -325,6 +325,25 @@ def test_everything_that_is_wrong_is_in_one_error(tmp_path, voc, logged_findings
     assert "the data set (test) has 2 classes" in warnings
 
 
+def test_hooks_tell_what_they_lack_in_the_same_error(tmp_path, voc):
+    hooks = [
+        dict(type="imb_det.ImbalanceHook"),
+        dict(type="imb_det.PriorInitHook", head="other_head"),
+        dict(type="imb_det.GradientHook"),
+        dict(type="imb_det.ClassDifficultyHook", source="ap"),
+        dict(type="imb_det.StageHook", stages=[dict(name="a", epochs=2)]),
+    ]
+    runner = make_runner(tmp_path / "run", voc, hooks=hooks)
+    runner.model.bbox_head.loss_cls = None
+    with pytest.raises(FindingsError) as error:
+        runner.train()
+    assert sorted({f.code for f in error.value.findings}) == [
+        *("class_difficulty", "no_classifier", "prior_init", "stage_length")
+    ]
+    assert "PriorInitHook (head='other_head'): " in str(error.value)
+    assert runner.iter == 0
+
+
 def test_a_test_set_that_is_not_there_yet_is_a_warning(tmp_path, voc, logged_findings):
     runner = make_runner(tmp_path / "run", voc)
     missing = dict(voc, ann_file="later.txt", test_mode=True)

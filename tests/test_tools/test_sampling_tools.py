@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from imb_det.statistics import ClassStats
 from tests import toys
 from tests.processes import run_tool
 
@@ -20,7 +21,8 @@ def config(tmp_path):
         dataset=dataset,
     )
     path = tmp_path / "config.py"
-    path.write_text(f"train_dataloader = {loader!r}\n")
+    hook = dict(type="imb_det.ImbalanceHook", group_thresholds=(1, 2))
+    path.write_text(f"train_dataloader = {loader!r}\ncustom_hooks = [{hook!r}]\n")
     return path
 
 
@@ -35,10 +37,15 @@ def test_receipt_of_a_config(config, tmp_path):
         work,
         "--cfg-options",
         f"{sampler}.type=imb_det.RepeatFactorSampler",
-        f"{sampler}.repeat_thr=0.9",
+        f"{sampler}.repeat_thr=auto",
     )
     assert done.returncode == 0, done.stderr
-    assert "RepeatFactorSampler: repeat_thr=0.9, power=0.5" in done.stdout
+    # Of the limits in the config: the rarest class on more than 2 of the 9 images.
+    shares = ClassStats.from_coco(tmp_path / "ann.json").image_frequency
+    threshold = min(share for share in shares if share > 2 / 9)
+    line = f"RepeatFactorSampler: repeat_thr={threshold:.4g} ('auto'), power=0.5"
+    assert line in done.stdout
+    assert threshold < max(shares)
     content = json.loads((work / "sampling.json").read_text())
     assert content["length_after"] > content["length_before"] == 9
     assert (work / "sampling.png").is_file()
