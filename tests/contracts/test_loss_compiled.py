@@ -49,7 +49,16 @@ def same_steps(case, found, wanted, dtype, **tolerance):
             flush_statistics(loss)
 
 
-@each
+def every_day_or_week():
+    """One case of each loss every day, the others once a week: a trace takes long."""
+    every_day = one_of_each_loss()
+    return [
+        pytest.param(case, marks=() if case in every_day else pytest.mark.weekly)
+        for case in of_activation("softmax", "sigmoid")
+    ]
+
+
+@pytest.mark.parametrize("case", every_day_or_week(), ids=str)
 def test_one_graph(case):
     loss, _ = warm(case)
     traced = torch.compile(copy.deepcopy(loss), **GRAPH)
