@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..evaluation.functional.bootstrap import BootstrapResults
+from imb_det.evaluation.functional.bootstrap import BootstrapResults
 
 __all__ = ["plot_differences"]
 

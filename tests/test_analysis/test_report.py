@@ -20,7 +20,8 @@ from imb_det.analysis import (
     read_run_log,
 )
 from imb_det.evaluation import CocoMetric, GroundTruth
-from imb_det.evaluation.functional import text_table
+from imb_det.evaluation.functional import Detections, text_table
+from imb_det.evaluation.functional.matching import judge
 from tests.tiny_sets import write_coco, write_image, write_voc
 
 ROOT = Path(__file__).parents[2]
@@ -130,11 +131,14 @@ def test_detections_are_matched_best_first():
         scores=[0.5, 0.9, 0.8, 0.2],
         labels=[0, 0, 1, 1],
     )
-    example = make_example(truth, 0, "a.jpg", prediction)
+    prediction["img_id"] = 0
+    found = Detections.from_predictions(truth, [prediction])
+    example = make_example(truth, 0, "a.jpg", found, judge(truth, found))
     assert example.scores.tolist() == [0.9, 0.8, 0.5]
     assert example.is_right.tolist() == [True, False, False]
     assert example.is_found.tolist() == [True, False, False]
-    nothing = make_example(truth, 0, "a.jpg", None)
+    found = found.take(np.zeros(4, bool))
+    nothing = make_example(truth, 0, "a.jpg", found, judge(truth, found))
     assert nothing.boxes.shape == (0, 4)
     assert not nothing.is_found.any()
 

@@ -140,7 +140,7 @@ def log_lines(monkeypatch):
     def collect(message, logger=None, level=logging.INFO):
         lines.append((level, str(message)))
 
-    for module in ("coco_metric", "group_metric"):
+    for module in ("coco_metric", "counted_metric", "group_metric"):
         monkeypatch.setattr(f"imb_det.evaluation.{module}.print_log", collect)
     return lines
 

@@ -11,7 +11,7 @@ import mmcv
 import numpy as np
 import pytest
 
-from imb_det.analysis.judged_files import judge_files, read_test_set
+from imb_det.analysis.comparison_inputs import judge_files, read_test_set
 from imb_det.analysis.run_comparison import compare_runs
 from imb_det.evaluation.functional import (
     FederatedGroundTruth,
@@ -20,7 +20,8 @@ from imb_det.evaluation.functional import (
     evaluate_lvis,
 )
 from imb_det.evaluation.functional.bootstrap import average_figures
-from imb_det.evaluation.functional.precision_recall import average_precision
+from imb_det.evaluation.functional.lvis_eval import LvisRules
+from imb_det.evaluation.functional.resampled_precision import average_precision
 from imb_det.statistics import ClassStats
 from tests.coco_scenes import (
     CLASSES,
@@ -166,7 +167,9 @@ def test_rules_that_the_file_does_not_suggest(files):
 def test_weights_equal_copies_by_the_rules_of_lvis(files, images):
     content = lvis_content(images)
     truth, ids = read_test_set(files / "lvis.json")
-    [matches] = judge_files(truth, ids, [files / "b.json"], max_dets=4).values()
+    [matches] = judge_files(
+        truth, ids, [files / "b.json"], rules=LvisRules(max_dets=4)
+    ).values()
     rng = np.random.default_rng(0)
     for _ in range(5):
         weights = rng.multinomial(len(images), [1 / len(images)] * len(images))
