@@ -72,11 +72,11 @@ def run_lvis(content: dict[str, Any], results: Any, iou_type: str) -> Figures:
     """Evaluate with the original."""
     from lvis import LVIS, LVISEval, LVISResults
 
-    class Truth(LVIS):  # type: ignore[misc]
+    class Truth(LVIS):
         def _load_json(self, path: Any) -> Any:
             return path
 
-    np.float = float  # type: ignore[attr-defined]  # noqa: NPY001 -- older than 1.24
+    np.float = float  # type: ignore[attr-defined]  # noqa: NPY001 -- lvis is old
     truth = Truth(content)
     evaluator = LVISEval(truth, LVISResults(truth, results), iou_type)
     evaluator.run()
@@ -114,13 +114,14 @@ def run_hotcoco(content: dict[str, Any], table: Any, iou_type: str) -> Figures:
     evaluator = hotcoco.LVISeval(truth, found, iou_type)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator.run()
-    return _of_arrays(content, evaluator.eval["precision"], evaluator.eval["recall"])
+    arrays = evaluator.eval or {}
+    return _of_arrays(content, arrays["precision"], arrays["recall"])
 
 
 def _of_arrays(
     content: Mapping[str, Any], precision: np.ndarray, recall: np.ndarray
 ) -> Figures:
-    """Name the figures of the arrays (T, R, C, A, M) and (T, C, A, M) of pycocotools."""
+    """Name the figures of pycocotools' arrays, (T, R, C, A, M) and (T, C, A, M)."""
     precision, recall = precision[..., -1], recall[..., -1]
     letters = np.array([c["frequency"] for c in content["categories"]])
 

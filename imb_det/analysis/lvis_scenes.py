@@ -138,6 +138,6 @@ def octagons(boxes: np.ndarray) -> list[list[float]]:
     """Cut the corners off boxes."""
     x1, y1, x2, y2 = boxes.astype(np.float64).T
     dx, dy = (x2 - x1) / 4, (y2 - y1) / 4
-    points = (x1 + dx, y1, x2 - dx, y1, x2, y1 + dy, x2, y2 - dy)
-    points += (x2 - dx, y2, x1 + dx, y2, x1, y2 - dy, x1, y1 + dy)
+    points = [x1 + dx, y1, x2 - dx, y1, x2, y1 + dy, x2, y2 - dy]
+    points += [x2 - dx, y2, x1 + dx, y2, x1, y2 - dy, x1, y1 + dy]
     return np.stack(points, 1).tolist()

@@ -14,6 +14,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from imb_det.evaluation.config_rules import (
     Rules,
     ground_truth_for,
+    groups_of,
     judges_masks,
     make_evaluator,
     rules_of,
@@ -28,7 +29,6 @@ from imb_det.evaluation.functional.tables import CLASS_COLUMNS, plain
 from imb_det.evaluation.offline import read_results, training_stats
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.dataset_access import iter_data_infos
-from imb_det.statistics.frequency_groups import frequency_groups
 
 from .examples import make_example, pick_images
 from .plots import plot_classes, plot_curves, plot_examples
@@ -148,10 +148,9 @@ def make_report(
     truth = ground_truth_for(rules, dataset, infos, ids)
     detections = Detections.from_predictions(truth, predicted, iou_type)
     stats = training_stats(config)
-    groups: dict[str, np.ndarray] = {}
     if stats is not None:
         stats.check_classes(truth.classes)
-        groups = frequency_groups(stats.image_count, **_group_options(config))
+    groups = dict(groups_of(evaluator, truth.classes, stats))
     results = rules.evaluate(truth, detections)
 
     out = Path(out_dir or work_dir)
@@ -184,13 +183,3 @@ def make_report(
     files[0].write_text(report.text() + "\n")
     files[1].write_text(json.dumps(report.to_dict(), indent=1) + "\n")
     return report
-
-
-def _group_options(config: Any) -> dict[str, Any]:
-    """Limits of the groups that the config gives its metric, else the usual ones."""
-    metrics = config.get("test_evaluator") or ()
-    keys = {"group_thresholds": "thresholds", "group_quantiles": "quantiles"}
-    for metric in metrics if isinstance(metrics, (list, tuple)) else (metrics,):
-        if found := {keys[k]: metric[k] for k in keys if metric.get(k) is not None}:
-            return found
-    return {}

@@ -163,7 +163,7 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
                         ground_truth,
                         detections,
                         found.judged,
-                        self._groups(),
+                        self.groups(),
                         self._stem(metric),
                     )
                 )

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmdet.datasets import CocoDataset
 from mmdet.evaluation import CocoMetric as MMDetCocoMetric
 from mmdet.evaluation import LVISMetric as MMDetLVISMetric
 from mmdet.evaluation import VOCMetric as MMDetVOCMetric
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
+from mmengine.registry import init_default_scope
 
+from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.dataset_access import class_names, leaf_datasets
+from imb_det.statistics.frequency_groups import frequency_groups
 
 from .coco_metric import CocoMetric
+from .counted_metric import CountedMetric
 from .functional.coco_eval import CocoRules
 from .functional.federated import FederatedGroundTruth
 from .functional.ground_truth import GroundTruth, coco_ground_truth, content_of
@@ -21,7 +28,15 @@ from .functional.lvis_eval import LvisRules
 from .functional.voc_eval import VocRules
 from .voc_metric import VOCMetric
 
-__all__ = ["Rules", "ground_truth_for", "judges_masks", "make_evaluator", "rules_of"]
+__all__ = [
+    "Rules",
+    "comparable_rules",
+    "ground_truth_for",
+    "groups_of",
+    "judges_masks",
+    "make_evaluator",
+    "rules_of",
+]
 
 Rules = CocoRules | LvisRules | VocRules
 
@@ -51,6 +66,51 @@ def rules_of(evaluator: Evaluator) -> Rules:
         if isinstance(metric, MMDetCocoMetric):
             return CocoRules(tuple(metric.iou_thrs), tuple(metric.proposal_nums))
     return CocoRules()
+
+
+def comparable_rules(path: str | Path) -> CocoRules | LvisRules:
+    """Read the rules of a config for a comparison of runs.
+
+    Args:
+        path: File of the config.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Rules by which runs are not compared.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file '{path}'")
+    config = Config.fromfile(path)
+    init_default_scope(config.get("default_scope", "mmdet"))
+    rules = rules_of(make_evaluator(config))
+    if isinstance(rules, VocRules):
+        raise ValueError(
+            f"{path}: runs are compared by the rules of COCO or LVIS, but its metric "
+            "has those of VOC; give `--rules coco` and an annotation file of COCO"
+        )
+    return rules
+
+
+def groups_of(
+    evaluator: Evaluator, classes: Sequence[str], stats: ClassStats | None
+) -> Mapping[str, np.ndarray]:
+    """Return the groups of classes that the first metric tells apart.
+
+    Args:
+        evaluator: Metrics of a config.
+        classes: Names of the classes that are evaluated.
+        stats: Counts of the training set; None where it is not known.
+
+    Returns:
+        Class indices by the name of the group; empty if nothing is known.
+    """
+    for metric in evaluator.metrics:
+        if isinstance(metric, CountedMetric):
+            metric.dataset_meta = {**(metric.dataset_meta or {}), "classes": classes}
+            if stats is not None:
+                metric.set_class_stats(stats)
+            return metric.groups()
+    return {} if stats is None else frequency_groups(stats.image_count)
 
 
 def judges_masks(evaluator: Evaluator, only: bool = False) -> bool:

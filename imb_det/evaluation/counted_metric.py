@@ -89,7 +89,7 @@ class CountedMetric(BaseMetric):
         """Return the groups that the annotation file names, if it does."""
         return None
 
-    def _groups(self) -> Mapping[str, np.ndarray]:
+    def groups(self) -> Mapping[str, np.ndarray]:
         """Return class indices by the name of the group; empty if nothing is known."""
         letters = self._letters()
         stats = self._training_stats(told=letters is not None)

@@ -86,7 +86,7 @@ class GroupMetric(CountedMetric):
                 or not self._reports_groups(found[1])
             ):
                 continue
-            groups = self._groups()
+            groups = self.groups()
             wanted = set(found[2] or "rf")
             if groups and wanted - {group[0] for group in groups}:
                 sizes = ", ".join(f"{len(ids)} {name}" for name, ids in groups.items())
@@ -161,7 +161,7 @@ class GroupMetric(CountedMetric):
             metric: ``bbox`` or ``segm``.
             found: What was evaluated.
         """
-        groups = self._groups()
+        groups = self.groups()
         stats = self._class_stats
         figures = found.group_summary(groups)
         if groups:

@@ -148,7 +148,7 @@ def _compressed(number: int, mask: Any) -> bytes:
 
 
 def _is_side(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and value > 0
+    return isinstance(value, (int, np.integer)) and bool(value > 0)
 
 
 def _pixels(counts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
