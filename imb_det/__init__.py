@@ -12,10 +12,12 @@ from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
 
 from . import (  # noqa: E402, F401
     datasets,
+    difficulty,
     evaluation,
     heads,
     hooks,
     losses,
+    prior,
     samplers,
     task_modules,
     transforms,

@@ -16,11 +16,12 @@ import torch.distributed as torch_dist
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
-from mmengine.registry import RUNNERS
+from mmengine.registry import DATA_SAMPLERS, DATASETS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
 __all__ = [
     "build_runner",
+    "build_train_sampler",
     "leave_process_group",
     "load_config",
     "make_parser",
@@ -128,6 +129,23 @@ def build_runner(cfg: Any) -> Any:
     if cfg.launcher == "pytorch" and not torch.cuda.is_available():
         _prepare_cpu_rank(cfg)
     return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+
+
+def build_train_sampler(cfg: Any) -> Any:
+    """Build the sampler of the training set without a runner.
+
+    Args:
+        cfg: From :func:`load_config`.
+
+    Returns:
+        The sampler, with the seed of the config, else 0.
+    """
+    init_default_scope(cfg.default_scope)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    seed = cfg.get("randomness", {}).get("seed") or 0
+    return DATA_SAMPLERS.build(
+        cfg.train_dataloader.sampler, default_args=dict(dataset=dataset, seed=seed)
+    )
 
 
 def leave_process_group() -> None:

@@ -13,9 +13,9 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from imb_det.hooks import PriorInitHook
-from imb_det.hooks.classifiers import find_bias, find_head
 from imb_det.losses import manage_statistics
+from imb_det.prior import PriorInitHook
+from imb_det.prior.classification_bias import find_bias, find_head
 from imb_det.statistics import ClassStats
 from tests import toys
 from tests.labelled_sets import LabelledDataset

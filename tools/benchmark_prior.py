@@ -17,7 +17,7 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from imb_det.statistics import foreground_prior
+from imb_det.prior import foreground_prior
 
 
 def count_real_images(

@@ -7,8 +7,8 @@ import sys
 
 from tqdm import tqdm
 
-from imb_det.datasets.digit_plan import DigitsOptions
-from imb_det.datasets.longtail_digits import (
+from imb_det.digits import (
+    DigitsOptions,
     find_longtail_digits,
     make_longtail_digits,
     summary_table,

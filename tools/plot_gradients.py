@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from imb_det.analysis import gradient_table, plot_gradients, read_run_log
+from imb_det import analysis
 
 
 def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
@@ -23,10 +23,7 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         "--names", nargs="+", help="what to call them (default: names of the folders)"
     )
     parser.add_argument(
-        "--out",
-        default="gradients.png",
-        metavar="FILE.png",
-        help="file of the picture (default: %(default)s)",
+        "--out", default="gradients.png", help="picture (default: %(default)s)"
     )
     args = parser.parse_args()
     names = args.names or [Path(folder).resolve().name for folder in args.work_dirs]
@@ -45,24 +42,15 @@ def main() -> None:
     """Read the logs, draw and print."""
     parser, args = parse_args()
     runs = {
-        name: read_run_log(folder)
+        name: analysis.read_run_log(folder)
         for name, folder in zip(args.names, args.work_dirs, strict=True)
     }
     try:
-        table = gradient_table(runs)
+        table = analysis.gradient_table(runs)
     except ValueError as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    plot_gradients(args.out, runs)
-    columns = ("fg", "bg", "box", "ratio")
-    width = max(len(row["run"]) for row in table)
-    heads = max(len(row["head"]) for row in table)
-    print(f"{'run':<{width}}  {'head':<{heads}}" + "".join(f"{c:>10}" for c in columns))
-    for row in table:
-        values = "".join(
-            f"{row[c]:>10.4g}" if c in row else f"{'-':>10}" for c in columns
-        )
-        print(f"{row['run']:<{width}}  {row['head']:<{heads}}{values}")
+    analysis.plot_gradients(args.out, runs)
+    print(analysis.gradient_text(table))
     print(f"written: {args.out}")
 
 

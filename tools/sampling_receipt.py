@@ -11,9 +11,8 @@ import logging
 from pathlib import Path
 
 from mmengine.logging import MMLogger
-from mmengine.registry import DATA_SAMPLERS, DATASETS, init_default_scope
 
-from imb_det.cli import load_config, make_parser, parse_args
+from imb_det.cli import build_train_sampler, load_config, make_parser, parse_args
 from imb_det.samplers import EpochSampler
 from imb_det.samplers.receipt_plot import plot_receipt
 
@@ -31,16 +30,10 @@ def main() -> None:
     if args.epoch < 0:
         parser.error(f"--epoch must be >= 0, got {args.epoch}")
     cfg = load_config(args)
-    init_default_scope(cfg.default_scope)
     # What data set and sampler log by themselves is part of the receipt.
     MMLogger.get_instance("sampling", log_level=logging.WARNING)
     try:
-        dataset = DATASETS.build(cfg.train_dataloader.dataset)
-        seed = cfg.get("randomness", {}).get("seed")
-        sampler = DATA_SAMPLERS.build(
-            cfg.train_dataloader.sampler,
-            default_args=dict(dataset=dataset, seed=seed or 0),
-        )
+        sampler = build_train_sampler(cfg)
     except (OSError, TypeError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
     if not isinstance(sampler, EpochSampler):

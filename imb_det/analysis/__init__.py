@@ -1,7 +1,7 @@
 """What a run did: logs, figures and pictures as data; tools only print them."""
 
 from .examples import Example, make_example, pick_images
-from .gradient_plot import gradient_table, plot_gradients
+from .gradient_plot import gradient_table, gradient_text, plot_gradients
 from .plots import plot_classes, plot_curves, plot_examples
 from .report import Report, make_report
 from .run_comparison import RunComparison, compare_runs
@@ -18,6 +18,7 @@ __all__ = [
     "find_config",
     "find_predictions",
     "gradient_table",
+    "gradient_text",
     "make_example",
     "make_report",
     "pick_images",

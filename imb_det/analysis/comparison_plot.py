@@ -9,11 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from imb_det.evaluation.functional.bootstrap import BootstrapResults
+from imb_det.figure_style import GREY, grid_lines, save_figure
 
 __all__ = ["plot_differences"]
 
-_DPI = 120
-_ZERO = "#8c8c8c"
 #: Height that all methods of one figure share, of 1 between two figures.
 _SPREAD = 0.7
 
@@ -38,10 +37,9 @@ def plot_differences(
     others = len(names) - 1
     ends = results.difference_intervals(confidence)
     row = np.arange(len(results.figures))
-    height = 1.4 + len(row) * max(0.45, 0.26 * others)
-    figure = Figure(figsize=(7.0, height))
+    figure = Figure(figsize=(7.0, 1.4 + len(row) * max(0.45, 0.26 * others)))
     axes = figure.subplots()
-    axes.axvline(0, color=_ZERO, lw=1)
+    axes.axvline(0, color=GREY, lw=1)
     for m, name in enumerate(names[1:], 1):
         at = row + _SPREAD * ((m - 0.5) / others - 0.5)
         change = results.differences[m]
@@ -52,8 +50,5 @@ def plot_differences(
     axes.set_yticks(row, results.figures)
     axes.set_ylim(len(row) - 0.4, -0.6)
     axes.set_xlabel(f"difference to {names[0]}, with {confidence:.0%} interval")
-    axes.grid(axis="x", alpha=0.3)
-    figure.legend(loc="upper center", ncols=min(others, 3), frameon=False)
-    legend_rows = -(-others // 3)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.27 * legend_rows / height))
-    figure.savefig(path, dpi=_DPI)
+    grid_lines(axes, "x")
+    save_figure(figure, path, axes.get_legend_handles_labels()[0])

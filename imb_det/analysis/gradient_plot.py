@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from imb_det.figure_style import INK, grid_lines, save_figure
+
 from .run_log import RunLog
 
-__all__ = ["gradient_table", "plot_gradients"]
+__all__ = ["gradient_table", "gradient_text", "plot_gradients"]
 
-_DPI = 120
 _PREFIX = "/grad_norm_"
+#: What is logged for each head.
+_SIZES = ("fg", "bg", "box", "ratio")
 #: Rows of the picture: sizes in each, with the style of the line, and its title.
 _ROWS: tuple[tuple[dict[str, str], str], ...] = (
     ({"fg": "-", "bg": "--"}, "size of the classification gradient"),
@@ -53,13 +56,28 @@ def gradient_table(runs: Mapping[str, RunLog]) -> list[dict[str, Any]]:
     for head in _heads(runs):
         for run, log in runs.items():
             row: dict[str, Any] = {"run": run, "head": head}
-            for size in ("fg", "bg", "box", "ratio"):
+            for size in _SIZES:
                 if (name := f"{head}{_PREFIX}{size}") in log.train:
                     steps, values = log.train[name]
                     row[size] = float(values[steps > steps[-1] / 2].mean())
             if len(row) > 2:
                 rows.append(row)
     return rows
+
+
+def gradient_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Lay out the mean sizes of :func:`gradient_table` in columns.
+
+    Args:
+        rows: At least one.
+    """
+    run, head = (max(len(row[key]) for row in rows) for key in ("run", "head"))
+    lines = [f"{'run':<{run}}  {'head':<{head}}" + "".join(f"{s:>10}" for s in _SIZES)]
+    for row in rows:
+        values = [f"{row[s]:.4g}" if s in row else "-" for s in _SIZES]
+        cells = "".join(f"{value:>10}" for value in values)
+        lines.append(f"{row['run']:<{run}}  {row['head']:<{head}}{cells}")
+    return "\n".join(lines)
 
 
 def plot_gradients(path: str | Path, runs: Mapping[str, RunLog]) -> None:
@@ -96,17 +114,14 @@ def plot_gradients(path: str | Path, runs: Mapping[str, RunLog]) -> None:
                 axes.yaxis.set_major_locator(LogLocator(subs=steps_of_decade))
                 axes.yaxis.set_major_formatter("{x:g}")
                 axes.yaxis.set_minor_formatter(NullFormatter())
-            axes.grid(alpha=0.3)
+            grid_lines(axes)
             if column == 0:
                 axes.set_ylabel(title)
         grid[0, column].set_title(head)
         grid[-1, column].set_xlabel("iteration")
     handles = [
         *(Line2D([], [], color=f"C{i}", label=run) for i, run in enumerate(runs)),
-        Line2D([], [], color="black", ls="-", label="foreground"),
-        Line2D([], [], color="black", ls="--", label="background"),
+        Line2D([], [], color=INK, ls="-", label="foreground"),
+        Line2D([], [], color=INK, ls="--", label="background"),
     ]
-    legend_rows = -(-len(handles) // 3)
-    figure.legend(handles=handles, loc="upper center", ncols=3, frameon=False)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.035 * legend_rows - 0.01))
-    figure.savefig(path, dpi=_DPI)
+    save_figure(figure, path, handles)

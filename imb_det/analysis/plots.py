@@ -1,4 +1,4 @@
-"""All pictures of the report; no window, no global state of matplotlib."""
+"""All pictures of the report."""
 
 from __future__ import annotations
 
@@ -9,26 +9,32 @@ from typing import Any
 
 import mmcv
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Rectangle
 
-from imb_det.statistics.frequency_groups import GROUP_COLOURS
+from imb_det.figure_style import (
+    GREY,
+    GROUP_COLOURS,
+    INK,
+    class_bars,
+    colour_patch,
+    grid_lines,
+    save_figure,
+)
 
 from .examples import Example
 from .run_log import RunLog
 
 __all__ = ["plot_classes", "plot_curves", "plot_examples"]
 
-_NO_GROUP = "#8c8c8c"
 _FOUND, _MISSED, _WRONG = "#2ca02c", "#ff7f0e", "#e31a1c"
-_AP_COLOUR = "#202020"
-_DPI = 120
 #: Metrics in the picture of the curves: AP, and that of the groups.
 _CURVE_STYLES: dict[str, dict[str, Any]] = {
-    "mAP": {"color": _AP_COLOUR, "lw": 1.8},
-    "mAP_50": {"color": _NO_GROUP},
-    "AP50": {"color": _NO_GROUP},
-    "segm_mAP": {"color": _AP_COLOUR, "ls": ":"},
+    "mAP": {"color": INK, "lw": 1.8},
+    "mAP_50": {"color": GREY},
+    "AP50": {"color": GREY},
+    "segm_mAP": {"color": INK, "ls": ":"},
     **{f"AP{name[0]}": {"color": c} for name, c in GROUP_COLOURS.items()},
 }
 
@@ -50,29 +56,16 @@ def plot_classes(
         groups: Class indices by the name of the group.
     """
     order = np.argsort(-image_count, kind="stable")
-    position = np.arange(len(order))
-    colour = np.full(len(classes), _NO_GROUP, dtype=object)
-    for name, members in groups.items():
-        colour[members] = GROUP_COLOURS.get(name, _NO_GROUP)
-    figure = Figure(figsize=(min(max(7.0, 0.24 * len(classes) + 2), 22), 5.0))
-    axes = figure.subplots()
     # A class without images gets a stub, because a log axis has no zero.
-    heights = np.maximum(image_count[order], 0.7)
-    axes.bar(position, heights, color=list(colour[order]), width=0.85, alpha=0.8)
+    heights = np.maximum(image_count, 0.7)
+    figure, axes = class_bars(heights, classes, groups, order, "training images")
     axes.set_yscale("log")
     axes.set_ylim(bottom=0.6)
     axes.set_ylabel("training images (log scale)")
-    axes.set_xlim(-0.7, len(order) - 0.3)
-    if len(classes) <= 100:
-        names = [classes[i] for i in order]
-        long = max(map(len, names)) * len(names) > 90
-        axes.set_xticks(position, names, rotation=90 if long else 0, fontsize=8)
-    else:
-        axes.set_xlabel(f"{len(classes)} classes, most training images first")
     points = axes.twinx()
-    style: dict[str, Any] = {"color": _AP_COLOUR, "clip_on": False, "zorder": 3}
-    points.plot(position, ap[order], "o", markersize=4, **style)
-    handles: list[Patch] = []
+    style: dict[str, Any] = {"color": INK, "clip_on": False, "zorder": 3}
+    points.plot(np.arange(len(order)), ap[order], "o", markersize=4, **style)
+    handles: list[Artist] = []
     for name, members in groups.items():
         text = f"{name}: {len(members)} {'class' if len(members) == 1 else 'classes'}"
         if np.isfinite(ap[members]).any():
@@ -81,13 +74,11 @@ def plot_classes(
             span = np.flatnonzero(np.isin(order, members))
             ends = span.min() - 0.45, span.max() + 0.45
             points.hlines(mean, *ends, lw=1.2, ls="--", **style)
-        patch = Patch(color=GROUP_COLOURS.get(name, _NO_GROUP), alpha=0.8, label=text)
-        handles.insert(0, patch)  # frequent classes stand left
+        colour = GROUP_COLOURS.get(name, GREY)
+        handles.insert(0, colour_patch(colour, text))  # frequent classes stand left
     points.set_ylim(0, 1)
     points.set_ylabel("AP of the class (points) and group (dashed)")
-    figure.legend(handles=handles, loc="upper center", ncols=3, frameon=False)
-    figure.tight_layout(rect=(0, 0, 1, 0.95))
-    figure.savefig(path, dpi=_DPI)
+    save_figure(figure, path, handles)
 
 
 def plot_curves(path: str | Path, log: RunLog) -> None:
@@ -116,17 +107,16 @@ def plot_curves(path: str | Path, log: RunLog) -> None:
             # Guided scaling makes two losses equal: both must show.
             style = _CURVE_STYLES.get(name, {"ls": ("-", "--", ":")[index % 3]})
             if name == "loss":
-                style = {"color": _AP_COLOUR, "lw": 1.8}
+                style = {"color": INK, "lw": 1.8}
             elif label == "AP":
                 style = {"marker": "o", "markersize": 3.5, **style}
             axes.plot(iterations, values, label=name, **style)
         axes.set_ylabel(label)
-        axes.grid(alpha=0.3)
+        grid_lines(axes)
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
         _set_scale(axes, np.concatenate([values for _, values in curves.values()]))
     rows[-1].set_xlabel("iteration")
-    figure.tight_layout()
-    figure.savefig(path, dpi=_DPI)
+    save_figure(figure, path)
 
 
 def _set_scale(axes: Any, values: np.ndarray) -> None:
@@ -178,13 +168,11 @@ def plot_examples(
             colour = _FOUND if example.is_right[i] else _WRONG
             _draw(found, example.boxes[i], text, colour)
     handles = [
-        Patch(color=_FOUND, label="found"),
-        Patch(color=_MISSED, label="missed"),
-        Patch(color=_WRONG, label="wrong detection"),
+        colour_patch(_FOUND, "found"),
+        colour_patch(_MISSED, "missed"),
+        colour_patch(_WRONG, "wrong detection"),
     ]
-    figure.legend(handles=handles, loc="upper center", ncols=3, frameon=False)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / height))
-    figure.savefig(path, dpi=_DPI)
+    save_figure(figure, path, handles)
 
 
 def _draw(axes: Any, box: np.ndarray, text: str, colour: str) -> None:

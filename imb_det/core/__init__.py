@@ -3,19 +3,41 @@
 Nothing here imports another room of the library, mmdet, mmcv or matplotlib.
 """
 
+from .check_context import Check, CheckContext, SelfChecking
 from .checks import NUMBERS, check_choice, check_inputs, check_number
-from .listener import ClassStatsListener, Stage, StageListener
+from .finding import Finding, FindingsError, Severity, raise_findings, render
+from .hand_over import HandOver
+from .listener import (
+    ClassDifficultyListener,
+    ClassStatsListener,
+    PartnerListener,
+    Stage,
+    StageListener,
+)
 from .main_process import on_main_process
+from .stage_plan import StagePlan
 from .text import and_more
 
 __all__ = [
     "NUMBERS",
+    "Check",
+    "CheckContext",
+    "ClassDifficultyListener",
     "ClassStatsListener",
+    "Finding",
+    "FindingsError",
+    "HandOver",
+    "PartnerListener",
+    "SelfChecking",
+    "Severity",
     "Stage",
     "StageListener",
+    "StagePlan",
     "and_more",
     "check_choice",
     "check_inputs",
     "check_number",
     "on_main_process",
+    "raise_findings",
+    "render",
 ]

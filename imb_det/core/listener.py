@@ -6,9 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from imb_det.statistics.class_stats import ClassStats
+    import numpy as np
+    from torch import Tensor
 
-__all__ = ["ClassStatsListener", "Stage", "StageListener"]
+    from imb_det.statistics.class_stats import ClassStats
+    from imb_det.statistics.label_table import LabelTable
+
+__all__ = [
+    "ClassDifficultyListener",
+    "ClassStatsListener",
+    "PartnerListener",
+    "Stage",
+    "StageListener",
+]
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,22 @@ class ClassStatsListener(Protocol):
 
     def set_class_stats(self, stats: ClassStats) -> None:
         """Take the counts; it may happen more than once, with other counts."""
+
+
+@runtime_checkable
+class ClassDifficultyListener(Protocol):
+    """A component that weighs classes by how difficult they are."""
+
+    def set_class_difficulty_weights(self, weights: Tensor) -> None:
+        """Take the weights, float32 (C,), mean 1; it happens after every update."""
+
+
+@runtime_checkable
+class PartnerListener(Protocol):
+    """A transform that mixes an image with others of its data set."""
+
+    def set_partners(self, table: LabelTable, weights: np.ndarray) -> None:
+        """Take the classes and the weights of the n images that it may draw from."""
 
 
 @runtime_checkable

@@ -8,22 +8,25 @@ from typing import Any
 __all__ = ["and_more"]
 
 
-def and_more(items: Iterable[Any], most: int = 5) -> str:
+def and_more(items: Iterable[Any], most: int = 5, *, quoted: bool = True) -> str:
     """Name the first of many things, and how many more there are.
 
     Args:
         items: What there is.
         most: How many of them are named, >= 1. Default 5.
-
-    Returns:
-        Their ``repr``, in brackets.
+        quoted: Whether they are written as in code, in brackets, else as text.
+            Default True.
 
     Example:
         >>> and_more(["ant", "bee", "cat"], most=2)
         "['ant', 'bee'] and 1 more"
         >>> and_more(("ant",))
         "['ant']"
+        >>> and_more(["ant: 2", "bee: 3", "cat: 5"], most=2, quoted=False)
+        'ant: 2, bee: 3 and 1 more'
     """
     everything = list(items)
     more = len(everything) - most
-    return f"{everything[:most]}" + f" and {more} more" * (more > 0)
+    named = everything[:most]
+    text = f"{named}" if quoted else ", ".join(map(str, named))
+    return text + f" and {more} more" * (more > 0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["MAX_NAMED", "DatasetAudit", "Finding"]
+from imb_det.core.finding import Finding, Severity
+
+__all__ = ["MAX_NAMED", "DatasetAudit", "finding_of"]
 
 #: Entries that the log names for each kind of finding; the audit itself keeps all.
 MAX_NAMED = 20
@@ -39,9 +41,10 @@ COUNTED_KINDS = {
 _HARMLESS = frozenset({"category_ids", "no_objects", "over_border"})
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One entry of an audit.
+def finding_of(
+    kind: str, file: str, index: str = "", class_name: str = "", box: str = ""
+) -> Finding:
+    """Return one entry of an audit.
 
     Args:
         kind: Key of :data:`NAMED_KINDS`.
@@ -50,16 +53,13 @@ class Finding:
         class_name: Class of the box, if it has one.
         box: The box as the file has it, as text: it may hold what is no number.
     """
-
-    kind: str
-    file: str
-    index: str = ""
-    class_name: str = ""
-    box: str = ""
-
-    def __str__(self) -> str:
-        parts = (self.index, self.class_name, self.box)
-        return " ".join([self.file, *(part for part in parts if part)])
+    return Finding(
+        kind,
+        Severity.INFO if kind in _HARMLESS else Severity.WARNING,
+        NAMED_KINDS[kind],
+        " ".join(part for part in (file, index) if part),
+        " ".join(part for part in (class_name, box) if part),
+    )
 
 
 @dataclass
@@ -94,7 +94,7 @@ class DatasetAudit:
         """Note one finding; of counted kinds only the number is kept."""
         self.counts[kind] += 1
         if kind in NAMED_KINDS:
-            self.findings.append(Finding(kind, str(file), *details))
+            self.findings.append(finding_of(kind, str(file), *details))
 
     def add_unknown_class(self, name: str, file: str) -> None:
         """Note an object of a class that the config does not name."""
@@ -110,7 +110,25 @@ class DatasetAudit:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists, dictionaries and numbers."""
-        return {**asdict(self), "counts": dict(self.counts)}
+        content = {**vars(self), "counts": dict(self.counts)}
+        return {**content, "findings": [found.to_dict() for found in self.findings]}
+
+    def everything(self) -> Iterator[Finding]:
+        """Yield all entries, unknown classes, and one entry for each counted kind."""
+        yield from self.findings
+        for name, entry in self.unknown_classes.items():
+            yield Finding(
+                "unknown_class",
+                Severity.WARNING,
+                "classes that the config does not name, left out",
+                f"{self.source}: {name!r}",
+                f"{entry['objects']} objects, first in {entry['first']}",
+                "Add the class to `metainfo['classes']`, if it is to be learned",
+            )
+        for kind, meaning in COUNTED_KINDS.items():
+            if number := self.counts[kind]:
+                level = Severity.INFO if kind in _HARMLESS else Severity.WARNING
+                yield Finding(kind, level, meaning, self.source, f"{number} of them")
 
     def summary(self, max_named: int = MAX_NAMED) -> str:
         """Return the report as a block of text.
@@ -125,7 +143,11 @@ class DatasetAudit:
         lines = [f"{self.source}: {used} images, {self.num_boxes} boxes{ignored}"]
         for kind, meaning in NAMED_KINDS.items():
             if number := self.counts[kind]:
-                entries = [str(f) for f in self.findings if f.kind == kind]
+                entries = [
+                    " ".join(part for part in (f.where, f.evidence) if part)
+                    for f in self.findings
+                    if f.code == kind
+                ]
                 lines += [f"  {meaning}: {number}", *_shorten(entries, max_named)]
         if self.unknown_classes:
             entries = [

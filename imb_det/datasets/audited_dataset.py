@@ -12,9 +12,10 @@ from mmdet.datasets import BaseDetDataset
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
+from imb_det.core.finding import Finding
 from imb_det.statistics.dataset_access import USABLE_FAULTS, box_fault, leaf_datasets
 
-from .audit import DatasetAudit, Finding
+from .audit import DatasetAudit, finding_of
 from .image_header import displayed_size
 
 __all__ = ["AuditedDataset", "faulty_boxes"]
@@ -141,7 +142,7 @@ def faulty_boxes(dataset: Any) -> Iterator[tuple[Any, Finding]]:
                     continue
                 label = instance["bbox_label"]
                 name = classes[label] if label < len(classes) else f"class {label}"
-                finding = Finding(
+                finding = finding_of(
                     str(fault),
                     str(info.get("xml_path") or info.get("img_path")),
                     f"object[{index}]",

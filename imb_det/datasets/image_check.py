@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import mmcv
-from mmengine.logging import print_log
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
+
+from imb_det.core.finding import Finding, Severity
 
 from .annotated_images import AnnotatedImage, annotated_images
 from .image_header import ImageHeader, damage, ends_properly, parse_header
 
-__all__ = ["ImageFault", "check_images"]
+__all__ = ["ImageFault", "inspect_images"]
 
 _HEAD_BYTES = 4096
 _LONG_HEAD_BYTES = 1 << 18  # EXIF thumbnails and colour profiles come first
@@ -23,8 +23,20 @@ _TAIL_BYTES = 64
 _THREADS = 8
 _BATCH = 64  # files a task of the thread pool
 _PROGRESS_FROM = 2000  # files; fewer are checked in about a second
-_NAMED_FILES = 5
 _SAME_SHAPE = 0.01  # relative difference of aspect ratios that rounding explains
+_CODES = {
+    "missing": "image_missing",
+    "unreadable": "image_unreadable",
+    "truncated or damaged": "image_damaged",
+    "of another size than annotated": "image_size_differs",
+}
+_REMEDIES = {
+    "missing": "Correct `data_root` and `data_prefix` of the data set, or fetch them",
+    "unreadable": "Replace them, or take them out of the annotations",
+    "truncated or damaged": "Fetch them once more",
+    "of another size than annotated": "Annotations and files are of different versions "
+    "of the data set, or EXIF rotation was applied to one of them only",
+}
 
 
 class ImageFault(NamedTuple):
@@ -34,6 +46,18 @@ class ImageFault(NamedTuple):
     kind: str
     detail: str
     is_fatal: bool = True
+
+    def finding(self) -> Finding:
+        """Return the fault in the form of all findings."""
+        verdict = "cannot be used" if self.is_fatal else "may not fit their boxes"
+        return Finding(
+            _CODES[self.kind],
+            Severity.ERROR if self.is_fatal else Severity.WARNING,
+            f"image files {verdict}, {self.kind}",
+            self.image.path,
+            f"{self.detail} (annotated in {self.image.source})",
+            _REMEDIES[self.kind],
+        )
 
 
 def _read_header(path: str) -> tuple[ImageHeader, bool]:
@@ -105,23 +129,7 @@ def _inspect(image: AnnotatedImage) -> ImageFault | None:
     return ImageFault(image, "of another size than annotated", detail)
 
 
-def _describe(faults: list[ImageFault], number: int, verdict: str) -> str:
-    """Write the message for faulty files."""
-    sources = sorted({fault.image.source for fault in faults})
-    lines = [
-        f"{len(faults)} of {number} image files {verdict} (annotated in "
-        f"{', '.join(sources)}):"
-    ]
-    for kind in dict.fromkeys(fault.kind for fault in faults):
-        group = [fault for fault in faults if fault.kind == kind]
-        lines.append(f"  {len(group)} {kind}:")
-        lines += [f"    {f.image.path}: {f.detail}" for f in group[:_NAMED_FILES]]
-        if len(group) > _NAMED_FILES:
-            lines.append(f"    ... and {len(group) - _NAMED_FILES} more")
-    return "\n".join(lines)
-
-
-def check_images(datasets: Iterable[Any]) -> int:
+def inspect_images(datasets: Iterable[Any]) -> tuple[int, list[Finding]]:
     """Check that all image files are there, complete and of the annotated size.
 
     A JPEG or PNG file is judged by its first and last bytes; where these leave a
@@ -131,19 +139,13 @@ def check_images(datasets: Iterable[Any]) -> int:
     mmdet trains on images of another size than annotated, with boxes that may well be
     shifted. That is an error if a box reaches beyond the image, or if width and height
     are not in the annotated ratio (by more than 1 %), as with a rotation that the
-    annotations do not know of. Else the boxes may fit, and it is one warning.
+    annotations do not know of. Else the boxes may fit, and it is a warning.
 
     Args:
         datasets: Built mmengine data sets or wrappers.
 
     Returns:
-        Number of files checked.
-
-    Raises:
-        FileNotFoundError: Files are missing, and nothing else is wrong.
-        ValueError: Files are truncated, unreadable or of another size, in which the
-            boxes cannot be right. Either error names the first files of each kind,
-            how many there are, and the annotation files.
+        Number of files checked, and what was found, by kind and in their order.
     """
     images = list(
         dict.fromkeys(
@@ -166,15 +168,4 @@ def check_images(datasets: Iterable[Any]) -> int:
         for found in pool.map(lambda batch: list(map(_inspect, batch)), batches):
             faults += [fault for fault in found if fault is not None]
             progress.update(len(found))
-    if doubts := [fault for fault in faults if not fault.is_fatal]:
-        print_log(
-            _describe(doubts, len(images), "may not fit their boxes"),
-            logger="current",
-            level=logging.WARNING,
-        )
-    if fatal := [fault for fault in faults if fault.is_fatal]:
-        is_missing = all(fault.kind == "missing" for fault in fatal)
-        raise (FileNotFoundError if is_missing else ValueError)(
-            _describe(fatal, len(images), "cannot be trained on")
-        )
-    return len(images)
+    return len(images), [fault.finding() for fault in faults]

@@ -12,8 +12,8 @@ from mmengine.dist import collect_results, get_world_size
 from mmengine.logging import print_log
 
 from imb_det.core.main_process import on_main_process
-from imb_det.statistics.evenness import gini, imbalance_ratio
 from imb_det.statistics.frequency_groups import GROUP_NAMES
+from imb_det.statistics.imbalance_measures import gini, imbalance_ratio
 
 from .class_table import write_class_table
 from .counted_metric import CountedMetric

@@ -13,6 +13,7 @@ from imb_det.registry import TASK_UTILS
 from imb_det.task_modules import HOW_TO_SAMPLE_ALL, AllSampler
 
 from .guided_heads import GuidedHead, values_per_box
+from .loss_averaging import OWN_RANK
 
 __all__ = ["GuidedBBoxHead"]
 
@@ -36,8 +37,9 @@ class GuidedBBoxHead(GuidedHead):
             :class:`ClassThresholds`, in place of ``test_cfg.score_thr``. Default False.
 
     Raises:
-        TypeError: Also for a head that is no ``BBoxHead`` of mmdet, or computes its
-            losses elsewhere than in its ``loss``.
+        TypeError: Also for a head that is no ``BBoxHead`` of mmdet, or has losses of
+            its own; one that only adds to those of ``BBoxHead`` states
+            ``losses_averaged_over = 'own_rank'`` in its class.
         ValueError: A head without classification or box branch, a loss with sigmoid
             that a head of mmdet would predict with softmax, or a box loss that divides
             by a number of its own; when training starts, a ``train_cfg.sampler`` that
@@ -45,6 +47,10 @@ class GuidedBBoxHead(GuidedHead):
     """
 
     _bases = (BBoxHead,)
+    _loss_methods = ("loss_and_target", "loss")
+    _averaged_over = OWN_RANK
+    _like_known = "as BBoxHead's, which it may add to"
+    _otherwise = "this mixin takes those that each rank averages for itself"
     _default_scale = 2.0
     _plain_loss = "dict(type='CrossEntropyLoss')"
 
@@ -58,7 +64,7 @@ class GuidedBBoxHead(GuidedHead):
                 f"{type(self).__name__} scales the classification loss to the box "
                 f"loss, but with_cls={with_cls} and with_reg={with_reg}"
             )
-        self._check_losses(GuidedBBoxHead, BBoxHead, "loss_and_target", "loss")
+        self._check_averaging()
         kind = type(self.loss_cls).__name__
         with_sigmoid = getattr(self.loss_cls, "use_sigmoid", False)
         if with_sigmoid and not getattr(self.loss_cls, "custom_cls_channels", False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import nn
 
 from .class_thresholds import ClassThresholds
 from .guided_loss_scaling import GuidedLossScaling
+from .loss_averaging import ALL_RANKS, OWN_RANK, losses_averaged_over
 
 __all__ = [
     "GuidedAnchorBasedHead",
@@ -31,6 +31,12 @@ class GuidedHead(GuidedLossScaling):
 
     #: Classes of mmdet, one of which a guided head must be.
     _bases: tuple[type, ...] = ()
+    #: Their methods that compute losses, and what these must be averaged over.
+    _loss_methods: tuple[str, ...] = ("loss_by_feat", "loss_by_feat_single")
+    _averaged_over = ""
+    #: Which other losses may say so, and what to do with those of another kind.
+    _like_known = ""
+    _otherwise = ""
     #: What sampling-free training classifies with, as a config has it.
     _plain_loss = ""
 
@@ -68,15 +74,23 @@ class GuidedHead(GuidedLossScaling):
                 f"`loss_cls={self._plain_loss}`"
             )
 
-    def _check_losses(self, mixin: type, base: type, *names: str) -> None:
-        """Refuse a head whose methods below the mixin are not those of the base."""
-        for name in names:
-            method = _defining(self, mixin, name)
-            if method is not getattr(base, name):
-                raise TypeError(
-                    f"{type(self).__name__} cannot be guided: it has losses of its "
-                    f"own, `{method.__qualname__}`, in place of {base.__name__}'s"
-                )
+    def _check_averaging(self) -> None:
+        """Refuse losses that are averaged over something else, or over who knows."""
+        name = type(self).__name__
+        found, where = losses_averaged_over(
+            type(self), self._loss_methods, GuidedLossScaling
+        )
+        if found is None:
+            raise TypeError(
+                f"{name} cannot be guided: it has losses of its own, `{where}`, and "
+                f"nothing says what they are divided by. If {self._like_known}, say so "
+                f"in the class: `losses_averaged_over = {self._averaged_over!r}`"
+            )
+        if found != self._averaged_over:
+            raise TypeError(
+                f"{name} has the losses of {where}, where `losses_averaged_over` is "
+                f"{found!r}: {self._otherwise}"
+            )
 
     def _check_box_loss(self) -> None:
         """Refuse box losses that do not divide by the number that they are given."""
@@ -103,13 +117,17 @@ class GuidedDenseHead(GuidedHead):
     Raises:
         TypeError: Also for a head with neither anchors nor points, such as DETR's, or
             without a module ``loss_cls``, such as SSD's, and one with the losses of
-            ``AnchorHead``, see :class:`GuidedAnchorBasedHead`, or others that each rank
-            averages for itself.
+            ``AnchorHead``, see :class:`GuidedAnchorBasedHead`, or others that neither
+            are those of :data:`AVERAGED_OVER` nor state ``losses_averaged_over =
+            'all_ranks'`` in their class.
         ValueError: Also for a classification loss without sigmoid, a sampler that drops
             candidates, or thresholds of classes in a region proposal head.
     """
 
     _bases = (AnchorHead, AnchorFreeHead)
+    _averaged_over = ALL_RANKS
+    _like_known = "by numbers that all ranks share, as mmdet's `reduce_mean` gives them"
+    _otherwise = "derive it from GuidedAnchorBasedHead, not GuidedDenseHead"
     _plain_loss = "dict(type='CrossEntropyLoss', use_sigmoid=True)"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -132,22 +150,6 @@ class GuidedDenseHead(GuidedHead):
             raise ValueError(
                 f"{name}: `adaptive_thr=True` has thresholds of classes, and proposals "
                 "have no classes; leave it out"
-            )
-
-    def _check_averaging(self) -> None:
-        """Refuse losses that each rank averages for itself."""
-        name = type(self).__name__
-        method = _defining(self, GuidedDenseHead, "loss_by_feat")
-        if method is AnchorHead.loss_by_feat:
-            raise TypeError(
-                f"{name} has the losses of AnchorHead, which each rank averages for "
-                "itself: derive it from GuidedAnchorBasedHead, not GuidedDenseHead"
-            )
-        # The name of mmdet's function for it, among those that the method uses.
-        if "reduce_mean" not in method.__code__.co_names:
-            raise TypeError(
-                f"{name} cannot be guided: `{method.__qualname__}` does not call "
-                "mmdet's `reduce_mean`, so that each rank would average for itself"
             )
 
     def loss_by_feat(self, *args: Any, **kwargs: Any) -> dict:
@@ -188,22 +190,21 @@ class GuidedAnchorBasedHead(GuidedDenseHead):
     whose images are empty weighs as little as its images do.
 
     Raises:
-        TypeError: Also for a head with other losses, such as FreeAnchor's or PISA's.
+        TypeError: Also for a head with other losses, such as FreeAnchor's or PISA's;
+            one that only adds to those of ``AnchorHead`` states
+            ``losses_averaged_over = 'own_rank'`` in its class.
         ValueError: Also for a box loss that divides by a number of its own.
     """
 
+    _averaged_over = OWN_RANK
+    _like_known = "by the `avg_factor` of each rank, as AnchorHead's"
+    _otherwise = "derive it from GuidedDenseHead, not GuidedAnchorBasedHead"
     #: What the box loss is divided by for each positive.
     _box_divisor = 1.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._check_box_loss()
-
-    def _check_averaging(self) -> None:
-        """Refuse losses other than those of ``AnchorHead``."""
-        self._check_losses(
-            GuidedDenseHead, AnchorHead, "loss_by_feat", "loss_by_feat_single"
-        )
 
     def loss_by_feat_single(
         self, *args: Any, avg_factor: float, **kwargs: Any
@@ -217,24 +218,6 @@ class GuidedAnchorBasedHead(GuidedDenseHead):
     def _divisors(self) -> tuple:
         own = self._avg_factor
         return [own, own], [own, own * self._box_divisor]
-
-
-def _defining(head: nn.Module, mixin: type, name: str) -> Any:
-    """Return the function behind a method of the head below a mixin.
-
-    Wrappers are looked through, and functions that call ``super()``, which add
-    something to what another one does.
-    """
-    kinds = type(head).__mro__
-    method: Any = None
-    for kind in kinds[kinds.index(mixin) + 1 :]:
-        if name in vars(kind):
-            method = vars(kind)[name]
-            method = getattr(method, "_torchdynamo_orig_callable", method)  # compiled
-            method = inspect.unwrap(method)
-            if "__class__" not in method.__code__.co_freevars:  # no super()
-                break
-    return method
 
 
 def values_per_box(loss_bbox: nn.Module) -> int:

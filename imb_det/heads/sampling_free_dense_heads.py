@@ -109,20 +109,8 @@ class SamplingFreeFCOSHead(GuidedDenseHead, FCOSHead):
 class SamplingFreeATSSHead(GuidedDenseHead, ATSSHead):
     """``ATSSHead`` trained on all anchors with plain binary cross entropy.
 
-    The centerness loss is on the regression side: the classification loss is scaled to
-    the mean of box and centerness loss.
-
-    Args:
-        *args: As mmdet's ``ATSSHead``; ``loss_cls`` must use sigmoid.
-        **kwargs: As mmdet's ``ATSSHead``, and those of
-            :class:`SamplingFreeRetinaHead`.
-
-    Raises:
-        ValueError: See :class:`GuidedLossScaling` and :class:`GuidedDenseHead`.
-
-    Source: Chen et al., IEEE TIP 2021; the losses of the ratio as in the authors' last
-    public code, which also keeps the ratio after 100 iterations and learns weights:
-    ``freeze_after=100``, ``uncertainty=True``.
+    Losses of the ratio, arguments, refusals and source as in
+    :class:`SamplingFreeFCOSHead`; all other arguments as mmdet's ``ATSSHead``.
     """
 
     regression_losses = ("loss_bbox", "loss_centerness")

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from imb_det.registry import HOOKS
-
-from .runner_parts import bare_model
+from imb_det.runner_parts import bare_model
 
 __all__ = ["GradientHook"]
 

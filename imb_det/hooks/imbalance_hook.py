@@ -3,65 +3,73 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
-from imb_det.datasets.image_check import check_images
-from imb_det.losses.flushing import flush, manage_statistics
+from imb_det.checks import CHECKS, check_images, check_num_classes, run_checks
+from imb_det.checks.running import refusal
+from imb_det.core.check_context import CheckContext
+from imb_det.core.finding import Finding, Severity, raise_findings
+from imb_det.core.hand_over import HandOver
+from imb_det.core.listener import ClassStatsListener
 from imb_det.core.main_process import on_main_process
+from imb_det.core.text import and_more
+from imb_det.losses.flushing import flush, manage_statistics
 from imb_det.registry import HOOKS
-from imb_det.statistics import ClassStats
-from imb_det.statistics.frequency_groups import frequency_groups
+from imb_det.runner_parts import (
+    bare_model,
+    components_of,
+    context_of,
+    metrics_of,
+    models_of,
+    refresh_averages,
+    samplers_of,
+)
+from imb_det.samplers import EpochSampler
+from imb_det.samplers.receipt_files import write_receipt
+from imb_det.statistics import ClassStats, GroupLimits
+from imb_det.statistics.frequency_groups import DEFAULT_LIMITS
 from imb_det.statistics.running_stats import RunningStats
 
-from .runner_parts import (
-    hooks_of,
-    models_of,
-    parts_of,
-    refresh_averages,
-    train_parts_of,
-)
-from .sampling_receipts import write_receipts
-from .startup_checks import (
-    check_activations,
-    check_boxes,
-    check_num_classes,
-    check_samplers,
-    check_watched,
-)
-
 __all__ = ["ImbalanceHook", "describe"]
-
-_NAMED = 5  # classes that a line names
 
 
 @HOOKS.register_module()
 class ImbalanceHook(Hook):
-    """Check the data, count the classes, and hand the counts to all that want them.
+    """Check everything, count the classes, and hand the counts to all that want them.
 
-    Before the first iteration rank 0 looks through the training set:
+    Before the first iteration rank 0 runs all checks of :mod:`imb_det.checks`:
 
-    - the class counts of every head against the classes of the data sets,
+    - the classes of every head against those of the data sets,
     - the activation of every dense head against that of its loss,
     - the samplers of proposals, where a box head must see all of them,
     - the boxes, where the data set does not do so itself (``imb_det.VOCDataset`` and
       ``imb_det.CocoDataset`` do),
     - the image files of training and validation,
-    - the figures that ``save_best`` and early stopping go by, where they belong to a
-      group of classes,
+    - what metrics will need: keys, sizes and masks of their annotation file, folders
+      that can be written to, and groups with a class for the figures that ``save_best``
+      and early stopping go by,
+    - the stages that components are configured for,
+    - whatever a component says of itself (``findings(context)``),
 
-    and counts :class:`~imb_det.statistics.ClassStats`. An error stops all ranks with
-    the same message; else all of them get the counts. Every part of the model, every
-    metric of validation and test, and every training sampler with a method
-    ``set_class_stats(stats)`` gets them, once, after weights have been loaded; so does
-    every hook. Metrics with a method ``set_work_dir(path)`` learn where to write.
-    Checkpoints carry the counts, so that a test alone needs no training set. What a
-    checkpoint of ``load_from`` knows of its own training, such as running ratios and
-    numbers of candidates, is cleared (``forget_training()``); on resume it stays.
+    and counts :class:`~imb_det.statistics.ClassStats`. All ranks stop with one error
+    that lists everything that is wrong. What only a later test would meet, as the
+    config has ``test_cfg``, is a warning.
+
+    Then all ranks get the counts: every module of the model and of moving averages,
+    samplers and transforms of the training, metrics and hooks with a method
+    ``set_class_stats(stats)`` (:class:`~imb_det.core.ClassStatsListener`), once weights
+    have been loaded, and again only when the counts are others. Metrics with a method
+    ``set_work_dir(path)`` learn where to write. Checkpoints carry the counts, so that a
+    test alone needs no training set. What a checkpoint of ``load_from`` knows of its
+    own training, such as running ratios and numbers of candidates, is cleared
+    (``forget_training()``); on resume it stays.
 
     What a sampler of this library does to the classes is written to the work folder,
     ``sampling.json`` and ``sampling.png``, with a warning if a loss weighs the same
@@ -75,10 +83,18 @@ class ImbalanceHook(Hook):
     Args:
         check_images: Whether to look at every local image file (about ten seconds
             for 100,000). Default: True.
+        group_thresholds: Last number of training images of a rare and of a common
+            class, ``0 <= first < second``, for everything that tells rare, common and
+            frequent classes apart: log, sampling, difficulty, metrics, reports.
+            Default: None, (10, 100), or in a test what the checkpoint has.
+        group_quantiles: Shares of the classes that are rare, and rare or common, in
+            place of thresholds, ``0 < first < second < 1``. Default: None.
 
     Raises:
         TypeError: ``check_images`` is no bool.
-        ValueError, FileNotFoundError: When training starts, naming what is wrong.
+        ValueError: Limits of groups that do not exist.
+        FindingsError: When a training, a validation or a test starts, a ValueError
+            with all that is wrong.
 
     Example:
         >>> custom_hooks = [dict(type="imb_det.ImbalanceHook")]
@@ -86,33 +102,61 @@ class ImbalanceHook(Hook):
 
     priority = "HIGH"
 
-    def __init__(self, check_images: bool = True) -> None:
+    def __init__(
+        self,
+        check_images: bool = True,
+        group_thresholds: Sequence[float] | None = None,
+        group_quantiles: Sequence[float] | None = None,
+    ) -> None:
         if not isinstance(check_images, bool):
             raise TypeError(f"`check_images` must be a bool, got {check_images!r}")
+        self.group_limits: GroupLimits | None = None
+        if group_thresholds is not None or group_quantiles is not None:
+            thresholds = group_thresholds or DEFAULT_LIMITS.thresholds
+            self.group_limits = GroupLimits(thresholds, group_quantiles)
         self.check_images = check_images
         self.class_stats: ClassStats | None = None
-        self._informed: list[Any] = []  # components that have `class_stats`
+        self._hand_over = HandOver(ClassStatsListener, "set_class_stats")
+        self._checked: list[Any] = []  # data sets
         self._running: list[RunningStats] = []
 
     def before_train(self, runner: Runner) -> None:
         """Check and count on rank 0, then hand the counts over on every rank."""
         stored = self.class_stats
-        stats = on_main_process(lambda: self._examine(runner))
-        if runner.iter > 0 and stored is not None and stored != stats:
-            print_log(
-                "ImbalanceHook: the training set is not the one of the checkpoint, "
-                f"which had {describe(stored)}",
-                logger="current",
-                level=logging.WARNING,
-            )
-        print_log(f"ImbalanceHook: training set of {describe(stats)}", logger="current")
-        self._take(stats)
+        dataset = runner.train_dataloader.dataset
+        stats, findings = on_main_process(lambda: _count(dataset))
+        if stats is not None:
+            if runner.iter > 0 and stored and not stored.same_counts(stats):
+                print_log(
+                    "ImbalanceHook: the training set is not the one of the checkpoint, "
+                    f"which had {describe(stored)}",
+                    logger="current",
+                    level=logging.WARNING,
+                )
+            stats = self._take(stats)
+            line = f"ImbalanceHook: training set of {describe(stats)}"
+            print_log(line, logger="current")
+        context = context_of(
+            runner,
+            for_training=True,
+            val_loop=runner.val_loop,
+            class_stats=stats,
+            look_at_images=self.check_images,
+        )
+        # Metrics first, who then know which figures they will report.
+        self._inform(_metrics(runner, runner.val_loop))
+        later = _later_test(runner, context)
+        findings += on_main_process(
+            lambda: [*run_checks(context, CHECKS), *_check_later(later)]
+        )
+        raise_findings(findings, "ImbalanceHook, before the first iteration")
+        self._checked += context.datasets.values()
         if runner.iter == 0:
             _forget_training(runner)
-        metrics = _metrics(runner, runner.val_loop)
-        self._inform([*parts_of(runner), *train_parts_of(runner), *metrics])
-        check_watched(hooks_of(runner), metrics)
-        write_receipts(runner)
+        self._inform(components_of(runner, runner.val_loop, for_training=True))
+        for sampler in samplers_of(runner.train_dataloader):
+            if isinstance(sampler, EpochSampler):
+                write_receipt(sampler, bare_model(runner), runner.work_dir)
         refresh_averages(runner)
         self._running = manage_statistics(runner.model)
 
@@ -132,14 +176,12 @@ class ImbalanceHook(Hook):
             stats.managed = False
 
     def before_val(self, runner: Runner) -> None:
-        """Hand the counts over, where validation runs alone."""
-        check_num_classes(runner.model, runner.val_dataloader.dataset)
-        self._inform([*parts_of(runner), *_metrics(runner, runner.val_loop)])
+        """Check and hand the counts over, where validation runs alone."""
+        self._before_evaluation(runner, val_loop=runner.val_loop)
 
     def before_test(self, runner: Runner) -> None:
-        """Hand the counts of the checkpoint, or of the training before, over."""
-        check_num_classes(runner.model, runner.test_dataloader.dataset)
-        self._inform([*parts_of(runner), *_metrics(runner, runner.test_loop)])
+        """Check; hand the counts of the checkpoint, or of the training before, over."""
+        self._before_evaluation(runner, test_loop=runner.test_loop)
 
     def before_save_checkpoint(
         self, runner: Runner, checkpoint: dict[str, Any]
@@ -155,44 +197,76 @@ class ImbalanceHook(Hook):
         if content is not None:
             self._take(ClassStats.from_dict(content))
 
-    def _examine(self, runner: Runner) -> ClassStats:
-        """Check everything that can be checked before training; count."""
-        datasets = [runner.train_dataloader.dataset]
-        if runner.val_loop is not None:
-            datasets.append(runner.val_dataloader.dataset)
-        for dataset in datasets:
-            check_num_classes(runner.model, dataset)
-        check_activations(runner.model)
-        check_samplers(runner.model)
-        check_boxes(datasets[0])
-        if self.check_images:
-            check_images(datasets)
-        return ClassStats.from_dataset(datasets[0])
+    def _before_evaluation(self, runner: Runner, **loops: Any) -> None:
+        """Check data sets that are new, and hand the counts over."""
+        metrics = [m for loop in loops.values() for m in _metrics(runner, loop)]
+        context = context_of(runner, look_at_images=False, **loops)
+        datasets = list(context.datasets.values())
+        if not all(any(d is known for known in self._checked) for d in datasets):
+            findings = on_main_process(lambda: run_checks(context, CHECKS))
+            raise_findings(findings, "ImbalanceHook, before the first image")
+            self._checked += datasets
+        self._inform([*components_of(runner), *metrics])
 
-    def _take(self, stats: ClassStats) -> None:
-        """Keep the counts; new ones must be handed over again."""
-        if stats != self.class_stats:
-            self._informed.clear()
+    def _take(self, stats: ClassStats) -> ClassStats:
+        """Keep the counts, with the limits of groups that the config has."""
+        if self.group_limits is not None:
+            stats = stats.with_limits(self.group_limits)
         self.class_stats = stats
+        return stats
 
-    def _inform(self, components: Iterable[Any]) -> None:
+    def _inform(self, components: Sequence[Any]) -> None:
         """Hand the counts to those that want them and do not have them yet."""
-        for component in components:
-            if not hasattr(component, "set_class_stats"):
-                continue
-            if any(component is known for known in self._informed):
-                continue
-            if self.class_stats is not None:
-                component.set_class_stats(self.class_stats)
-                self._informed.append(component)
-            else:
-                print_log(
-                    f"ImbalanceHook: {type(component).__name__} asks for class "
-                    "statistics, but the checkpoint holds none: it was saved without "
-                    "this hook",
-                    logger="current",
-                    level=logging.WARNING,
-                )
+        if self.class_stats is not None:
+            self._hand_over(components, self.class_stats)
+            return
+        for component in self._hand_over.listeners(components):
+            print_log(
+                f"ImbalanceHook: {type(component).__name__} asks for class "
+                "statistics, but the checkpoint holds none: it was saved without "
+                "this hook",
+                logger="current",
+                level=logging.WARNING,
+            )
+
+
+def _count(dataset: Any) -> tuple[ClassStats | None, list[Finding]]:
+    """Count the classes, or say why they cannot be counted."""
+    try:
+        return ClassStats.from_dataset(dataset), []
+    except (ValueError, OSError) as error:
+        return None, [refusal("class_counts", error, "training set")]
+
+
+def _later_test(runner: Runner, context: CheckContext) -> CheckContext | Exception:
+    """Return what a test after the training would use and the training does not.
+
+    Every rank builds its data set: constructors of data sets may communicate.
+    """
+    loader = getattr(runner, "_test_dataloader", None)
+    if getattr(runner, "_test_loop", None) is None or loader is None:
+        return CheckContext()
+    if isinstance(loader, Mapping):
+        config = loader["dataset"]
+        val = getattr(runner, "_val_dataloader", None)
+        if isinstance(val, Mapping) and val["dataset"] == config:
+            return CheckContext()
+        try:
+            dataset = DATASETS.build(config) if isinstance(config, Mapping) else config
+        except Exception as error:  # of any data set; the training does without
+            return error
+    else:
+        dataset = loader.dataset
+    return replace(context, datasets={"test": dataset}, metrics={})
+
+
+def _check_later(later: CheckContext | Exception) -> list[Finding]:
+    """Look at the test data; nothing there stops a training."""
+    if isinstance(later, Exception):
+        found = [refusal("test_data", later, "data set of `test_dataloader`")]
+    else:
+        found = run_checks(later, (check_num_classes, check_images))
+    return [finding.at_most(Severity.WARNING) for finding in found]
 
 
 def _forget_training(runner: Runner) -> None:
@@ -206,7 +280,7 @@ def _forget_training(runner: Runner) -> None:
 
 def _metrics(runner: Runner, loop: Any) -> list[Any]:
     """Return the metrics of a validation or test loop, and tell them the work dir."""
-    metrics = list(getattr(getattr(loop, "evaluator", None), "metrics", ()))
+    metrics = metrics_of(loop)
     for metric in metrics:
         if hasattr(metric, "set_work_dir"):
             metric.set_work_dir(runner.work_dir)
@@ -222,13 +296,10 @@ def describe(stats: ClassStats) -> str:
 0, frequent (> 100) 1; imbalance ratio 100.0 ('dog' 400 boxes, 'cat' 4); without \
 any box: ['emu']"
     """
-    groups = frequency_groups(stats.image_count, (10, 100))
-    size = {name: len(groups.get(name, ())) for name in ("rare", "common", "frequent")}
     counts = dict(zip(stats.classes, stats.instance_count.tolist(), strict=True))
     text = (
         f"{stats.num_classes} classes, {stats.num_images} images, "
-        f"{sum(counts.values())} boxes; rare (<= 10 images) {size['rare']}, common (11 "
-        f"to 100) {size['common']}, frequent (> 100) {size['frequent']}"
+        f"{sum(counts.values())} boxes; {stats.describe_groups()}"
     )
     if seen := {name: count for name, count in counts.items() if count}:
         most, least = max(seen, key=seen.__getitem__), min(seen, key=seen.__getitem__)
@@ -237,6 +308,5 @@ any box: ['emu']"
             f"boxes, {least!r} {seen[least]})"
         )
     if unseen := [name for name, count in counts.items() if not count]:
-        more = f" and {len(unseen) - _NAMED} more" * (len(unseen) > _NAMED)
-        text += f"; without any box: {unseen[:_NAMED]}{more}"
+        text += f"; without any box: {and_more(unseen)}"
     return text

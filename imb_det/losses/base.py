@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
-from imb_det.core.checks import check_choice, check_inputs, check_number
+from imb_det.core import check_choice, check_inputs, check_number
 
-from .compilation import compiled as compile_function
-from .elements import FocalElement
-from .one_pass import Element, attach_gradient, compute_dtype, sigmoid_pass
+from .compilation import compiled_for, should_compile
+from .gradient import attach_gradient
+from .links import Link, SigmoidLink, SoftmaxLink
+from .observed import Observed
+from .terms import Call, Terms
 
-__all__ = ["ImbalanceLoss"]
+__all__ = ["REDUCTIONS", "ImbalanceLoss"]
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -23,21 +24,20 @@ REDUCTIONS = ("none", "mean", "sum")
 class ImbalanceLoss(nn.Module):
     """Base of the classification losses: right in RoI, dense and DETR heads.
 
-    A loss is an element loss (:meth:`prepare` for sigmoid, :meth:`softmax_element`
-    for softmax) and factors of classes (:meth:`class_factors`); everything else is
-    here, once: targets, weights, reduction, and the activation that heads predict
-    with, which is the one that is trained.
-
-    With sigmoid, a head has C channels and background is all zeros. With softmax it
-    has C + 1 channels, the last one background.
+    A loss is a :class:`~imb_det.losses.links.Link`, how logits become probabilities,
+    and :class:`~imb_det.losses.terms.Terms`, what it does to logits, elements and rows.
+    Everything else is here, once: targets, weights, reduction, gradient, chunks,
+    compilation, and the activation that heads predict with, which is the one that is
+    trained.
 
     Args:
         use_sigmoid: Whether classes are independent (sigmoid) or exclude each other
             (softmax). Dense heads read this from the config, so it must stand there.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1.
-        compiled: Whether to compile the sigmoid loss with ``torch.compile``; without
-            a compiler it warns once and runs eagerly. Default False.
+        compiled: Whether to compile the loss with ``torch.compile``; without a
+            compiler it warns once and runs eagerly. ``'auto'`` compiles on a GPU.
+            Default ``'auto'``.
 
     Raises:
         TypeError, ValueError: An argument is of another type or out of range.
@@ -48,22 +48,27 @@ class ImbalanceLoss(nn.Module):
     custom_activation = True
     custom_accuracy = True
 
-    #: Whether the loss has a normaliser of its own and leaves ``avg_factor`` aside.
+    #: Whether the terms have a normaliser, and ``avg_factor`` is left aside.
     own_normaliser = False
+    #: Whether :meth:`observe` wants to see what each training call shows.
+    observes = False
+
+    link: Link
 
     def __init__(
         self,
         use_sigmoid: bool,
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        compiled: bool = False,
+        compiled: bool | str = "auto",
     ) -> None:
         super().__init__()
         name = type(self).__name__
         check_choice(name, "use_sigmoid", use_sigmoid, (True, False))
         check_choice(name, "reduction", reduction, REDUCTIONS)
-        check_choice(name, "compiled", compiled, (True, False))
+        check_choice(name, "compiled", compiled, (True, False, "auto"))
         check_number(name, "loss_weight", loss_weight, 0, None)
+        self.link = SigmoidLink() if use_sigmoid else SoftmaxLink()
         self.use_sigmoid = use_sigmoid
         self.reduction = reduction
         self.loss_weight = loss_weight
@@ -72,42 +77,26 @@ class ImbalanceLoss(nn.Module):
 
     # What a loss defines.
 
-    def prepare(
-        self, cls_score: Tensor, label: Tensor, weight: Tensor | None, learn: bool
-    ) -> tuple[Element, Tensor | None]:
-        """Return the sigmoid loss of a negative, and the loss's own normaliser.
+    def terms(self, call: Call) -> Terms:
+        """Return what the loss does in a call; by default cross entropy."""
+        return Terms()
 
-        By default binary cross entropy, and None: divided by ``avg_factor``.
-
-        Args:
-            cls_score: Logits, (N, C).
-            label: Classes (N,) or targets (N, C).
-            weight: Factors, (N,), (N, C) or None.
-            learn: Whether this is a call of a training step, from which running
-                statistics are to learn, and no extra call of a sampler.
-        """
-        return FocalElement(0.0), None
-
-    def softmax_element(self, nll: Tensor) -> Tensor:
-        """Return the softmax loss for -log(probability of the class)."""
-        return nll
-
-    def class_factors(self, like: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Return factors of positives and negatives, scalar or (C,), or None.
-
-        Softmax takes the first, with one entry a channel, background included.
+    def observe(self, call: Call, seen: Observed, factor: Tensor | float) -> None:
+        """Learn from a training call; losses that want it set :attr:`observes`.
 
         Args:
-            like: Logits, for the device and the number of classes.
+            call: The call.
+            seen: Sums over its rows.
+            factor: By which the loss is multiplied after its sum: ``loss_weight`` over
+                the normaliser.
         """
-        return None, None
 
     # What heads ask for.
 
     def get_cls_channels(self, num_classes: int) -> int:
-        """Return the channels of an RoI head: C for sigmoid, C + 1 for softmax."""
+        """Return the channels of an RoI head: C and those that the link adds."""
         # Only RoI heads ask. They drop the last column of the activation.
-        self.roi_channels = num_classes if self.use_sigmoid else num_classes + 1
+        self.roi_channels = num_classes + self.link.extra_channels
         return self.roi_channels
 
     @property
@@ -125,11 +114,7 @@ class ImbalanceLoss(nn.Module):
             (N, C + 1) in RoI heads, with sigmoid a zero for background. (N, C) in
             dense heads, where every column is a class.
         """
-        if self.use_sigmoid:
-            scores = cls_score.sigmoid()
-            return F.pad(scores, (0, 1)) if self.in_roi_head else scores
-        scores = cls_score.softmax(-1)
-        return scores if self.in_roi_head else scores[..., :-1]
+        return self.link.scores(cls_score, with_background=self.in_roi_head)
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return the share of rows whose best class is theirs, in per cent.
@@ -145,10 +130,8 @@ class ImbalanceLoss(nn.Module):
         """
         if len(labels) == 0:
             return {"acc": cls_score.new_zeros(1)}
-        best, predicted = cls_score.max(1)
-        if self.use_sigmoid:
-            predicted = torch.where(best > 0, predicted, cls_score.size(1))
-        return {"acc": (predicted == labels).float().mean()[None] * 100}
+        right = self.link.best(cls_score) == labels
+        return {"acc": right.float().mean()[None] * 100}
 
     # The path of every call.
 
@@ -194,57 +177,39 @@ class ImbalanceLoss(nn.Module):
                 f"asked for {self.roi_channels}: a head that takes no notice of "
                 "`get_cls_channels` predicts with another activation than it trains"
             )
-        normaliser = None
-        if self.use_sigmoid:
-            learn = self.training and torch.is_grad_enabled()
-            learn = learn and reduction_override is None
-            element, normaliser = self.prepare(cls_score, label, weight, learn)
-            per_row = reduction != "none" or not self._elementwise
-            loss = self._sigmoid_loss(element, cls_score, label, weight, per_row)
-        else:
-            loss = self._softmax_loss(cls_score, label, weight)
+        learn = self.training and torch.is_grad_enabled() and reduction_override is None
+        num_classes = cls_score.size(1) - self.link.extra_channels
+        call = Call(cls_score.detach(), label, weight, num_classes, learn)
+        with torch.no_grad():
+            terms = self.terms(call)
+        # mmdet's loss without reduction is that of elements with sigmoid.
+        elementwise = self.use_sigmoid and not self.in_roi_head
+        per_row = reduction != "none" or not elementwise
+        watch = self.observes and learn and label.dim() == 1
+        loss, seen = self._loss(cls_score, terms, call, per_row, watch)
         if self.own_normaliser:
-            avg_factor = normaliser if reduction == "mean" else None
+            avg_factor = terms.normaliser if reduction == "mean" else None
         elif reduction == "mean" and avg_factor is None:
-            # mmdet's mean of a sigmoid loss is that of its elements.
-            size = cls_score.numel() if self._elementwise else len(loss)
+            size = cls_score.numel() if elementwise else len(loss)
             avg_factor = max(size, 1)
+        if seen is not None:
+            divisor: Tensor | float = 1.0
+            if reduction == "mean" and avg_factor is not None:
+                divisor = avg_factor
+            factor = self.loss_weight / divisor
+            with torch.no_grad():
+                self.observe(call, seen, factor)
         return self.loss_weight * weight_reduce_loss(loss, None, reduction, avg_factor)
 
-    @property
-    def _elementwise(self) -> bool:
-        """Whether the loss without reduction is that of elements, not of rows."""
-        return self.use_sigmoid and not self.in_roi_head
-
-    def _sigmoid_loss(
-        self,
-        element: Element,
-        cls_score: Tensor,
-        label: Tensor,
-        weight: Tensor | None,
-        per_row: bool,
-    ) -> Tensor:
-        """Loss of each row or element."""
-        run = compile_function(sigmoid_pass) if self.compiled else sigmoid_pass
+    def _loss(
+        self, cls_score: Tensor, terms: Terms, call: Call, per_row: bool, watch: bool
+    ) -> tuple[Tensor, Observed | None]:
+        """Return the loss of rows or elements, with its gradient, and what is seen."""
+        kernel = self.link.kernel
+        if should_compile(self.compiled, cls_score):
+            kernel = compiled_for(kernel, self, call, per_row)
         with torch.no_grad():
-            factors = self.class_factors(cls_score)
-            loss, gradient = run(
-                element, cls_score.detach(), label, weight, *factors, per_row
+            loss, slope, seen = kernel(
+                terms, call.cls_score, call.label, call.weight, per_row, watch
             )
-        return attach_gradient(cls_score, loss, gradient)
-
-    def _softmax_loss(
-        self, cls_score: Tensor, label: Tensor, weight: Tensor | None
-    ) -> Tensor:
-        """Loss of each row."""
-        logits = cls_score.to(compute_dtype(cls_score))
-        factor, _ = self.class_factors(cls_score)
-        if label.dim() == 1:
-            own = label.clamp(min=0).long()
-            nll = F.cross_entropy(logits, own, reduction="none")
-            loss = torch.where(label >= 0, self.softmax_element(nll), 0)
-            loss = loss if factor is None else loss * factor[own]
-        else:
-            loss = self.softmax_element(-F.log_softmax(logits, 1)) * label
-            loss = (loss if factor is None else loss * factor).sum(1)
-        return loss if weight is None else loss * weight
+        return attach_gradient(cls_score, loss, slope), seen

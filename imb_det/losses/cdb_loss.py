@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-import torch
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
 from torch import Tensor
 
-from imb_det.core.checks import check_number
+from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
+from imb_det.statistics.class_vector import ClassVector
 
-from .class_weighted import ClassWeightedLoss
-from .elements import FocalElement
-from .one_pass import Element
+from .base import ImbalanceLoss
+from .class_weighted import check_weighting, weighting_terms
+from .elements import FocalElement, focal_of_nll
+from .mask_loss import MaskLoss
+from .terms import Call, Terms
 
-__all__ = ["CDBLoss"]
+__all__ = ["CDBLoss", "MaskCDBLoss"]
+
+_TOLD_BY = (
+    "`custom_hooks = [dict(type='imb_det.ImbalanceHook'), "
+    "dict(type='imb_det.ClassDifficultyHook', source='score')]`, which measures the "
+    "difficulty of classes (in a loop of your own: `set_class_difficulty_weights`),"
+)
+
+
+class _Difficulty:
+    """What the losses of boxes and of masks share: weights that a hook hands over."""
+
+    class_weight: ClassVector
+    balances_by = "difficulty"
+
+    def set_class_difficulty_weights(self, weights: Tensor) -> None:
+        """Take the weights of the classes from now on.
+
+        Args:
+            weights: Float (C,), >= 0.
+        """
+        self.class_weight.tell(weights)
 
 
 @MODELS.register_module()
-class CDBLoss(ClassWeightedLoss):
+class CDBLoss(_Difficulty, ImbalanceLoss):
     r"""Class-wise difficulty-balanced loss: hard classes weigh more.
 
     .. math:: L = -w_y (1 - p_y)^\gamma \log p_y, \qquad
@@ -32,15 +59,17 @@ class CDBLoss(ClassWeightedLoss):
     Args:
         use_sigmoid: Sigmoid (C channels) or softmax (C + 1). Default False. The config
             must say it in dense heads.
-        use_mask: Whether this is the ``loss_mask`` of a mask head; ``gamma`` then
-            must be 0. Default False.
+        use_mask: Whether this is the ``loss_mask`` of a mask head; it then is a
+            :class:`MaskCDBLoss`, which takes ``reduction`` and ``loss_weight`` alone.
+            Default False.
         gamma: Exponent of the focal form, >= 0. Default 0: cross entropy.
         bg_weight: Weight of background rows, >= 0. Default 1.
         weight_negatives: With sigmoid, whether weights also apply to the classes that
             a row does not have. Default True.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1.
-        compiled: Whether to compile the sigmoid loss. Default False.
+        compiled: Whether to compile the loss; ``'auto'`` does on a GPU. Default
+            ``'auto'``.
 
     Raises:
         TypeError, ValueError: An argument is of another type or out of range.
@@ -58,8 +87,19 @@ class CDBLoss(ClassWeightedLoss):
     sum of the weights of a batch; here heads divide by ``avg_factor``.
     """
 
-    class_weight: Tensor
-    balances_by = "difficulty"
+    def __new__(
+        cls, use_sigmoid: bool = False, use_mask: bool = False, **kwargs: Any
+    ) -> Any:
+        """Make the loss of a mask head where the config says so, as mmdet has it."""
+        check_choice(cls.__name__, "use_mask", use_mask, (True, False))
+        if not use_mask:
+            return super().__new__(cls)
+        if use_sigmoid:
+            raise ValueError(
+                f"{cls.__name__}: `use_sigmoid` and `use_mask` exclude each other; a "
+                "mask loss is sigmoid by itself"
+            )
+        return MaskCDBLoss(**kwargs)
 
     def __init__(
         self,
@@ -70,57 +110,44 @@ class CDBLoss(ClassWeightedLoss):
         weight_negatives: bool = True,
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        compiled: bool = False,
+        compiled: bool | str = "auto",
     ) -> None:
-        super().__init__(
-            use_sigmoid,
-            use_mask,
-            bg_weight,
-            weight_negatives,
-            reduction=reduction,
-            loss_weight=loss_weight,
-            compiled=compiled,
-        )
+        super().__init__(use_sigmoid, reduction, loss_weight, compiled)
         name = type(self).__name__
         check_number(name, "gamma", gamma, 0, None)
-        if use_mask and gamma:
-            raise ValueError(f"{name}: mask losses have no focal form, leave `gamma`")
+        check_weighting(name, bg_weight, weight_negatives)
         self.gamma = float(gamma)
-        self.informed = False
-        self.register_sized("class_weight")
+        self.bg_weight = bg_weight
+        self.weight_negatives = weight_negatives
+        self.class_weight = ClassVector(name, "class_weight", told_by=_TOLD_BY)
 
-    def set_class_difficulty_weights(self, weights: Tensor) -> None:
-        """Take the weights of the classes from now on.
-
-        Args:
-            weights: Float (C,), >= 0.
-        """
-        self.set_sized("class_weight", weights)
-        self.informed = True
-
-    def weights(self, like: Tensor, num_classes: int) -> Tensor | None:
-        """Return the weights, (C,), or None before the first ones."""
-        if self.training and not self.informed:
-            raise RuntimeError(
-                f"{type(self).__name__}: nothing measures the difficulty of classes; "
-                "add `custom_hooks = [dict(type='imb_det.ImbalanceHook'), "
-                "dict(type='imb_det.ClassDifficultyHook', source='score')]` to the "
-                "config (in a loop of your own: `set_class_difficulty_weights`)"
-            )
-        if not len(self.class_weight):
-            return None
-        return self.sized("class_weight", like, num_classes)
-
-    def prepare(
-        self, cls_score: Tensor, label: Tensor, weight: Tensor | None, learn: bool
-    ) -> tuple[Element, None]:
-        """Return the focal loss of a negative."""
-        return FocalElement(self.gamma), None
-
-    def softmax_element(self, nll: Tensor) -> Tensor:
-        """Return the focal form for -log(probability of the class)."""
+    def terms(self, call: Call) -> Terms:
+        """Return the factors of the classes, and the focal form."""
+        terms = weighting_terms(
+            self, call, self.class_weight, self.bg_weight, self.weight_negatives
+        )
         if self.gamma == 0:
-            return nll
-        # Not below 1e-12, where the slope of a power below 1 has no end.
-        missing = (-torch.expm1(-nll)).clamp(min=1e-12)
-        return missing**self.gamma * nll
+            return terms
+        if self.use_sigmoid:
+            return replace(terms, element=FocalElement(self.gamma))
+        return replace(terms, of_nll=partial(focal_of_nll, gamma=self.gamma))
+
+
+@MODELS.register_module()
+class MaskCDBLoss(_Difficulty, MaskLoss):
+    """Binary cross entropy of masks, weighted by the difficulty of classes.
+
+    Args:
+        reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
+        loss_weight: Factor of the loss, >= 0. Default 1.
+
+    Raises:
+        TypeError, ValueError: An argument is of another type or out of range.
+        RuntimeError: In the first training step, without the hook.
+
+    Source: as :class:`CDBLoss`; its use for masks is our own.
+    """
+
+    def __init__(self, reduction: str = "mean", loss_weight: float = 1.0) -> None:
+        weights = ClassVector(type(self).__name__, "class_weight", told_by=_TOLD_BY)
+        super().__init__(weights, reduction, loss_weight)

@@ -1,12 +1,30 @@
-"""Element losses of negatives, with their derivatives, for the one-pass losses."""
+"""Losses of single elements with their derivatives, for the one-pass losses."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["DensityElement", "FocalElement", "bin_of", "sigmoid_and_softplus"]
+__all__ = [
+    "CrossEntropyElement",
+    "DensityElement",
+    "Element",
+    "FocalElement",
+    "bin_of",
+    "focal_of_nll",
+    "sigmoid_and_softplus",
+]
+
+#: Loss and derivative of elements, ``element(z, positive)``: z are logits, negated
+#: where the bool tensor ``positive`` is true, so that a symmetric loss treats all as
+#: negatives. Both results are as functions of the z given. For targets y in [0, 1] the
+#: loss is the mean of a positive and a negative, weighted by y, unless the element has
+#: a method ``soft(z, y)`` of its own. ``positive`` is None where the attribute
+#: ``is_symmetric`` of the element is true.
+Element = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 # log(1 + e) = e P(e) on [0, 1], Chebyshev interpolation in e of degree 8; its relative
 # error is 3e-8, half a unit in the last place of float32.
@@ -41,24 +59,58 @@ def sigmoid_and_softplus(z: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(z >= 0, p_of_abs, e * p_of_abs), softplus
 
 
+class CrossEntropyElement:
+    """Binary cross entropy, ``-log(1 - p)`` of negatives."""
+
+    is_symmetric = True
+
+    def __call__(self, z: Tensor, positive: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return loss and derivative."""
+        p, nll = sigmoid_and_softplus(z)
+        return nll, p
+
+
 class FocalElement:
-    """Focal loss of negatives, ``p^gamma (-log(1 - p))``.
+    """Focal loss, of negatives ``p^gamma (-log(1 - p))``.
 
     Args:
-        gamma: Exponent, >= 0; 0 is binary cross entropy.
+        gamma: Exponent, >= 0, a number or one for each channel, (K,).
     """
 
-    def __init__(self, gamma: float) -> None:
+    is_symmetric = True
+
+    def __init__(self, gamma: float | Tensor) -> None:
         self.gamma = gamma
 
-    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, z: Tensor, positive: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return loss and derivative."""
         p, nll = sigmoid_and_softplus(z)
         gamma = self.gamma
-        if gamma == 0:
+        if isinstance(gamma, Tensor):
+            gamma = gamma.to(z.dtype)
+        elif gamma == 0:
             return nll, p
-        modulation = p * p if gamma == 2 else p**gamma
+        is_square = not isinstance(gamma, Tensor) and gamma == 2
+        modulation = p * p if is_square else p**gamma
         return modulation * nll, modulation * (p + gamma * (1 - p) * nll)
+
+
+def focal_of_nll(nll: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+    r"""Return the focal form of -log p with its derivative, for softmax losses.
+
+    .. math:: f(\ell) = (1 - e^{-\ell})^\gamma\, \ell
+
+    Args:
+        nll: -log p, of any shape.
+        gamma: Exponent, > 0.
+    """
+    # Not below 1e-12, where the slope of a power below 1 has no end.
+    missing = -torch.expm1(-nll)
+    is_small = missing < 1e-12
+    missing = missing.clamp(min=1e-12)
+    modulation = missing**gamma
+    curve = gamma * modulation / missing * torch.exp(-nll) * nll
+    return modulation * nll, modulation + torch.where(is_small, 0, curve)
 
 
 class DensityElement:
@@ -68,11 +120,13 @@ class DensityElement:
         beta: Weight of each of M equal bins of [0, 1], float (M,).
     """
 
+    is_symmetric = True
+
     def __init__(self, beta: Tensor) -> None:
         self.beta = beta
 
-    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and derivative of negatives, whose gradient norm is p."""
+    def __call__(self, z: Tensor, positive: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return loss and derivative; the gradient norm of a negative is p."""
         p, nll = sigmoid_and_softplus(z)
         weight = self._weight(p)
         return weight * nll, weight * p

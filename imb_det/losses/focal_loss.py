@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import torch
-from mmengine.logging import print_log
-from torch import Tensor
+import numpy as np
 
-from imb_det.core.checks import NUMBERS, check_number
+from imb_det.core import check_number
 from imb_det.registry import MODELS
 from imb_det.statistics import ClassStats
+from imb_det.statistics.class_vector import ClassVector
 from imb_det.statistics.class_weights import class_weights
 
 from .base import ImbalanceLoss
-from .class_sized import ClassSized
 from .elements import FocalElement
-from .one_pass import Element
+from .terms import Call, Terms
 
 __all__ = ["FocalLoss"]
 
 
 @MODELS.register_module()
-class FocalLoss(ClassSized, ImbalanceLoss):
+class FocalLoss(ImbalanceLoss):
     r"""Focal loss: easy examples count for little.
 
     .. math:: L = -\sum_c \left(\alpha_c\, y_c (1 - p_c)^\gamma \log p_c
@@ -35,13 +34,15 @@ class FocalLoss(ClassSized, ImbalanceLoss):
             Default True.
         gamma: Exponent, >= 0; 0 is binary cross entropy. Default 2.
         alpha: Share of positives, in (0, 1): a number, C numbers in the order of the
-            classes, or ``'auto'``, which raises the share of rare classes:
+            classes, a dict by class name, others have 0.25, None for factors of 1, a
+            dict of ``stages``, or ``'auto'``, which raises the share of rare classes:
             :math:`\alpha_c / (1 - \alpha_c) = w_c / 3` with the weights
             ``class_weights(stats, 'sqrt_inverse')``, that is 0.25 for balanced data;
             it needs ``imb_det.ImbalanceHook``. Default 0.25.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1.
-        compiled: Whether to compile the loss. Default False.
+        compiled: Whether to compile the loss; ``'auto'`` does on a GPU. Default
+            ``'auto'``.
 
     Raises:
         TypeError, ValueError: An argument is of another type or out of range; when
@@ -57,23 +58,16 @@ class FocalLoss(ClassSized, ImbalanceLoss):
     says nothing, it is the mean of the losses of a positive and a negative.
     """
 
-    alpha: Tensor
-
     def __init__(
         self,
         use_sigmoid: bool = True,
         gamma: float = 2.0,
-        alpha: float | Sequence[float] | str = 0.25,
+        alpha: float | Sequence[float] | Mapping[str, Any] | str | None = 0.25,
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        compiled: bool = False,
+        compiled: bool | str = "auto",
     ) -> None:
-        super().__init__(
-            use_sigmoid,
-            reduction=reduction,
-            loss_weight=loss_weight,
-            compiled=compiled,
-        )
+        super().__init__(use_sigmoid, reduction, loss_weight, compiled)
         name = type(self).__name__
         if not use_sigmoid:
             raise ValueError(
@@ -82,58 +76,32 @@ class FocalLoss(ClassSized, ImbalanceLoss):
             )
         check_number(name, "gamma", gamma, 0, None)
         self.gamma = float(gamma)
-        self.auto = alpha == "auto"
-        if self.auto:
-            self.register_sized("alpha")
-            self.balances_by = "counts"
-            return
-        if isinstance(alpha, str):
-            raise ValueError(
-                f"{name}: `alpha` must be a number, a list or 'auto', got {alpha!r}"
-            )
-        numbers = [alpha] if isinstance(alpha, NUMBERS) else list(alpha)
-        for number in numbers:
-            check_number(name, "alpha", number, 0, 1, open_ends=True)
-        content = torch.tensor([float(number) for number in numbers])
-        if isinstance(alpha, NUMBERS):
-            content = content[0]
-        self.register_buffer("alpha", content, persistent=False)
+        self.alpha = ClassVector(
+            name,
+            "alpha",
+            alpha,
+            rules={"auto": _auto_alpha},
+            default=0.25,
+            high=1,
+            open_ends=True,
+        )
 
-    def set_class_stats(self, stats: ClassStats) -> None:
-        """Compute the alphas, or check how many there are.
+    @property
+    def balances_by(self) -> str | None:
+        """What it weighs classes by: ``'counts'`` with ``alpha='auto'``."""
+        return "counts" if self.alpha.has_rule else None
 
-        Raises:
-            ValueError: Another number of alphas than classes.
-        """
-        name = type(self).__name__
-        if self.auto:
-            weights = torch.as_tensor(class_weights(stats, "sqrt_inverse"))
-            self.set_sized("alpha", weights / (weights + 3))
-            print_log(
-                f"{name}: alpha from {self.alpha.min():.3g} to {self.alpha.max():.3g}",
-                logger="current",
-            )
-        elif self.alpha.dim() and len(self.alpha) != stats.num_classes:
-            raise ValueError(
-                f"{name}: `alpha` has {len(self.alpha)} numbers, but there are "
-                f"{stats.num_classes} classes: {stats.classes}"
-            )
+    def terms(self, call: Call) -> Terms:
+        """Return the focal element, alpha and 1 - alpha."""
+        alpha = self.alpha(call.num_classes, call.cls_score)
+        if alpha is None:
+            return Terms(element=FocalElement(self.gamma))
+        return Terms(
+            element=FocalElement(self.gamma), positive=alpha, negative=1 - alpha
+        )
 
-    def prepare(
-        self, cls_score: Tensor, label: Tensor, weight: Tensor | None, learn: bool
-    ) -> tuple[Element, None]:
-        """Return the focal loss of a negative, without alpha."""
-        return FocalElement(self.gamma), None
 
-    def class_factors(self, like: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Return alpha and 1 - alpha."""
-        if self.auto and not len(self.alpha):
-            raise RuntimeError(
-                f"{type(self).__name__}: `alpha='auto'` needs the counts of the "
-                "training set; add `custom_hooks = "
-                "[dict(type='imb_det.ImbalanceHook')]` to the config"
-            )
-        if self.alpha.dim() == 0:
-            return self.alpha, 1 - self.alpha
-        alpha = self.sized("alpha", like, like.size(1))
-        return alpha, 1 - alpha
+def _auto_alpha(stats: ClassStats) -> np.ndarray:
+    """Return shares of positives by the counts; 0.25 for balanced ones."""
+    weights = class_weights(stats, "sqrt_inverse")
+    return weights / (weights + 3)

@@ -8,10 +8,13 @@ from torch import Tensor
 from imb_det.registry import MODELS
 
 from .base import ImbalanceLoss
-from .compilation import compiled as compile_function
+from .chunks import chunks
+from .compilation import compiled_for, should_compile
 from .elements import DensityElement
 from .gradient_density import GradientDensity, bin_counts, check_density
-from .one_pass import Element, chunks, joined_weight, mirrored
+from .own_class import OwnClass
+from .rows import where_counted
+from .terms import Call, Terms
 
 __all__ = ["GHMCLoss"]
 
@@ -50,7 +53,8 @@ class GHMCLoss(ImbalanceLoss):
             used with ``'call'``. Default 10.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1.
-        compiled: Whether to compile the loss. Default False.
+        compiled: Whether to compile the loss; ``'auto'`` does on a GPU. Default
+            ``'auto'``.
 
     Raises:
         TypeError, ValueError: An argument is of another type or out of range.
@@ -73,14 +77,9 @@ class GHMCLoss(ImbalanceLoss):
         min_count: float = 10.0,
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        compiled: bool = False,
+        compiled: bool | str = "auto",
     ) -> None:
-        super().__init__(
-            use_sigmoid,
-            reduction=reduction,
-            loss_weight=loss_weight,
-            compiled=compiled,
-        )
+        super().__init__(use_sigmoid, reduction, loss_weight, compiled)
         name = type(self).__name__
         if not use_sigmoid:
             raise ValueError(
@@ -89,29 +88,29 @@ class GHMCLoss(ImbalanceLoss):
         check_density(name, bins, momentum, statistics, min_count)
         self.density = GradientDensity(bins, momentum, statistics, min_count)
 
-    def prepare(
-        self, cls_score: Tensor, label: Tensor, weight: Tensor | None, learn: bool
-    ) -> tuple[Element, Tensor]:
-        """Return the weighted cross entropy of a negative, and N."""
+    def terms(self, call: Call) -> Terms:
+        """Return cross entropy weighted by density, and N."""
         density = self.density
-        if learn or density.per_call:
-            run = compile_function(norm_counts) if self.compiled else norm_counts
-            count = run(cls_score.detach(), label, weight, density.bins)
+        label, weight = call.label, call.weight
+        if call.learn or density.per_call:
+            run = norm_counts
+            if should_compile(self.compiled, call.cls_score):
+                run = compiled_for(norm_counts, self, call, True)
+            count = run(call.cls_score, label, weight, density.bins)
         if density.per_call:
-            beta, total = density.of_call(count, learn)
-            return DensityElement(beta), total
+            beta, total = density.of_call(count, call.learn)
+            return Terms(element=DensityElement(beta), normaliser=total)
         beta, total = density()
-        if learn:
+        if call.learn:
             density.stats.add(count)
-        factor = joined_weight(label, weight)
-        if factor is None:
-            factor = torch.ones_like(label[:, :1])
-        examples = (factor > 0).sum() * (cls_score.size(1) // factor.size(1))
-        total = torch.where(total > 0, total, examples)
-        return DensityElement(beta), total.clamp(min=1)
+        counted, _ = where_counted(label, weight)
+        if counted is None:
+            counted = torch.ones_like(label[:, :1], dtype=torch.bool)
+        examples = counted.sum() * (call.cls_score.size(1) // counted.size(1))
+        total = torch.where(total > 0, total, examples).clamp(min=1)
+        return Terms(element=DensityElement(beta), normaliser=total)
 
 
-@torch.no_grad()
 def norm_counts(
     cls_score: Tensor, label: Tensor, weight: Tensor | None, bins: int
 ) -> Tensor:
@@ -129,9 +128,12 @@ def norm_counts(
     total = torch.zeros(bins, dtype=torch.float64, device=cls_score.device)
     for rows in chunks(cls_score) or [slice(None)]:
         z, y = cls_score[rows].float(), label[rows]
-        norm = mirrored(z, y)[0].sigmoid() if y.dim() == 1 else (z.sigmoid() - y).abs()
-        factor = joined_weight(y, None if weight is None else weight[rows])
-        if factor is not None:
-            norm = torch.where(factor > 0, norm, -1)
+        if y.dim() == 1:
+            norm = OwnClass(y, z.size(1)).negated(z.clone()).sigmoid()
+        else:
+            norm = (z.sigmoid() - y).abs()
+        counted, _ = where_counted(y, None if weight is None else weight[rows])
+        if counted is not None:
+            norm = torch.where(counted, norm, -1)
         total += bin_counts(norm, bins)
     return total

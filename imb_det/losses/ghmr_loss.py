@@ -8,13 +8,13 @@ import torch
 from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
-from imb_det.core.checks import check_choice, check_number
+from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
 
 from .base import REDUCTIONS
 from .elements import bin_of
+from .gradient import compute_dtype
 from .gradient_density import GradientDensity, bin_counts, check_density
-from .one_pass import compute_dtype
 
 __all__ = ["GHMRLoss"]
 

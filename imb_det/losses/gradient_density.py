@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from imb_det.core.checks import check_choice, check_number
+from imb_det.core import check_choice, check_number
 from imb_det.statistics.running_stats import RunningStats
 
 __all__ = ["GradientDensity", "bin_counts", "check_density"]

@@ -22,7 +22,7 @@ from imb_det.statistics.label_cache import label_table
 from imb_det.statistics.label_table import LabelTable
 from imb_det.statistics.systematic import draw_copies, epoch_length
 
-from .partners import hand_over_weights
+from .partner_weights import set_partner_weights
 from .receipt import SamplingReceipt, make_receipt
 
 __all__ = ["EpochSampler"]
@@ -106,8 +106,17 @@ class EpochSampler(Sampler[int]):
             self.length = epoch_length(wanted)
         else:
             self.length = len(self.image)
-        hand_over_weights(dataset, self.table, self._checked_weights(0))
+        set_partner_weights(dataset, self.table, self._checked_weights(0))
         self._report()
+
+    def set_class_stats(self, stats: ClassStats) -> None:
+        """Take the limits of rare, common and frequent classes that the config gives.
+
+        Args:
+            stats: Of the training set, from ``ImbalanceHook``. Its counts are not
+                used: the sampler has counted its own data set.
+        """
+        self.class_stats = self.class_stats.with_limits(stats.group_limits)
 
     def prepare(self) -> None:
         """Compute what the weights follow from, once; ``table`` and counts are there.
@@ -183,7 +192,7 @@ class EpochSampler(Sampler[int]):
         """Yield the indices of this rank."""
         if self.changes:
             weights = self._checked_weights(self.epoch)
-            hand_over_weights(self.dataset, self.table, weights)
+            set_partner_weights(self.dataset, self.table, weights)
             if is_main_process():
                 line = f"Epoch {self.epoch + 1}, {self.receipt(self.epoch).line()}"
                 print_log(line, logger="current")

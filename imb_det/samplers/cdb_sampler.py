@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from imb_det.core.text import and_more
 from imb_det.registry import DATA_SAMPLERS
 
 from .base import EpochSampler
@@ -15,7 +16,6 @@ from .base import EpochSampler
 __all__ = ["CDBSampler"]
 
 _WAYS = ("max", "mean", "class")
-_NAMED = 5  # classes that a message names
 
 
 @DATA_SAMPLERS.register_module()
@@ -98,10 +98,10 @@ class CDBSampler(EpochSampler):
                 f"has {len(self.difficulty_weights)} classes"
             )
         if bad := np.flatnonzero(~((numbers >= 0) & np.isfinite(numbers))).tolist():
-            named = [f"{self.table.classes[c]}: {numbers[c]:g}" for c in bad[:_NAMED]]
+            named = [f"{self.table.classes[c]}: {numbers[c]:g}" for c in bad]
             raise ValueError(
                 f"{type(self).__name__}: weights must be finite and >= 0, but those of "
-                f"{len(bad)} classes are not: {', '.join(named)}"
+                f"{len(bad)} classes are not: {and_more(named, quoted=False)}"
             )
         self.difficulty_weights = numbers
         self.informed = True

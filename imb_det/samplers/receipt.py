@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from imb_det.statistics import ClassStats, frequency_groups
+from imb_det.core.text import and_more
+from imb_det.statistics import ClassStats
 from imb_det.statistics.label_table import LabelTable
 from imb_det.statistics.target_level import balance_level
 
@@ -114,12 +115,10 @@ class SamplingReceipt:
         if self.never_shown:
             lines.append(f"  images never shown: {self.never_shown}")
         if self.never_alone:
-            more = len(self.never_alone) - _NAMED
             lines.append(
                 f"  {len(self.never_alone)} of the classes cannot be raised without a "
                 "frequent one, which is on all their images: "
-                + ", ".join(self.never_alone[:_NAMED])
-                + f" and {more} more" * (more > 0)
+                + and_more(self.never_alone, _NAMED, quoted=False)
             )
         return "\n".join(lines)
 
@@ -172,7 +171,7 @@ def make_receipt(
     instances_before = table.instances_of(before)
     instances_after = table.instances_of(after)
     images_before, images_after = table.images_with(before), table.images_with(after)
-    groups = frequency_groups(stats.image_count)
+    groups = stats.groups()
     is_frequent = np.zeros(len(table.classes))
     is_frequent[groups.get("frequent", stats.image_count.argmax())] = 1
     without = table.images_with(before * (table.largest(is_frequent, 0.0) == 0))

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 
 from imb_det.registry import DATA_SAMPLERS
-from imb_det.statistics.repeat_factors import (
-    auto_threshold,
-    check_repeat_arguments,
-    class_frequency,
-    class_repeat_factors,
-)
+from imb_det.statistics import ClassStats
+from imb_det.statistics.repeat_factors import RepeatRule
+from imb_det.statistics.systematic import epoch_length
 from imb_det.statistics.target_level import balance_level
 
 from .base import EpochSampler
+from .partner_weights import set_partner_weights
 
 __all__ = ["RepeatFactorSampler"]
 
@@ -36,8 +36,9 @@ class RepeatFactorSampler(EpochSampler):
     Args:
         dataset: Built mmengine data set, in any wrappers.
         repeat_thr: Threshold t on the frequency f of a class, >= 0, or ``'auto'``: the
-            frequency of the rarest class that is on more than 100 images, or the
-            highest frequency if there is none. Default: 1e-3, as published for LVIS.
+            frequency of the rarest class that is frequent (on more than 100 images,
+            unless ``ImbalanceHook`` has other limits of groups), or the highest
+            frequency if there is none. Default: 1e-3, as published for LVIS.
         power: Exponent p, >= 0. Default: 0.5.
         by: What the frequency is counted by: ``'image'`` (repeat factor sampling),
             ``'instance'``, or ``'geometric'``, the geometric mean of both
@@ -75,27 +76,35 @@ class RepeatFactorSampler(EpochSampler):
         round_up: bool = True,
         num_samples: int | None = None,
     ) -> None:
-        name = type(self).__name__
-        check_repeat_arguments(name, repeat_thr, power, by, max_repeat)
-        self.repeat_thr = repeat_thr
-        self.power = power
-        self.by = by
-        self.max_repeat = max_repeat
+        self.rule = RepeatRule(type(self).__name__, repeat_thr, power, by, max_repeat)
         super().__init__(dataset, seed, shuffle, round_up, num_samples)
 
     def prepare(self) -> None:
         """Compute the factors of classes and images."""
-        stats = self.class_stats
-        self.threshold = (
-            auto_threshold(stats, self.by)
-            if isinstance(self.repeat_thr, str)
-            else float(self.repeat_thr)
-        )
-        self.frequency = class_frequency(stats, self.by)
-        self.class_factors = class_repeat_factors(
-            self.frequency, self.threshold, self.power, self.max_repeat
-        )
-        self._factors = self.table.largest(self.class_factors, empty=1.0)
+        self.class_repeats = self.rule.of_classes(self.class_stats)
+        self._factors = self.class_repeats.of_images(self.table)
+
+    def set_class_stats(self, stats: ClassStats) -> None:
+        """Take the limits of groups; ``'auto'`` goes by the classes called frequent.
+
+        The length of an epoch stays, as schedules are made for it.
+        """
+        before = self.class_stats.group_limits
+        super().set_class_stats(stats)
+        if self.rule.repeat_thr != "auto" or stats.group_limits == before:
+            return
+        self.prepare()
+        weights = self._checked_weights(0)
+        set_partner_weights(self.dataset, self.table, weights)
+        wanted = epoch_length(weights[self.image])
+        if is_main_process():
+            line = (
+                f"{type(self).__name__}: {self.describe()}, by the limits of "
+                f"ImbalanceHook; an epoch keeps its {self.length} images"
+            )
+            if wanted != self.length:
+                line += f" (the factors sum to {wanted}: `num_samples={wanted}`)"
+            print_log(line, logger="current")
 
     def image_weights(self, epoch: int) -> np.ndarray:
         """Return the repeat factors."""
@@ -103,17 +112,20 @@ class RepeatFactorSampler(EpochSampler):
 
     def describe(self) -> str:
         """Return threshold and exponent."""
-        auto = " ('auto')" * (self.repeat_thr == "auto")
-        limit = "" if self.max_repeat is None else f", at most {self.max_repeat:g}"
+        rule, threshold = self.rule, self.class_repeats.threshold
+        auto = " ('auto')" * (rule.repeat_thr == "auto")
+        limit = "" if rule.max_repeat is None else f", at most {rule.max_repeat:g}"
         return (
-            f"repeat_thr={self.threshold:.4g}{auto}, power={self.power:g}, "
-            f"by='{self.by}'{limit}"
+            f"repeat_thr={threshold:.4g}{auto}, power={rule.power:g}, "
+            f"by='{rule.by}'{limit}"
         )
 
     def notes(self) -> list[str]:
         """Say so where no class is below the threshold, or all classes come along."""
-        name = type(self).__name__
-        occurring = np.flatnonzero(self.frequency)
+        name, rule = type(self).__name__, self.rule
+        threshold = self.class_repeats.threshold
+        frequency = self.class_repeats.frequency
+        occurring = np.flatnonzero(frequency)
         if (self._factors[self.image] > 1).any() or not occurring.size:
             boxes = self.table.instances_of(self._factors * self.multiplicity)
             before = self.table.instances_of(self.multiplicity)
@@ -123,15 +135,15 @@ class RepeatFactorSampler(EpochSampler):
                 f"{name} hardly changes how balanced the classes are, only the length "
                 "of the epoch: rare classes are on the same images as frequent ones"
             ]
-        rarest = occurring[self.frequency[occurring].argmin()]
-        if self.frequency[rarest] < self.threshold:
+        rarest = occurring[frequency[occurring].argmin()]
+        if frequency[rarest] < threshold:
             return [
-                f"{name} does nothing: power={self.power:g} and max_repeat="
-                f"{self.max_repeat} make all repeat factors 1"
+                f"{name} does nothing: power={rule.power:g} and max_repeat="
+                f"{rule.max_repeat} make all repeat factors 1"
             ]
-        what = f"'{self.class_stats.classes[rarest]}' ({self.frequency[rarest]:.4g})"
+        what = f"'{self.class_stats.classes[rarest]}' ({frequency[rarest]:.4g})"
         return [
-            f"{name} does nothing: no class is rarer than repeat_thr="
-            f"{self.threshold:.4g}, the rarest is {what}, by '{self.by}'. Raise "
-            "`repeat_thr`, or use mmengine's DefaultSampler"
+            f"{name} does nothing: no class is rarer than repeat_thr={threshold:.4g}, "
+            f"the rarest is {what}, by '{rule.by}'. Raise `repeat_thr`, or use "
+            "mmengine's DefaultSampler"
         ]

@@ -1,20 +1,18 @@
-"""Numbers of a data set and of a head; numpy and torch only, no mmdet import."""
+"""Numbers of a data set; numpy and torch only, no mmdet import."""
 
 from .class_stats import ClassStats
 from .class_weights import class_weights
 from .dataset_access import leaf_datasets
-from .foreground_prior import ForegroundPrior, foreground_prior
-from .frequency_groups import frequency_groups
+from .frequency_groups import GroupLimits, frequency_groups
 from .label_cache import label_table
 from .label_table import LabelTable
 from .repeat_factors import repeat_factors
 
 __all__ = [
     "ClassStats",
-    "ForegroundPrior",
+    "GroupLimits",
     "LabelTable",
     "class_weights",
-    "foreground_prior",
     "frequency_groups",
     "label_table",
     "leaf_datasets",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from .coco_files import labels_of_coco, spellings
 from .dataset_access import image_of_index
+from .frequency_groups import DEFAULT_LIMITS, GroupLimits
 from .label_cache import label_table
 from .label_table import LabelTable
 from .voc_files import labels_of_voc
@@ -37,6 +38,8 @@ class ClassStats:
         image_count: Images with at least one counted box of the class; int, (C,).
         instance_count: Counted boxes of the class; int, (C,).
         num_images: All images of the set, those without boxes included.
+        group_limits: Which classes are rare, common and frequent. Default: up to 10
+            images, up to 100, and more.
 
     Raises:
         ValueError: Shapes, signs or totals that contradict each other.
@@ -46,6 +49,7 @@ class ClassStats:
     image_count: np.ndarray
     instance_count: np.ndarray
     num_images: int
+    group_limits: GroupLimits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(map(str, self.classes)))
@@ -81,7 +85,45 @@ class ClassStats:
             )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ClassStats) and self.to_dict() == other.to_dict()
+        return (
+            isinstance(other, ClassStats)
+            and self.same_counts(other)
+            and self.group_limits == other.group_limits
+        )
+
+    def same_counts(self, other: ClassStats) -> bool:
+        """Tell whether classes and counts are equal, whatever the limits of groups."""
+        return (
+            self.classes == other.classes
+            and self.num_images == other.num_images
+            and np.array_equal(self.image_count, other.image_count)
+            and np.array_equal(self.instance_count, other.instance_count)
+        )
+
+    def with_limits(self, group_limits: GroupLimits) -> ClassStats:
+        """Return the same counts with other limits of groups."""
+        return replace(self, group_limits=group_limits)
+
+    def groups(self) -> dict[str, np.ndarray]:
+        """Return the indices of rare, common and frequent classes, int64, ascending.
+
+        By the name of the group, in this order; a group without class is absent.
+        """
+        return self.group_limits.groups(self.image_count)
+
+    def describe_groups(self) -> str:
+        """Return how many classes are rare, common and frequent, and what that means.
+
+        Example:
+            >>> ClassStats(("cat", "dog"), [3, 200], [4, 400], 201).describe_groups()
+            'rare (<= 10 images) 1, common (11 to 100) 0, frequent (> 100) 1'
+        """
+        groups = self.groups()
+        meanings = self.group_limits.describe(self.image_count)
+        return ", ".join(
+            f"{name} ({meaning}) {len(groups.get(name, ()))}"
+            for name, meaning in meanings.items()
+        )
 
     @property
     def num_classes(self) -> int:
@@ -250,11 +292,12 @@ class ClassStats:
             "image_count": self.image_count.tolist(),
             "instance_count": self.instance_count.tolist(),
             "num_images": self.num_images,
+            "group_limits": self.group_limits.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, content: dict) -> ClassStats:
-        """Build from :meth:`to_dict`'s form.
+        """Build from :meth:`to_dict`'s form; older ones have no limits of groups.
 
         Raises:
             ValueError: A key is missing.
@@ -263,7 +306,8 @@ class ClassStats:
             raise ValueError(
                 f"class statistics need the keys {_JSON_KEYS}; missing: {missing}"
             )
-        return cls(**{key: content[key] for key in _JSON_KEYS})
+        limits = GroupLimits.from_dict(content.get("group_limits", {}))
+        return cls(**{key: content[key] for key in _JSON_KEYS}, group_limits=limits)
 
     def to_json(self, path: str | Path) -> None:
         """Write to a JSON file, the parent folder included."""

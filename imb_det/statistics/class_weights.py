@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 
 from .class_stats import ClassStats
 
-__all__ = ["NORMALISATIONS", "WEIGHT_RULES", "class_weights"]
+__all__ = ["NORMALISATIONS", "WEIGHT_RULES", "class_weights", "weight_rules"]
 
 #: Names of the rules of :func:`class_weights`.
 WEIGHT_RULES = ("inverse", "sqrt_inverse", "effective_number", "median_frequency")
@@ -111,3 +115,12 @@ def class_weights(
         raw = raw / np.average(raw, weights=count if normalize == "instances" else None)
     weights[present] = raw
     return weights
+
+
+def weight_rules(**options: Any) -> dict[str, Callable[[ClassStats], np.ndarray]]:
+    """Return the rules of :func:`class_weights` by name, as functions of the counts.
+
+    Args:
+        **options: ``beta``, ``max_ratio`` and ``normalize``.
+    """
+    return {rule: partial(class_weights, rule=rule, **options) for rule in WEIGHT_RULES}

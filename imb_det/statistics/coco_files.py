@@ -15,6 +15,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from imb_det.core.text import and_more
+
 from .dataset_access import USABLE_FAULTS, box_fault
 
 __all__ = [
@@ -25,8 +27,6 @@ __all__ = [
     "labels_of_coco",
     "spellings",
 ]
-
-_NAMED = 5  # entries that a message names
 
 
 def labels_of_coco(
@@ -228,9 +228,8 @@ def _shared(pairs: Iterable[tuple[Hashable, Any]]) -> str:
     """Describe the first keys that occur more than once, with all their values."""
     pairs = list(pairs)
     twice = [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]
-    more = f" and {len(twice) - _NAMED} more" * (len(twice) > _NAMED)
-    named = [f"{key}: {[v for k, v in pairs if k == key]}" for key in twice[:_NAMED]]
-    return ", ".join(named) + more
+    named = [f"{key}: {[v for k, v in pairs if k == key]}" for key in twice]
+    return and_more(named, quoted=False)
 
 
 def category_ids(
@@ -269,10 +268,11 @@ def category_ids(
     known = set(found)
     if missing := [name for name in classes if name not in known]:
         raise ValueError(
-            f"{source} has no category {missing[:_NAMED]}, which `metainfo['classes']` "
-            "names: the labels of all later classes would shift. Its categories are "
-            f"{everyone[:20]}. Change `metainfo=dict(classes=...)` of the data set or "
-            "add the category to the file (it may be without annotations)"
+            f"{source} has no category {and_more(missing)}, which "
+            "`metainfo['classes']` names: the labels of all later classes would shift. "
+            f"Its categories are {and_more(everyone, 20)}. Change "
+            "`metainfo=dict(classes=...)` of the data set or add the category to the "
+            "file (it may be without annotations)"
         )
     if found != list(classes):
         pairs = enumerate(zip_longest(found, classes, fillvalue="nothing"))

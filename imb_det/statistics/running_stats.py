@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +13,7 @@ REDUCTIONS = ("sum", "mean")
 
 
 class RunningStats(nn.Module):
-    r"""Mean over training steps of numbers that every call of a step adds to.
+    r"""Mean or sum over training steps of numbers that every call of a step adds to.
 
     Calls add to ``pending`` on their own rank. After the step, and only then, the
     pending numbers of all ranks are brought together and enter the mean:
@@ -26,8 +28,10 @@ class RunningStats(nn.Module):
     A step in which no rank adds anything leaves the mean alone.
 
     Args:
-        size: How many numbers, > 0.
-        momentum: Share a of the past, in [0, 1). 0 keeps the last step only.
+        size: How many numbers, > 0; None where :meth:`resize` tells it later, on all
+            ranks before the first step, or a checkpoint.
+        momentum: Share a of the past, in [0, 1). 0 keeps the last step only; None adds
+            up all steps for ever: the value is their sum.
         reduction: How numbers of ranks become one, ``'sum'`` or ``'mean'``. With the
             sum, ranks together count what one process counts on their joined batch.
 
@@ -43,10 +47,12 @@ class RunningStats(nn.Module):
     world_size: Tensor
     pending: Tensor
 
-    def __init__(self, size: int, momentum: float, reduction: str = "sum") -> None:
+    def __init__(
+        self, size: int | None, momentum: float | None, reduction: str = "sum"
+    ) -> None:
         super().__init__()
-        if not 0 <= momentum < 1:
-            raise ValueError(f"`momentum` must be in [0, 1), got {momentum}")
+        if momentum is not None and not 0 <= momentum < 1:
+            raise ValueError(f"`momentum` must be in [0, 1) or None, got {momentum}")
         if reduction not in REDUCTIONS:
             raise ValueError(
                 f"`reduction` must be one of {REDUCTIONS}, got {reduction!r}"
@@ -54,6 +60,7 @@ class RunningStats(nn.Module):
         self.momentum = momentum
         self.reduction = reduction
         self.managed = False
+        size = 0 if size is None else size
         self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         self.register_buffer("world_size", torch.ones((), dtype=torch.long))
@@ -62,9 +69,18 @@ class RunningStats(nn.Module):
 
     @property
     def value(self) -> Tensor:
-        """Mean of the steps before this one, float64 (size,); zeros at first."""
+        """Mean or sum of the steps before, float64 (size,); zeros at first."""
+        if self.momentum is None:
+            return self.mean
         weight = 1 - self.momentum ** self.steps.double()
         return self.mean / torch.where(self.steps > 0, weight, 1.0)
+
+    def resize(self, size: int) -> None:
+        """Start anew with another number of numbers; with the same one, do nothing."""
+        if len(self.mean) != size:
+            self.mean = self.mean.new_zeros(size)
+            self.pending = self.pending.new_zeros(size)
+            self.steps.zero_()
 
     @torch.no_grad()
     def add(self, numbers: Tensor) -> None:
@@ -92,8 +108,18 @@ class RunningStats(nn.Module):
         self.world_size.fill_(world_size)
         if self.reduction == "mean":
             total = total / world_size
-        mean = self.momentum * self.mean + (1 - self.momentum) * total
+        if self.momentum is None:
+            mean = self.mean + total
+        else:
+            mean = self.momentum * self.mean + (1 - self.momentum) * total
         some = (total != 0).any()
         self.mean.copy_(torch.where(some, mean, self.mean))
         self.steps += some
         self.pending.zero_()
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any
+    ) -> None:
+        if len(self.mean) == 0 and prefix + "mean" in state_dict:
+            self.resize(len(state_dict[prefix + "mean"]))
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -17,12 +17,7 @@ from imb_det.statistics import ClassStats
 from imb_det.statistics.dataset_access import image_of_index
 from imb_det.statistics.label_cache import label_table
 from imb_det.statistics.label_table import LabelTable
-from imb_det.statistics.repeat_factors import (
-    auto_threshold,
-    check_repeat_arguments,
-    class_frequency,
-    class_repeat_factors,
-)
+from imb_det.statistics.repeat_factors import RepeatRule
 
 from .pasting import Cutout, cut_out
 from .scene import Scene, corners_of, ignored_of
@@ -87,7 +82,7 @@ class RareCopyPaste(BaseTransform):
         max_tries: int = 10,
     ) -> None:
         name = type(self).__name__
-        check_repeat_arguments(name, repeat_thr, power, "image", None)
+        self.rule = RepeatRule(name, repeat_thr, power)
         for key, value in dict(
             prob=prob, max_hidden=max_hidden, flip_prob=flip_prob
         ).items():
@@ -107,8 +102,6 @@ class RareCopyPaste(BaseTransform):
             raise ValueError(f"{name}: `scale_range` must ascend, got {scale_range!r}")
         self.prob = prob
         self.max_objects = max_objects
-        self.repeat_thr = repeat_thr
-        self.power = power
         self.max_hidden = max_hidden
         self.scale_range = scale_range
         self.flip_prob = flip_prob
@@ -125,18 +118,12 @@ class RareCopyPaste(BaseTransform):
         """
         if self._chances is not None:  # of the same data set, at a later epoch
             return
-        stats = ClassStats.from_table(table)
-        threshold = (
-            auto_threshold(stats)
-            if isinstance(self.repeat_thr, str)
-            else self.repeat_thr
-        )
-        factors = class_repeat_factors(class_frequency(stats), threshold, self.power)
-        chances = factors - 1
+        repeats = self.rule.of_classes(ClassStats.from_table(table))
+        chances = repeats.factors - 1
         if chances.sum() == 0:
             print_log(
-                f"RareCopyPaste does nothing: no class is rarer than {threshold:.4g} "
-                f"(repeat_thr={self.repeat_thr!r})",
+                "RareCopyPaste does nothing: no class is rarer than "
+                f"{repeats.threshold:.4g} (repeat_thr={self.rule.repeat_thr!r})",
                 logger="current",
                 level=logging.WARNING,
             )

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from imb_det.core import ClassStatsListener
 from imb_det.losses import manage_statistics
 from imb_det.registry import MODELS
 from imb_det.statistics import ClassStats
@@ -71,8 +72,9 @@ class Case:
 
     def start(self, loss, stats=STATS):
         """Do what the hooks do at the start."""
-        if hasattr(loss, "set_class_stats"):
-            loss.set_class_stats(stats)
+        for part in loss.modules():
+            if isinstance(part, ClassStatsListener):
+                part.set_class_stats(stats)
         if self.difficulty is not None:
             weights = torch.tensor(self.difficulty[: stats.num_classes])
             loss.set_class_difficulty_weights(weights)

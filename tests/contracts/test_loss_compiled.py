@@ -1,6 +1,7 @@
 """Losses keep a GPU busy; compiled ones are one graph, and agree with eager ones."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,26 +10,29 @@ from torch._inductor.cpp_builder import get_cpp_compiler
 
 from imb_det.losses import compilation, flush_statistics
 
-from .batches import gradient_of, make_batch, soft_targets, warm
-from .cases import of_activation
+from .batches import channels, gradient_of, make_batch, soft_targets, warm
+from .cases import NUM_CLASSES, of_activation
 
 GRAPH = dict(backend="aot_eager", fullgraph=True, dynamic=True)
 
 each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
 
 
-def one_of_each_sigmoid_loss():
-    """The last case of each sigmoid loss, which has arguments."""
-    return list({case.loss: case for case in of_activation("sigmoid")}.values())
+def one_of_each_loss():
+    """The last case of each loss and activation, which has arguments."""
+    cases = of_activation("softmax", "sigmoid")
+    return list({(case.loss, case.activation): case for case in cases}.values())
 
 
 @pytest.fixture(autouse=True)
 def fresh_compiler():
     torch._dynamo.reset()
-    compilation.compiled.cache_clear()
+    for cached in (compilation.compiled, compilation._warn_once):
+        cached.cache_clear()
     yield
     torch._dynamo.reset()
-    compilation.compiled.cache_clear()
+    for cached in (compilation.compiled, compilation._warn_once):
+        cached.cache_clear()
 
 
 def same_steps(case, found, wanted, dtype, **tolerance):
@@ -85,7 +89,7 @@ def compiler():
 
 
 @pytest.mark.usefixtures("compiler")
-@pytest.mark.parametrize("case", one_of_each_sigmoid_loss(), ids=str)
+@pytest.mark.parametrize("case", one_of_each_loss(), ids=str)
 def test_compiled_equals_eager(case, said):
     eager, compiled = warm(case)[0], warm(case, compiled=True)[0]
     same_steps(case, compiled, eager, torch.float32, rtol=1e-5, atol=1e-6)
@@ -112,18 +116,55 @@ def test_compiled_edges(said):
     assert said == []
 
 
-@pytest.mark.parametrize("case", one_of_each_sigmoid_loss()[:1], ids=str)
+@pytest.mark.parametrize("case", one_of_each_loss()[:1], ids=str)
 def test_without_a_compiler(case, said, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
     loss, eager = warm(case, compiled=True)[0], warm(case)[0]
-    same_steps(case, loss, eager, torch.float32)
+    with inductor.patch({"cpp.cxx": ("no-such-compiler",)}):
+        same_steps(case, loss, eager, torch.float32)
     assert len(said) == 1
     assert "eager" in said[0]
 
 
-@pytest.mark.parametrize("case", of_activation("softmax"), ids=str)
-def test_softmax_has_nothing_to_compile(case, said):
-    loss, eager = warm(case, compiled=True)[0], warm(case)[0]
-    assert torch.equal(loss(*make_batch(case)), eager(*make_batch(case)))
+def test_another_size_or_type_brings_no_second_compilation(said, monkeypatch):
+    made = []
+
+    def compile_once(function, **kwargs):
+        made.append(function)
+        return torch.compile(function, **{**kwargs, "backend": "eager"})
+
+    monkeypatch.setattr(compilation, "torch", SimpleNamespace(**vars(torch)))
+    monkeypatch.setattr(compilation.torch, "compile", compile_once)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for case in one_of_each_loss():
+            loss = case.build(compiled=True)
+            for dtype in (torch.float32, torch.bfloat16, torch.float64):
+                for rows in (2, 7, 0, 1, 300):
+                    labels = torch.arange(rows) % (NUM_CLASSES + 1)
+                    logits = torch.zeros(rows, channels(case), dtype=dtype)
+                    loss(logits.requires_grad_(), labels, avg_factor=2.0)
+            flush_statistics(loss)
     assert said == []
+    # One for each loss and type; GHM-C has a second pass, for its counts.
+    assert len(made) == 3 * (len(one_of_each_loss()) + 1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "device", "wanted"),
+    [
+        (True, "cpu", True),
+        (False, "cpu", False),
+        ("auto", "cpu", False),
+        ("auto", "meta", False),
+    ],
+)
+def test_automatic_is_on_a_gpu(setting, device, wanted):
+    logits = torch.zeros(5, 3, device=device)
+    assert compilation.should_compile(setting, logits) is wanted
+    assert not compilation.should_compile(setting, logits[:1])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_automatic_compiles_on_a_gpu():
+    assert compilation.should_compile("auto", torch.zeros(5, 3, device="cuda"))

@@ -90,13 +90,13 @@ def test_bccd_names_exactly_the_two_known_boxes(bccd_root):
         audits.append(dataset.audit)
         stats.append(ClassStats.from_dataset(dataset))
     found = [
-        (Path(f.file).stem, f.index, f.class_name, f.box, f.kind)
+        (Path(f.where).name, f.evidence, f.code)
         for audit in audits
         for f in audit.findings
     ]
     assert found == [
-        ("BloodImage_00343", "object[3]", "RBC", "(181, 329, 181, 329)", "no_area"),
-        ("BloodImage_00338", "object[12]", "RBC", "(504, 337, 504, 337)", "no_area"),
+        ("BloodImage_00343.xml object[3]", "RBC (181, 329, 181, 329)", "no_area"),
+        ("BloodImage_00338.xml object[12]", "RBC (504, 337, 504, 337)", "no_area"),
     ]
     assert sum((audit.counts for audit in audits), Counter()) == {"no_area": 2}
     assert sum(audit.num_images for audit in audits) == 364
@@ -143,13 +143,13 @@ def test_voc_finds_every_kind(tmp_path):
     )
     audit = dataset.audit
     a, b, c = (str(tmp_path / "Annotations" / f"{name}.xml") for name in "abc")
-    assert [(f.kind, f.file, f.index, f.class_name, f.box) for f in audit.findings] == [
-        ("no_area", a, "object[1]", "dog", "(7, 7, 7, 20)"),
-        ("not_finite", a, "object[2]", "dog", "(nan, 1, 5, 5)"),
-        ("not_finite", a, "object[3]", "dog", "(?, 1, 5, 5)"),
-        ("outside", a, "object[4]", "dog", "(41, 1, 50, 5)"),
-        ("no_area", a, "object[5]", "dog", "(10.2, 1, 10.9, 5)"),
-        ("no_objects", b, "", "", ""),
+    assert [(f.code, f.where, f.evidence) for f in audit.findings] == [
+        ("no_area", f"{a} object[1]", "dog (7, 7, 7, 20)"),
+        ("not_finite", f"{a} object[2]", "dog (nan, 1, 5, 5)"),
+        ("not_finite", f"{a} object[3]", "dog (?, 1, 5, 5)"),
+        ("outside", f"{a} object[4]", "dog (41, 1, 50, 5)"),
+        ("no_area", f"{a} object[5]", "dog (10.2, 1, 10.9, 5)"),
+        ("no_objects", b, ""),
     ]
     assert audit.unknown_classes == {
         "bird": {"objects": 2, "first": a},
@@ -175,7 +175,7 @@ def test_voc_finds_every_kind(tmp_path):
         "no_objects": 1,
         "over_border": 1,
     }
-    assert content["findings"][0]["box"] == "(7, 7, 7, 20)"
+    assert content["findings"][0]["evidence"] == "dog (7, 7, 7, 20)"
 
 
 @pytest.mark.parametrize("test_mode", [False, True])
@@ -380,16 +380,16 @@ def test_coco_finds_every_kind(tmp_path):
         ("cat", "dog", "bird"),
     )
     audit = dataset.audit
-    assert [(f.kind, f.file, f.index, f.class_name, f.box) for f in audit.findings] == [
-        ("unknown_image", "image_id 9", "annotation 9", "", ""),
-        ("no_area", "1.jpg", "annotation 2", "cat", "[1, 1, 0, 9]"),
-        ("not_finite", "1.jpg", "annotation 3", "cat", "[nan, 1, 9, 9]"),
-        ("not_finite", "1.jpg", "annotation 4", "dog", "[1, None, 9, 9]"),
-        ("outside", "1.jpg", "annotation 5", "dog", "[50, 1, 9, 9]"),
-        ("below_pixel", "1.jpg", "annotation 6", "dog", "[1, 1, 0.5, 9]"),
-        ("no_mask_area", "1.jpg", "annotation 7", "dog", "[1, 1, 5, 5]"),
-        ("unknown_category", "1.jpg", "annotation 8", "id 7", ""),
-        ("no_objects", "2.jpg", "", "", ""),
+    assert [(f.code, f.where, f.evidence) for f in audit.findings] == [
+        ("unknown_image", "image_id 9 annotation 9", ""),
+        ("no_area", "1.jpg annotation 2", "cat [1, 1, 0, 9]"),
+        ("not_finite", "1.jpg annotation 3", "cat [nan, 1, 9, 9]"),
+        ("not_finite", "1.jpg annotation 4", "dog [1, None, 9, 9]"),
+        ("outside", "1.jpg annotation 5", "dog [50, 1, 9, 9]"),
+        ("below_pixel", "1.jpg annotation 6", "dog [1, 1, 0.5, 9]"),
+        ("no_mask_area", "1.jpg annotation 7", "dog [1, 1, 5, 5]"),
+        ("unknown_category", "1.jpg annotation 8", "id 7"),
+        ("no_objects", "2.jpg", ""),
     ]
     assert audit.counts["ignored"] == audit.counts["over_border"] == 1
     assert audit.unknown_classes == {"bird": {"objects": 1, "first": "1.jpg"}}

@@ -10,13 +10,22 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from PIL import Image, UnidentifiedImageError
 
-from imb_det.datasets import VOCDataset, annotated_images, image_check
-from imb_det.datasets.image_check import check_images
+from imb_det.core import finding as finding_module
+from imb_det.core import raise_findings
+from imb_det.datasets import VOCDataset, annotated_images
+from imb_det.datasets.image_check import inspect_images
 from imb_det.datasets.image_header import displayed_size, ends_properly, parse_header
 from tests.tiny_sets import write_image, write_voc
 
 BOX = ("cat", (1, 1, 11, 11))
 METAINFO = dict(classes=("cat",))
+
+
+def check_images(datasets):
+    """Return the number of files, or raise everything that is wrong with them."""
+    number, findings = inspect_images(datasets)
+    raise_findings(findings, f"{number} files")
+    return number
 
 
 def exif(orientation, padding=0):
@@ -116,10 +125,12 @@ def test_truncated_files_are_named(tmp_path, image_format, kept):
     path.write_bytes(content)
     assert check_images([dataset]) == 3
     path.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(ValueError, match=r"1 of 3 image files .*list\.txt") as error:
+    with pytest.raises(
+        ValueError, match=r"^3 files: 1 error\n[\s\S]*list\.txt"
+    ) as error:
         check_images([dataset])
     assert f"{path}: " in str(error.value)
-    assert "1 truncated or damaged:" in str(error.value) or kept < 0.5
+    assert "truncated or damaged: 1" in str(error.value) or kept < 0.5
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG"])
@@ -130,7 +141,7 @@ def test_data_after_the_image_is_decoded_and_accepted(tmp_path, image_format):
     path.write_bytes(content + b"appended by a camera")
     assert check_images([dataset]) == 3
     path.write_bytes(content[: len(content) // 2] + b"and more" * 20)
-    with pytest.raises(ValueError, match="1 truncated or damaged"):
+    with pytest.raises(ValueError, match="truncated or damaged: 1"):
         check_images([dataset])
 
 
@@ -142,7 +153,7 @@ def test_files_that_only_pillow_reads_to_the_end_are_named(tmp_path, cut):
     Image.open(path).load()
     assert mmcv.imread(str(path)) is None
     with pytest.raises(
-        ValueError, match=r"1 truncated or damaged:\s.*b\.jpg: mmcv cannot decode it"
+        ValueError, match=r"truncated or damaged: 1\s.*b\.jpg: mmcv cannot decode it"
     ):
         check_images([dataset])
 
@@ -155,7 +166,7 @@ def test_zeros_in_place_of_image_data_are_found(tmp_path):
     path = tmp_path / "JPEGImages" / "b.jpg"
     path.write_bytes(content[:half] + bytes(len(content) - half))
     with pytest.raises(
-        ValueError, match=r"1 truncated or damaged:\s.*b\.jpg: no end mark"
+        ValueError, match=r"truncated or damaged: 1\s.*b\.jpg: no end mark"
     ):
         check_images([dataset])
 
@@ -168,7 +179,7 @@ def test_other_formats_are_decoded(tmp_path):
         path.write_bytes(content)
         assert check_images([dataset]) == 3
         path.write_bytes(content[: len(content) // 2])
-        with pytest.raises(ValueError, match=r"1 of 3 image files"):
+        with pytest.raises(ValueError, match=r"^3 files: 1 error"):
             check_images([dataset])
 
 
@@ -192,16 +203,17 @@ def test_missing_files(tmp_path):
     paths = [tmp_path / "JPEGImages" / f"{name}.jpg" for name in "bcdefgh"]
     for path in paths:
         path.unlink()
-    with pytest.raises(FileNotFoundError) as error:
+    with pytest.raises(ValueError, match="7 errors") as error:
         check_images([dataset])
     lines = str(error.value).splitlines()
-    assert lines[0].startswith("7 of 9 image files cannot be trained on")
-    assert str(tmp_path / "list.txt") in lines[0]
-    assert lines[1] == "  7 missing:"
-    assert lines[2:7] == [f"    {path}: no such file" for path in paths[:5]]
-    assert lines[7:] == ["    ... and 2 more"]
+    assert lines[0] == "9 files: 7 errors"
+    assert lines[1] == ("  error image_missing: image files cannot be used, missing: 7")
+    source = f"(annotated in {tmp_path / 'list.txt'})"
+    assert lines[2:7] == [f"    {path}: no such file {source}" for path in paths[:5]]
+    assert lines[7] == "    ... and 2 more"
+    assert "`data_root`" in lines[8]
     paths[-1].write_bytes(b"this is text")
-    with pytest.raises(ValueError, match=r"6 missing:[\s\S]*1 unreadable:"):
+    with pytest.raises(ValueError, match=r" missing: 6[\s\S]* unreadable: 1"):
         check_images([dataset])
 
 
@@ -222,7 +234,9 @@ def test_sizes_are_those_that_mmcv_loads(tmp_path, image_format, color_type, bac
             if loaded.shape[1::-1] == size:
                 assert check_images([dataset]) == 1
                 continue
-            with pytest.raises(ValueError, match="1 of another size") as error:
+            with pytest.raises(
+                ValueError, match="other size than annotated: 1"
+            ) as error:
                 check_images([dataset])
             file, annotated = "{} x {}".format(*size[::-1]), "{} x {}".format(*size)
             assert f"{path}: file {file}, annotated {annotated}" in str(error.value)
@@ -247,7 +261,7 @@ def test_another_size_is_fatal_where_the_boxes_cannot_fit(
 ):
     logged = []
     monkeypatch.setattr(
-        image_check,
+        finding_module,
         "print_log",
         lambda text, logger, level: logged.append((text, level)),
     )
@@ -256,7 +270,7 @@ def test_another_size_is_fatal_where_the_boxes_cannot_fit(
         write_image(tmp_path / "JPEGImages" / f"{name}.jpg", size)
     dataset = VOCDataset(**arguments, metainfo=METAINFO)
     if message is not None:
-        with pytest.raises(ValueError, match="7 of another size") as error:
+        with pytest.raises(ValueError, match="other size than annotated: 7") as error:
             check_images([dataset])
         assert message in str(error.value)
         assert logged == []
@@ -265,11 +279,12 @@ def test_another_size_is_fatal_where_the_boxes_cannot_fit(
     ((text, level),) = logged
     assert level == logging.WARNING
     lines = text.splitlines()
-    assert lines[0].startswith("7 of 7 image files may not fit their boxes")
-    assert str(tmp_path / "list.txt") in lines[0]
+    assert lines[0] == "7 files: 7 warnings"
+    assert "image files may not fit their boxes, of another size" in lines[1]
     found = "file {} x {}, annotated 400 x 300".format(*size)
-    assert lines[2] == f"    {tmp_path / 'JPEGImages' / 'a.jpg'}: {found}"
-    assert lines[-1] == "    ... and 2 more"
+    path, source = tmp_path / "JPEGImages" / "a.jpg", tmp_path / "list.txt"
+    assert lines[2] == f"    {path}: {found} (annotated in {source})"
+    assert lines[7] == "    ... and 2 more"
 
 
 def test_images_that_are_not_local_are_skipped_with_one_line(tmp_path, monkeypatch):

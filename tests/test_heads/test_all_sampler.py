@@ -14,9 +14,10 @@ from mmdet.registry import TASK_UTILS
 from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData
 
+from imb_det.checks import check_samplers
+from imb_det.core import CheckContext, raise_findings
 from imb_det.heads import GuidedBBoxHead
 from imb_det.hooks import ImbalanceHook
-from imb_det.hooks.startup_checks import check_samplers
 from imb_det.task_modules import AllSampler
 from tests import toys
 from tests.test_heads.guided_cases import CASES
@@ -86,6 +87,10 @@ def roi_head(sampler, stages=None, head=ROI_HEAD):
     return model
 
 
+def refuse_samplers(model):
+    raise_findings(check_samplers(CheckContext(model, dict(train=None))))
+
+
 RANDOM = dict(type="RandomSampler", num=512, pos_fraction=0.25)
 OHEM = dict(type="OHEMSampler", num=512, pos_fraction=0.25)
 
@@ -96,7 +101,7 @@ def test_samplers_that_drop_are_refused(sampler, stages):
     model = roi_head(sampler, stages)
     message = rf"SamplingFreeShared2FCBBoxHead.*{sampler['type']}.*imb_det\.AllSampler"
     with pytest.raises(ValueError, match=message):
-        check_samplers(model)
+        refuse_samplers(model)
     # Without the hook it is the first iteration that tells.
     head = model.roi_head.bbox_head
     head = head if stages is None else head[-1]
@@ -139,18 +144,18 @@ class Everything(AllSampler):
     "kind", ["imb_det.AllSampler", "PseudoSampler", AllSampler, Everything]
 )
 def test_samplers_that_keep_all_pass(stages, kind):
-    check_samplers(roi_head(dict(type=kind), stages))
+    refuse_samplers(roi_head(dict(type=kind), stages))
 
 
 def test_a_roi_head_without_boxes_has_nothing_to_check():
     model = roi_head(RANDOM)
     del model.roi_head.bbox_head
-    check_samplers(model)
+    refuse_samplers(model)
 
 
 def test_other_heads_take_what_they_like():
-    check_samplers(roi_head(RANDOM, head="Shared2FCBBoxHead"))
-    check_samplers(toys.build_model(toys.retinanet_config()))
+    refuse_samplers(roi_head(RANDOM, head="Shared2FCBBoxHead"))
+    refuse_samplers(toys.build_model(toys.retinanet_config()))
 
 
 @pytest.mark.parametrize("missing", ["with_cls", "with_reg"])
@@ -192,11 +197,23 @@ class AddingHead(Shared2FCBBoxHead):
         return {**super().loss(*args, **kwargs), "loss_more": torch.zeros(1)}
 
 
-def test_a_head_that_adds_to_the_losses_is_guided():
+def test_a_head_that_adds_to_the_losses_says_that_they_are_averaged_alike():
     class Guided(GuidedBBoxHead, AddingHead):
         pass
 
-    Guided(num_classes=3, in_channels=4, fc_out_channels=8, roi_feat_size=2)
+    class Stating(Guided):
+        losses_averaged_over = "own_rank"
+
+    class Wrong(Guided):
+        losses_averaged_over = "all_ranks"
+
+    settings = dict(num_classes=3, in_channels=4, fc_out_channels=8, roi_feat_size=2)
+    Stating(**settings)
+    message = r"`AddingHead\.loss`.* BBoxHead's.*`losses_averaged_over = 'own_rank'`"
+    with pytest.raises(TypeError, match=message):
+        Guided(**settings)
+    with pytest.raises(TypeError, match=r"'all_ranks': this mixin takes .* for itself"):
+        Wrong(**settings)
 
 
 @pytest.mark.parametrize("kind", ["CrossEntropyLoss", "FocalLoss"])

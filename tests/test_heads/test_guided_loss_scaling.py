@@ -1,9 +1,11 @@
-import functools
+import inspect
 import math
 
 import pytest
 import torch
+from mmdet.models import dense_heads
 from mmdet.models.dense_heads import (
+    ATSSHead,
     DETRHead,
     FCOSHead,
     FoveaHead,
@@ -16,6 +18,7 @@ from mmdet.models.dense_heads import (
 from mmengine.structures import InstanceData
 
 from imb_det.heads import GuidedAnchorBasedHead, GuidedDenseHead
+from imb_det.heads.loss_averaging import ALL_RANKS, AVERAGED_OVER
 from tests import toys
 from tests.references import guided_loss
 from tests.test_heads.guided_cases import CASES
@@ -240,7 +243,10 @@ def test_other_losses_that_each_rank_averages_are_refused(base):
     if base is FoveaHead:
         loss = dict(type="CrossEntropyLoss", use_sigmoid=True)
         settings.update(loss_cls=loss, loss_bbox=dict(type="SmoothL1Loss"))
-    with pytest.raises(TypeError, match=rf"{base.__name__}\.loss_by_feat.*reduce_mean"):
+    with pytest.raises(
+        TypeError,
+        match=rf"own, `{base.__name__}\.loss_by_feat`.*averaged_over = 'all_ranks'`",
+    ):
         Guided(**settings)
 
 
@@ -249,7 +255,8 @@ def test_heads_with_anchors_and_losses_of_their_own_are_refused(base):
     class Guided(GuidedAnchorBasedHead, base):
         pass
 
-    with pytest.raises(TypeError, match=rf"own, `{base.__name__}\.loss_by_feat`"):
+    message = rf"own, `{base.__name__}\.loss_by_feat`.*averaged_over = 'own_rank'`"
+    with pytest.raises(TypeError, match=message):
         Guided(num_classes=3, in_channels=8)
 
 
@@ -257,14 +264,6 @@ def test_a_head_of_qualities_needs_a_loss_of_qualities():
     loss = dict(type="CrossEntropyLoss", use_sigmoid=True)
     with pytest.raises(ValueError, match=r"QualityFocalLoss.*got CrossEntropyLoss"):
         CASES["GFLHead"].build(loss_cls=loss)
-
-
-def wrapped(method):
-    @functools.wraps(method)
-    def call(*args, **kwargs):
-        return method(*args, **kwargs)
-
-    return call
 
 
 class AddingRetinaHead(RetinaHead):
@@ -277,29 +276,66 @@ class AddingFCOSHead(FCOSHead):
         return {**super().loss_by_feat(*args, **kwargs), "loss_more": torch.zeros(1)}
 
 
-class WrappedFCOSHead(FCOSHead):
-    loss_by_feat = wrapped(FCOSHead.loss_by_feat)
+LIKE = [
+    (GuidedAnchorBasedHead, AddingRetinaHead, "own_rank", "all_ranks"),
+    (GuidedDenseHead, AddingFCOSHead, "all_ranks", "own_rank"),
+]
 
 
-class CompiledFCOSHead(FCOSHead):
-    loss_by_feat = torch.compile(FCOSHead.loss_by_feat)
-
-
-@pytest.mark.parametrize(
-    ("mixin", "base"),
-    [
-        (GuidedAnchorBasedHead, AddingRetinaHead),
-        (GuidedDenseHead, AddingFCOSHead),
-        (GuidedDenseHead, WrappedFCOSHead),
-        (GuidedDenseHead, CompiledFCOSHead),
-    ],
-)
-def test_heads_that_add_to_known_losses_are_guided(mixin, base):
+@pytest.mark.parametrize(("mixin", "base", "over", "other"), LIKE)
+def test_a_head_that_adds_to_known_losses_says_what_they_are_averaged_over(
+    mixin, base, over, other
+):
     class Guided(mixin, base):
         pass
 
-    loss = dict(type="CrossEntropyLoss", use_sigmoid=True)
-    Guided(num_classes=3, in_channels=8, loss_cls=loss)
+    settings = dict(num_classes=3, in_channels=8)
+    settings.update(loss_cls=dict(type="CrossEntropyLoss", use_sigmoid=True))
+    message = rf"`{base.__name__}.loss_by_feat`.*`losses_averaged_over = '{over}'`"
+    with pytest.raises(TypeError, match=message):
+        Guided(**settings)
+
+    # In the guided class or in the head that it is derived from.
+    Stating = type("Stating", (base,), dict(losses_averaged_over=over))
+    type("Guided", (mixin, base), dict(losses_averaged_over=over))(**settings)
+    type("Guided", (mixin, Stating), {})(**settings)
+
+    # What overrides the losses again has to say it again.
+    again = type("Again", (Stating,), dict(loss_by_feat=base.loss_by_feat))
+    with pytest.raises(TypeError, match=r"`Again\.loss_by_feat`"):
+        type("Guided", (mixin, again), {})(**settings)
+
+    wrong = type("Wrong", (mixin, base), dict(losses_averaged_over=other))
+    with pytest.raises(TypeError, match=f"'{other}': derive it from Guided.* not "):
+        wrong(**settings)
+    typo = type("Typo", (mixin, base), dict(losses_averaged_over="ranks"))
+    with pytest.raises(ValueError, match=r"Typo: `losses_averaged_over` .* 'ranks'"):
+        typo(**settings)
+
+
+def test_losses_that_all_ranks_share_need_the_other_mixin():
+    class Guided(GuidedAnchorBasedHead, ATSSHead):
+        pass
+
+    with pytest.raises(TypeError, match=r"of ATSSHead, .* from GuidedDenseHead, not"):
+        Guided(num_classes=3, in_channels=8)
+
+
+def test_the_table_says_what_mmdet_does():
+    bases = (dense_heads.AnchorHead, dense_heads.AnchorFreeHead)
+    heads = [
+        kind
+        for kind in vars(dense_heads).values()
+        if isinstance(kind, type) and issubclass(kind, bases)
+    ]
+    shared = {
+        kind
+        for kind in heads
+        if "loss_by_feat" in vars(kind)
+        and "reduce_mean(" in inspect.getsource(kind.loss_by_feat)
+    }
+    assert {k for k, over in AVERAGED_OVER.items() if over == ALL_RANKS} == shared
+    assert len(shared) > 3
 
 
 @pytest.mark.parametrize("settings", [dict(momentum=0.9), dict(freeze_after=1)])

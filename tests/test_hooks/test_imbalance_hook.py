@@ -1,9 +1,9 @@
 """The hook checks, counts, hands over, stores, and stops every rank alike."""
 
 import functools
-import os
+import json
 import random
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,11 +17,13 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import nn
 
+from imb_det.checks import check_boxes, check_num_classes
+from imb_det.core import CheckContext, FindingsError, raise_findings
 from imb_det.hooks import EpochSeedHook, ImbalanceHook, epoch_seed_hook, imbalance_hook
 from imb_det.hooks.imbalance_hook import describe
-from imb_det.hooks.startup_checks import check_boxes, check_num_classes
 from imb_det.registry import DATASETS
-from imb_det.statistics import ClassStats
+from imb_det.runner_parts import transforms_of
+from imb_det.statistics import ClassStats, GroupLimits
 from tests.tiny_sets import write_coco, write_voc
 from tests.toy_runner import (
     BOTH_HOOKS,
@@ -31,7 +33,15 @@ from tests.toy_runner import (
     dataset_config,
     make_runner,
 )
-from tests.two_ranks import on_two_ranks
+
+
+def refuse_boxes(dataset):
+    raise_findings(check_boxes(CheckContext(datasets=dict(train=dataset))))
+
+
+def refuse_heads(model, dataset):
+    raise_findings(check_num_classes(CheckContext(model, dict(train=dataset))))
+
 
 STATS = ClassStats(("cat", "dog"), [4, 3], [5, 3], 5)
 
@@ -69,6 +79,15 @@ def logged(monkeypatch):
     lines = []
     for module in (imbalance_hook, epoch_seed_hook):
         monkeypatch.setattr(module, "print_log", lambda line, **_: lines.append(line))
+    return lines
+
+
+@pytest.fixture
+def logged_findings(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        "imb_det.core.finding.print_log", lambda text, **_: lines.append(text)
+    )
     return lines
 
 
@@ -146,7 +165,7 @@ def test_missing_images_of_training_and_validation_stop_before_training(tmp_path
     missing = tmp_path / "val" / "JPEGImages" / "b.jpg"
     missing.unlink()
     with pytest.raises(
-        FileNotFoundError, match=rf"1 of 10 image files[\s\S]*{missing}"
+        FindingsError, match=rf"error image_missing: .*missing: 1\s*{missing}: no such"
     ):
         ImbalanceHook().before_train(runner)
     ImbalanceHook(check_images=False).before_train(runner)
@@ -163,33 +182,36 @@ def test_plain_voc_boxes_without_area_are_refused_with_the_remedy(tmp_path):
     with pytest.raises(ValueError, match=r"imb_det\.VOCDataset") as error:
         ImbalanceHook().before_train(standing(plain))
     message = str(error.value)
-    assert message.startswith("1 training boxes that VOCDataset read from")
-    assert f"{tmp_path}/Annotations/a.xml object[1] dog (6, 6, 6, 19)" in message
-    check_boxes(DATASETS.build(dataset_config(arguments)))
+    assert "error unusable_box: training boxes have no area" in message
+    entry = f"{tmp_path}/Annotations/a.xml object[1]: dog (6, 6, 6, 19), read by "
+    assert f"{entry}VOCDataset from {tmp_path}/list.txt" in message
+    refuse_boxes(DATASETS.build(dataset_config(arguments)))
 
 
 def test_plain_voc_boxes_outside_their_image_are_refused(tmp_path):
     arguments = write_voc(tmp_path, [[CAT], [CAT, ("dog", (101, 101, 121, 121))]])
     plain = DATASETS.build(dataset_config(arguments, type="mmdet.VOCDataset"))
     with pytest.raises(ValueError, match="lie outside their image") as error:
-        check_boxes(plain)
-    assert str(error.value).startswith("1 training boxes")
-    assert "b.xml object[1] dog (100, 100, 120, 120)" in str(error.value)
+        refuse_boxes(plain)
+    assert len(error.value.findings) == 1
+    assert "b.xml object[1]: dog (100, 100, 120, 120)" in str(error.value)
     for info in plain.data_list:
         info["height"] = info.pop("width") and None
-    check_boxes(plain)  # nobody knows the size
+    refuse_boxes(plain)  # nobody knows the size
     plain.data_list[0]["instances"][0]["bbox"] = [-9, 0, 0, 5]
-    with pytest.raises(ValueError, match=r"a\.xml object\[0\] cat \(-9, 0, 0, 5\)"):
-        check_boxes(plain)
+    with pytest.raises(ValueError, match=r"a\.xml object\[0\]: cat \(-9, 0, 0, 5\)"):
+        refuse_boxes(plain)
 
 
 def test_plain_coco_boxes_without_end_are_refused(tmp_path):
     boxes = [(1, 1, [1, 1, 9, 9])] + [(1, 2, [1, 1, float("inf"), 9], dict(area=4))] * 7
     config = dataset_config(write_coco(tmp_path, 1, boxes), type="mmdet.CocoDataset")
-    with pytest.raises(ValueError, match=r"^7 .*imb_det\.CocoDataset") as error:
-        check_boxes(DATASETS.build(config))
-    assert "1.jpg object[1] dog (1, 1, inf, 10)" in str(error.value)
-    assert str(error.value).endswith("... and 2 more")
+    with pytest.raises(
+        ValueError, match=r"^7 errors[\s\S]*imb_det\.CocoDataset"
+    ) as error:
+        refuse_boxes(DATASETS.build(config))
+    assert "1.jpg object[1]: dog (1, 1, inf, 10)" in str(error.value)
+    assert str(error.value).splitlines()[-2] == "    ... and 2 more"
 
 
 def test_heads_for_another_number_of_classes_are_refused(voc):
@@ -219,17 +241,17 @@ def test_heads_for_another_number_of_classes_are_refused(voc):
     with pytest.raises(
         ValueError, match=r"`roi_head\.bbox_head`.*=3.*2 classes"
     ) as error:
-        check_num_classes(model, dataset)
-    assert "('cat', 'dog')" in str(error.value)
+        refuse_heads(model, dataset)
+    assert "['cat', 'dog']" in str(error.value)
     with pytest.raises(ValueError, match="num_classes=3"):
         ImbalanceHook().before_train(standing(dataset, model))
     box_head.num_classes = 2
-    check_num_classes(model, dataset)
+    refuse_heads(model, dataset)
     mask_head.class_agnostic = False
     with pytest.raises(ValueError, match=r"roi_head\.mask_head.*num_classes=80"):
-        check_num_classes(model, dataset)
+        refuse_heads(model, dataset)
     dataset.return_classes = True  # class names go to the model as text
-    check_num_classes(model, dataset)
+    refuse_heads(model, dataset)
 
 
 @pytest.mark.parametrize("by", ["save_best", "monitor"])
@@ -253,6 +275,164 @@ def test_a_figure_that_will_not_come_is_refused_before_training(tmp_path, voc, b
     with pytest.raises(ValueError, match=r"APf.*VOCMetric.*2 rare"):
         refused.train()
     assert refused.iter == 0
+
+
+def test_everything_that_is_wrong_is_in_one_error(tmp_path, voc, logged_findings):
+    """Before the first iteration, also what only validation would meet."""
+    images = [*IMAGES, [CAT, ("dog", (7, 7, 7, 20))]]
+    train = dataset_config(
+        write_voc(tmp_path / "train", images), type="mmdet.VOCDataset"
+    )
+    watching = dict(type="CheckpointHook", save_best="pascal_voc/APf", rule="greater")
+    (tmp_path / "file").touch()
+    metric = dict(type="imb_det.VOCMetric", table_dir=str(tmp_path / "file" / "tables"))
+    runner = make_runner(
+        tmp_path / "run",
+        train,
+        hooks=[dict(type="imb_det.ImbalanceHook"), watching],
+        val_evaluator=metric,
+    )
+    for name, loader in (("val", "_val_dataloader"), ("test", "_test_dataloader")):
+        config = dataset_config(write_voc(tmp_path / name, IMAGES), test_mode=True)
+        setattr(runner, loader, {**getattr(runner, loader), "dataset": config})
+        (tmp_path / name / "JPEGImages" / "b.jpg").unlink()
+    (tmp_path / "train" / "JPEGImages" / "a.jpg").unlink()
+    runner.model.bbox_head.num_classes = 3
+    with pytest.raises(FindingsError) as error:
+        runner.train()
+    assert runner.iter == 0
+    assert sorted(f.code for f in error.value.findings) == [
+        *("image_missing", "image_missing", "num_classes", "unusable_box"),
+        *("unwritable", "watched_figure"),
+    ]
+    lines = str(error.value).splitlines()
+    assert lines[0] == "ImbalanceHook, before the first iteration: 6 errors"
+    text = str(error.value)
+    for what in (
+        f"{tmp_path}/train/JPEGImages/a.jpg: no such file",
+        f"{tmp_path}/val/JPEGImages/b.jpg: no such file",
+        "`bbox_head` (ListeningHead): has num_classes=3, but the data set (train and",
+        "f.xml object[1]: dog (6, 6, 6, 19)",
+        f"VOCMetric of val, `table_dir`: {tmp_path}/file/tables: {tmp_path}/file is no",
+        "`pascal_voc/APf`, VOCMetric: ",
+    ):
+        assert what in text
+    # The training would do without its test set.
+    (warnings,) = logged_findings
+    assert "2 warnings" in warnings
+    assert f"{tmp_path}/test/JPEGImages/b.jpg" in warnings
+    assert "the data set (test) has 2 classes" in warnings
+
+
+def test_a_test_set_that_is_not_there_yet_is_a_warning(tmp_path, voc, logged_findings):
+    runner = make_runner(tmp_path / "run", voc)
+    missing = dict(voc, ann_file="later.txt", test_mode=True)
+    runner._test_dataloader = {**runner._test_dataloader, "dataset": missing}
+    runner.train()
+    (warning,) = logged_findings
+    assert "warning test_data" in warning
+    assert "later.txt" in warning
+    assert runner.iter == 3
+    runner = make_runner(tmp_path / "run", voc)
+    runner._test_loop = None  # no test: nobody looks
+    runner._test_dataloader = {**runner._test_dataloader, "dataset": missing}
+    runner.train()
+    assert len(logged_findings) == 1
+
+
+def test_classes_that_cannot_be_counted_are_one_fault_among_others(voc):
+    class Nameless(type(DATASETS.build(voc))):
+        metainfo = MappingProxyType({})
+
+    broken = DATASETS.build(dict(voc, type=Nameless))
+    loss = MODELS.build(dict(type="imb_det.FocalLoss", use_sigmoid=True))
+    head = nn.ModuleDict(dict(loss_cls=loss))
+    head.use_sigmoid_cls = False
+    hook = ImbalanceHook(check_images=False)
+    with pytest.raises(FindingsError) as error:
+        hook.before_train(standing(broken, nn.ModuleDict(dict(bbox_head=head))))
+    codes = [finding.code for finding in error.value.findings]
+    assert codes == ["class_counts", "activation"]
+
+
+def test_limits_of_groups_are_given_once(tmp_path, voc, logged):
+    """They go with the counts, into the checkpoint too."""
+    limits = GroupLimits((2, 3))
+    hook = dict(type="imb_det.ImbalanceHook", group_thresholds=(2, 3))
+    runner = make_runner(tmp_path / "run", voc, hooks=[hook])
+    runner.train()
+    (heard,) = runner.model.bbox_head.heard
+    assert heard == STATS.with_limits(limits) != STATS
+    assert heard.same_counts(STATS)
+    assert "rare (<= 2 images) 0, common (3 to 3) 1, frequent (> 3) 1" in logged[0]
+    for options, expected in (
+        ({}, limits),  # the checkpoint's
+        (dict(group_thresholds=[1, 9]), GroupLimits((1, 9))),
+        (dict(group_quantiles=[0.2, 0.5]), GroupLimits(quantiles=(0.2, 0.5))),
+    ):
+        tester = make_runner(
+            tmp_path / "test",
+            voc,
+            hooks=[dict(type="imb_det.ImbalanceHook", **options)],
+            load_from=str(tmp_path / "run" / "epoch_1.pth"),
+        )
+        tester.test()
+        assert tester.model.bbox_head.heard == [STATS.with_limits(expected)]
+    with pytest.raises(ValueError, match="`thresholds` must be two numbers"):
+        ImbalanceHook(group_thresholds=(9, 3))
+    # Other limits alone are not other data.
+    plain = make_runner(
+        tmp_path / "run",
+        voc,
+        2,
+        hooks=[dict(type="imb_det.ImbalanceHook")],
+        resume=True,
+    )
+    plain.train()
+    assert plain.model.bbox_head.heard == [STATS]
+    assert not any("not the one of the checkpoint" in line for line in logged)
+
+
+def test_the_sampler_goes_by_the_limits_of_the_hook(tmp_path, voc, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        "imb_det.samplers.repeat_factor_sampler.print_log",
+        lambda line, **_: lines.append(line),
+    )
+    hook = dict(type="imb_det.ImbalanceHook", group_thresholds=(1, 3))
+    runner = make_runner(tmp_path / "run", voc, hooks=[hook])
+    rule = dict(type="imb_det.RepeatFactorSampler", repeat_thr="auto", power=1)
+    runner._train_dataloader["sampler"] = rule
+    sampler = runner.train_dataloader.sampler
+    # Without limits no class is frequent, and the highest frequency is that of cats.
+    assert sampler.class_repeats.threshold == pytest.approx(4 / 5)
+    length = len(sampler)
+    runner.train()
+    assert sampler.class_stats == STATS.with_limits(GroupLimits((1, 3)))
+    assert sampler.class_repeats.threshold == pytest.approx(4 / 5)
+    hook = ImbalanceHook(check_images=False, group_thresholds=(1, 2))
+    hook.before_train(runner)
+    # Dogs are frequent too now, and nothing is rarer than they are.
+    assert sampler.class_repeats.threshold == pytest.approx(3 / 5)
+    assert sampler.receipt().groups["frequent"].tolist() == [0, 1]
+    assert len(sampler) == length
+    assert "an epoch keeps its" in lines[-1]
+    assert "`num_samples=5`" in lines[-1]
+    receipt = json.loads((tmp_path / "run" / "sampling.json").read_text())
+    assert receipt["groups"] == {"frequent": ["cat", "dog"]}
+
+
+def test_transforms_of_the_training_get_the_counts(voc):
+    inner, outer = Listener(), Listener()
+    nested = SimpleNamespace(transforms=[SimpleNamespace(transforms=[inner]), None])
+    dataset = DATASETS.build(voc)
+    dataset.pipeline.transforms.append(nested)
+    wrapped = SimpleNamespace(dataset=dataset, pipeline=[outer])
+    hook = ImbalanceHook(check_images=False)
+    hook._take(STATS)
+    hook._inform(transforms_of(wrapped))
+    hook._inform(transforms_of(wrapped))
+    assert inner.heard == outer.heard == [STATS]
 
 
 class Remembering(nn.Module):
@@ -286,16 +466,16 @@ def test_query_heads_are_checked(voc, path):
     model = head = QueryHead()
     for name in reversed(path.split(".")):
         model = nn.ModuleDict({name: model})
-    with pytest.raises(ValueError, match=rf"`{path}` \(QueryHead\) has num_classes=80"):
-        check_num_classes(model, dataset)
+    with pytest.raises(ValueError, match=rf"`{path}` \(QueryHead\): has num_cl.*=80"):
+        refuse_heads(model, dataset)
     head.num_classes = 2
-    check_num_classes(model, dataset)
+    refuse_heads(model, dataset)
 
 
 def test_detr_and_its_relatives_are_checked(voc):
     head = DETRHead(num_classes=3, embed_dims=8)
-    with pytest.raises(ValueError, match=r"`bbox_head` \(DETRHead\) has num_classes=3"):
-        check_num_classes(nn.ModuleDict(dict(bbox_head=head)), DATASETS.build(voc))
+    with pytest.raises(ValueError, match=r"`bbox_head` \(DETRHead\): has num_cl.*=3"):
+        refuse_heads(nn.ModuleDict(dict(bbox_head=head)), DATASETS.build(voc))
 
 
 @pytest.mark.parametrize(
@@ -305,7 +485,7 @@ def test_parts_that_are_no_detection_head_are_passed_over(voc, path):
     model = QueryHead()
     for name in reversed(path.split(".")):
         model = nn.ModuleDict({name: model})
-    check_num_classes(model, DATASETS.build(voc))
+    refuse_heads(model, DATASETS.build(voc))
 
 
 def test_heads_of_panoptic_sets():
@@ -322,19 +502,19 @@ def test_heads_of_panoptic_sets():
     def check(metainfo, num_classes):
         box_head.num_classes = num_classes
         leaf = SimpleNamespace(metainfo=metainfo, get_data_info=None)
-        check_num_classes(model, leaf)
+        refuse_heads(model, leaf)
 
     check(panoptic, 2)
     check(panoptic, 3)
     check(classes, 3)
-    with pytest.raises(ValueError, match=r"=4, but the data set has 2 classes"):
+    with pytest.raises(ValueError, match=r"=4, but the data set .* has 2 classes"):
         check(panoptic, 4)
-    with pytest.raises(ValueError, match=r"=2, but the data set has 3 classes"):
+    with pytest.raises(ValueError, match=r"=2, but the data set .* has 3 classes"):
         check(classes, 2)
-    with pytest.raises(ValueError, match=r"=2, but the data set has 3 classes"):
+    with pytest.raises(ValueError, match=r"=2, but the data set .* has 3 classes"):
         check({**panoptic, "thing_classes": ("car", "bus")}, 2)
     box_head.num_stuff_classes = 0  # like MaskFormer's
-    with pytest.raises(ValueError, match=r"=2, but the data set has 3 classes"):
+    with pytest.raises(ValueError, match=r"=2, but the data set .* has 3 classes"):
         check(panoptic, 2)
 
 
@@ -404,38 +584,3 @@ def test_obstacles_to_an_exact_resume_are_logged(logged):
     loader.persistent_workers = False
     EpochSeedHook().before_train(runner)
     assert len(logged) == 1
-
-
-# Two processes.
-
-
-def two_ranks(rank, root):
-    """Train one epoch, then start again with an image that is gone."""
-    config = dataset_config(
-        dict(data_root=root, ann_file="list.txt", data_prefix=dict(sub_data_root=""))
-    )
-    wrapper = dict(type="MMDistributedDataParallel", device_ids=None)
-    distributed = dict(launcher="pytorch", cfg=dict(model_wrapper_cfg=wrapper))
-    runner = make_runner(f"{root}/run", config, **distributed)
-    runner.train()
-    heard = [stats.to_dict() for stats in runner.model.module.bbox_head.heard]
-    torch.distributed.barrier()
-    if rank == 0:
-        os.remove(f"{root}/JPEGImages/c.jpg")
-    torch.distributed.barrier()
-    runner = make_runner(f"{root}/run2", config, **distributed)
-    with pytest.raises(FileNotFoundError) as error:
-        runner.train()
-    return heard, str(error.value), runner.iter
-
-
-@pytest.mark.dist
-@pytest.mark.slow
-def test_both_ranks_get_the_counts_and_stop_with_the_same_error(tmp_path):
-    write_voc(tmp_path, IMAGES)
-    first, second = on_two_ranks(tmp_path, two_ranks, str(tmp_path))
-    assert first == second
-    heard, message, iterations = first
-    assert heard == [STATS.to_dict()]
-    assert str(tmp_path / "JPEGImages" / "c.jpg") in message
-    assert iterations == 0

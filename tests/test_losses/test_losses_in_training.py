@@ -7,7 +7,8 @@ import torch
 from mmdet.registry import MODELS
 from torch import nn
 
-from imb_det.hooks.startup_checks import check_activations
+from imb_det.checks import check_activations
+from imb_det.core import CheckContext, raise_findings
 from tests import toys
 from tests.tiny_sets import write_voc
 from tests.toy_runner import (
@@ -16,6 +17,11 @@ from tests.toy_runner import (
     dataset_config,
     make_runner,
 )
+
+
+def refuse_activations(model):
+    raise_findings(check_activations(CheckContext(model)))
+
 
 GHM = dict(type="imb_det.GHMCLoss", use_sigmoid=True, bins=5)
 GHM_BOXES = dict(type="imb_det.GHMRLoss", bins=4)
@@ -122,10 +128,10 @@ def test_weights_that_do_not_fit_list_the_classes(run, class_weight, message):
 def test_a_dense_head_of_another_activation_is_refused():
     config = toys.retinanet_config()
     config.bbox_head.loss_cls = dict(type="imb_det.FocalLoss")  # no `use_sigmoid`
-    with pytest.raises(ValueError, match="write `use_sigmoid=True` into `loss_cls`"):
-        check_activations(toys.build_model(config))
+    with pytest.raises(ValueError, match="Write `use_sigmoid=True` into `loss_cls`"):
+        refuse_activations(toys.build_model(config))
     config.bbox_head.loss_cls.use_sigmoid = True
-    check_activations(toys.build_model(config))
+    refuse_activations(toys.build_model(config))
 
 
 @pytest.mark.parametrize("update_buffers", [False, True])
@@ -170,6 +176,6 @@ def test_roi_heads_with_a_softmax_of_their_own_are_refused(head):
         config = dict(head, num_classes=3, loss_cls=loss_cls)
         return nn.ModuleDict({"bbox_head": MODELS.build(config)})
 
-    check_activations(build(type="imb_det.CrossEntropyLoss", use_sigmoid=False))
+    refuse_activations(build(type="imb_det.CrossEntropyLoss", use_sigmoid=False))
     with pytest.raises(ValueError, match="predicts with a softmax, whatever its loss"):
-        check_activations(build(type="imb_det.FocalLoss", use_sigmoid=True))
+        refuse_activations(build(type="imb_det.FocalLoss", use_sigmoid=True))

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from imb_det.statistics import ClassStats, LabelTable
-from imb_det.statistics.repeat_factors import (
+from imb_det.statistics.class_repeats import (
     auto_threshold,
     class_frequency,
     class_repeat_factors,
-    repeat_factors,
 )
+from imb_det.statistics.repeat_factors import repeat_factors
 
 # 1,000 images; the two classes of more than 100 images are frequent.
 STATS = ClassStats("abcd", [400, 101, 100, 4], [500, 2000, 120, 1380], 1000)

@@ -9,7 +9,7 @@ from mmengine.dataset import DefaultSampler
 
 from imb_det.registry import TRANSFORMS
 from imb_det.samplers import ClassAwareSampler
-from imb_det.samplers.partners import hand_over_weights
+from imb_det.samplers.partner_weights import set_partner_weights
 from imb_det.statistics.dataset_access import dataset_nodes
 from imb_det.statistics.label_table import LabelTable
 from imb_det.transforms.weighted_partners import WeightedPartners
@@ -198,7 +198,7 @@ WRAPPED = {
 def test_weights_find_their_images_in_any_wrappers(way):
     dataset = built(WRAPPED[way])
     table = LabelTable.from_dataset(dataset)
-    hand_over_weights(dataset, table, 10.0 + table.labels)
+    set_partner_weights(dataset, table, 10.0 + table.labels)
     nodes = [n for n in dataset_nodes(dataset) if isinstance(n, MultiImageMixDataset)]
     assert len(nodes) == (2 if way in ("each", "nested") else 1)
     for node in nodes:
@@ -211,6 +211,6 @@ def test_weights_find_their_images_in_any_wrappers(way):
 
 def test_the_pipeline_of_a_data_set_gets_no_weights():
     dataset = built(A | dict(pipeline=[dict(type="imb_det.Taker")]))
-    hand_over_weights(dataset, LabelTable.from_dataset(dataset), np.ones(3))
+    set_partner_weights(dataset, LabelTable.from_dataset(dataset), np.ones(3))
     (taker,) = dataset.pipeline.transforms
     assert not hasattr(taker, "weights")

@@ -8,21 +8,11 @@ model = dict(
         stage_loss_weights=[1, 0.5, 0.25],
         bbox_head=[
             dict(
-                type="Shared2FCBBoxHead",
-                in_channels=48,
-                fc_out_channels=256,
-                roi_feat_size=7,
-                num_classes=80,
+                _base_.model.roi_head.bbox_head,
                 bbox_coder=dict(
-                    type="DeltaXYWHBBoxCoder",
-                    target_means=[0.0, 0.0, 0.0, 0.0],
-                    target_stds=target_stds,
+                    _base_.model.roi_head.bbox_head.bbox_coder, target_stds=target_stds
                 ),
                 reg_class_agnostic=True,
-                loss_cls=dict(
-                    type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0
-                ),
-                loss_bbox=dict(type="L1Loss", loss_weight=1.0),
             )
             for target_stds in (
                 [0.1, 0.1, 0.2, 0.2],
@@ -34,23 +24,13 @@ model = dict(
     train_cfg=dict(
         rcnn=[
             dict(
+                _base_.model.train_cfg.rcnn,
                 assigner=dict(
-                    type="MaxIoUAssigner",
+                    _base_.model.train_cfg.rcnn.assigner,
                     pos_iou_thr=iou,
                     neg_iou_thr=iou,
                     min_pos_iou=iou,
-                    match_low_quality=False,
-                    ignore_iof_thr=-1,
                 ),
-                sampler=dict(
-                    type="RandomSampler",
-                    num=128,
-                    pos_fraction=0.25,
-                    neg_pos_ub=-1,
-                    add_gt_as_proposals=True,
-                ),
-                pos_weight=-1,
-                debug=False,
             )
             for iou in (0.5, 0.6, 0.7)
         ]

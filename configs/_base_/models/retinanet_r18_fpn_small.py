@@ -1,15 +1,9 @@
 # RetinaNet for two CPU cores.
-_base_ = "./backbone_r18_fpn_small.py"
-norm_cfg = dict(type="GN", num_groups=8, requires_grad=True)
+_base_ = "./dense_r18_fpn_small.py"
 model = dict(
     type="RetinaNet",
     bbox_head=dict(
         type="RetinaHead",
-        num_classes=80,
-        in_channels=48,
-        feat_channels=48,
-        stacked_convs=2,
-        norm_cfg=norm_cfg,
         anchor_generator=dict(
             type="AnchorGenerator",
             octave_base_scale=3,
@@ -21,9 +15,6 @@ model = dict(
             type="DeltaXYWHBBoxCoder",
             target_means=[0.0, 0.0, 0.0, 0.0],
             target_stds=[1.0, 1.0, 1.0, 1.0],
-        ),
-        loss_cls=dict(
-            type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0
         ),
         loss_bbox=dict(type="L1Loss", loss_weight=1.0),
     ),
@@ -39,12 +30,5 @@ model = dict(
         allowed_border=-1,
         pos_weight=-1,
         debug=False,
-    ),
-    test_cfg=dict(
-        nms_pre=1000,
-        min_bbox_size=0,
-        score_thr=0.001,
-        nms=dict(type="nms", iou_threshold=0.5),
-        max_per_img=100,
     ),
 )

@@ -1,0 +1,98 @@
+"""Heads against the classes of the data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmdet.models.dense_heads import RPNHead
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.models.reid import LinearReIDHead
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead, FusedSemanticHead
+from mmdet.models.seg_heads.base_semantic_head import BaseSemanticHead
+from mmdet.models.seg_heads.panoptic_fusion_heads import BasePanopticFusionHead
+from mmengine.model import BaseModule
+from torch import nn
+
+from imb_det.core.check_context import CheckContext
+from imb_det.core.finding import Finding, Severity
+from imb_det.core.text import and_more
+from imb_det.statistics import leaf_datasets
+
+__all__ = ["check_num_classes"]
+
+#: Heads whose `num_classes` is about something else than the boxes' classes.
+_OTHER_HEADS = (
+    RPNHead,
+    FusedSemanticHead,
+    BaseSemanticHead,
+    BasePanopticFusionHead,
+    LinearReIDHead,
+)
+
+
+def check_num_classes(context: CheckContext) -> Iterator[Finding]:
+    """Find heads that are built for another number of classes than a data set has.
+
+    Region proposal heads and class-agnostic masks know no classes; data sets that
+    hand the class names over as text (``return_classes``) leave them open. With a
+    panoptic set, heads for boxes may be built for its ``thing_classes`` alone.
+
+    Args:
+        context: With a model and data sets.
+    """
+    if context.model is None:
+        return
+    splits: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for split, dataset in context.datasets.items():
+        names = _class_names(dataset)
+        if names[0]:
+            splits.setdefault(names, []).append(split)
+    for (classes, things), used_by in splits.items():
+        for name, module in context.model.named_modules():
+            number = getattr(module, "num_classes", None)
+            if not isinstance(number, int) or not _is_detection_head(name, module):
+                continue
+            # A head that knows of stuff counts it among its classes.
+            is_all = hasattr(module, "num_stuff_classes") or not things
+            names_of_head = classes if is_all else things
+            if number in (len(names_of_head), len(classes)):
+                continue
+            yield Finding(
+                "num_classes",
+                Severity.ERROR,
+                "a head is built for another number of classes than the data have",
+                f"`{name}` ({type(module).__name__})",
+                f"has num_classes={number}, but the data set ({' and '.join(used_by)}) "
+                f"has {len(names_of_head)} classes: {and_more(names_of_head, 10)}",
+                f"Set `num_classes={len(names_of_head)}` in the head, or the right "
+                "classes in `metainfo` of the data sets",
+            )
+
+
+def _class_names(dataset: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return all classes and those of things; nothing where any number will do."""
+    leaves = leaf_datasets(dataset)
+    metainfo = getattr(dataset, "metainfo", {})
+    if not isinstance(metainfo, Mapping):  # a concatenation of unlike parts has a list
+        metainfo = getattr(leaves[0], "metainfo", {})
+    classes = tuple(metainfo.get("classes") or ())
+    things = tuple(metainfo.get("thing_classes") or ())
+    if not set(things) <= set(classes):  # left over from another list of classes
+        things = ()
+    if any(getattr(leaf, "return_classes", False) for leaf in leaves):
+        return (), ()
+    return classes, things
+
+
+def _is_detection_head(name: str, module: nn.Module) -> bool:
+    """Tell heads that classify boxes or masks by type or, as users write them, name."""
+    parts = [part for part in name.split(".") if not part.isdigit()]
+    if isinstance(module, _OTHER_HEADS) or {"rpn_head", "backbone"} & set(parts):
+        return False
+    if getattr(module, "class_agnostic", False):  # masks
+        return False
+    if isinstance(module, (BaseDenseHead, BBoxHead, FCNMaskHead)):
+        return True
+    return isinstance(module, BaseModule) and "".join(parts[-1:]).endswith("head")

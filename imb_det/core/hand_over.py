@@ -1,0 +1,53 @@
+"""Tells components what they do not know yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["HandOver"]
+
+
+class HandOver:
+    """Calls one method of all components that have it, once for each news.
+
+    Args:
+        protocol: Runtime-checkable protocol of those who listen.
+        method: Its method, which takes the news.
+
+    Example:
+        >>> from imb_det.core import StageListener
+        >>> HandOver(StageListener, "set_stage")(["no listener"], "news")
+        []
+    """
+
+    def __init__(self, protocol: type, method: str) -> None:
+        self.protocol = protocol
+        self.method = method
+        # By identity; the component is kept too, as its number might be used again.
+        self._told: dict[int, tuple[Any, Any]] = {}
+
+    def listeners(self, components: Iterable[Any]) -> list[Any]:
+        """Return those who listen, each once."""
+        found = {id(c): c for c in components if isinstance(c, self.protocol)}
+        return list(found.values())
+
+    def __call__(self, components: Iterable[Any], news: Any) -> list[Any]:
+        """Tell those who do not know it.
+
+        Args:
+            components: Listeners and others, in any order, also more than once.
+            news: What is handed over; equal news are no news.
+
+        Returns:
+            Those who have been told.
+        """
+        told = []
+        for component in self.listeners(components):
+            known = self._told.get(id(component))
+            if known is not None and known[1] == news:
+                continue
+            getattr(component, self.method)(news)
+            self._told[id(component)] = (component, news)
+            told.append(component)
+        return told

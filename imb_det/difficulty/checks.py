@@ -1,0 +1,196 @@
+"""What must hold before the difficulty of classes can be measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
+
+from imb_det.core.check_context import CheckContext
+from imb_det.core.finding import Finding, Severity
+from imb_det.core.listener import ClassDifficultyListener
+from imb_det.runner_parts import components_of
+from imb_det.statistics import ClassStats
+
+__all__ = [
+    "check_arguments",
+    "check_counts",
+    "listeners_of",
+    "start_findings",
+    "was_validated",
+]
+
+_SOURCES = ("recall", "ap", "score")
+_HOW_TO_HOLD_OUT = (
+    "Hold images out of the training set: of 1500, give the data set of "
+    "`train_dataloader` `indices=list(range(0, 1350))`, and this hook "
+    "`held_out=dict(batch_size=2, num_workers=2, dataset=dict(<the same data set>, "
+    "indices=list(range(1350, 1500))))`"
+)
+
+
+def check_arguments(
+    source: str,
+    held_out: Any,
+    tau: float | str,
+    momentum: float,
+    max_ratio: float | None,
+    warmup: int,
+    interval: int,
+    by_epoch: bool,
+    background_is_error: bool,
+) -> None:
+    """Check the arguments of ``ClassDifficultyHook``.
+
+    Raises:
+        ValueError, TypeError: Names the argument, what was given and what is valid.
+    """
+    name = "ClassDifficultyHook"
+    if source not in _SOURCES:
+        raise ValueError(f"{name}: `source` must be one of {_SOURCES}, got {source!r}")
+    flags: dict[str, Any] = dict(
+        by_epoch=by_epoch, background_is_error=background_is_error
+    )
+    for key, value in flags.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name}: `{key}` must be a bool, got {value!r}")
+    if source == "recall" and held_out is None:
+        raise ValueError(
+            f"{name}: `source='recall'` needs `held_out`, the data loader of images "
+            f"that are not trained on. {_HOW_TO_HOLD_OUT}"
+        )
+    for key, is_given in dict(
+        held_out=held_out is not None, background_is_error=background_is_error
+    ).items():
+        if is_given and source != "recall":
+            raise ValueError(
+                f"{name}: `{key}` has a meaning only with `source='recall'`, got "
+                f"source={source!r}"
+            )
+    if held_out is not None and not isinstance(held_out, (dict, DataLoader)):
+        raise TypeError(
+            f"{name}: `held_out` must be the config of a data loader, got "
+            f"{type(held_out).__name__}"
+        )
+    if isinstance(held_out, dict) and "dataset" not in held_out:
+        raise ValueError(
+            f"{name}: `held_out` has no `dataset`, only {list(held_out)}. "
+            f"{_HOW_TO_HOLD_OUT}"
+        )
+    if tau != "dynamic" and (isinstance(tau, (str, bool)) or not 0 <= tau < math.inf):
+        raise ValueError(
+            f"{name}: `tau` must be 'dynamic' or a number >= 0, got {tau!r}"
+        )
+    if not 0 <= momentum < 1:
+        raise ValueError(f"{name}: `momentum` must be in [0, 1), got {momentum!r}")
+    if max_ratio is not None and not max_ratio >= 1:
+        raise ValueError(
+            f"{name}: `max_ratio` must be None or at least 1, got {max_ratio!r}"
+        )
+    counts: tuple[tuple[str, Any, int], ...] = (
+        ("warmup", warmup, 0),
+        ("interval", interval, 1),
+    )
+    for key, count, least in counts:
+        if isinstance(count, bool) or not isinstance(count, int) or count < least:
+            raise ValueError(
+                f"{name}: `{key}` must be a whole number of at least {least}, got "
+                f"{count!r}"
+            )
+
+
+def listeners_of(runner: Runner) -> list[ClassDifficultyListener]:
+    """List what takes weights: parts of the model, training samplers and hooks."""
+    return list(filter(_listens, components_of(runner, for_training=True)))
+
+
+def _listens(component: Any) -> bool:
+    return isinstance(component, ClassDifficultyListener)
+
+
+def check_counts(stats: ClassStats | None) -> ClassStats:
+    """Return the counts of the training set, if they were handed over.
+
+    Raises:
+        RuntimeError: There are no counts; names the hook that is missing.
+    """
+    if stats is None:
+        raise RuntimeError(
+            "ClassDifficultyHook has no counts of the training set: add "
+            "`dict(type='imb_det.ImbalanceHook')` to the config, as in "
+            "`custom_hooks = [dict(type='imb_det.ImbalanceHook'), "
+            "dict(type='imb_det.ClassDifficultyHook', ...)]`"
+        )
+    return stats
+
+
+def start_findings(
+    context: CheckContext, source: str, by_epoch: bool
+) -> Iterator[Finding]:
+    """Find a training that never brings an update, or in which nothing takes weights.
+
+    Args:
+        context: Of a training.
+        source: What accuracy is measured by.
+        by_epoch: Whether updates are counted in epochs.
+    """
+    loop = context.train_loop
+
+    def found(evidence: str, remedy: str) -> Finding:
+        what = "class difficulty cannot be measured and used"
+        where = f"ClassDifficultyHook (source={source!r})"
+        return Finding(
+            "class_difficulty", Severity.ERROR, what, where, evidence, remedy
+        )
+
+    if not any(map(_listens, context.components)):
+        yield found(
+            "no component takes class difficulty",
+            "Use imb_det.CDBLoss as `loss_cls` of a head, or a sampler or hook with a "
+            "method `set_class_difficulty_weights`, or remove ClassDifficultyHook",
+        )
+    with_epochs = isinstance(loop, EpochBasedTrainLoop)
+    if by_epoch and not with_epochs:
+        yield found(
+            f"it counts epochs, but {type(loop).__name__} counts iterations",
+            "Set `by_epoch=False`, and `interval` and `warmup` to numbers of "
+            "iterations",
+        )
+    if source != "ap":
+        return
+    if context.val_loop is None:
+        yield found(
+            "it reads the validation, but there is none",
+            "Add `val_dataloader`, `val_evaluator` (with `classwise=True`) and "
+            "`val_cfg`, or use another `source`",
+        )
+        return
+    end = loop.max_epochs if with_epochs else loop.max_iters
+    first = max(loop.val_begin, min([loop.val_interval, *loop.dynamic_intervals]))
+    if first > end:
+        yield found(
+            f"it reads the validation, but the first one is after {first} of {end} "
+            "epochs or iterations",
+            "Lower `val_interval` and `val_begin` in `train_cfg`",
+        )
+    by_class = [
+        metric.classwise
+        for metric in context.metrics.get("val", ())
+        if hasattr(metric, "classwise")
+    ]
+    if by_class and not any(by_class):
+        yield found(
+            "the validation gives no average precision by class",
+            "Set `classwise=True` in `val_evaluator`",
+        )
+
+
+def was_validated(runner: Runner) -> bool:
+    """Tell whether a validation followed the point from which training resumes."""
+    loop = runner.train_loop
+    done = loop.epoch if isinstance(loop, EpochBasedTrainLoop) else loop.iter
+    loop._decide_current_val_interval()  # as the loop itself before it validates
+    return done >= loop.val_begin and done % loop.val_interval == 0

@@ -1,0 +1,106 @@
+"""The look of all pictures; no window, no global state of matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+__all__ = [
+    "GREY",
+    "GROUP_COLOURS",
+    "INK",
+    "class_bars",
+    "colour_patch",
+    "grid_lines",
+    "save_figure",
+]
+
+#: What stands out, such as a mean of all.
+INK = "#202020"
+#: What stands back, and classes of no group.
+GREY = "#8c8c8c"
+#: Classes by their frequency group.
+GROUP_COLOURS = {"rare": "#c44e52", "common": "#dd8452", "frequent": "#4c72b0"}
+
+_DPI = 120
+_ALPHA = 0.8
+_MOST_NAMES = 100  # classes that are named below their bars
+_LEGEND_ROW, _LEGEND_EDGE = 0.21, 0.06  # inches
+
+
+def class_bars(
+    heights: np.ndarray,
+    classes: Sequence[str],
+    groups: Mapping[str, np.ndarray],
+    order: np.ndarray,
+    sorted_by: str,
+) -> tuple[Figure, Any]:
+    """Start a picture with a bar for each class, in the colour of its group.
+
+    Args:
+        heights: Of the classes, (C,).
+        classes: Names, length C.
+        groups: Class indices by the name of the group.
+        order: Classes from left to right, (C,).
+        sorted_by: What comes first, for a picture of too many classes to name.
+
+    Returns:
+        The figure and its axes.
+    """
+    number = len(order)
+    colours = np.full(number, GREY, dtype=object)
+    for name, members in groups.items():
+        colours[members] = GROUP_COLOURS.get(name, GREY)
+    figure = Figure(figsize=(min(max(7.0, 0.24 * number + 2), 22), 5.0))
+    axes = figure.subplots()
+    position, colour = np.arange(number), list(colours[order])
+    axes.bar(position, heights[order], color=colour, width=0.85, alpha=_ALPHA)
+    axes.set_xlim(-0.7, number - 0.3)
+    if number <= _MOST_NAMES:
+        names = [classes[i] for i in order]
+        is_long = max(map(len, names)) * number > 90
+        axes.set_xticks(position, names, rotation=90 if is_long else 0, fontsize=8)
+    else:
+        axes.set_xlabel(f"{number} classes, most {sorted_by} first")
+    return figure, axes
+
+
+def colour_patch(colour: str, label: str) -> Patch:
+    """Return the entry of a legend for an area."""
+    return Patch(color=colour, alpha=_ALPHA, label=label)
+
+
+def grid_lines(axes: Any, axis: str = "both") -> None:
+    """Draw the lines of a grid, faint."""
+    axes.grid(axis=axis, alpha=0.3)
+
+
+def save_figure(
+    figure: Figure,
+    path: str | Path,
+    legend: Iterable[Artist] = (),
+    columns: int = 3,
+) -> None:
+    """Write a picture, with its legend above everything else.
+
+    Args:
+        figure: What is drawn.
+        path: File to write (PNG); its folder is made.
+        legend: Entries. Default: none, and no legend.
+        columns: Most columns of the legend, >= 1. Default: 3.
+    """
+    top = 1.0
+    if handles := list(legend):
+        columns = min(len(handles), columns)
+        rows = -(-len(handles) // columns)
+        figure.legend(handles=handles, loc="upper center", ncols=columns, frameon=False)
+        top -= (rows * _LEGEND_ROW + _LEGEND_EDGE) / figure.get_figheight()
+    figure.tight_layout(rect=(0, 0, 1, top))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=_DPI)

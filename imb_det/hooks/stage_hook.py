@@ -1,0 +1,152 @@
+"""Leads a training through its stages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from imb_det.core.check_context import CheckContext
+from imb_det.core.finding import Finding, raise_findings
+from imb_det.core.hand_over import HandOver
+from imb_det.core.listener import Stage, StageListener
+from imb_det.core.stage_plan import StagePlan
+from imb_det.registry import HOOKS
+from imb_det.runner_parts import components_of, refresh_averages
+
+__all__ = ["StageHook"]
+
+
+@HOOKS.register_module()
+class StageHook(Hook):
+    """Tell all that listen which stage a training is in: plain, then re-weighted, say.
+
+    Whatever has a method ``set_stage(stage)`` (:class:`~imb_det.core.StageListener`)
+    hears of the first stage before the first iteration, and of each other one before
+    its own first iteration: modules of the model and of its moving averages, the
+    samplers and transforms of the training, metrics and hooks. What is configured for
+    stages by name tells so by an attribute ``stage_names``; ``ImbalanceHook`` refuses
+    names that no stage has.
+
+    The stage follows from the epochs or iterations that are over, so that a training
+    that resumes is in the stage that it was in. Checkpoints carry the plan and the
+    stage; a test alone tells it to the model and the metrics. A resume with another
+    plan brings a warning and follows the new one.
+
+    It runs after ``ImbalanceHook`` and before hooks of normal priority. Samplers that
+    change within an epoch, with ``iters=``, do so for batches that are not drawn yet.
+
+    Args:
+        stages: For each stage, ``dict(name=..., epochs=...)`` or ``dict(name=...,
+            iters=...)``; the last may have a name alone and goes on to the end. Else
+            they must add up to the length of the training.
+
+    Raises:
+        TypeError, ValueError: Stages that cannot be understood; when training starts,
+            stages that do not fill it.
+
+    Example:
+        >>> custom_hooks = [
+        ...     dict(type="imb_det.ImbalanceHook"),
+        ...     dict(
+        ...         type="imb_det.StageHook",
+        ...         stages=[dict(name="plain", epochs=8), dict(name="reweighted")],
+        ...     ),
+        ... ]
+    """
+
+    priority = "ABOVE_NORMAL"
+
+    def __init__(self, stages: Sequence[Mapping[str, Any]]) -> None:
+        self.plan = StagePlan.from_config(type(self).__name__, stages)
+        self.stage: Stage | None = None
+        self._stored: StagePlan | None = None  # of a checkpoint
+        self._hand_over = HandOver(StageListener, "set_stage")
+
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        """Yield what does not fit the training to come."""
+        loop = context.train_loop
+        if loop is not None:
+            with_epochs = isinstance(loop, EpochBasedTrainLoop)
+            by_epoch = self.plan.by_epoch and with_epochs
+            end = loop.max_epochs if by_epoch else loop.max_iters
+            yield from self.plan.findings(with_epochs, end)
+
+    def before_train(self, runner: Runner) -> None:
+        """Enter the first stage, or the one in which the training goes on."""
+        context = CheckContext(train_loop=runner.train_loop)
+        raise_findings(self.findings(context), type(self).__name__)
+        if runner.iter > 0 and self._stored not in (None, self.plan):
+            print_log(
+                f"StageHook: the stages are {self.plan}, those of the checkpoint were "
+                f"{self._stored}; the training follows the new ones",
+                logger="current",
+                level=logging.WARNING,
+            )
+        self.stage = None
+        self._enter(runner)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Enter the next stage, if it is time."""
+        self._enter(runner)
+
+    def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Enter the next stage, if it is time."""
+        if not self.plan.by_epoch:
+            self._enter(runner)
+
+    def before_val(self, runner: Runner) -> None:
+        """Tell the stage of the checkpoint, where validation runs alone."""
+        self._tell(runner, runner.val_loop)
+
+    def before_test(self, runner: Runner) -> None:
+        """Tell the stage of the checkpoint, or of the training before."""
+        self._tell(runner, runner.test_loop)
+
+    def before_save_checkpoint(
+        self, runner: Runner, checkpoint: dict[str, Any]
+    ) -> None:
+        """Put plan and stage into the checkpoint."""
+        if self.stage is not None:
+            content = {"name": self.stage.name, "plan": self.plan.to_dict()}
+            checkpoint.setdefault("imb_det", {})["stage"] = content
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Take plan and stage from the checkpoint."""
+        content = checkpoint.get("imb_det", {}).get("stage")
+        if content is not None:
+            self._stored = StagePlan.from_dict(content["plan"])
+            names = self._stored.names
+            self.stage = Stage(content["name"], names.index(content["name"]), names)
+
+    def _enter(self, runner: Runner) -> None:
+        """Tell everyone the stage of this moment, if it is a new one."""
+        position = runner.epoch if self.plan.by_epoch else runner.iter
+        stage = self.plan.stage_at(position)
+        if stage == self.stage:
+            return
+        self.stage = stage
+        told = self._tell(runner, runner.val_loop, for_training=True)
+        names = sorted({type(component).__name__ for component in told})
+        print_log(
+            f"StageHook: stage {stage.name!r} ({stage.index + 1} of "
+            f"{len(stage.names)}) from {self.plan.unit[:-1]} {position + 1} on; told "
+            f"to {', '.join(names) or 'no component, as none listens'}",
+            logger="current",
+        )
+
+    def _tell(self, runner: Runner, loop: Any, for_training: bool = False) -> list[Any]:
+        """Hand the stage over to those who do not know it yet."""
+        if self.stage is None:
+            return []
+        components = components_of(
+            runner, loop, for_training=for_training, with_proposals=True
+        )
+        told = self._hand_over(components, self.stage)
+        if told and for_training:
+            refresh_averages(runner)
+        return told

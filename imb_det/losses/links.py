@@ -1,0 +1,160 @@
+"""Links: how logits become probabilities, in training and in prediction alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .sigmoid_kernel import sigmoid_kernel
+from .softmax_kernel import softmax_kernel
+
+__all__ = [
+    "GumbelLink",
+    "Link",
+    "SigmoidLink",
+    "SigmoidWithObjectnessLink",
+    "SoftmaxLink",
+    "SoftmaxWithObjectnessLink",
+]
+
+
+class Link:
+    """How the outputs of a classifier become probabilities of C classes.
+
+    Attributes:
+        use_sigmoid: What heads read to know the number of their outputs: C with it, in
+            dense heads, and C + 1 without.
+        extra_channels: Outputs beyond one a class.
+        kernel: Loss and gradient of the outputs.
+        start_bias: Bias of all outputs at the start of a training; None for the
+            head's own.
+    """
+
+    use_sigmoid: bool
+    extra_channels: int
+    kernel: Callable
+    start_bias: float | None = None
+
+    def probabilities(self, cls_score: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the probabilities of classes and of background.
+
+        Args:
+            cls_score: Logits, (..., C + extra_channels).
+
+        Returns:
+            (..., C); (..., 1), or None where background has none of its own.
+        """
+        raise NotImplementedError
+
+    def best(self, cls_score: Tensor) -> Tensor:
+        """Return the most likely class of each row, int (N,), background C.
+
+        Args:
+            cls_score: Logits, (N, C + extra_channels).
+        """
+        classes, background = self.probabilities(cls_score)
+        if background is None:
+            score, found = classes.max(1)
+            return torch.where(score > 0.5, found, classes.size(1))
+        return torch.cat([classes, background], 1).argmax(1)
+
+    def scores(self, cls_score: Tensor, with_background: bool) -> Tensor:
+        """Return the probabilities that a head predicts with.
+
+        Args:
+            cls_score: Logits, (..., C + extra_channels).
+            with_background: Whether background has a column, the last one, as in RoI
+                heads, which drop it; without a probability of its own it has 0.
+        """
+        classes, background = self.probabilities(cls_score)
+        if not with_background:
+            return classes
+        if background is None:
+            return F.pad(classes, (0, 1))
+        return torch.cat([classes, background], -1)
+
+
+class SigmoidLink(Link):
+    """Independent classes; background is the absence of all."""
+
+    use_sigmoid = True
+    extra_channels = 0
+    kernel = staticmethod(sigmoid_kernel)
+
+    def probabilities(self, cls_score: Tensor) -> tuple[Tensor, None]:
+        """Return the sigmoid."""
+        return cls_score.sigmoid(), None
+
+
+class SoftmaxLink(Link):
+    """Classes and background, the last output, exclude one another."""
+
+    use_sigmoid = False
+    extra_channels = 1
+    kernel = staticmethod(softmax_kernel)
+
+    def probabilities(self, cls_score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the softmax."""
+        scores = cls_score.softmax(-1)
+        return scores[..., :-1], scores[..., -1:]
+
+
+class SigmoidWithObjectnessLink(Link):
+    r"""Independent classes and background, the last output: :math:`p_c (1 - p_{bg})`.
+
+    Source: Tan et al., "Equalization Loss v2", CVPR 2021, with the bias
+    logit(0.001) of all outputs as the authors' code has it.
+    """
+
+    use_sigmoid = True
+    extra_channels = 1
+    kernel = staticmethod(sigmoid_kernel)
+    start_bias = -6.9068  # log(0.001 / 0.999)
+
+    def probabilities(self, cls_score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sigmoids, those of classes times that of no background."""
+        scores = cls_score.sigmoid()
+        background = scores[..., -1:]
+        return scores[..., :-1] * (1 - background), background
+
+
+class SoftmaxWithObjectnessLink(Link):
+    r"""Classes that exclude one another, and foreground or background beside them.
+
+    .. math:: p_c = \mathrm{softmax}(z_{1..C})_c\,
+              \mathrm{softmax}(z_{C+1}, z_{C+2})_1
+
+    Its loss has two parts, each a call of :func:`softmax_kernel`.
+
+    Source: Wang et al., "Seesaw Loss for Long-Tailed Instance Segmentation", CVPR 2021.
+    """
+
+    use_sigmoid = False
+    extra_channels = 2
+    kernel = staticmethod(softmax_kernel)
+
+    def probabilities(self, cls_score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the softmax of the classes times that of foreground."""
+        classes = cls_score[..., :-2].softmax(-1)
+        objectness = cls_score[..., -2:].softmax(-1)
+        return classes * objectness[..., :1], objectness[..., 1:]
+
+
+class GumbelLink(Link):
+    r"""Independent classes with the Gumbel distribution, :math:`p = e^{-e^{-z}}`.
+
+    Source: Alexandridis et al., "Long-tailed Instance Segmentation using Gumbel
+    Optimized Loss", ECCV 2022.
+    """
+
+    use_sigmoid = True
+    extra_channels = 0
+    kernel = staticmethod(sigmoid_kernel)
+    start_bias = -2.0
+
+    def probabilities(self, cls_score: Tensor) -> tuple[Tensor, None]:
+        """Return the probabilities."""
+        return torch.exp(-torch.exp(-cls_score)), None

@@ -1,0 +1,115 @@
+"""Losses of mask heads: the mask of an instance's own class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmdet.models.losses.utils import weight_reduce_loss
+from torch import Tensor, nn
+
+from imb_det.core import check_choice, check_number
+from imb_det.statistics.class_vector import ClassVector
+
+from .base import REDUCTIONS
+from .gradient import compute_dtype
+
+__all__ = ["MaskLoss"]
+
+
+class MaskLoss(nn.Module):
+    r"""Binary cross entropy of masks; instances have the weight of their class.
+
+    .. math:: L_i = \frac{w_{y_i}}{P} \sum_{p=1}^P \mathrm{BCE}(z_{i, y_i, p}, t_{ip})
+
+    Args:
+        class_weight: Weights of the classes.
+        reduction: ``'none'``, ``'mean'`` over instances, or ``'sum'``. Default
+            ``'mean'``.
+        loss_weight: Factor of the loss, >= 0. Default 1.
+
+    Raises:
+        TypeError, ValueError: An argument is of another type or out of range.
+    """
+
+    use_sigmoid = False  # as mmdet has it: a mask loss is sigmoid by itself
+    use_mask = True
+
+    def __init__(
+        self,
+        class_weight: ClassVector,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        check_choice(name, "reduction", reduction, REDUCTIONS)
+        check_number(name, "loss_weight", loss_weight, 0, None)
+        self.class_weight = class_weight
+        self.reduction = reduction
+        self.loss_weight = loss_weight
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        labels: Tensor,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Return the loss.
+
+        Args:
+            pred: Logits, float (N, C, h, w), or (N, 1, h, w) in a class-agnostic mask
+                head; of points (N, C, P).
+            target: Masks in [0, 1], (N, h, w) or (N, P).
+            labels: Class of each instance, int (N,).
+            avg_factor: Number that the sum is divided by in place of N.
+            reduction_override: Reduction of this call.
+            **kwargs: Not used.
+
+        Returns:
+            Scalar, or with ``'none'`` (N,).
+
+        Raises:
+            ValueError: Shapes that do not fit; weights that a class-agnostic head
+                cannot use.
+        """
+        name = type(self).__name__
+        check_choice(
+            name, "reduction_override", reduction_override, (None, *REDUCTIONS)
+        )
+        if (
+            pred.dim() < 3
+            or target.shape != pred[:, 0].shape
+            or not isinstance(labels, Tensor)
+            or labels.shape != pred.shape[:1]
+        ):
+            shapes = [
+                tuple(x.shape) if isinstance(x, Tensor) else x for x in (target, labels)
+            ]
+            raise ValueError(
+                f"{name}: masks (N, C, ...), targets (N, ...) and labels (N,) are "
+                f"needed, got {tuple(pred.shape)}, {shapes[0]} and {shapes[1]}"
+            )
+        n, channels = pred.shape[:2]
+        known = self.class_weight.value
+        if channels == 1 and known is not None and known.dim() and len(known) > 1:
+            raise ValueError(
+                f"{name}: a class-agnostic mask head does not tell its loss the "
+                "classes, so they cannot have weights; set `class_agnostic=False`"
+            )
+        weights = self.class_weight(channels, pred)
+        own = pred[torch.arange(n, device=pred.device), labels]
+        own = own.to(compute_dtype(pred))
+        target = target.to(own.dtype)
+        loss = F.binary_cross_entropy_with_logits(own, target, reduction="none")
+        loss = loss.flatten(1).mean(1) if n else own.flatten(1).sum(1)
+        if weights is not None:
+            loss = loss * (weights[labels] if weights.dim() else weights)
+        reduction = reduction_override or self.reduction
+        if reduction == "mean" and avg_factor is None:
+            avg_factor = max(n, 1)
+        return self.loss_weight * weight_reduce_loss(loss, None, reduction, avg_factor)

@@ -1,0 +1,66 @@
+"""What a loss may see of a pass over the logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .own_class import OwnClass
+
+__all__ = ["Observed"]
+
+
+@dataclass
+class Observed:
+    """What a pass over the logits knows at its end, all float64 by channel.
+
+    Gradients are those of the sum of the loss by the logits, after weights and factors,
+    without ``loss_weight`` and normaliser.
+
+    Args:
+        positive_gradient: Sum of the sizes of gradients where a channel is the row's
+            own, (K,).
+        negative_gradient: The same where it is not, (K,).
+        rows: Number of rows of each channel that count, (K,).
+        own_score: Sum of their probabilities of their own channel, (K,).
+    """
+
+    positive_gradient: Tensor
+    negative_gradient: Tensor
+    rows: Tensor
+    own_score: Tensor
+
+    @classmethod
+    def nothing(cls, like: Tensor) -> Observed:
+        """Return zeros for the logits (N, K)."""
+        zeros = like.new_zeros(4, like.size(1)).double()
+        return cls(*zeros.unbind())
+
+    def add(self, other: Observed) -> None:
+        """Add what another part of the rows has shown."""
+        for name, total in vars(self).items():
+            total += getattr(other, name)
+
+    @classmethod
+    def of(
+        cls, score: Tensor, slope: Tensor, own: OwnClass, counted: Tensor | None
+    ) -> Observed:
+        """Sum what a pass shows, by channel.
+
+        Args:
+            score: Probability of each row's own channel, (n, 1).
+            slope: Gradient of the loss, (n, K).
+            own: Of the rows.
+            counted: Which elements count, bool (n, 1) or (n, K); None for all.
+        """
+        mine = own.exists
+        if counted is not None:
+            mine = mine & counted.any(1, keepdim=True)
+        values = torch.stack([own.of(slope).abs(), mine, score], 0).double()
+        values = torch.where(mine, values, 0)
+        sums = score.new_zeros(3, own.channels).double()
+        sums = sums.scatter_add(1, own.column.T.expand(3, -1), values.squeeze(2))
+        total = slope.abs().sum(0, dtype=torch.float64)
+        return cls(sums[0], total - sums[0], sums[1], sums[2])

@@ -1,0 +1,117 @@
+"""What a loss says about one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .elements import Element
+from .own_class import OwnClass
+
+__all__ = ["Call", "OfNLL", "Terms", "Values", "adjusted", "values_of"]
+
+#: A number for each channel, (K,), for each row and channel, (N, K), a scalar, or a
+#: function that makes (n, K) of them for the logits (n, K) and labels of some rows.
+Values = Tensor | Callable[[Tensor, Tensor], Tensor]
+
+#: Loss and derivative of a row as functions of -log(probability of its class), (n,);
+#: for soft targets (n, K).
+OfNLL = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a loss.
+
+    Args:
+        cls_score: Logits without a graph, float (N, K).
+        label: Class of each row, int (N,), background C, ignored below 0; or targets
+            in [0, 1], (N, K).
+        weight: Factor of each row, (N,), or element, (N, K), or None.
+        num_classes: Number of classes C.
+        learn: Whether it is a call of a training step, from which running statistics
+            are to learn, and no extra call of a sampler.
+    """
+
+    cls_score: Tensor
+    label: Tensor
+    weight: Tensor | None
+    num_classes: int
+    learn: bool
+
+    @property
+    def is_background(self) -> Tensor:
+        """Which rows have no class, bool (N,)."""
+        if self.label.dim() == 1:
+            return self.label == self.num_classes
+        return self.label[:, : self.num_classes].sum(1) == 0
+
+
+@dataclass(frozen=True)
+class Terms:
+    r"""What a loss does to logits, elements and rows; None where it does nothing.
+
+    A logit enters as :math:`z'_{nj} = s_j (z_{nj} - m_j [j = y_n]) + o_{nj}`. None of
+    the terms has a gradient.
+
+    Args:
+        scale: s, factor of the logits, (K,) or scalar.
+        margin: m, taken off the logit of a row's own class, (K,) or scalar; rows need
+            a class, not soft targets.
+        offset: o, added to the logits.
+        element: With a sigmoid: the loss of each element; None for cross entropy.
+        of_nll: With a softmax: the loss of a row as a function of its -log p.
+        positive: Factor of elements that are a row's own class; with a softmax of its
+            row, and then (K,) or scalar.
+        negative: With a sigmoid: factor of all other elements.
+        row: Factor of rows, (N,).
+        normaliser: Scalar that ``'mean'`` divides by in place of ``avg_factor``.
+    """
+
+    scale: Tensor | None = None
+    margin: Tensor | None = None
+    offset: Values | None = None
+    element: Element | None = None
+    of_nll: OfNLL | None = None
+    positive: Values | None = None
+    negative: Values | None = None
+    row: Tensor | None = None
+    normaliser: Tensor | None = None
+
+    def row_of(self, rows: slice | None) -> Tensor | None:
+        """Return the factors of some rows; None means all."""
+        return self.row if self.row is None or rows is None else self.row[rows]
+
+
+def values_of(
+    values: Values | None, rows: slice | None, logits: Tensor, label: Tensor
+) -> Tensor | None:
+    """Return the values for some rows.
+
+    Args:
+        values: Of all rows.
+        rows: Which they are; None for all.
+        logits: Of these rows, (n, K).
+        label: Of these rows.
+    """
+    if values is None or isinstance(values, Tensor):
+        by_row = values is not None and values.dim() == 2 and rows is not None
+        return values[rows] if by_row else values  # type: ignore[index]
+    return values(logits, label)
+
+
+def adjusted(
+    terms: Terms, rows: slice | None, z: Tensor, label: Tensor, own: OwnClass | None
+) -> Tensor:
+    """Return the logits with scale, margin and offset."""
+    if terms.margin is not None:
+        if own is None:
+            raise ValueError("a loss with margins needs classes, not soft targets")
+        z = own.lowered(z.clone(), terms.margin.to(z.dtype))
+    if terms.scale is not None:
+        z = z * terms.scale.to(z.dtype)
+    if (offset := values_of(terms.offset, rows, z, label)) is not None:
+        z = z + offset.to(z.dtype)
+    return z

@@ -1,0 +1,74 @@
+"""Sizes and boxes after any transforms, which run on blank images."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from imb_det.statistics.dataset_access import leaf_datasets
+
+from .boxes import TrainingBoxes
+
+__all__ = ["MAX_BLANK_IMAGES", "run_blank_images"]
+
+#: Images that go through transforms, where sizes and boxes need that: more than enough
+#: for a share of positives to a percent or two, and a matter of minutes at most.
+MAX_BLANK_IMAGES = 5000
+
+
+class _BlankImage:
+    """Stands in for ``LoadImageFromFile``: a black image of the annotated size."""
+
+    def __call__(self, results: dict) -> dict:
+        shape = (results["height"], results["width"])
+        results["img"] = np.zeros((*shape, 3), np.uint8)
+        results["img_shape"] = results["ori_shape"] = shape
+        return results
+
+
+def run_blank_images(dataset: Any, advance: Callable[[], None]) -> TrainingBoxes:
+    """Send blank images through the data set's own transforms, wrappers included.
+
+    Of a large data set, a random part is sent.
+    """
+    dataset = copy.deepcopy(dataset)
+    order = np.random.default_rng(0).permutation(len(dataset))[:MAX_BLANK_IMAGES]
+    for leaf in leaf_datasets(dataset):
+        steps = leaf.pipeline.transforms
+        loaders = [i for i, t in enumerate(steps) if "LoadImage" in type(t).__name__]
+        if not loaders:
+            raise ValueError(
+                f"the pipeline of {type(leaf).__name__} has no LoadImageFromFile, so "
+                "image sizes cannot be had without reading pixels; it has "
+                f"{[type(t).__name__ for t in steps]}"
+            )
+        for index in loaders:
+            steps[index] = _BlankImage()
+
+    def rows() -> Iterator[tuple]:
+        # The random transforms draw from numpy's global generator: seed it for a
+        # repeatable count and give the caller its state back.
+        state = np.random.get_state()  # noqa: NPY002
+        np.random.seed(0)  # noqa: NPY002
+        try:
+            for index in sorted(order.tolist()):
+                packed = dataset[index]
+                sample = packed["data_samples"]
+                row: tuple[list, list, list] = ([], [], [])
+                for flag, instances in (
+                    (False, sample.gt_instances),
+                    (True, sample.ignored_instances),
+                ):
+                    boxes = getattr(instances.bboxes, "tensor", instances.bboxes)
+                    row[0].extend(boxes.tolist())
+                    row[1].extend(instances.labels.tolist())
+                    row[2].extend([flag] * len(boxes))
+                advance()
+                yield (tuple(packed["inputs"].shape[-2:]), *row)
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+
+    return TrainingBoxes.from_rows(rows())

@@ -1,0 +1,216 @@
+"""Optimal bias initialisation of a dense classifier."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from torch import nn
+from tqdm import tqdm
+
+from imb_det.core.main_process import on_main_process
+from imb_det.registry import HOOKS
+from imb_det.runner_parts import bare_model
+from imb_det.statistics.cache import default_cache_dir
+
+from .blank_images import MAX_BLANK_IMAGES
+from .boxes import annotated_boxes
+from .cache import content_key, load_prior, store_prior
+from .classification_bias import find_bias, find_head, roi_bias
+from .foreground_prior import ForegroundPrior, foreground_prior
+from .pretrained_bias import bias_shapes, pretrained_biases
+from .resizing import has_random_sizes, is_arithmetic
+from .training_boxes import epoch_weights, training_boxes
+
+__all__ = ["PriorInitHook"]
+
+
+@HOOKS.register_module()
+class PriorInitHook(Hook):
+    r"""Count the foreground prior and start a dense classifier at its optimal bias.
+
+    Before the first iteration the positive and all candidates of the head are counted
+    over the training annotations (:func:`imb_det.prior.foreground_prior`), and
+    the bias of its classification layer becomes
+    :math:`b = -\log(N C / N_f - 1)`. Rank 0 counts, the others receive. The counts
+    are cached under a hash of annotations, transforms, anchors and assigner. The bias
+    stays as it is on resume, and where a checkpoint already brought a trained one.
+    Heads with class-adaptive thresholds (``adaptive_thr=True``) get counts in any case.
+    The targets of GFL are IoUs, which are not known before training: counted as ones,
+    they make its prior an upper bound of the optimum.
+
+    The proposals of a RoI head cannot be counted before training. With a guess of their
+    share of positives s, a softmax classifier starts at the probabilities 1 - s for
+    background and s / C for every class: its bias is 0 for classes and
+    :math:`\log(C (1 - s) / s)` for background. The authors leave RoI heads as they are.
+
+    Args:
+        head: Dotted path of the head inside the model. Default ``'bbox_head'``; use
+            ``'rpn_head'`` for a region proposal network, and, with
+            ``foreground_share``, ``'roi_head.bbox_head'`` or, in a cascade,
+            ``'roi_head.bbox_head.0'``.
+        layer: Name of the classification layer inside the head. None, the default,
+            takes the one layer of the head whose name ends in ``cls``.
+        foreground_share: For a RoI head alone: the share of positive proposals, in
+            (0, 1). Default: None.
+        max_relative_error: Stop counting when the standard error of N_f / N, relative
+            to it, falls below this, in (0, 1). None, the default, counts all images.
+        cache_dir: Folder of cached counts; None, the default, means
+            ``$XDG_CACHE_HOME/imb_det`` or ``~/.cache/imb_det``; False, no cache.
+
+    Raises:
+        TypeError, ValueError: At the start of training, if the model has no such head
+            or layer, the layer has no bias, or no finite bias follows from the data.
+
+    Source: Chen et al., "Is Heuristic Sampling Necessary in Training Deep Object
+    Detectors?", IEEE TIP 2021, optimal bias initialisation.
+    """
+
+    priority = "NORMAL"
+
+    def __init__(
+        self,
+        head: str = "bbox_head",
+        layer: str | None = None,
+        foreground_share: float | None = None,
+        max_relative_error: float | None = None,
+        cache_dir: str | Path | bool | None = None,
+    ) -> None:
+        if max_relative_error is not None and not 0 < max_relative_error < 1:
+            raise ValueError(
+                "PriorInitHook: `max_relative_error` must be None or in (0, 1), got "
+                f"{max_relative_error}"
+            )
+        if foreground_share is not None and not 0 < foreground_share < 1:
+            raise ValueError(
+                "PriorInitHook: `foreground_share` must be None or in (0, 1), got "
+                f"{foreground_share}"
+            )
+        self.head = head
+        self.layer = layer
+        self.foreground_share = foreground_share
+        self.max_relative_error = max_relative_error
+        if cache_dir is None or cache_dir is True:
+            cache_dir = default_cache_dir()
+        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else None
+        self._loaded: dict[str, torch.Size] = {}
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Remember which biases were loaded; a trained one is not replaced."""
+        self._loaded = bias_shapes(checkpoint)
+
+    def before_train(self, runner: Runner) -> None:
+        """Set the bias, unless training resumes or the layer is trained already."""
+        model = bare_model(runner)
+        if runner.iter > 0:
+            print_log("PriorInitHook: resumed, the bias stays as it is", "current")
+            if self.foreground_share is None:
+                self._complete(runner, model)
+            return
+        head = find_head(model, self.head, self.foreground_share)
+        thresholds = getattr(head, "class_thresholds", None)
+        name, bias = find_bias(head, self.head, self.layer)
+        of_head = name.removeprefix(f"{self.head}.")
+        is_trained = bias.shape in (
+            self._loaded.get(name),
+            pretrained_biases(model).get(name),
+            pretrained_biases(head).get(of_head),
+        )
+        if is_trained:
+            print_log(
+                f"PriorInitHook: the checkpoint brought a trained `{name}`, it stays "
+                "as it is",
+                "current",
+                logging.WARNING,
+            )
+        if self.foreground_share is not None:
+            if not is_trained:
+                self._start_roi_head(head, bias, self.foreground_share)
+            return
+        if is_trained and thresholds is None:
+            return
+        prior = on_main_process(lambda: self._count(runner, model, head))
+        if thresholds is not None:
+            thresholds.set_candidates(prior.num_foreground, prior.num_candidates)
+        if not is_trained:
+            with torch.no_grad():
+                bias.fill_(prior.bias)
+            print_log(f"PriorInitHook: {self.head}: {prior}", "current")
+
+    def _complete(self, runner: Runner, model: nn.Module) -> None:
+        """Count for thresholds, if the training before has done without them."""
+        head = find_head(model, self.head, None)
+        thresholds = getattr(head, "class_thresholds", None)
+        if thresholds is not None and not thresholds.num_candidates.any():
+            prior = on_main_process(lambda: self._count(runner, model, head))
+            thresholds.set_candidates(prior.num_foreground, prior.num_candidates)
+
+    def _start_roi_head(
+        self, head: nn.Module, bias: torch.Tensor, share: float
+    ) -> None:
+        """Start a RoI head at the share of positives that the user names."""
+        values = roi_bias(head, share)
+        with torch.no_grad():
+            bias.copy_(values)
+        print_log(
+            f"PriorInitHook: {self.head}: share of positives {share}, bias "
+            f"{values[0]:.4f} of classes, {values[-1]:.4f} of the last column",
+            "current",
+        )
+
+    def _count(
+        self, runner: Runner, model: nn.Module, head: nn.Module
+    ) -> ForegroundPrior:
+        """Take the counts from the cache, or count and store them."""
+        dataset = runner.train_dataloader.dataset
+        if getattr(model.data_preprocessor, "batch_augments", None):
+            print_log(
+                "PriorInitHook: `batch_augments` of the data preprocessor change sizes "
+                "after the data set; the prior is counted without them",
+                "current",
+                logging.WARNING,
+            )
+        divisor = getattr(model.data_preprocessor, "pad_size_divisor", 1)
+        annotated = annotated_boxes(dataset)
+        cached = None
+        if self.cache_dir is not None:
+            key = content_key(
+                dataset, head, annotated, divisor, self.max_relative_error
+            )
+            cached = self.cache_dir / f"foreground-prior-{key}.json"
+            if (prior := load_prior(cached)) is not None:
+                return prior
+        with tqdm(total=len(annotated), desc="boxes", unit="img", leave=False) as bar:
+            if is_arithmetic(dataset):
+                if has_random_sizes(dataset):
+                    print_log(
+                        "PriorInitHook: scales are random; one is drawn for each image",
+                        "current",
+                    )
+                boxes = training_boxes(dataset, annotated)
+                weights = epoch_weights(dataset)
+            else:
+                bar.total, weights = min(len(dataset), MAX_BLANK_IMAGES), None
+                print_log(
+                    "PriorInitHook: image sizes or boxes are random; the prior is "
+                    f"counted on one draw of them, on {bar.total} blank images",
+                    "current",
+                )
+                boxes = training_boxes(dataset, annotated, bar.update)
+        with tqdm(total=len(boxes), desc="foreground prior", unit="img") as bar:
+            prior = foreground_prior(
+                dataset,
+                head,
+                divisor,
+                self.max_relative_error,
+                boxes,
+                weights,
+                lambda done, total: bar.update(done - bar.n),
+            )
+        if cached is not None:
+            store_prior(cached, prior)
+        return prior

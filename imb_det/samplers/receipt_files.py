@@ -1,0 +1,50 @@
+"""Writes what the sampler of a training does to its classes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+from torch import nn
+
+from .base import EpochSampler
+from .receipt_plot import plot_receipt
+
+__all__ = ["write_receipt"]
+
+
+def write_receipt(
+    sampler: EpochSampler, model: nn.Module, work_dir: str | Path
+) -> None:
+    """Write ``sampling.json`` and ``sampling.png`` to the work folder, on rank 0.
+
+    Warns of losses that weigh the classes by what the sampler draws them by already.
+
+    Args:
+        sampler: Of the training.
+        model: That is trained.
+        work_dir: Where to write.
+    """
+    if not is_main_process():
+        return
+    receipt = sampler.receipt()
+    path = Path(work_dir, "sampling.json")
+    receipt.to_json(path)
+    plot_receipt(path.with_suffix(".png"), receipt)
+    print_log(f"{type(sampler).__name__}: receipt in {path} and .png", "current")
+    twice = {
+        type(part).__name__
+        for part in model.modules()
+        if getattr(part, "balances_by", None) == sampler.balances_by
+    }
+    if twice:
+        print_log(
+            f"{type(sampler).__name__} and {', '.join(sorted(twice))} both raise "
+            f"classes by their {sampler.balances_by}: such classes count twice. "
+            "Use one of them, or weaken both (`power`, `repeat_thr`; a weaker rule "
+            "of weights)",
+            logger="current",
+            level=logging.WARNING,
+        )

@@ -1,0 +1,178 @@
+"""Every listener hears of a stage before its first iteration, on every rank."""
+
+import pytest
+import torch
+
+from imb_det.core import FindingsError, StageListener
+from imb_det.hooks import StageHook, stage_hook
+from tests.staged_toys import (
+    PER_EPOCH,
+    THREE_EPOCHS,
+    Recorder,
+    head_of,
+    hook_of,
+    numbers,
+    staged_runner,
+)
+from tests.tiny_sets import write_voc
+from tests.toy_runner import IMAGES, PIPELINE, dataset_config
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    lines = []
+    monkeypatch.setattr(stage_hook, "print_log", lambda line, **_: lines.append(line))
+    return lines
+
+
+@pytest.fixture
+def voc(tmp_path):
+    return dataset_config(write_voc(tmp_path / "voc", IMAGES))
+
+
+def test_every_listener_hears_each_stage_before_its_first_iteration(
+    tmp_path, voc, logged
+):
+    pipeline = [*PIPELINE[:-1], dict(type="StagedTransform"), PIPELINE[-1]]
+    average = dict(type="EMAHook")
+    runner = staged_runner(
+        tmp_path / "run", dict(voc, pipeline=pipeline), others=[average]
+    )
+    runner._train_dataloader["sampler"] = dict(type="StagedSampler", shuffle=True)
+    runner.train()
+    recorder = hook_of(runner, Recorder)
+    expected = numbers(("plain", PER_EPOCH), ("reweighted", 2 * PER_EPOCH))
+    assert recorder.stages == expected
+    sampler = runner.train_dataloader.sampler
+    assert sampler.drawn_in == ["plain", "reweighted", "reweighted"]
+    transform = runner.train_dataloader.dataset.pipeline.transforms[-2]
+    assert transform.seen == ["plain"] * 5 + ["reweighted"] * 10
+    (copied,) = [h.ema_model for h in runner.hooks if hasattr(h, "ema_model")]
+    metric = runner.val_loop.evaluator.metrics[0]
+    everyone = [head_of(runner), copied.module.bbox_head, sampler, transform, metric]
+    for listener in (*everyone, recorder):
+        assert isinstance(listener, StageListener)
+        assert listener.heard_stages == ["plain", "reweighted"]
+    assert [line.split(";")[0] for line in logged] == [
+        "StageHook: stage 'plain' (1 of 2) from epoch 1 on",
+        "StageHook: stage 'reweighted' (2 of 2) from epoch 2 on",
+    ]
+    assert "Recorder, StagedHead, StagedMetric, StagedSampler" in logged[0]
+
+
+@pytest.mark.parametrize("by_epoch", [True, False])
+def test_stages_by_iterations(tmp_path, voc, by_epoch):
+    loop = dict(by_epoch=True, max_epochs=2)
+    if not by_epoch:
+        loop = dict(by_epoch=False, max_iters=6, val_interval=100)
+    stages = [dict(name="a", iters=4), dict(name="b", iters=1), dict(name="c")]
+    runner = staged_runner(tmp_path / "run", voc, stages, 2)
+    runner._train_loop = loop
+    runner.train()
+    expected = numbers(("a", 4), ("b", 1), ("c", 1))
+    assert hook_of(runner, Recorder).stages == expected
+    assert head_of(runner).heard_stages == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("stop_at", [4, 7, 8])
+def test_a_killed_training_goes_on_in_its_stage(tmp_path, voc, stop_at):
+    broken = staged_runner(tmp_path / "run", voc, stop_at=stop_at)
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    assert broken.iter == stop_at
+    resumed = staged_runner(tmp_path / "run", voc, resume=True)
+    resumed.train()
+    first = stop_at // PER_EPOCH * PER_EPOCH
+    expected = dict.fromkeys(range(first, 3 * PER_EPOCH), "reweighted")
+    assert hook_of(resumed, Recorder).stages == expected
+    assert head_of(resumed).heard_stages == ["reweighted"]
+
+
+def test_the_checkpoint_brings_the_stage_to_a_test(tmp_path, voc):
+    runner = staged_runner(tmp_path / "run", voc)
+    runner.train()
+    plan = dict(names=["plain", "reweighted"], lengths=[1, 2], by_epoch=True)
+    for epoch, name in ((1, "plain"), (2, "reweighted"), (3, "reweighted")):
+        path = tmp_path / "run" / f"epoch_{epoch}.pth"
+        content = torch.load(path, weights_only=False)["imb_det"]["stage"]
+        assert content == dict(name=name, plan=plan)
+        for kind in ("test", "val"):
+            alone = staged_runner(tmp_path / "alone", voc, load_from=str(path))
+            getattr(alone, kind)()
+            assert head_of(alone).heard_stages == [name]
+            assert isinstance(alone._train_loop, dict)  # no training set was read
+    runner.test()
+    assert head_of(runner).heard_stages == ["plain", "reweighted"]
+
+
+def test_a_resume_with_other_stages_follows_them_with_a_warning(tmp_path, voc, logged):
+    staged_runner(tmp_path / "run", voc, [dict(name="all")], 1).train()
+    before = len(logged)
+    runner = staged_runner(tmp_path / "run", voc, resume=True)
+    runner.train()
+    assert "those of the checkpoint were 'all' to the end" in logged[before]
+    assert hook_of(runner, Recorder).stages == dict.fromkeys(range(3, 9), "reweighted")
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_stages_that_do_not_fill_the_training_stop_it(tmp_path, voc, counted):
+    runner = staged_runner(tmp_path / "run", voc, epochs=4)
+    if not counted:
+        runner._hooks = [h for h in runner.hooks if type(h).__name__ != "ImbalanceHook"]
+    with pytest.raises(FindingsError, match=r"take 3 epochs, the training has 4") as e:
+        runner.train()
+    assert [finding.code for finding in e.value.findings] == ["stage_length"]
+    assert runner.iter == 0
+    with pytest.raises(TypeError, match="StageHook: `stages` must be a list"):
+        StageHook("plain")
+
+
+def test_a_listener_keeps_its_default_without_stages(tmp_path, voc):
+    runner = staged_runner(tmp_path / "run", voc, stages=None, epochs=1)
+    runner.train()
+    assert head_of(runner).stage == "default"
+
+
+@pytest.mark.parametrize(
+    ("stages", "match"),
+    [
+        (
+            None,
+            r"'later'\], but there is no `StageHook`[\s\S]*Add `dict\(type='imb_det",
+        ),
+        (THREE_EPOCHS, r"'later'\], but the stages are \['plain', 'reweighted'\]"),
+    ],
+)
+def test_a_stage_that_never_begins_is_refused(tmp_path, voc, stages, match):
+    runner = staged_runner(tmp_path / "run", voc, stages)
+    head_of(runner).stage_names = ("plain", "later")
+    with pytest.raises(FindingsError, match=match) as error:
+        runner.train()
+    assert "StagedHead" in str(error.value)
+    assert runner.iter == 0
+    runner = staged_runner(tmp_path / "run", voc, stages)
+    head_of(runner).stage_names = ("plain",) if stages else ()
+    runner.train()
+    assert head_of(runner).stage == ("reweighted" if stages else "default")
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_transforms_in_workers_are_reached_or_it_is_an_error(tmp_path, voc, stays):
+    pipeline = [*PIPELINE[:-1], dict(type="StagedTransform"), PIPELINE[-1]]
+    runner = staged_runner(tmp_path / "run", dict(voc, pipeline=pipeline))
+    runner._train_dataloader.update(num_workers=1, persistent_workers=stays)
+    if not stays:
+        runner.train()
+        assert head_of(runner).stage == "reweighted"
+        return
+    with pytest.raises(FindingsError, match="StagedTransform") as error:
+        runner.train()
+    assert "Set `persistent_workers=False`, or set `num_workers=0`" in str(error.value)
