@@ -41,10 +41,9 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         "--group-thresholds",
         nargs=2,
         type=int,
-        default=(10, 100),
         metavar=("RARE", "COMMON"),
         help="last number of training images of a rare and of a common class (default: "
-        "10 100)",
+        "those of the counts, else 10 100)",
     )
     parser.add_argument(
         "--group-quantiles",

@@ -22,7 +22,7 @@ from imb_det.statistics.coco_files import (
     is_federated,
     spellings,
 )
-from imb_det.statistics.frequency_groups import frequency_groups
+from imb_det.statistics.frequency_groups import GroupLimits
 
 __all__ = ["RULES", "judge_files", "read_groups", "read_test_set"]
 
@@ -80,20 +80,19 @@ def read_test_set(
 def read_groups(
     ground_truth: GroundTruth,
     train: ClassStats | str | Path | None,
-    thresholds: Sequence[float] = (10, 100),
-    quantiles: Sequence[float] | None = None,
-) -> dict[str, np.ndarray]:
+    limits: GroupLimits | None = None,
+) -> tuple[dict[str, np.ndarray], GroupLimits | None]:
     """Find the frequency groups of the classes.
 
     Args:
         ground_truth: Whose classes they are.
         train: Counts of the training set, a JSON file of them, or its annotation file;
             None takes the letters of an LVIS file.
-        thresholds: See :func:`frequency_groups`, as for ``quantiles``.
-        quantiles: In place of thresholds. Default: None.
+        limits: Of the groups; those that come with the counts if None. Default: None.
 
     Returns:
-        Class indices by the name of the group; empty where nothing tells.
+        Class indices by the name of the group, empty where nothing tells, and the
+        limits of counts by which they were found.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -101,18 +100,19 @@ def read_groups(
             counts to which they could apply.
     """
     if train is None:
-        if tuple(thresholds) != (10, 100) or quantiles is not None:
+        if limits is not None:
             raise ValueError(
                 "limits of the groups need the training images of the classes "
                 "(`train`, on the command line --train-ann)"
             )
         if isinstance(ground_truth, FederatedGroundTruth):
-            return ground_truth.groups or {}
-        return {}
+            return ground_truth.groups or {}, None
+        return {}, None
     if not isinstance(train, ClassStats):
         train = ClassStats.from_file(train, ground_truth.classes)
     train.check_classes(ground_truth.classes)
-    return frequency_groups(train.image_count, thresholds, quantiles)
+    limits = limits or train.group_limits
+    return limits.groups(train.image_count), limits
 
 
 def judge_files(

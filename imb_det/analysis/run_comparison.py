@@ -15,7 +15,7 @@ from imb_det.evaluation.functional.coco_eval import CocoRules
 from imb_det.evaluation.functional.lvis_eval import LvisRules
 from imb_det.evaluation.functional.tables import plain
 from imb_det.statistics.class_stats import ClassStats
-from imb_det.statistics.frequency_groups import frequency_groups
+from imb_det.statistics.frequency_groups import DEFAULT_LIMITS, GroupLimits
 
 from .comparison_inputs import RULES, judge_files, read_groups, read_test_set
 from .comparison_plot import plot_differences
@@ -122,7 +122,7 @@ def compare_runs(
     *,
     iou_type: str = "bbox",
     train: ClassStats | str | Path | None = None,
-    group_thresholds: Sequence[float] = (10, 100),
+    group_thresholds: Sequence[float] | None = None,
     group_quantiles: Sequence[float] | None = None,
     rules: str | CocoRules | LvisRules | None = None,
     classes: Sequence[str] | None = None,
@@ -144,7 +144,8 @@ def compare_runs(
             them, or the annotation file of the training set. None takes the letters of
             an LVIS file, or leaves the groups out. Default: None.
         group_thresholds: Last number of training images of a rare and of a common
-            class, where ``train`` is given. Default: (10, 100).
+            class, where ``train`` is given; those that come with the counts, (10, 100)
+            where none do, if None. Default: None.
         group_quantiles: Shares of the classes that are rare, and rare or common, in
             place of thresholds. Default: None.
         rules: ``coco`` or ``lvis``, or the rules themselves, as a config's metric has
@@ -168,7 +169,11 @@ def compare_runs(
         ValueError: Fewer than two methods, files that do not fit together or cannot be
             read (named, with the entry), or settings out of range.
     """
-    frequency_groups([], group_thresholds, group_quantiles)  # checks them
+    limits = None
+    if group_thresholds is not None or group_quantiles is not None:
+        limits = GroupLimits(
+            group_thresholds or DEFAULT_LIMITS.thresholds, group_quantiles
+        )
     if len(runs) < 2:
         raise ValueError(f"at least two methods are needed, got {list(runs)}")
     if max_dets is not None and max_dets < 1:
@@ -185,7 +190,7 @@ def compare_runs(
         chosen = replace(chosen, iou_thrs=None, max_dets=max_dets or chosen.max_dets)
     files = {name: [Path(file) for file in own] for name, own in runs.items()}
     every = dict.fromkeys(file for own in files.values() for file in own)
-    groups = read_groups(truth, train, group_thresholds, group_quantiles)
+    groups, limits = read_groups(truth, train, limits)
     judged = judge_files(truth, ids, list(every), iou_type, chosen)
     results = bootstrap(
         [[judged[file] for file in own] for own in files.values()],
@@ -194,16 +199,16 @@ def compare_runs(
         seed=seed,
         fixed_seeds=fixed_seeds,
     )
-    counted = train is not None and group_quantiles is None
-    limits = group_thresholds if counted else None
+    shares = None if limits is None else limits.quantiles
+    thresholds = None if limits is None or shares else limits.thresholds
     settings = {
         "ann_file": str(ann_file),
         "num_images": next(iter(judged.values())).num_images,
         "iou_type": iou_type,
         "rules": name,
         "groups": "counts" if train is not None else "letters" if groups else None,
-        "group_thresholds": limits and list(limits),
-        "group_quantiles": group_quantiles and list(group_quantiles),
+        "group_thresholds": thresholds and list(thresholds),
+        "group_quantiles": shares and list(shares),
         "max_dets": chosen.main if isinstance(chosen, CocoRules) else chosen.max_dets,
         "resamples": resamples,
         "seed": seed,

@@ -17,7 +17,6 @@ from mmengine.registry import init_default_scope
 
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.dataset_access import class_names, leaf_datasets
-from imb_det.statistics.frequency_groups import frequency_groups
 
 from .coco_metric import CocoMetric
 from .counted_metric import CountedMetric
@@ -110,7 +109,7 @@ def groups_of(
             if stats is not None:
                 metric.set_class_stats(stats)
             return metric.groups()
-    return {} if stats is None else frequency_groups(stats.image_count)
+    return {} if stats is None else stats.groups()
 
 
 def judges_masks(evaluator: Evaluator, only: bool = False) -> bool:

@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from imb_det.core.text import and_more
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.coco_files import spellings
-from imb_det.statistics.frequency_groups import frequency_groups
+from imb_det.statistics.frequency_groups import DEFAULT_LIMITS, GroupLimits
 
 __all__ = ["CountedMetric"]
 
@@ -37,17 +37,15 @@ class CountedMetric(BaseMetric):
         self,
         *args: Any,
         class_stats: ClassStats | str | Path | None = None,
-        group_thresholds: Sequence[float] = (10, 100),
+        group_thresholds: Sequence[float] | None = None,
         group_quantiles: Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        frequency_groups([], group_thresholds, group_quantiles)  # checks them
-        self.group_thresholds = tuple(group_thresholds)
-        self._has_limits = group_quantiles is not None or (
-            self.group_thresholds != (10, 100)
-        )
-        self.group_quantiles = group_quantiles
+        self.group_limits: GroupLimits | None = None
+        if group_thresholds is not None or group_quantiles is not None:
+            thresholds = group_thresholds or DEFAULT_LIMITS.thresholds
+            self.group_limits = GroupLimits(thresholds, group_quantiles)
         if not isinstance(class_stats, (ClassStats, str, Path, type(None))):
             raise TypeError(
                 "`class_stats` must be ClassStats or the path of a file, got "
@@ -93,15 +91,14 @@ class CountedMetric(BaseMetric):
         """Return class indices by the name of the group; empty if nothing is known."""
         letters = self._letters()
         stats = self._training_stats(told=letters is not None)
-        # Letters go before counts, unless the config asks for counts or other limits.
-        asked = self._given_stats is not None or self._has_limits
-        if letters is not None and (stats is None or not asked):
-            return letters
         if stats is None:
-            return {}
-        return frequency_groups(
-            stats.image_count, self.group_thresholds, self.group_quantiles
-        )
+            return letters or {}
+        limits = self.group_limits or stats.group_limits
+        # Letters go before counts, unless counts or other limits are asked for.
+        asked = self._given_stats is not None or self.group_limits is not None
+        if letters is not None and not asked and limits == DEFAULT_LIMITS:
+            return letters
+        return limits.groups(stats.image_count)
 
     def _training_stats(self, told: bool = False) -> ClassStats | None:
         """Return the counts of the training set, None where nobody gave them."""

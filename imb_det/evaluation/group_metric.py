@@ -41,7 +41,8 @@ class GroupMetric(CountedMetric):
             ``ClassStats.to_json`` wrote, or the COCO or LVIS annotation file of the
             training set. None takes what ``ImbalanceHook`` hands over. Default: None.
         group_thresholds: Last number of training images of a rare and of a common
-            class, ``0 <= first < second``. Default: (10, 100).
+            class, ``0 <= first < second``; None for the limits that come with the
+            counts, which ``ImbalanceHook`` gives. Default: None.
         group_quantiles: Shares of the classes that are rare, and rare or common, in
             place of thresholds, ``0 < first < second < 1``. Default: None.
         table_dir: Folder for the tables of the classes; None for the work dir that
