@@ -11,7 +11,9 @@ from pycocotools import mask as mask_utils
 __all__ = ["EncodedMasks", "MaskError", "checked_masks"]
 
 _AT_ONCE = 2000  # masks that are read together, which bounds the memory
-_DIGITS = 7  # of a number in run lengths, of 5 bits each
+_DIGITS = 6  # of a number in run lengths, of 5 bits each
+#: What the last digit of a number stands for.
+_SIGNED = np.append(np.arange(16), np.arange(16) - 16).astype(np.int32)
 
 
 class MaskError(ValueError):
@@ -177,35 +179,50 @@ def _pixels(counts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray
     if not is_valid.all():
         return np.zeros(len(length)), np.zeros(len(length)), is_valid
 
-    heads = last - size + 1
-    values = (digits[heads] & 31).astype(np.int64)
+    # In 32 bits, which go round as those of the library in C do.
+    values = _SIGNED[digits[last]]
+    long = np.flatnonzero(size > 1)
+    values[long] <<= 5 * (size[long] - 1)
     for place in range(1, int(size.max(initial=1))):
-        longer = np.flatnonzero(size > place)
-        digit = (digits[heads[longer] + place] & 31).astype(np.int64)
-        values[longer] |= digit << (5 * place)
-    negative = np.flatnonzero((digits[last] & 16) > 0)
-    values[negative] -= np.int64(1) << (5 * size[negative])
+        long = long[size[long] > place]
+        digit = (digits[last[long] - place] & 31).astype(np.int32)
+        values[long] |= digit << (5 * (size[long] - 1 - place))
 
-    # Two numbers a row, so that each adds to the one above, in the rows of its mask.
     until = np.searchsorted(last, ends)
-    rows = (np.diff(until, prepend=0) + 1) // 2
-    begin = np.cumsum(rows) - rows
-    shift = 2 * begin - np.append(0, until[:-1])
-    table = np.zeros((rows.sum(), 2), np.int64)
-    table.ravel()[
-        np.arange(len(values)) + np.repeat(shift, np.diff(until, prepend=0))
-    ] = values
-    alone = table[begin, 0]
-    table[begin, 0] = 0
-    total = np.cumsum(table, axis=0)
-    before = total[begin] - table[begin]
-    runs = total - np.repeat(before, rows, axis=0)
-    runs[begin, 0] = alone
-    # A mask of an odd number of runs has a half row that is none.
-    runs[(begin + rows - 1)[np.diff(until, prepend=0) % 2 == 1], 1] = 0
+    number = np.diff(until, prepend=0)  # of runs, of each mask
+    begin = until - number
+    runs = _undo_differences(values, begin, number)
     if runs.min(initial=0) < 0:
-        is_valid = np.minimum.reduceat(runs.min(1), begin) >= 0
-    sums = np.zeros((len(length), 2))
-    if len(begin):
-        sums += np.add.reduceat(runs, begin, axis=0)
-    return sums.sum(1), sums[:, 1], is_valid
+        is_valid = np.minimum.reduceat(runs, begin) >= 0
+    total = np.add.reduceat(runs, begin, dtype=np.int64) if len(begin) else runs
+    # Every other run is the mask: those at odd places, if its first is at an even one.
+    runs[1::2] *= -1
+    apart = np.add.reduceat(runs, begin, dtype=np.int64) if len(begin) else runs
+    area = (total - np.where(begin % 2 == 0, apart, -apart)) / 2
+    return total.astype(float), area, is_valid
+
+
+def _undo_differences(
+    values: np.ndarray, begin: np.ndarray, number: np.ndarray
+) -> np.ndarray:
+    """Return run lengths, each the sum of every other number up to its own.
+
+    Args:
+        values: The first and second number of each mask, and from the fourth on the
+            difference to the run before the last, int32 (R,); changed in place.
+        begin: First number of each mask, (n,).
+        number: Numbers of each mask, (n,).
+    """
+    alone = values[begin]
+    values[begin] = 0  # the third number is no difference
+    pairs = np.zeros((len(values) + 3) // 2 * 2, np.int32)
+    pairs[2 : len(values) + 2] = values[: len(pairs) - 2]
+    total = pairs.reshape(-1, 2).cumsum(0, dtype=np.int32).ravel()
+    # What comes before the mask, at places of its parity, and of the other one.
+    same, other = total[begin], total[begin + 1]
+    is_even = begin % 2 == 0
+    runs = total[2 : len(values) + 2]
+    runs[::2] -= np.repeat(np.where(is_even, same, other), number)[::2]
+    runs[1::2] -= np.repeat(np.where(is_even, other, same), number)[1::2]
+    runs[begin] = alone
+    return runs
