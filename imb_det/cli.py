@@ -19,6 +19,9 @@ from mmengine.logging import print_log
 from mmengine.registry import DATA_SAMPLERS, DATASETS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
+from imb_det.samplers import EpochSampler
+from imb_det.statistics import GroupLimits
+
 __all__ = [
     "build_runner",
     "build_train_sampler",
@@ -138,14 +141,19 @@ def build_train_sampler(cfg: Any) -> Any:
         cfg: From :func:`load_config`.
 
     Returns:
-        The sampler, with the seed of the config, else 0.
+        The sampler, with the seed of the config, else 0, and the limits of groups that
+        the config gives ``ImbalanceHook``.
     """
     init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     seed = cfg.get("randomness", {}).get("seed") or 0
-    return DATA_SAMPLERS.build(
+    sampler = DATA_SAMPLERS.build(
         cfg.train_dataloader.sampler, default_args=dict(dataset=dataset, seed=seed)
     )
+    if isinstance(sampler, EpochSampler):
+        limits = GroupLimits.from_config(cfg)
+        sampler.set_class_stats(sampler.class_stats.with_limits(limits))
+    return sampler
 
 
 def leave_process_group() -> None:

@@ -18,7 +18,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {"LICENSE", "README.md", "configs", "imb_det", "pyproject.toml"}
-TOP_LEVEL |= {"tests", "tools"}
+TOP_LEVEL |= {"CHANGELOG.md", "CONTRIBUTING.md", "tests", "tools"}
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +108,59 @@ def test_configs_of_both_packages_serve_as_base(tmp_path):
         cfg = Config.fromfile(derived)
         assert cfg.model.type == "RetinaNet"
         assert cfg.work_dir == "here"
+
+
+# ------------------------------------------------------------------ linters and hooks
+
+
+def lint_commands():
+    """What tools/run_tests.sh checks before the tests: module and arguments."""
+    text = (ROOT / "tools" / "run_tests.sh").read_text()
+    return [line.split() for line in re.findall(r"^check (.*)$", text, re.M)]
+
+
+def commit_hooks():
+    """Modules and arguments that pre-commit runs."""
+    content = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    (repo,) = content["repos"]
+    # From elsewhere they would bring versions of their own.
+    assert repo["repo"] == "local"
+    for hook in repo["hooks"]:
+        assert hook["language"] == "system"
+        start, *command = hook["entry"].split(" -m ")
+        assert start == ".venv/bin/python"
+        yield command[0].split()
+
+
+def test_commits_are_checked_as_the_tests_check():
+    def kinds(commands):
+        # `ruff check` and `ruff format` are two.
+        return {(c[0], c[1] if c[0] == "ruff" else "") for c in commands}
+
+    assert kinds(commit_hooks()) == kinds(lint_commands())
+
+
+def test_every_linter_is_pinned_once(project):
+    pins = dict(
+        line.split("==")
+        for line in project["optional-dependencies"]["dev"]
+        if "==" in line
+    )
+    modules = {command[0] for command in lint_commands()}
+    names = {m.removesuffix("_lib").replace("_", "-") for m in modules}
+    assert names == set(pins)
+    for name, version in pins.items():
+        assert importlib.metadata.version(name) == version
+
+
+def test_changelog_has_this_version(project):
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(r"^## \[Unreleased\]$", text, re.M)
+    assert re.search(rf"^## \[{re.escape(project['version'])}\]", text, re.M)
+
+
+def test_sdist_holds_what_its_tests_read(project):
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]
+    included = {name[1:] for name in build["build"]["targets"]["sdist"]["include"]}
+    assert included >= TOP_LEVEL - {"pyproject.toml"} | {".pre-commit-config.yaml"}
+    assert all((ROOT / name).exists() for name in included)

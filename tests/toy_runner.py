@@ -77,8 +77,9 @@ LISTENING = dict(type="ListeningMetric")
 def make_runner(
     work_dir, dataset, max_epochs=1, hooks=BOTH_HOOKS, val_evaluator=LISTENING, **kwargs
 ):
+    """Build it; other arguments of the runner take the place of those of here."""
     evaluation = loader_config({**dataset, "test_mode": True}, shuffle=False)
-    return Runner(
+    arguments = dict(
         model=toys.retinanet_config(2, "ListeningHead"),
         work_dir=str(work_dir),
         train_dataloader=loader_config(dataset, shuffle=True),
@@ -94,5 +95,5 @@ def make_runner(
         default_scope="mmdet",
         randomness=dict(seed=3),
         experiment_name=f"hook_{os.getpid()}_{next(run_number)}",
-        **kwargs,
     )
+    return Runner(**arguments | kwargs)

@@ -7,10 +7,14 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from tests.processes import FORKED, start_server
 
-def _run(rank, store, queue, work, arguments):
+
+def _run(rank, environment, store, queue, work, arguments):
     # Two ranks that spin for each other's threads would take minutes.
     torch.set_num_threads(1)
+    os.environ.clear()
+    os.environ.update(environment)
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
     dist.init_process_group(
         "gloo", init_method=f"file://{store}", rank=rank, world_size=2
@@ -29,13 +33,14 @@ def on_two_ranks(folder, work, *arguments):
 
     An exception of either process is raised here. ``folder`` must be new to this call.
     """
-    queue = mp.get_context("spawn").SimpleQueue()
+    start_server()
+    queue = FORKED.SimpleQueue()
     processes = mp.start_processes(
         _run,
-        (folder / "store", queue, work, arguments),
+        (dict(os.environ), folder / "store", queue, work, arguments),
         nprocs=2,
         join=False,
-        start_method="spawn",
+        start_method="forkserver",
     )
     results = {}
     done = False

@@ -48,34 +48,34 @@ CASES = (
 def contestants(case: Case) -> dict[str, tuple[Any, str | None]]:
     """Return losses by name, each with the name of its peer in mmdet."""
     weights = torch.linspace(0.5, 1.5, case.channels)
-    if case.activation == "softmax":
-        ours = losses.CrossEntropyLoss(class_weight=weights)
-        cdb = losses.CDBLoss(gamma=2.0)
-        cdb.set_class_difficulty_weights(weights[:-1])
-        cross_entropy = peers.CrossEntropyLoss()
-        return {
-            "mmdet CrossEntropyLoss": (cross_entropy, None),
-            "CrossEntropyLoss, weighted": (ours, "mmdet CrossEntropyLoss"),
-            "CDBLoss, focal": (cdb, "mmdet CrossEntropyLoss"),
-        }
+    use_sigmoid = case.activation == "sigmoid"
+    cross_entropy = "mmdet CrossEntropyLoss"
     found: dict[str, tuple[Any, str | None]] = {
-        "mmdet CrossEntropyLoss": (peers.CrossEntropyLoss(use_sigmoid=True), None),
-        "mmdet FocalLoss": (peers.FocalLoss(), None),
-        "mmdet GHMC": (peers.GHMC(bins=30, momentum=0.75), None),
+        cross_entropy: (peers.CrossEntropyLoss(use_sigmoid=use_sigmoid), None)
     }
+    focal = cross_entropy
+    if use_sigmoid:
+        focal = "mmdet FocalLoss"
+        found[focal] = (peers.FocalLoss(), None)
+        found["mmdet GHMC"] = (peers.GHMC(bins=30, momentum=0.75), None)
     for how in ("eager", "compiled"):
-        args = dict(use_sigmoid=True, compiled=how == "compiled")
+        args = dict(use_sigmoid=use_sigmoid, compiled=how == "compiled")
         weighted = losses.CrossEntropyLoss(class_weight=weights, **args)
         cdb = losses.CDBLoss(gamma=2.0, **args)
-        cdb.set_class_difficulty_weights(weights)
-        ghm = losses.GHMCLoss(**args)
-        losses.manage_statistics(ghm)
+        cdb.set_class_difficulty_weights(weights if use_sigmoid else weights[:-1])
         found |= {
-            f"CrossEntropyLoss, weighted, {how}": (weighted, "mmdet CrossEntropyLoss"),
-            f"FocalLoss, {how}": (losses.FocalLoss(**args), "mmdet FocalLoss"),
-            f"GHMCLoss, {how}": (ghm, "mmdet GHMC"),
-            f"CDBLoss, focal, {how}": (cdb, "mmdet FocalLoss"),
+            f"CrossEntropyLoss, {how}": (
+                losses.CrossEntropyLoss(**args),
+                cross_entropy,
+            ),
+            f"CrossEntropyLoss, weighted, {how}": (weighted, cross_entropy),
+            f"CDBLoss, focal, {how}": (cdb, focal),
         }
+        if use_sigmoid:
+            ghm = losses.GHMCLoss(**args)
+            losses.manage_statistics(ghm)
+            found[f"FocalLoss, {how}"] = (losses.FocalLoss(**args), focal)
+            found[f"GHMCLoss, {how}"] = (ghm, "mmdet GHMC")
     return found
 
 

@@ -3,9 +3,10 @@
 # .venv-openmmlab. Run it again at any time: it repairs and updates, and does nothing
 # where nothing has changed. quickstart.sh and run_tests.sh call it by themselves.
 #
-# Usage: bash tools/setup_env.sh [--stack onedl|openmmlab]
+# Usage: bash tools/setup_env.sh [--stack onedl|openmmlab] [--lowest]
 #
 #   --stack NAME   onedl: the maintained fork of MMDetection; openmmlab: mmdet 3.3.0
+#   --lowest       the lowest versions that pyproject.toml allows, in .venv-lowest
 #   -h, --help     show this text
 #
 # Environment: PYTHON   the Python (3.10 or newer) to make the environment with
@@ -29,9 +30,9 @@ die() {
 # Prints the comment at the top of the script that was called.
 usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
 
-# Sets STACK, VENV and PY; REST holds the arguments that are not ours.
+# Sets STACK, LOWEST, VENV and PY; REST holds the arguments that are not ours.
 parse_stack() {
-  STACK=onedl REST=()
+  STACK=onedl LOWEST="" REST=()
   while (($#)); do
     case $1 in
       --stack)
@@ -40,6 +41,7 @@ parse_stack() {
         shift
         ;;
       --stack=*) STACK=${1#*=} ;;
+      --lowest) LOWEST=yes ;;
       -h | --help)
         usage
         exit 0
@@ -54,6 +56,7 @@ parse_stack() {
     openmmlab) VENV=$ROOT/.venv-openmmlab MMCV_NAME=mmcv SETUPTOOLS="setuptools<81" ;;
     *) die "unknown stack '$STACK': choose onedl or openmmlab" ;;
   esac
+  [[ -z $LOWEST ]] || VENV+=-lowest
   PY=$VENV/bin/python
   STAMPS=$VENV/.imb_det
   # The pins of a stack stand in pyproject.toml alone.
@@ -231,12 +234,23 @@ install_mmcv() {
   mark_done mmcv "$MMCV $TORCH"
 }
 
+# The lower bounds of pyproject.toml as pins, all but those of the build and of torch,
+# with which mmcv is built.
+lowest_versions() {
+  sed -n '/^\[project\]/,/^\[tool\./s/^ *"\([a-z][a-z-]*\)>=\([0-9.]*\)".*/\1==\2/p' \
+    "$ROOT/pyproject.toml" | grep -vE '^(torch|hatchling)=='
+}
+
 install_packages() {
-  local key
+  local key constraints=()
   key="$(digest_of pyproject.toml) $ROOT"
   step_done packages "$key" && return
   say "Installing imb_det and what it needs: 1 to 2 minutes, some seconds if present"
-  pip_install packages "$TORCH" "$SETUPTOOLS" -e ".[$STACK,dev]"
+  if [[ -n $LOWEST ]]; then
+    lowest_versions >"$STAMPS/lowest.txt"
+    constraints=(--constraint "$STAMPS/lowest.txt")
+  fi
+  pip_install packages "${constraints[@]}" "$TORCH" "$SETUPTOOLS" -e ".[$STACK,dev]"
   mark_done packages "$key"
   mark_done shipped "$(digest_of configs tools)"
 }

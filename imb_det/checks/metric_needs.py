@@ -10,6 +10,7 @@ from typing import Any
 from imb_det.core.check_context import CheckContext
 from imb_det.core.checks import NUMBERS
 from imb_det.core.finding import Finding, Severity
+from imb_det.evaluation.group_metric import GroupMetric
 from imb_det.statistics.dataset_access import iter_data_infos
 
 __all__ = ["check_metric_needs"]
@@ -77,7 +78,10 @@ def _of_file(metric: Any, content: Mapping[str, Any], where: str) -> Iterator[Fi
             "Correct the key in the file, or set `ann_file` to another one",
         )
         return
-    for image in content["images"]:
+    with_masks = "segm" in getattr(metric, "metrics", ())
+    # mmdet's metrics need sizes for masks alone.
+    images = content["images"] if with_masks or isinstance(metric, GroupMetric) else ()
+    for image in images:
         sides = [image.get(key) for key in ("width", "height")]
         if not all(isinstance(side, NUMBERS) and side > 0 for side in sides):
             yield Finding(
@@ -89,7 +93,7 @@ def _of_file(metric: Any, content: Mapping[str, Any], where: str) -> Iterator[Fi
                 f"height {sides}",
                 "Add `width` and `height` to the images of the file",
             )
-    if "segm" not in getattr(metric, "metrics", ()):
+    if not with_masks:
         return
     wanted = (getattr(metric, "dataset_meta", None) or {}).get("classes")
     used = {c["id"] for c in content["categories"] if not wanted or c["name"] in wanted}

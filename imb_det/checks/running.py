@@ -26,13 +26,14 @@ def run_checks(context: CheckContext, checks: Iterable[Check]) -> list[Finding]:
     found: dict[Finding, None] = {}
     for check in checks:
         try:
-            found.update(dict.fromkeys(check(context)))
+            for finding in check(context):
+                found[finding] = None
         except (ValueError, OSError) as error:
-            found[refusal(check.__name__, error)] = None
+            failed = "a check cannot go on"
+            found[refusal(check.__name__, failed, error)] = None
     return list(found)
 
 
-def refusal(code: str, error: Exception, where: str = "") -> Finding:
+def refusal(code: str, what: str, error: Exception, where: str = "") -> Finding:
     """Turn the error of a part that checks itself into a finding."""
-    what = f"{code.replace('_', ' ')}: refused"
     return Finding(code, Severity.ERROR, what, where, str(error))

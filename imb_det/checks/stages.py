@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from torch import nn
+
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
 from imb_det.core.listener import StageListener
 from imb_det.core.stage_plan import StagePlan
-from imb_det.core.text import and_more
 from imb_det.runner_parts import transforms_of
 
 __all__ = ["check_stages"]
@@ -19,7 +20,8 @@ _LINE = "dict(type='imb_det.StageHook', stages=[{}])"
 def check_stages(context: CheckContext) -> Iterator[Finding]:
     """Find stages that nobody announces, or that do not reach who listens to them.
 
-    A component tells by an attribute ``stage_names`` which stages it is configured for.
+    A component that is configured by stages tells their names by an attribute
+    ``stage_names``; it must know all stages, and no other.
 
     Args:
         context: Of a training, with components and hooks.
@@ -39,28 +41,43 @@ def check_stages(context: CheckContext) -> Iterator[Finding]:
             "; ".join(map(str, plans)),
             remedy="Keep one `StageHook` in `custom_hooks`",
         )
-    names = [name for plan in plans for name in plan.names]
-    for component in context.components:
-        wanted = getattr(component, "stage_names", None)
-        if not wanted or not isinstance(component, StageListener):
-            continue
-        unknown = [name for name in wanted if name not in names]
-        if not unknown:
-            continue
-        example = ", ".join(f"dict(name={name!r}, epochs=...)" for name in wanted)
-        there = f"the stages are {names}" if plans else "there is no `StageHook`"
-        yield Finding(
-            "unknown_stage",
-            Severity.ERROR,
-            "a component is configured for a stage that never begins",
-            type(component).__name__,
-            f"knows the stage{'s' * (len(unknown) > 1)} {and_more(unknown)}, but "
-            f"{there}",
-            f"Add `{_LINE.format(example)}` to `custom_hooks`"
-            if not plans
-            else "Use these names in the component, or the component's in `StageHook`",
-        )
+    yield from _misnamed(context, plans)
     yield from _out_of_reach(context, plans)
+
+
+def _misnamed(context: CheckContext, plans: list[StagePlan]) -> Iterator[Finding]:
+    """Find components and plans that know different stages."""
+    begin = [name for plan in plans for name in plan.names]
+    paths = dict(context.model.named_modules()) if context.model is not None else {}
+    places = {id(module): f"`{path}` " for path, module in paths.items()}
+    for component in context.components:
+        known = list(getattr(component, "stage_names", None) or ())
+        if not known or not isinstance(component, StageListener):
+            continue
+        if isinstance(component, nn.Module) and id(component) not in places:
+            continue  # in a moving average: a copy of one that is looked at
+        never = [name for name in known if name not in begin]
+        unknown = [name for name in begin if name not in known]
+        kind = type(component).__name__
+        where = f"{places[id(component)]}({kind})" if id(component) in places else kind
+        stages = f"it names the stages {known}, but "
+        if not plans:
+            example = ", ".join(f"dict(name={name!r}, epochs=...)" for name in known)
+            evidence = f"{stages}there is no `StageHook`"
+            remedy = f"Add `{_LINE.format(example)}` to `custom_hooks`"
+        elif never or unknown:
+            evidence = f"{stages}the training has {begin}"
+            remedy = "Use the same names in the component and in `StageHook`"
+        else:
+            continue
+        yield Finding(
+            "stage_names",
+            Severity.ERROR,
+            "a component is configured for other stages than those that begin",
+            where,
+            evidence,
+            remedy,
+        )
 
 
 def _out_of_reach(context: CheckContext, plans: list[StagePlan]) -> Iterator[Finding]:

@@ -55,6 +55,7 @@ def check_inputs(
     label: Tensor,
     weight: Tensor | None,
     use_sigmoid: bool,
+    num_classes: int,
 ) -> Tensor | None:
     """Check the tensors of a call and bring the weight into shape.
 
@@ -64,6 +65,7 @@ def check_inputs(
         label: Classes or targets.
         weight: Factors, or None.
         use_sigmoid: Whether weights of elements make sense.
+        num_classes: Number of classes, which is also the label of background.
 
     Returns:
         The weight, (N,) or (N, C), or None.
@@ -91,7 +93,7 @@ def check_inputs(
             f"{shape} for the logits {shape}, got {label.dtype} {tuple(label.shape)}"
         )
     if label.dim() == 1:
-        _check_range(owner, label, channels - (not use_sigmoid))
+        _check_range(owner, label, num_classes)
     if weight is None or tuple(weight.shape) == (n,):
         return weight
     if use_sigmoid and tuple(weight.shape) in (shape, (n * channels,)):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .finding import Finding, Severity, raise_findings
+
 __all__ = ["HandOver"]
 
 
@@ -41,13 +43,32 @@ class HandOver:
 
         Returns:
             Those who have been told.
+
+        Raises:
+            FindingsError: Some cannot do with it (a ``ValueError`` each); the others
+                have been told.
         """
         told = []
+        refused: dict[Finding, None] = {}
         for component in self.listeners(components):
             known = self._told.get(id(component))
             if known is not None and known[1] == news:
                 continue
-            getattr(component, self.method)(news)
+            try:
+                getattr(component, self.method)(news)
+            except ValueError as error:
+                refused[self._refusal(component, error)] = None
+                continue
             self._told[id(component)] = (component, news)
             told.append(component)
+        raise_findings(refused)
         return told
+
+    def _refusal(self, component: Any, error: ValueError) -> Finding:
+        return Finding(
+            f"{self.method}_refused",
+            Severity.ERROR,
+            "a component cannot do with what it is told",
+            type(component).__name__,
+            str(error),
+        )

@@ -71,7 +71,11 @@ class PartnerListener(Protocol):
 
 @runtime_checkable
 class StageListener(Protocol):
-    """A component that changes with the stage of the training."""
+    """A component that changes with the stage of the training.
+
+    One that is configured for stages by name has them in an attribute ``stage_names``;
+    they must be those of ``StageHook``.
+    """
 
     def set_stage(self, stage: Stage) -> None:
         """Enter a stage; it may happen more than once, also with the same stage."""

@@ -59,39 +59,22 @@ class StagePlan:
             )
         if not stages:
             raise ValueError(f"{owner}: `stages` is empty; write `{_EXAMPLE}`")
-        names, lengths, units = [], [], set()
+        names: list[str] = []
+        lengths: list[int | None] = []
+        units = set()
         for number, stage in enumerate(stages):
             where = f"{owner}: `stages[{number}]`"
-            if not isinstance(stage, Mapping):
-                raise TypeError(f"{where} must be a dict, got {stage!r}")
-            if unknown := sorted(set(stage) - {"name", "epochs", "iters"}, key=str):
-                raise ValueError(
-                    f"{where} has the keys {unknown}, but only `name`, `epochs` and "
-                    "`iters` are known"
-                )
-            name = stage.get("name")
-            if not isinstance(name, str) or not name:
-                raise TypeError(f"{where} needs a `name`, a text, got {name!r}")
+            name, unit, length = _read_stage(where, stage)
             if name in names:
                 raise ValueError(f"{where} has the name {name!r} of another stage")
-            given = {key: stage[key] for key in ("epochs", "iters") if key in stage}
-            if len(given) > 1:
-                raise ValueError(f"{where} has both `epochs` and `iters`; give one")
-            if not given and number < len(stages) - 1:
+            if length is None and number < len(stages) - 1:
                 raise ValueError(
                     f"{where} ({name!r}) needs `epochs` or `iters`: only the last "
                     "stage may go on to the end"
                 )
-            for key, length in given.items():
-                if isinstance(length, bool) or not isinstance(length, int):
-                    raise TypeError(
-                        f"{where}: `{key}` must be a whole number, got {length!r}"
-                    )
-                if length < 1:
-                    raise ValueError(f"{where}: `{key}` must be >= 1, got {length}")
             names.append(name)
-            lengths.append(next(iter(given.values()), None))
-            units |= set(given)
+            lengths.append(length)
+            units |= {unit} - {None}
         if len(units) > 1:
             raise ValueError(
                 f"{owner}: `stages` count epochs and iterations; use one of them"
@@ -164,3 +147,28 @@ class StagePlan:
             f"{name!r} " + ("to the end" if n is None else f"{n} {self.unit}")
             for name, n in zip(self.names, self.lengths, strict=True)
         )
+
+
+def _read_stage(where: str, stage: Any) -> tuple[str, str | None, int | None]:
+    """Return name, ``epochs`` or ``iters``, and length of an entry, checked."""
+    if not isinstance(stage, Mapping):
+        raise TypeError(f"{where} must be a dict, got {stage!r}")
+    if unknown := sorted(set(stage) - {"name", "epochs", "iters"}, key=str):
+        raise ValueError(
+            f"{where} has the keys {unknown}, but only `name`, `epochs` and `iters` "
+            "are known"
+        )
+    name = stage.get("name")
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"{where} needs a `name`, a text, got {name!r}")
+    if "epochs" in stage and "iters" in stage:
+        raise ValueError(f"{where} has both `epochs` and `iters`; give one")
+    unit = next((key for key in ("epochs", "iters") if key in stage), None)
+    if unit is None:
+        return name, None, None
+    length = stage[unit]
+    if isinstance(length, bool) or not isinstance(length, int):
+        raise TypeError(f"{where}: `{unit}` must be a whole number, got {length!r}")
+    if length < 1:
+        raise ValueError(f"{where}: `{unit}` must be >= 1, got {length}")
+    return name, unit, length

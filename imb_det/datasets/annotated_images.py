@@ -48,7 +48,7 @@ class AnnotatedImage(NamedTuple):
 def annotated_images(dataset: Any) -> Iterator[AnnotatedImage]:
     """List the image files of a data set, through its wrappers.
 
-    Parts that do not read single local files are left out, with one log line each.
+    Images that are no local files are left out, with one log line for each part.
 
     Args:
         dataset: Built mmengine data set or wrapper.
@@ -63,17 +63,16 @@ def annotated_images(dataset: Any) -> Iterator[AnnotatedImage]:
             or getattr(owner, "file_client_args", None)
             or {}
         )
+        is_remote = backend_args.get("backend", "local") != "local"
+        elsewhere = []
         for index in range(len(leaf)):
             info = leaf.get_data_info(index)
             path = info.get("img_path")
             if not isinstance(path, str):
                 continue
-            if backend_args.get("backend", "local") != "local" or "://" in path:
-                print_log(
-                    f"{source}: images are not local files ({path}), not checked",
-                    logger="current",
-                )
-                break
+            if is_remote or "://" in path:
+                elsewhere.append(path)
+                continue
             yield AnnotatedImage(
                 path,
                 info.get("width") or None,
@@ -82,6 +81,12 @@ def annotated_images(dataset: Any) -> Iterator[AnnotatedImage]:
                 getattr(loader, "color_type", "color"),
                 getattr(loader, "imdecode_backend", "cv2"),
                 _reach(info.get("instances") or ()),
+            )
+        if elsewhere:
+            print_log(
+                f"{source}: {len(elsewhere)} images are not local files "
+                f"({elsewhere[0]}), not checked",
+                logger="current",
             )
 
 

@@ -94,7 +94,8 @@ class AuditedDataset(BaseDetDataset):
         if not audit.num_images:
             raise ValueError(
                 f"{audit.source}: none of the {audit.num_listed} images is left after "
-                f"filter_cfg={self.filter_cfg} and indices={self._indices}"
+                f"filter_cfg={self.filter_cfg} and indices={self._indices}\n"
+                f"{audit.summary()}"
             )
         if not audit.num_boxes and not self.test_mode:
             raise ValueError(

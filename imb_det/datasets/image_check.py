@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -90,6 +92,9 @@ def _inspect(image: AnnotatedImage) -> ImageFault | None:
     """Check one file; the cheap way first."""
     header, size = None, (0, 0)
     try:
+        # A pipe would never end, and a device not be an image.
+        if not stat.S_ISREG(os.stat(image.path).st_mode):
+            return ImageFault(image, "unreadable", "no regular file")
         header, is_complete = _read_header(image.path)
         problem = None if is_complete else damage(image.path, header)
         if problem is None and not is_complete and _decoded_size(image) is None:

@@ -78,6 +78,8 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
 
     def __init__(self, *args: Any, diagnostics: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        #: Annotation file, for messages.
+        self.ann_file = args[0] if args else kwargs.get("ann_file")
         self.diagnostics = diagnostics
         self.iou_thrs: list[float] = np.ravel(self.iou_thrs).tolist()
         valid = (*self._precision_items, *self._recall_items, *GROUP_ITEMS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from imb_det.core.check_context import CheckContext
+from imb_det.core.finding import Finding, Severity
 from imb_det.registry import HOOKS
 from imb_det.runner_parts import bare_model
 
@@ -59,6 +62,21 @@ class GradientHook(Hook):
         self._sums: dict[str, dict[str, list[Tensor]]] = {}
         self._classifying: set[str] = set()  # heads that have called `loss_cls`
         self._loss_scale = 1.0
+
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        """Yield that there is nothing to listen to; ``ImbalanceHook`` asks."""
+        if context.train_loop is None or context.model is None:
+            return
+        losses = (getattr(m, "loss_cls", None) for m in context.model.modules())
+        if not any(isinstance(loss, nn.Module) for loss in losses):
+            yield Finding(
+                "no_classifier",
+                Severity.ERROR,
+                "no part of the model has a module `loss_cls`",
+                "GradientHook",
+                f"the model is {type(context.model).__name__}",
+                "Remove GradientHook",
+            )
 
     def before_train(self, runner: Runner) -> None:
         """Listen to the losses of all heads."""

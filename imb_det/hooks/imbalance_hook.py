@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
-from imb_det.checks import CHECKS, check_images, check_num_classes, run_checks
+from imb_det.checks import CHECKS, run_checks
+from imb_det.checks.later_test import check_later, later_test
 from imb_det.checks.running import refusal
-from imb_det.core.check_context import CheckContext
-from imb_det.core.finding import Finding, Severity, raise_findings
+from imb_det.core.finding import Finding, raise_findings
 from imb_det.core.hand_over import HandOver
 from imb_det.core.listener import ClassStatsListener
 from imb_det.core.main_process import on_main_process
 from imb_det.core.text import and_more
 from imb_det.losses.flushing import flush, manage_statistics
+from imb_det.prior.pretrained_bias import bias_shapes
+from imb_det.prior.start_bias import set_start_biases
 from imb_det.registry import HOOKS
 from imb_det.runner_parts import (
     bare_model,
@@ -69,7 +70,8 @@ class ImbalanceHook(Hook):
     ``set_work_dir(path)`` learn where to write. Checkpoints carry the counts, so that a
     test alone needs no training set. What a checkpoint of ``load_from`` knows of its
     own training, such as running ratios and numbers of candidates, is cleared
-    (``forget_training()``); on resume it stays.
+    (``forget_training()``); on resume it stays. A loss whose link names the bias that
+    its classifier starts with gets it, unless a checkpoint has brought one.
 
     What a sampler of this library does to the classes is written to the work folder,
     ``sampling.json`` and ``sampling.png``, with a warning if a loss weighs the same
@@ -112,13 +114,15 @@ class ImbalanceHook(Hook):
             raise TypeError(f"`check_images` must be a bool, got {check_images!r}")
         self.group_limits: GroupLimits | None = None
         if group_thresholds is not None or group_quantiles is not None:
-            thresholds = group_thresholds or DEFAULT_LIMITS.thresholds
-            self.group_limits = GroupLimits(thresholds, group_quantiles)
+            if group_thresholds is None:
+                group_thresholds = DEFAULT_LIMITS.thresholds
+            self.group_limits = GroupLimits(group_thresholds, group_quantiles)
         self.check_images = check_images
         self.class_stats: ClassStats | None = None
         self._hand_over = HandOver(ClassStatsListener, "set_class_stats")
         self._checked: list[Any] = []  # data sets
         self._running: list[RunningStats] = []
+        self._loaded_biases: dict[str, torch.Size] = {}
 
     def before_train(self, runner: Runner) -> None:
         """Check and count on rank 0, then hand the counts over on every rank."""
@@ -143,16 +147,19 @@ class ImbalanceHook(Hook):
             class_stats=stats,
             look_at_images=self.check_images,
         )
-        # Metrics first, who then know which figures they will report.
-        self._inform(_metrics(runner, runner.val_loop))
-        later = _later_test(runner, context)
+        metrics = _metrics(runner, runner.val_loop)
+        if stats is not None:  # for metrics to know which figures they will report
+            self._inform(metrics)
+        later = later_test(runner, context)
         findings += on_main_process(
-            lambda: [*run_checks(context, CHECKS), *_check_later(later)]
+            lambda: [*run_checks(context, CHECKS), *check_later(later)]
         )
         raise_findings(findings, "ImbalanceHook, before the first iteration")
         self._checked += context.datasets.values()
         if runner.iter == 0:
             _forget_training(runner)
+            for model in models_of(runner):
+                set_start_biases(model, self._loaded_biases)
         self._inform(components_of(runner, runner.val_loop, for_training=True))
         for sampler in samplers_of(runner.train_dataloader):
             if isinstance(sampler, EpochSampler):
@@ -193,6 +200,7 @@ class ImbalanceHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Take the counts from the checkpoint; a training set overrules them."""
+        self._loaded_biases = bias_shapes(checkpoint)
         content = checkpoint.get("imb_det", {}).get("class_stats")
         if content is not None:
             self._take(ClassStats.from_dict(content))
@@ -235,38 +243,8 @@ def _count(dataset: Any) -> tuple[ClassStats | None, list[Finding]]:
     try:
         return ClassStats.from_dataset(dataset), []
     except (ValueError, OSError) as error:
-        return None, [refusal("class_counts", error, "training set")]
-
-
-def _later_test(runner: Runner, context: CheckContext) -> CheckContext | Exception:
-    """Return what a test after the training would use and the training does not.
-
-    Every rank builds its data set: constructors of data sets may communicate.
-    """
-    loader = getattr(runner, "_test_dataloader", None)
-    if getattr(runner, "_test_loop", None) is None or loader is None:
-        return CheckContext()
-    if isinstance(loader, Mapping):
-        config = loader["dataset"]
-        val = getattr(runner, "_val_dataloader", None)
-        if isinstance(val, Mapping) and val["dataset"] == config:
-            return CheckContext()
-        try:
-            dataset = DATASETS.build(config) if isinstance(config, Mapping) else config
-        except Exception as error:  # of any data set; the training does without
-            return error
-    else:
-        dataset = loader.dataset
-    return replace(context, datasets={"test": dataset}, metrics={})
-
-
-def _check_later(later: CheckContext | Exception) -> list[Finding]:
-    """Look at the test data; nothing there stops a training."""
-    if isinstance(later, Exception):
-        found = [refusal("test_data", later, "data set of `test_dataloader`")]
-    else:
-        found = run_checks(later, (check_num_classes, check_images))
-    return [finding.at_most(Severity.WARNING) for finding in found]
+        what = "the classes of the training set cannot be counted"
+        return None, [refusal("class_counts", what, error)]
 
 
 def _forget_training(runner: Runner) -> None:

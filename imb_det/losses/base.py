@@ -9,6 +9,7 @@ from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
 from imb_det.core import check_choice, check_inputs, check_number
+from imb_det.statistics.class_vector import rename_old_numbers
 
 from .compilation import compiled_for, should_compile
 from .gradient import attach_gradient
@@ -74,6 +75,15 @@ class ImbalanceLoss(nn.Module):
         self.loss_weight = loss_weight
         self.compiled = compiled
         self.roi_channels: int | None = None  # what an RoI head has asked for
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        old = {"prepare", "softmax_element", "class_factors"} & set(vars(cls))
+        if old:
+            raise TypeError(
+                f"{cls.__name__} defines {sorted(old)}, which nothing asks for since "
+                "0.2: return `imb_det.losses.Terms` from `terms(call)` instead"
+            )
 
     # What a loss defines.
 
@@ -170,7 +180,10 @@ class ImbalanceLoss(nn.Module):
             name, "reduction_override", reduction_override, (None, *REDUCTIONS)
         )
         reduction = reduction_override or self.reduction
-        weight = check_inputs(name, cls_score, label, weight, self.use_sigmoid)
+        num_classes = cls_score.shape[-1] - self.link.extra_channels
+        weight = check_inputs(
+            name, cls_score, label, weight, self.use_sigmoid, num_classes
+        )
         if self.roi_channels not in (None, cls_score.size(1)):
             raise ValueError(
                 f"{name}: the RoI head has {cls_score.size(1)} channels, but this loss "
@@ -178,7 +191,6 @@ class ImbalanceLoss(nn.Module):
                 "`get_cls_channels` predicts with another activation than it trains"
             )
         learn = self.training and torch.is_grad_enabled() and reduction_override is None
-        num_classes = cls_score.size(1) - self.link.extra_channels
         call = Call(cls_score.detach(), label, weight, num_classes, learn)
         with torch.no_grad():
             terms = self.terms(call)
@@ -213,3 +225,9 @@ class ImbalanceLoss(nn.Module):
                 terms, call.cls_score, call.label, call.weight, per_row, watch
             )
         return attach_gradient(cls_score, loss, slope), seen
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any
+    ) -> None:
+        rename_old_numbers(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -76,6 +76,7 @@ class CDBLoss(_Difficulty, ImbalanceLoss):
         RuntimeError: In the first training step, without the hook.
 
     Example:
+        >>> import torch
         >>> loss = CDBLoss()
         >>> loss.set_class_difficulty_weights(torch.tensor([0.5, 1.5]))
         >>> loss(torch.zeros(1, 3), torch.tensor([1]))  # 1.5 log(3)

@@ -85,6 +85,7 @@ class CrossEntropyLoss(ImbalanceLoss):
             for weights that do not fit the classes, which are listed.
 
     Example:
+        >>> import torch
         >>> loss = CrossEntropyLoss(class_weight=[1.0, 3.0])
         >>> score = torch.zeros(2, 3)
         >>> loss(score, torch.tensor([1, 2]), avg_factor=2)  # (3 + 1) log(3) / 2

@@ -49,6 +49,7 @@ class FocalLoss(ImbalanceLoss):
             training starts: another number of alphas than classes, which are listed.
 
     Example:
+        >>> import torch
         >>> loss = FocalLoss(gamma=0.0, alpha=0.5)  # half of binary cross entropy
         >>> loss(torch.zeros(1, 2), torch.tensor([0]), avg_factor=1)
         tensor(0.6931)

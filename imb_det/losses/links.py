@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .chunks import Found
 from .sigmoid_kernel import sigmoid_kernel
 from .softmax_kernel import softmax_kernel
+from .terms import Terms
 
 __all__ = [
     "GumbelLink",
@@ -121,20 +123,47 @@ class SigmoidWithObjectnessLink(Link):
         return scores[..., :-1] * (1 - background), background
 
 
+def _classes_and_objectness(
+    terms: Terms,
+    cls_score: Tensor,
+    label: Tensor,
+    weight: Tensor | None = None,
+    per_row: bool = True,
+    watch: bool = False,
+) -> Found:
+    """Sum the losses of classes, over foreground rows, and of objectness.
+
+    The arguments and results are those of :func:`softmax_kernel`; the terms are for the
+    classes, and what is observed has C channels.
+    """
+    if label.dim() != 1:
+        raise ValueError("a loss with objectness needs classes, not soft targets")
+    classes = cls_score.size(1) - 2
+    of_class = torch.where(label < classes, label, -1)
+    of_object = torch.where(label < 0, -1, (label == classes).to(label.dtype))
+    loss, slope, seen = softmax_kernel(
+        terms, cls_score[:, :classes], of_class, weight, per_row, watch
+    )
+    more, more_slope, _ = softmax_kernel(
+        Terms(row=terms.row), cls_score[:, classes:], of_object, weight
+    )
+    return loss + more, torch.cat([slope, more_slope], 1), seen
+
+
 class SoftmaxWithObjectnessLink(Link):
     r"""Classes that exclude one another, and foreground or background beside them.
 
     .. math:: p_c = \mathrm{softmax}(z_{1..C})_c\,
               \mathrm{softmax}(z_{C+1}, z_{C+2})_1
 
-    Its loss has two parts, each a call of :func:`softmax_kernel`.
+    The loss is that of classes, over foreground rows, and that of objectness, over all.
 
     Source: Wang et al., "Seesaw Loss for Long-Tailed Instance Segmentation", CVPR 2021.
     """
 
     use_sigmoid = False
     extra_channels = 2
-    kernel = staticmethod(softmax_kernel)
+    kernel = staticmethod(_classes_and_objectness)
 
     def probabilities(self, cls_score: Tensor) -> tuple[Tensor, Tensor]:
         """Return the softmax of the classes times that of foreground."""

@@ -10,7 +10,7 @@ from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
 from imb_det.core import check_choice, check_number
-from imb_det.statistics.class_vector import ClassVector
+from imb_det.statistics.class_vector import ClassVector, rename_old_numbers
 
 from .base import REDUCTIONS
 from .gradient import compute_dtype
@@ -113,3 +113,9 @@ class MaskLoss(nn.Module):
         if reduction == "mean" and avg_factor is None:
             avg_factor = max(n, 1)
         return self.loss_weight * weight_reduce_loss(loss, None, reduction, avg_factor)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any
+    ) -> None:
+        rename_old_numbers(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .chunks import Found, in_chunks
 from .elements import CrossEntropyElement
-from .gradient import compute_dtype, gradient_dtype, multiplied
+from .gradient import gradient_dtype, multiplied
 from .observed import Observed
 from .own_class import OwnClass
 from .rows import Rows
@@ -59,10 +59,7 @@ def _chunk(
 ) -> Found:
     """Loss, gradient and observations of some rows."""
     label, own, factor = rows.label, rows.own, rows.factor
-    z = rows.cls_score.to(compute_dtype(rows.cls_score))
-    if rows.counted is not None and guard:
-        z = torch.where(rows.counted, z, 0)
-    z = adjusted(terms, which, z, label, own)
+    z = adjusted(terms, which, rows, guard)
     positive = values_of(terms.positive, which, z, label)
     negative = values_of(terms.negative, which, z, label)
     if own is None:

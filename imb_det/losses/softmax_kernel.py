@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .chunks import Found, in_chunks
-from .gradient import compute_dtype, gradient_dtype, multiplied
+from .gradient import gradient_dtype, multiplied
 from .observed import Observed
 from .rows import Rows
 from .terms import Terms, adjusted, values_of
@@ -57,10 +57,7 @@ def _chunk(
 ) -> Found:
     """Loss, gradient and observations of some rows."""
     label, own, factor = rows.label, rows.own, rows.factor
-    z = rows.cls_score.to(compute_dtype(rows.cls_score))
-    if rows.counted is not None and guard:
-        z = torch.where(rows.counted, z, 0)
-    z = adjusted(terms, which, z, label, own)
+    z = adjusted(terms, which, rows, guard)
     log_p = z.log_softmax(1)
     positive = values_of(terms.positive, which, z, label)
     if positive is not None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .elements import Element
-from .own_class import OwnClass
+from .gradient import compute_dtype
+from .rows import Rows
 
 __all__ = ["Call", "OfNLL", "Terms", "Values", "adjusted", "values_of"]
 
@@ -80,10 +82,6 @@ class Terms:
     row: Tensor | None = None
     normaliser: Tensor | None = None
 
-    def row_of(self, rows: slice | None) -> Tensor | None:
-        """Return the factors of some rows; None means all."""
-        return self.row if self.row is None or rows is None else self.row[rows]
-
 
 def values_of(
     values: Values | None, rows: slice | None, logits: Tensor, label: Tensor
@@ -102,16 +100,24 @@ def values_of(
     return values(logits, label)
 
 
-def adjusted(
-    terms: Terms, rows: slice | None, z: Tensor, label: Tensor, own: OwnClass | None
-) -> Tensor:
-    """Return the logits with scale, margin and offset."""
+def adjusted(terms: Terms, which: slice | None, rows: Rows, guard: bool) -> Tensor:
+    """Return the logits in the type of the computation, scaled, lowered and shifted.
+
+    Args:
+        terms: Of the loss.
+        which: The rows that these are; None for all.
+        rows: The rows.
+        guard: Whether to put 0 where nothing counts, and logits may be anything.
+    """
+    z = rows.cls_score.to(compute_dtype(rows.cls_score))
+    if rows.counted is not None and guard:
+        z = torch.where(rows.counted, z, 0)
     if terms.margin is not None:
-        if own is None:
+        if rows.own is None:
             raise ValueError("a loss with margins needs classes, not soft targets")
-        z = own.lowered(z.clone(), terms.margin.to(z.dtype))
+        z = rows.own.lowered(z.clone(), terms.margin.to(z.dtype))
     if terms.scale is not None:
         z = z * terms.scale.to(z.dtype)
-    if (offset := values_of(terms.offset, rows, z, label)) is not None:
+    if (offset := values_of(terms.offset, which, z, rows.label)) is not None:
         z = z + offset.to(z.dtype)
     return z

@@ -18,7 +18,7 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.task_modules.samplers import PseudoSampler
 from torch import Tensor, nn
 
-__all__ = ["find_bias", "find_head", "roi_bias"]
+__all__ = ["classification_layers", "find_bias", "find_head", "roi_bias"]
 
 #: Their targets depend on boxes alone, not on predictions.
 _COUNTABLE = (AnchorHead, ATSSHead, FCOSHead, GFLHead)
@@ -84,6 +84,15 @@ def _targets(kind: type) -> list[Any]:
     ]
 
 
+def classification_layers(head: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+    """Return the layers of a head that classify, by name."""
+    return {
+        name: child
+        for name, child in head.named_children()
+        if isinstance(child, (nn.Conv2d, nn.Linear)) and name.endswith("cls")
+    }
+
+
 def find_bias(head: nn.Module, path: str, name: str | None) -> tuple[str, Tensor]:
     """Return the bias of the classification layer of that name, or of the only one.
 
@@ -98,11 +107,7 @@ def find_bias(head: nn.Module, path: str, name: str | None) -> tuple[str, Tensor
     Raises:
         ValueError: No such layer, or one without bias.
     """
-    layers = {
-        child_name: child
-        for child_name, child in head.named_children()
-        if isinstance(child, (nn.Conv2d, nn.Linear)) and child_name.endswith("cls")
-    }
+    layers = classification_layers(head)
     if name is None and len(layers) == 1:
         name = next(iter(layers))
     if name not in layers:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from mmengine.model import PretrainedInit
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch import nn
+from torch import Tensor, nn
 
-__all__ = ["bias_shapes", "pretrained_biases"]
+__all__ = ["bias_shapes", "is_trained", "pretrained_biases"]
 
 
 def bias_shapes(checkpoint: Mapping[str, Any]) -> dict[str, torch.Size]:
@@ -54,3 +54,27 @@ def pretrained_biases(part: nn.Module) -> dict[str, torch.Size]:
             if key.startswith(start)
         )
     return shapes
+
+
+def is_trained(
+    name: str,
+    bias: Tensor,
+    model: nn.Module,
+    head: nn.Module,
+    loaded: Mapping[str, torch.Size],
+) -> bool:
+    """Tell whether a checkpoint has brought a bias.
+
+    Args:
+        name: Of the bias in the model.
+        bias: The bias.
+        model: The detector.
+        head: Its head that has the bias.
+        loaded: Shapes of biases of ``load_from``, by name.
+    """
+    path = next(path for path, part in model.named_modules() if part is head)
+    return bias.shape in (
+        loaded.get(name),
+        pretrained_biases(model).get(name),
+        pretrained_biases(head).get(name.removeprefix(f"{path}.")),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -12,6 +13,9 @@ from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
 
+from imb_det.core.check_context import CheckContext
+from imb_det.core.checks import check_number
+from imb_det.core.finding import Finding, Severity
 from imb_det.core.main_process import on_main_process
 from imb_det.registry import HOOKS
 from imb_det.runner_parts import bare_model
@@ -22,7 +26,7 @@ from .boxes import annotated_boxes
 from .cache import content_key, load_prior, store_prior
 from .classification_bias import find_bias, find_head, roi_bias
 from .foreground_prior import ForegroundPrior, foreground_prior
-from .pretrained_bias import bias_shapes, pretrained_biases
+from .pretrained_bias import bias_shapes, is_trained
 from .resizing import has_random_sizes, is_arithmetic
 from .training_boxes import epoch_weights, training_boxes
 
@@ -63,8 +67,9 @@ class PriorInitHook(Hook):
             ``$XDG_CACHE_HOME/imb_det`` or ``~/.cache/imb_det``; False, no cache.
 
     Raises:
-        TypeError, ValueError: At the start of training, if the model has no such head
-            or layer, the layer has no bias, or no finite bias follows from the data.
+        TypeError, ValueError: Names the argument, what was given and what is valid; or,
+            at the start of training, if the model has no such head or layer, the layer
+            has no bias, or no finite bias follows from the data.
 
     Source: Chen et al., "Is Heuristic Sampling Necessary in Training Deep Object
     Detectors?", IEEE TIP 2021, optimal bias initialisation.
@@ -80,15 +85,20 @@ class PriorInitHook(Hook):
         max_relative_error: float | None = None,
         cache_dir: str | Path | bool | None = None,
     ) -> None:
-        if max_relative_error is not None and not 0 < max_relative_error < 1:
-            raise ValueError(
-                "PriorInitHook: `max_relative_error` must be None or in (0, 1), got "
-                f"{max_relative_error}"
-            )
-        if foreground_share is not None and not 0 < foreground_share < 1:
-            raise ValueError(
-                "PriorInitHook: `foreground_share` must be None or in (0, 1), got "
-                f"{foreground_share}"
+        name = type(self).__name__
+        for key, path in dict(head=head, layer=layer).items():
+            if not (isinstance(path, str) or (path is None and key == "layer")):
+                raise TypeError(f"{name}: `{key}` must be a name, got {path!r}")
+        shares = dict(
+            foreground_share=foreground_share, max_relative_error=max_relative_error
+        )
+        for key, share in shares.items():
+            if share is not None:
+                check_number(name, key, share, 0, 1, open_ends=True)
+        if not isinstance(cache_dir, (str, Path, bool, type(None))):
+            raise TypeError(
+                f"{name}: `cache_dir` must be a folder, False or None, got "
+                f"{cache_dir!r}"
             )
         self.head = head
         self.layer = layer
@@ -103,6 +113,23 @@ class PriorInitHook(Hook):
         """Remember which biases were loaded; a trained one is not replaced."""
         self._loaded = bias_shapes(checkpoint)
 
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        """Yield that there is no such head or layer; ``ImbalanceHook`` asks."""
+        model, loop = context.model, context.train_loop
+        if model is None or loop is None or loop.iter > 0:
+            return
+        try:
+            head = find_head(model, self.head, self.foreground_share)
+            find_bias(head, self.head, self.layer)
+        except (TypeError, ValueError) as error:
+            yield Finding(
+                "prior_init",
+                Severity.ERROR,
+                "there is no classifier whose bias could be set",
+                f"PriorInitHook (head={self.head!r})",
+                str(error),
+            )
+
     def before_train(self, runner: Runner) -> None:
         """Set the bias, unless training resumes or the layer is trained already."""
         model = bare_model(runner)
@@ -114,13 +141,8 @@ class PriorInitHook(Hook):
         head = find_head(model, self.head, self.foreground_share)
         thresholds = getattr(head, "class_thresholds", None)
         name, bias = find_bias(head, self.head, self.layer)
-        of_head = name.removeprefix(f"{self.head}.")
-        is_trained = bias.shape in (
-            self._loaded.get(name),
-            pretrained_biases(model).get(name),
-            pretrained_biases(head).get(of_head),
-        )
-        if is_trained:
+        trained = is_trained(name, bias, model, head, self._loaded)
+        if trained:
             print_log(
                 f"PriorInitHook: the checkpoint brought a trained `{name}`, it stays "
                 "as it is",
@@ -128,15 +150,15 @@ class PriorInitHook(Hook):
                 logging.WARNING,
             )
         if self.foreground_share is not None:
-            if not is_trained:
+            if not trained:
                 self._start_roi_head(head, bias, self.foreground_share)
             return
-        if is_trained and thresholds is None:
+        if trained and thresholds is None:
             return
         prior = on_main_process(lambda: self._count(runner, model, head))
         if thresholds is not None:
             thresholds.set_candidates(prior.num_foreground, prior.num_candidates)
-        if not is_trained:
+        if not trained:
             with torch.no_grad():
                 bias.fill_(prior.bias)
             print_log(f"PriorInitHook: {self.head}: {prior}", "current")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,16 +9,13 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from imb_det.core import NUMBERS, Stage, check_number
+from imb_det.core import Stage
 
+from .class_spec import ClassSpec, Rules
 from .class_stats import ClassStats
 
-__all__ = ["ClassVector", "Rules"]
+__all__ = ["ClassVector", "rename_old_numbers"]
 
-#: Numbers of the classes, (C,), by the name of the rule that makes them from counts.
-Rules = Mapping[str, Callable[[ClassStats], Any]]
-
-_STAGES = "stages"
 _STATS_LINE = "`custom_hooks = [dict(type='imb_det.ImbalanceHook')]`"
 
 
@@ -72,74 +68,33 @@ class ClassVector(nn.Module):
         *,
         rules: Rules | None = None,
         default: float = 1.0,
-        low: float = 0.0,
+        low: float = 0,
         high: float | None = None,
         open_ends: bool = False,
         with_background: bool = False,
         told_by: str | None = None,
     ) -> None:
         super().__init__()
+        self.form = ClassSpec(
+            owner, name, rules or {}, default, low, high, open_ends, with_background
+        )
         self.owner, self.name = owner, name
-        self.rules = dict(rules or {})
-        self.default = default
-        self._range: tuple[float, float | None, bool] = (low, high, open_ends)
         self.with_background = with_background
         self.told_by = told_by
         self.told = False
         self._stats: ClassStats | None = None
         self.stage: str | None = None
-        self.specs: dict[str | None, Any] = self._read_all(spec)
-        some = list(self.specs.values())
-        fixed = len(some) == 1 and told_by is None
-        if fixed and some[0] is None:
+        self.specs = self.form.read_all(spec)
+        changes = bool(self.stage_names) or told_by is not None
+        if self.spec is None and not changes:
             self.register_buffer("value", None)
-        elif fixed and isinstance(some[0], (float, list)):
-            numbers = torch.tensor(some[0], dtype=torch.float32)
+        elif isinstance(self.spec, (float, list)) and not changes:
+            numbers = torch.tensor(self.spec, dtype=torch.float32)
             self.register_buffer("value", numbers, persistent=False)
         else:
             self.register_buffer("value", torch.empty(0))
 
-    # Reading what the config gives.
-
-    def _read_all(self, spec: Any) -> dict[str | None, Any]:
-        """Return what is given by stage; by None where there are no stages."""
-        staged = isinstance(spec, Mapping) and set(spec) == {_STAGES}
-        if not (staged and isinstance(spec[_STAGES], Mapping)):
-            return {None: self._read(spec)}
-        if not spec[_STAGES]:
-            raise ValueError(f"{self.owner}: `{self.name}` has no stage, got {spec!r}")
-        return {str(stage): self._read(one) for stage, one in spec[_STAGES].items()}
-
-    def _read(self, spec: Any) -> Any:
-        """Return None, a float, a list, a dict or a rule, checked."""
-        low, high, open_ends = self._range
-
-        def number(value: Any) -> float:
-            check_number(self.owner, self.name, value, low, high, open_ends=open_ends)
-            return float(value)
-
-        if spec is None:
-            return None
-        if isinstance(spec, str):
-            if spec not in self.rules:
-                rules = f"one of the rules {tuple(self.rules)}, " * bool(self.rules)
-                raise ValueError(
-                    f"{self.owner}: `{self.name}` must be {rules}a number, a list or a "
-                    f"dict by class name, got {spec!r}"
-                )
-            return spec
-        if isinstance(spec, Mapping):
-            return {str(key): number(value) for key, value in spec.items()}
-        if isinstance(spec, NUMBERS) and not isinstance(spec, bool):
-            return number(spec)
-        if isinstance(spec, (Sequence, Tensor, np.ndarray)):
-            plain = spec.tolist() if isinstance(spec, (Tensor, np.ndarray)) else spec
-            return [number(value) for value in plain]
-        raise TypeError(
-            f"{self.owner}: `{self.name}` must be None, a number, a list, a dict by "
-            f"class name{' or one of ' * bool(self.rules)}"
-            f"{tuple(self.rules) or ''}, got {spec!r}"
-        )
+    # What the config gives.
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -169,7 +124,7 @@ class ClassVector(nn.Module):
                 lists the classes.
         """
         for spec in self.specs.values():
-            self._check(spec, stats)
+            self.form.check(spec, stats)
         self._stats = stats
         if self.stage is not None or not self.stage_names:
             self._fill()
@@ -197,35 +152,17 @@ class ClassVector(nn.Module):
             self._set(torch.as_tensor(numbers))
         self.told = True
 
-    def _check(self, spec: Any, stats: ClassStats) -> None:
-        classes = stats.classes
-        if isinstance(spec, dict) and (unknown := sorted(set(spec) - set(classes))):
-            raise ValueError(
-                f"{self.owner}: `{self.name}` names {unknown}, which are no classes; "
-                f"the classes are {classes}"
-            )
-        lengths = (len(classes), len(classes) + self.with_background)
-        if isinstance(spec, list) and len(spec) not in lengths:
-            background = " (and background)" * self.with_background
-            raise ValueError(
-                f"{self.owner}: `{self.name}` has {len(spec)} numbers, but there are "
-                f"{len(classes)} classes{background}: {classes}"
-            )
-
     def _fill(self) -> None:
         """Compute the numbers of the present stage, where all is known."""
         spec, stats = self.spec, self._stats
         if spec is None or isinstance(spec, (float, list)):
             if self.stage_names:
-                numbers = self.default if spec is None else spec
+                numbers = self.form.default if spec is None else spec
                 self._set(torch.tensor(numbers, dtype=torch.float32))
             return
         if stats is None:
             return
-        if isinstance(spec, dict):
-            values = np.array([spec.get(name, self.default) for name in stats.classes])
-        else:
-            values = np.asarray(self.rules[spec](stats), dtype=float)
+        values = self.form.numbers(spec, stats)
         self._set(torch.as_tensor(values))
         low, high = int(values.argmin()), int(values.argmax())
         stage = f" in stage {self.stage!r}" if self.stage else ""
@@ -269,10 +206,19 @@ class ClassVector(nn.Module):
                 f"{self.owner}: nothing hands `{self.name}` over; add {self.told_by} "
                 "to the config"
             )
+        if self.training and self.stage_names and self.stage is None:
+            raise RuntimeError(
+                f"{self.owner}: `{self.name}` changes with the stages "
+                f"{self.stage_names}, but nothing tells the stage; add "
+                "`dict(type='imb_det.StageHook', stages=[...])` to `custom_hooks`"
+            )
         if self.value.dim() == 1 and len(self.value) == 0:
-            if self.told_by is None:
-                self._say_what_is_missing()
-            return None
+            if self.told_by is not None:
+                return None
+            raise RuntimeError(
+                f"{self.owner}: `{self.name}={self.spec!r}` needs the classes of the "
+                f"training set; add {_STATS_LINE} to the config"
+            )
         value = self.value if like is None else self.value.to(like.device)
         # Not as `in` a tuple, which compilers of symbolic sizes take for False.
         n, with_background = value.numel(), num_classes + int(self.with_background)
@@ -282,18 +228,6 @@ class ClassVector(nn.Module):
                 f"has {num_classes} classes"
             )
         return value
-
-    def _say_what_is_missing(self) -> None:
-        if self.stage_names and self.stage is None:
-            raise RuntimeError(
-                f"{self.owner}: `{self.name}` changes with the stages "
-                f"{self.stage_names}, but nothing tells the stage; add "
-                "`dict(type='imb_det.StageHook', stages=[...])` to `custom_hooks`"
-            )
-        raise RuntimeError(
-            f"{self.owner}: `{self.name}={self.spec!r}` needs the classes of the "
-            f"training set; add {_STATS_LINE} to the config"
-        )
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any
@@ -308,3 +242,20 @@ class ClassVector(nn.Module):
     def _saved(self) -> set[str]:
         """Names of the buffers that checkpoints hold."""
         return set(self._buffers) - self._non_persistent_buffers_set
+
+
+def rename_old_numbers(
+    module: nn.Module, state_dict: dict[str, Any], prefix: str
+) -> None:
+    """Give numbers of checkpoints up to version 0.1 the names that they have now.
+
+    They were buffers of their component, and are those of its :class:`ClassVector`.
+
+    Args:
+        module: The component.
+        state_dict: What is loaded; changed in place.
+        prefix: Start of the names of the component.
+    """
+    for name, child in module.named_children():
+        if isinstance(child, ClassVector) and prefix + name in state_dict:
+            state_dict[f"{prefix}{name}.value"] = state_dict.pop(prefix + name)

@@ -115,6 +115,22 @@ class GroupLimits:
         """Build from :meth:`to_dict`'s form."""
         return cls(**content)
 
+    @classmethod
+    def from_config(cls, config: Any) -> GroupLimits:
+        """Return the limits that a config gives its ``ImbalanceHook``, else the usual.
+
+        Args:
+            config: Of a training.
+        """
+        for hook in config.get("custom_hooks") or ():
+            kind = hook.get("type")
+            name = getattr(kind, "__name__", str(kind)).rpartition(".")[2]
+            if name == "ImbalanceHook":
+                given = hook.get("group_thresholds"), hook.get("group_quantiles")
+                thresholds = DEFAULT_LIMITS.thresholds if given[0] is None else given[0]
+                return cls(thresholds, given[1])
+        return DEFAULT_LIMITS
+
 
 def frequency_groups(
     image_count: npt.ArrayLike,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import mmdet.datasets.transforms
@@ -52,4 +53,9 @@ class MixUp(WeightedPartners, mmdet.datasets.transforms.MixUp):
                 "imb_det.MixUp mixes boxes, not masks: use imb_det.Mosaic or "
                 "imb_det.RareCopyPaste, or `LoadAnnotations` with `with_mask=False`"
             )
-        return super().transform(results)
+        # mmdet scales the boxes of the other image in place.
+        others = [
+            {**part, "gt_bboxes": copy.deepcopy(part["gt_bboxes"])}
+            for part in results["mix_results"]
+        ]
+        return super().transform({**results, "mix_results": others})

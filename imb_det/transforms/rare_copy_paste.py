@@ -175,6 +175,12 @@ class RareCopyPaste(BaseTransform):
                 self._paste(scene, cutout)
         return scene.write(results)
 
+    def __repr__(self) -> str:
+        """Return the class with its arguments."""
+        public = {k: v for k, v in vars(self).items() if not k.startswith("_")}
+        arguments = ", ".join(f"{name}={value!r}" for name, value in public.items())
+        return f"{type(self).__name__}({arguments})"
+
     def _choose(self, source: dict) -> Cutout | None:
         """Cut one object of a rare class out of an image, changed at random."""
         labels = np.asarray(source["gt_bboxes_labels"])

@@ -9,6 +9,7 @@ import torch
 
 from imb_det.losses import flush_statistics
 from imb_det.registry import MODELS
+from imb_det.statistics.class_vector import ClassVector
 
 from .batches import gradient_of, make_batch, warm
 from .cases import of_activation
@@ -135,11 +136,10 @@ def test_state_moves_once_a_step(case):
 @each
 def test_a_missing_hook_is_named(case):
     fresh = MODELS.build(case.config)
-    names = ("class_weight", "alpha")
-    counted = [case.arguments.get(name) for name in names]
+    vectors = [part for part in fresh.modules() if isinstance(part, ClassVector)]
     needs_hook = (
         case.difficulty is not None
-        or any(isinstance(value, (str, dict)) for value in counted)
+        or any(isinstance(vector.spec, (str, dict)) for vector in vectors)
         or any(hasattr(part, "pending") for part in fresh.modules())
     )
     if needs_hook:

@@ -1,8 +1,5 @@
 import json
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import matplotlib.image
 import numpy as np
@@ -28,10 +25,8 @@ from tests.federated_scenes import (
     lvis_content,
     random_federated,
 )
+from tests.processes import run_tool
 from tests.tiny_sets import write_coco, write_image, write_voc
-
-ROOT = Path(__file__).parents[2]
-
 
 # --- logs -----------------------------------------------------------------------
 
@@ -455,30 +450,16 @@ def test_what_a_work_dir_lacks(tmp_path):
 # --- the tool -------------------------------------------------------------------
 
 
-def run_tool(*args):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "report.py"), *map(str, args)],
-        capture_output=True,
-        text=True,
-        env={
-            "PATH": "/usr/bin:/bin",
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
-        },
-        check=False,
-    )
-
-
 def test_tool(coco_work_dir):
-    done = run_tool("-h")
+    done = run_tool("report.py", "-h")
     assert done.returncode == 0
     assert "--predictions" in done.stdout
-    done = run_tool(coco_work_dir, "--num-images", 1)
+    done = run_tool("report.py", coco_work_dir, "--num-images", 1)
     assert done.returncode == 0, done.stderr
     assert "APr" in done.stdout
     assert (coco_work_dir / "predictions.png").is_file()
     (coco_work_dir / "predictions.pkl").unlink()
-    done = run_tool(coco_work_dir)
+    done = run_tool("report.py", coco_work_dir)
     assert done.returncode == 2
     assert "python tools/test.py" in done.stderr
     assert "Traceback" not in done.stderr

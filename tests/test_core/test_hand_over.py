@@ -1,8 +1,9 @@
 """Everyone who listens is told once, and again when there is something new."""
 
+import pytest
 from torch import nn
 
-from imb_det.core import HandOver, Stage, StageListener
+from imb_det.core import FindingsError, HandOver, Stage, StageListener
 
 PLAIN, NEXT = (Stage(name, i, ("a", "b")) for i, name in enumerate("ab"))
 
@@ -51,3 +52,23 @@ def test_a_new_component_at_the_place_of_an_old_one_is_told():
         component = Listener()
         assert hand_over([component], PLAIN) == [component]
         del component
+
+
+def test_all_who_refuse_are_named_in_one_error():
+    class Refusing(Listener):
+        def set_stage(self, stage):
+            raise ValueError(f"{stage.name} is not for {self.__class__.__name__}")
+
+    class Other(Refusing):
+        pass
+
+    hand_over = HandOver(StageListener, "set_stage")
+    everyone = [Refusing(), Listener(), Refusing(), Other()]
+    with pytest.raises(FindingsError, match="2 errors") as error:
+        hand_over(everyone, PLAIN)
+    assert everyone[1].heard == [PLAIN]
+    assert "Refusing: a is not for Refusing" in str(error.value)
+    assert "Other: a is not for Other" in str(error.value)
+    with pytest.raises(FindingsError):  # they do not count as told
+        hand_over(everyone, PLAIN)
+    assert everyone[1].heard == [PLAIN]

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 
 import mmcv
 import numpy as np
@@ -299,6 +300,30 @@ def test_images_that_are_not_local_are_skipped_with_one_line(tmp_path, monkeypat
     (line,) = logged
     assert "not local files" in line
     assert str(tmp_path / "2" / "list.txt") in line
+
+
+def test_one_address_leaves_the_other_images_to_be_checked(tmp_path):
+    dataset = voc(tmp_path)
+    dataset.data_list[0]["img_path"] = "x://1.jpg"
+    assert check_images([dataset]) == 2
+    (tmp_path / "JPEGImages" / "b.jpg").unlink()
+    with pytest.raises(ValueError, match=r"b\.jpg: no such file"):
+        check_images([dataset])
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_only_regular_files_are_images(tmp_path, kind):
+    dataset = voc(tmp_path)
+    path = tmp_path / "JPEGImages" / "b.jpg"
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(ValueError, match=r"unreadable: 1\s+.*b\.jpg: no regular file"):
+        check_images([dataset])
 
 
 def test_records_without_a_path_or_a_size(tmp_path):

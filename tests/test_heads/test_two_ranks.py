@@ -120,6 +120,9 @@ def test_training_keeps_ranks_equal(tmp_path):
     assert len(set(first["ratios"]["train/guided_ratio"])) == 6
     for name, value in first["weights"].items():
         assert (value == second["weights"][name]).all(), name
+    # Rank 0 counts and logs for both.
+    logs = [log.read_text() for log in (tmp_path / "work").rglob("*.log")]
+    assert sum(log.count("PriorInitHook: bbox_head: N = ") for log in logs) == 1
 
 
 def _two_stage_config(folder, model_name):
@@ -159,6 +162,7 @@ def test_a_rank_of_empty_images(tmp_path, name):
 
 
 @pytest.mark.slow
+@pytest.mark.weekly  # the script is tested in test_cli.py, the training above
 def test_dist_train_script(tmp_path, repo_root):
     path = write_toy_config(tmp_path, epochs=1, num_images=4)
     with socket.socket() as probe:

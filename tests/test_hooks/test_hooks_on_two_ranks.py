@@ -93,4 +93,4 @@ def test_both_ranks_stop_with_all_that_is_wrong(outcome):
     assert "before the first iteration: 3 errors" in message
     assert f"{folder}/JPEGImages/c.jpg: no such file" in message
     assert "has num_classes=7" in message
-    assert "'later'], but the stages are ['plain', 'reweighted']" in message
+    assert "['later'], but the training has ['plain', 'reweighted']" in message

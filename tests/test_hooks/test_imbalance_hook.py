@@ -29,6 +29,7 @@ from tests.toy_runner import (
     BOTH_HOOKS,
     CAT,
     IMAGES,
+    METAINFO,
     Listener,
     dataset_config,
     make_runner,
@@ -324,6 +325,25 @@ def test_everything_that_is_wrong_is_in_one_error(tmp_path, voc, logged_findings
     assert "the data set (test) has 2 classes" in warnings
 
 
+def test_hooks_tell_what_they_lack_in_the_same_error(tmp_path, voc):
+    hooks = [
+        dict(type="imb_det.ImbalanceHook"),
+        dict(type="imb_det.PriorInitHook", head="other_head"),
+        dict(type="imb_det.GradientHook"),
+        dict(type="imb_det.ClassDifficultyHook", source="ap"),
+        dict(type="imb_det.StageHook", stages=[dict(name="a", epochs=2)]),
+    ]
+    runner = make_runner(tmp_path / "run", voc, hooks=hooks)
+    runner.model.bbox_head.loss_cls = None
+    with pytest.raises(FindingsError) as error:
+        runner.train()
+    assert sorted({f.code for f in error.value.findings}) == [
+        *("class_difficulty", "no_classifier", "prior_init", "stage_length")
+    ]
+    assert "PriorInitHook (head='other_head'): " in str(error.value)
+    assert runner.iter == 0
+
+
 def test_a_test_set_that_is_not_there_yet_is_a_warning(tmp_path, voc, logged_findings):
     runner = make_runner(tmp_path / "run", voc)
     missing = dict(voc, ann_file="later.txt", test_mode=True)
@@ -399,6 +419,11 @@ def test_the_sampler_goes_by_the_limits_of_the_hook(tmp_path, voc, monkeypatch):
         "imb_det.samplers.repeat_factor_sampler.print_log",
         lambda line, **_: lines.append(line),
     )
+    written = []
+    monkeypatch.setattr(
+        "imb_det.samplers.receipt_files.print_log",
+        lambda line, *_, **__: written.append(line),
+    )
     hook = dict(type="imb_det.ImbalanceHook", group_thresholds=(1, 3))
     runner = make_runner(tmp_path / "run", voc, hooks=[hook])
     rule = dict(type="imb_det.RepeatFactorSampler", repeat_thr="auto", power=1)
@@ -420,6 +445,29 @@ def test_the_sampler_goes_by_the_limits_of_the_hook(tmp_path, voc, monkeypatch):
     assert "`num_samples=5`" in lines[-1]
     receipt = json.loads((tmp_path / "run" / "sampling.json").read_text())
     assert receipt["groups"] == {"frequent": ["cat", "dog"]}
+    # Once a start, though the batch sampler has it too.
+    assert sum("receipt in" in line for line in written) == 2
+
+
+def test_parts_that_differ_in_their_colours_alone(tmp_path):
+    """Their concatenation has a list in place of one `metainfo`."""
+    configs = [
+        dataset_config(
+            write_voc(tmp_path / name, IMAGES), metainfo=dict(METAINFO, palette=palette)
+        )
+        for name, palette in (("a", [(1, 2, 3)] * 2), ("b", [(4, 5, 6)] * 2))
+    ]
+    both = DATASETS.build(dict(type="mmdet.ConcatDataset", datasets=configs))
+    assert isinstance(both.metainfo, list)
+    head = QueryHead()
+    model = nn.ModuleDict(dict(bbox_head=head))
+    with pytest.raises(ValueError, match="num_classes=80"):
+        refuse_heads(model, both)
+    head.num_classes = 2
+    refuse_heads(model, both)
+    hook = ImbalanceHook()
+    hook.before_train(standing(both))
+    assert hook.class_stats.image_count.tolist() == [8, 6]
 
 
 def test_transforms_of_the_training_get_the_counts(voc):

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from imb_det.core import FindingsError, StageListener
 from imb_det.hooks import StageHook, stage_hook
+from tests import toys
 from tests.staged_toys import (
     PER_EPOCH,
     THREE_EPOCHS,
@@ -142,26 +144,80 @@ def test_a_listener_keeps_its_default_without_stages(tmp_path, voc):
 
 
 @pytest.mark.parametrize(
-    ("stages", "match"),
+    ("stages", "named", "match"),
     [
         (
             None,
-            r"'later'\], but there is no `StageHook`[\s\S]*Add `dict\(type='imb_det",
+            ("plain", "later"),
+            r"names the stages \['plain', 'later'\], but there is no `StageHook`\s+"
+            r"Add `dict\(type='imb_det.StageHook', stages=\[dict\(name='plain', ep",
         ),
-        (THREE_EPOCHS, r"'later'\], but the stages are \['plain', 'reweighted'\]"),
+        (
+            THREE_EPOCHS,
+            ("plain", "reweighted", "later"),
+            r"'later'\], but the training has \['plain', 'reweighted'\]",
+        ),
+        (
+            THREE_EPOCHS,
+            ("plain",),
+            r"the stages \['plain'\], but the training has \['plain', 'reweighted'\]",
+        ),
     ],
 )
-def test_a_stage_that_never_begins_is_refused(tmp_path, voc, stages, match):
-    runner = staged_runner(tmp_path / "run", voc, stages)
-    head_of(runner).stage_names = ("plain", "later")
+def test_stages_of_components_and_hook_must_be_the_same(
+    tmp_path, voc, stages, named, match
+):
+    average = dict(type="EMAHook")
+    runner = staged_runner(tmp_path / "run", voc, stages, others=[average])
+    head_of(runner).stage_names = named
     with pytest.raises(FindingsError, match=match) as error:
         runner.train()
-    assert "StagedHead" in str(error.value)
+    assert [finding.code for finding in error.value.findings] == ["stage_names"]
+    assert "`bbox_head` (StagedHead): " in str(error.value)
     assert runner.iter == 0
     runner = staged_runner(tmp_path / "run", voc, stages)
-    head_of(runner).stage_names = ("plain",) if stages else ()
+    head_of(runner).stage_names = ("reweighted", "plain") if stages else ()
     runner.train()
     assert head_of(runner).stage == ("reweighted" if stages else "default")
+
+
+def test_class_weights_change_with_the_stage(tmp_path, voc, monkeypatch):
+    """Deferred re-weighting, in the moving average and after a kill as well."""
+    weights = dict(stages=dict(plain=None, reweighted="inverse"))
+    loss = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True, class_weight=weights)
+    model = toys.retinanet_config(2, "ListeningHead")
+    model.bbox_head.loss_cls = loss
+    monkeypatch.setattr(toys, "retinanet_config", lambda *_: model)
+    options = dict(others=[dict(type="EMAHook", update_buffers=True)])
+    broken = staged_runner(tmp_path / "run", voc, stop_at=4, **options)
+    seen = []
+
+    def values(runner):
+        heads = [head_of(runner)]
+        heads += [h.ema_model.module.bbox_head for h in runner.hooks if has_average(h)]
+        return [head.loss_cls.class_weight.value.tolist() for head in heads]
+
+    def has_average(hook):
+        return hasattr(hook, "ema_model")
+
+    class Watching(Hook):
+        def before_train_iter(self, runner, *_, **__):
+            seen.append(values(runner))
+
+    broken.register_hook(Watching(), "VERY_HIGH")
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    # Of 5 cats and 3 dogs, with mean 1.
+    inverse = pytest.approx([0.75, 1.25])
+    assert seen[0] == seen[2] != seen[3]
+    assert seen[3][0] == seen[4][0] == inverse
+    assert seen[3][1] == inverse
+    seen.clear()
+    resumed = staged_runner(tmp_path / "run", voc, resume=True, **options)
+    resumed.register_hook(Watching(), "VERY_HIGH")
+    resumed.train()
+    assert len(seen) == 6
+    assert all(value == inverse for pair in seen for value in pair)
 
 
 @pytest.mark.parametrize("stays", [True, False])

@@ -65,11 +65,11 @@ def run(tmp_path, monkeypatch):
                 use_sigmoid=True,
                 class_weight="inverse",
             ),
-            "`class_weight` needs the classes",
+            "`class_weight='inverse'` needs the classes",
         ),
         (
             dict(type="imb_det.FocalLoss", use_sigmoid=True, alpha="auto"),
-            "`alpha='auto'` needs the counts",
+            "`alpha='auto'` needs the classes",
         ),
     ],
 )
@@ -104,12 +104,12 @@ def test_weights_by_a_rule_come_from_the_training_set_and_outlive_it(run, tmp_pa
     loss = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
     model = run("a", 1, class_weight="inverse", **loss)().train()
     # 5 cats and 3 dogs: 1/5 and 1/3, to mean 1.
-    weights = model.bbox_head.loss_cls.class_weight
+    weights = model.bbox_head.loss_cls.class_weight.value
     assert weights.tolist() == pytest.approx([0.75, 1.25])
     fresh = run("b", 1, hooks=[], class_weight="inverse", **loss)().model
     state = torch.load(tmp_path / "a" / "epoch_1.pth", weights_only=False)
     fresh.load_state_dict(state["state_dict"])
-    assert torch.equal(fresh.bbox_head.loss_cls.class_weight, weights)
+    assert torch.equal(fresh.bbox_head.loss_cls.class_weight.value, weights)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_moving_averages_of_the_model_get_the_numbers_too(run, update_buffers):
     runner = run("a", 2, hooks=[*BOTH_HOOKS, ema], class_weight="inverse", **loss)()
     runner.train()
     [average] = [hook.ema_model for hook in runner.hooks if hasattr(hook, "ema_model")]
-    weights = average.module.bbox_head.loss_cls.class_weight
+    weights = average.module.bbox_head.loss_cls.class_weight.value
     assert weights.tolist() == pytest.approx([0.75, 1.25])
 
 

@@ -66,3 +66,27 @@ def test_without_the_hook_the_first_addition_says_what_to_add():
 def test_bad_arguments(arguments, named):
     with pytest.raises(ValueError, match=f"`{named}` must be"):
         RunningStats(*arguments)
+
+
+def test_a_sum_for_ever():
+    stats = RunningStats(2, None)
+    for total in ([1.0, 2.0], [0.0, 0.0], [3.0, 0.5]):
+        stats.commit(torch.tensor(total).double(), world_size=1)
+    assert stats.value.tolist() == [4.0, 2.5]
+    assert stats.steps == 2
+
+
+def test_a_size_that_is_known_later():
+    stats = RunningStats(None, 0.5)
+    assert stats.value.tolist() == []
+    stats.resize(2)
+    stats.commit(torch.tensor([1.0, 2.0]).double(), world_size=1)
+    stats.resize(2)  # known already
+    assert stats.value.tolist() == [1.0, 2.0]
+    loaded = RunningStats(None, 0.5)
+    loaded.load_state_dict(stats.state_dict())
+    assert loaded.value.tolist() == [1.0, 2.0]
+    assert len(loaded.pending) == 2
+    stats.resize(3)  # other classes: the old numbers say nothing
+    assert stats.value.tolist() == [0.0] * 3
+    assert stats.steps == 0

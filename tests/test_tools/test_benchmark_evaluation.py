@@ -1,33 +1,24 @@
 """The benchmark of the evaluation at a tiny size."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
+from tests.processes import run_tool
 
-def run(root, *arguments):
-    command = [sys.executable, root / "tools" / "benchmark_evaluation.py"]
+
+def run(*arguments):
     sizes = dict(images=20, mask_images=5, detections=30, classes=25)
     for name, size in sizes.items():
-        command += [f"--{name.replace('_', '-')}", size]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    done = subprocess.run(
-        [*map(str, command), *arguments],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        arguments += (f"--{name.replace('_', '-')}", size)
+    done = run_tool("benchmark_evaluation.py", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.slow
-def test_only_ours(repo_root):
-    printed = run(repo_root, "--who", "ours")
+def test_only_ours():
+    printed = run("--who", "ours")
     assert "bbox: 20 images, 25 classes, 12 objects and 30 detections" in printed
     assert "segm: 5 images" in printed
     rows = re.findall(r"^\| ours \| [\d.]+ \| [\d.]+ \| [\d.]+ \|", printed, re.M)
@@ -37,14 +28,14 @@ def test_only_ours(repo_root):
 
 
 @pytest.mark.slow
-def test_bootstrap(repo_root):
-    printed = run(repo_root, "--resamples", "5")
+def test_bootstrap():
+    printed = run("--resamples", "5")
     assert re.search(r"20 images, 30 .*: judged in [\d.]+ s, 5 resamples in ", printed)
 
 
 @pytest.mark.slow
 @pytest.mark.lvis
-def test_figures_agree_with_others(repo_root):
+def test_figures_agree_with_others():
     peers = {
         "lvis": "lvis",
         "hotcoco": "hotcoco",
@@ -52,7 +43,7 @@ def test_figures_agree_with_others(repo_root):
     }
     for module in peers.values():
         pytest.importorskip(module)
-    printed = run(repo_root)
+    printed = run()
     for who in peers:
         agreed = rf"^\d{{2}} figures agree with {who}, furthest apart"
         assert len(re.findall(agreed, printed, re.M)) == 2

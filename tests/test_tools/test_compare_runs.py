@@ -1,11 +1,8 @@
 """The comparison of runs: its rules and groups, its files, and the command line."""
 
 import json
-import os
 import pickle
 import re
-import subprocess
-import sys
 
 import mmcv
 import numpy as np
@@ -33,6 +30,7 @@ from tests.coco_scenes import (
     random_images,
     results_json,
 )
+from tests.processes import run_tool
 
 LETTERS = "rcf"
 GROUPS = {"rare": np.array([0]), "common": np.array([1]), "frequent": np.array([2])}
@@ -397,24 +395,16 @@ def test_a_figure_that_is_not_defined(files, images):
 # -------------------------------------------------------------- the command line
 
 
-def run_tool(root, folder, *arguments):
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    command = [sys.executable, str(root / "tools" / "compare_runs.py"), *arguments]
-    return subprocess.run(
-        command, env=env, cwd=folder, capture_output=True, text=True, check=False
-    )
-
-
 @pytest.mark.slow
-def test_command_line(repo_root, files):
+def test_command_line(files):
     (files / "other").mkdir()
     (files / "a.pkl").rename(files / "other" / "predictions.pkl")
     done = run_tool(
-        repo_root,
-        files,
+        "compare_runs.py",
         *("ann.json", "b.json", "other/predictions.pkl", "two seeds=c0.pkl,c1.pkl"),
         *("--train-ann", "counts.json", "--resamples", "30", "--seed", "3"),
         *("--confidence", "0.9", "--max-dets", "50", "--out", "out"),
+        cwd=files,
     )
     assert done.returncode == 0, done.stderr
     content = json.loads((files / "out" / "comparison.json").read_text())
@@ -458,8 +448,8 @@ def test_command_line(repo_root, files):
         ),
     ],
 )
-def test_bad_arguments_are_one_line(repo_root, files, arguments, message):
-    done = run_tool(repo_root, files, *arguments)
+def test_bad_arguments_are_one_line(files, arguments, message):
+    done = run_tool("compare_runs.py", *arguments, cwd=files)
     assert done.returncode == 2
     assert message in done.stderr.splitlines()[-1]
     assert not (files / "comparison.json").exists()

@@ -1,7 +1,5 @@
 import json
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,11 +18,11 @@ from tests.coco_scenes import (
     random_images,
     results_json,
 )
+from tests.processes import run_tool
 from tests.test_evaluation.test_lvis_metric import CLASSES as LVIS_CLASSES
 from tests.test_evaluation.test_lvis_metric import run_metric, samples_of
 from tests.tiny_sets import write_voc
 
-TOOL = Path(__file__).parents[2] / "tools" / "eval_results.py"
 IMAGES = random_images(31, num_images=10)
 
 
@@ -240,12 +238,7 @@ def test_command_line(config, tmp_path):
     path.write_text(json.dumps(results_json(IMAGES)))
 
     def run(results):
-        return subprocess.run(
-            [sys.executable, str(TOOL), str(tmp_path / "config.py"), str(results)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        return run_tool("eval_results.py", tmp_path / "config.py", results)
 
     done = run(path)
     assert done.returncode == 0, done.stderr

@@ -1,9 +1,5 @@
 """The picture and the table of gradients, from logs and from the command line."""
 
-import os
-import subprocess
-import sys
-
 import mmcv
 import numpy as np
 import pytest
@@ -11,7 +7,10 @@ from mmengine.config import Config
 
 from imb_det.analysis import RunLog, gradient_table, plot_gradients
 from imb_det.cli import build_runner
+from tests.processes import run_tool
 from tests.toy_config import write_toy_config
+
+TOOL = "plot_gradients.py"
 
 
 def curve(*values):
@@ -48,20 +47,14 @@ def test_zeros_and_missing_sizes_are_drawn(tmp_path):
     assert mmcv.imread(tmp_path / "a.png").shape[2] == 3
 
 
-def run_tool(root, *arguments):
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    command = [sys.executable, str(root / "tools" / "plot_gradients.py"), *arguments]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.slow
-def test_from_training_to_the_picture(repo_root, tmp_path):
+def test_from_training_to_the_picture(tmp_path):
     cfg = Config.fromfile(write_toy_config(tmp_path, epochs=1))
     cfg.custom_hooks.append(dict(type="imb_det.GradientHook"))
     cfg.launcher = "none"
     build_runner(cfg).train()
     picture = tmp_path / "out" / "gradients.png"
-    done = run_tool(repo_root, cfg.work_dir, "--names", "toy", "--out", str(picture))
+    done = run_tool(TOOL, cfg.work_dir, "--names", "toy", "--out", picture)
     assert done.returncode == 0, done.stderr
     # mmdet has its say before.
     *_, header, row, _written = done.stdout.splitlines()
@@ -85,6 +78,6 @@ def test_from_training_to_the_picture(repo_root, tmp_path):
     ],
 )
 def test_bad_arguments_are_one_line(repo_root, arguments, message):
-    done = run_tool(repo_root, *arguments)
+    done = run_tool(TOOL, *arguments, cwd=repo_root)
     assert done.returncode == 2
     assert message in done.stderr.splitlines()[-1]

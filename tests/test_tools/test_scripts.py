@@ -8,6 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import run_tool
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).parents[2]
 TOOLS = sorted(p.name for p in ROOT.glob("tools/[!_]*.py"))
 SCRIPTS = [*sorted(ROOT.glob("tools/*.sh")), ROOT / ".ci" / "run"]
@@ -30,7 +37,16 @@ def run(command, **kwargs):
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_help(tool):
-    done = run([sys.executable, ROOT / "tools" / tool, "-h"])
+    done = run_tool(tool, "-h")
+    assert done.returncode == 0, done.stderr
+    assert f"usage: {tool} [-h]" in done.stdout
+
+
+@pytest.mark.weekly
+@pytest.mark.parametrize("tool", TOOLS)
+def test_help_from_nothing(tool, tmp_path):
+    """Seconds of imports each, and no import that another file has made before."""
+    done = run([sys.executable, ROOT / "tools" / tool, "-h"], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"usage: {tool} [-h]" in done.stdout
 
@@ -138,6 +154,63 @@ def test_commands_explain_themselves(clone, script):
 @pytest.mark.parametrize("script", COMMANDS)
 def test_unknown_stack(clone, script):
     assert_one_line(clone.run(script, "--stack", "mmdet4"), "mmdet4", "openmmlab")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--part", "monthly"], ["'monthly'", "everyday, weekly or all"]),
+        (["--part=often", "-x"], ["'often'"]),
+        (["-x", "--part"], ["--part needs a name"]),
+    ],
+)
+def test_unknown_part(clone, arguments, parts):
+    assert_one_line(clone.run("run_tests.sh", *arguments), *parts)
+
+
+def parsed(*arguments):
+    """How run_tests.sh reads its command line: environment, selection, the rest."""
+    text = (ROOT / "tools" / "run_tests.sh").read_text()
+    functions, end, _ = text.partition('parse_stack "$@"\n')
+    assert end
+    functions = functions.replace('source "$(dirname "${BASH_SOURCE[0]}")/', 'source "')
+    shown = 'printf "%s|" "${VENV##*/}" "${SELECT[*]}" "${REST[@]}"'
+    code = f'{functions}parse_stack "$@"\nparse_part\n{shown}'
+    done = run(["bash", "-c", code, "run_tests.sh", *arguments], cwd=ROOT / "tools")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split("|")[:-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], [".venv", "-m not weekly"]),
+        (["-m", "not slow", "tests/a b"], [".venv", "-m not weekly"]),
+        (["--part", "weekly", "-x"], [".venv", "-m weekly"]),
+        (["--lowest", "--part=all"], [".venv-lowest", ""]),
+        (["-x", "--stack", "openmmlab"], [".venv-openmmlab", "-m not weekly"]),
+    ],
+)
+def test_parts_and_rows(arguments, wanted):
+    found = parsed(*arguments)
+    assert found[:2] == wanted
+    # All else goes to pytest, after what selects the part: of two `-m` the last holds.
+    ours = {"--lowest", "--part", "weekly", "--part=all", "--stack", "openmmlab"}
+    rest = [word for word in arguments if word not in ours]
+    assert found[2:] == rest
+
+
+def test_lowest_versions_are_those_of_the_package():
+    done = run(["bash", "-c", f"source '{ROOT}/tools/setup_env.sh' && lowest_versions"])
+    assert done.returncode == 0, done.stderr
+    pins = dict(line.split("==") for line in done.stdout.splitlines())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["test"], *extras["demo"]]
+    bounds = dict(line.split(">=") for line in lines if ">=" in line)
+    # mmcv is built with one version of torch, that of the other rows.
+    bounds.pop("torch")
+    assert pins == bounds
 
 
 @pytest.mark.parametrize("script", ["quickstart.sh", "setup_env.sh"])

@@ -1,0 +1,118 @@
+"""The forms in which a config gives a number for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from imb_det.core import NUMBERS, check_number
+
+from .class_stats import ClassStats
+
+__all__ = ["ClassSpec", "Rules"]
+
+#: Numbers of the classes, (C,), by the name of the rule that makes them from counts.
+Rules = Mapping[str, Callable[[ClassStats], Any]]
+
+_STAGES = "stages"
+
+
+@dataclass(frozen=True)
+class ClassSpec:
+    """What an argument with numbers of the classes may be, and what it then means.
+
+    The arguments are those of :class:`~imb_det.statistics.class_vector.ClassVector`.
+    """
+
+    owner: str
+    name: str
+    rules: Rules
+    default: float
+    low: float
+    high: float | None
+    open_ends: bool
+    with_background: bool
+
+    def read_all(self, spec: Any) -> dict[str | None, Any]:
+        """Return what is given by stage; by None where there are no stages.
+
+        Args:
+            spec: What the config has.
+
+        Raises:
+            TypeError, ValueError: No such form, rule or number.
+        """
+        staged = isinstance(spec, Mapping) and set(spec) == {_STAGES}
+        if not (staged and isinstance(spec[_STAGES], Mapping)):
+            return {None: self._read(spec)}
+        if not spec[_STAGES]:
+            raise ValueError(f"{self.owner}: `{self.name}` has no stage, got {spec!r}")
+        return {str(stage): self._read(one) for stage, one in spec[_STAGES].items()}
+
+    def _read(self, spec: Any) -> Any:
+        """Return None, a float, a list, a dict or a rule, checked."""
+
+        def number(value: Any) -> float:
+            check_number(
+                self.owner,
+                self.name,
+                value,
+                self.low,
+                self.high,
+                open_ends=self.open_ends,
+            )
+            return float(value)
+
+        if spec is None:
+            return None
+        if isinstance(spec, str):
+            if spec not in self.rules:
+                rules = f"one of the rules {tuple(self.rules)}, " * bool(self.rules)
+                raise ValueError(
+                    f"{self.owner}: `{self.name}` must be {rules}a number, a list or a "
+                    f"dict by class name, got {spec!r}"
+                )
+            return spec
+        if isinstance(spec, Mapping):
+            return {str(key): number(value) for key, value in spec.items()}
+        if isinstance(spec, NUMBERS) and not isinstance(spec, bool):
+            return number(spec)
+        if isinstance(spec, (Sequence, Tensor, np.ndarray)):
+            plain = spec.tolist() if isinstance(spec, (Tensor, np.ndarray)) else spec
+            return [number(value) for value in plain]
+        raise TypeError(
+            f"{self.owner}: `{self.name}` must be None, a number, a list, a dict by "
+            f"class name{' or one of ' * bool(self.rules)}"
+            f"{tuple(self.rules) or ''}, got {spec!r}"
+        )
+
+    def check(self, spec: Any, stats: ClassStats) -> None:
+        """Check one spec against the classes.
+
+        Raises:
+            ValueError: Another number of them, or a name that is no class; the message
+                lists the classes.
+        """
+        classes = stats.classes
+        if isinstance(spec, dict) and (unknown := sorted(set(spec) - set(classes))):
+            raise ValueError(
+                f"{self.owner}: `{self.name}` names {unknown}, which are no classes; "
+                f"the classes are {classes}"
+            )
+        lengths = (len(classes), len(classes) + self.with_background)
+        if isinstance(spec, list) and len(spec) not in lengths:
+            background = " (and background)" * self.with_background
+            raise ValueError(
+                f"{self.owner}: `{self.name}` has {len(spec)} numbers, but there are "
+                f"{len(classes)} classes{background}: {classes}"
+            )
+
+    def numbers(self, spec: dict[str, float] | str, stats: ClassStats) -> np.ndarray:
+        """Return the numbers, float64 (C,), of a dict by class name or a rule."""
+        if isinstance(spec, dict):
+            return np.array([spec.get(name, self.default) for name in stats.classes])
+        return np.asarray(self.rules[spec](stats), dtype=float)

@@ -1,0 +1,123 @@
+"""Every hook of the library, with arguments, and a training in which it has its say.
+
+A new hook needs an entry in ``CASES``, and in ``BAD`` what it must refuse.
+"""
+
+from typing import NamedTuple
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+
+from imb_det.registry import HOOKS
+from tests import toys
+
+IMBALANCE, SEED = (dict(type=f"imb_det.{n}Hook") for n in ("Imbalance", "EpochSeed"))
+
+
+class Case(NamedTuple):
+    """A hook with arguments.
+
+    Attributes:
+        name: Registered name.
+        arguments: Of the config.
+        keys: What it adds to ``checkpoint["imb_det"]``.
+        bare: What a training without any head, loss or sampler of interest comes to:
+            None where it runs as ever, else the words of the error.
+        loss: Classification loss of the model, without ``use_sigmoid``.
+    """
+
+    name: str
+    arguments: dict
+    keys: tuple = ()
+    bare: str | None = None
+    loss: str = "CrossEntropyLoss"
+
+    @property
+    def config(self):
+        return dict(type=f"imb_det.{self.name}", **self.arguments)
+
+    def build(self, **changes):
+        return HOOKS.build({**self.config, **changes})
+
+    def __str__(self):
+        return "-".join([self.name, *(f"{k}={v}" for k, v in self.arguments.items())])
+
+
+CASES = [
+    Case("ImbalanceHook", {}, ("class_stats",)),
+    Case("EpochSeedHook", {}),
+    Case("StageHook", dict(stages=[dict(name="all")]), ("stage",)),
+    Case("GradientHook", {}, bare="no part of the model has a module `loss_cls`"),
+    Case("PriorInitHook", dict(cache_dir=False), bare="BareModel has no part"),
+    Case(
+        "ClassDifficultyHook",
+        dict(source="score", warmup=0),
+        ("class_difficulty",),
+        bare="no component takes class difficulty",
+        loss="imb_det.CDBLoss",
+    ),
+]
+#: Arguments that each must refuse, one at a time, beside those of its case.
+BAD = {
+    "ImbalanceHook": (dict(check_images=1), dict(check_images="no")),
+    "EpochSeedHook": (),
+    "StageHook": (dict(stages="plain"), dict(stages=[])),
+    "GradientHook": (),
+    "PriorInitHook": (
+        dict(head=3),
+        dict(layer=3),
+        dict(foreground_share=0),
+        dict(foreground_share="half"),
+        dict(max_relative_error=1.0),
+        dict(max_relative_error="small"),
+        dict(cache_dir=3),
+    ),
+    "ClassDifficultyHook": (
+        dict(source="loss"),
+        dict(held_out=[]),
+        dict(tau=-1),
+        dict(tau="static"),
+        dict(momentum=1.0),
+        dict(momentum="half"),
+        dict(max_ratio=0.5),
+        dict(max_ratio="large"),
+        dict(warmup=-1),
+        dict(interval=0),
+        dict(by_epoch=1),
+        dict(background_is_error="yes"),
+    ),
+}
+REFUSED = [(name, bad) for name, many in BAD.items() for bad in many]
+
+
+@MODELS.register_module()
+class BareModel(BaseModel):
+    """A model with nothing in it that a hook of the library knows."""
+
+    def __init__(self, data_preprocessor=None):
+        super().__init__(data_preprocessor)
+        self.weight = torch.nn.Parameter(torch.zeros(2))
+
+    def forward(self, inputs, data_samples=None, mode="tensor"):
+        if mode == "loss":
+            return dict(loss=(self.weight**2).sum() + self.weight.sum())
+        return data_samples
+
+
+def detector(case):
+    """A model in which the hook finds what it is for."""
+    config = toys.retinanet_config(2)
+    config.bbox_head.loss_cls = dict(type=case.loss, use_sigmoid=True)
+    return config
+
+
+def bare_model():
+    preprocessor = dict(type="DetDataPreprocessor", pad_size_divisor=32)
+    return dict(type="BareModel", data_preprocessor=preprocessor)
+
+
+def hooks_with(case):
+    """The hook of a case among those that every training here has."""
+    others = [each for each in (IMBALANCE, SEED) if each["type"] != case.config["type"]]
+    return [*others, case.config]

@@ -1,0 +1,68 @@
+"""Logits that are no numbers, where they do not count; and second derivatives."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from imb_det.losses import ImbalanceLoss, flush_statistics
+
+from .batches import channels, gradient_of, make_batch, one_hot_targets, warm
+from .cases import of_activation
+
+each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
+
+SPOILED = (1, 4)
+SPOILS = (math.nan, math.inf, -math.inf)
+
+
+@each
+@pytest.mark.parametrize("how", ["ignored", "weight 0", "soft"])
+@pytest.mark.parametrize("many", [False, True], ids=["few", "many"])
+def test_what_does_not_count_may_be_anything(case, how, many):
+    loss, _ = warm(case)
+    logits, labels = make_batch(case, dtype=torch.float32)
+    if many:
+        rows = 400_000 // channels(case)
+        logits = logits.detach().repeat(rows // 7 + 1, 1).requires_grad_()
+        labels = labels.repeat(rows // 7 + 1)
+    weight = torch.ones(len(labels))
+    if how == "ignored":
+        labels[list(SPOILED)] = -1
+    else:
+        weight[list(SPOILED)] = 0
+    if how == "soft":
+        labels = one_hot_targets(case, labels).float()
+    spoiled = logits.detach().clone()
+    for row, column, value in zip(
+        (*SPOILED, SPOILED[0]), (0, 1, 2), SPOILS, strict=True
+    ):
+        spoiled[row, column] = value
+    spoiled.requires_grad_()
+    again = copy.deepcopy(loss)
+    found = loss(spoiled, labels, weight, avg_factor=2.0)
+    wanted = again(logits, labels, weight, avg_factor=2.0)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(gradient_of(found, spoiled), gradient_of(wanted, logits))
+    for module in (loss, again):
+        flush_statistics(module)
+    state = again.state_dict()
+    assert all(torch.equal(v, state[name]) for name, v in loss.state_dict().items())
+
+
+@each
+def test_second_derivatives_are_an_error(case):
+    loss, _ = warm(case)
+    logits, labels = make_batch(case)
+    value = loss(logits, labels, avg_factor=2.0)
+    with pytest.raises(RuntimeError, match="no second derivatives"):
+        torch.autograd.grad(value, logits, create_graph=True)
+    gradient_of(loss(logits, labels, avg_factor=2.0), logits)  # the first one is there
+
+
+def test_hooks_of_the_first_version_are_refused():
+    with pytest.raises(
+        TypeError, match=r"OldLoss defines \['prepare'\].*`terms\(call\)`"
+    ):
+        type("OldLoss", (ImbalanceLoss,), {"prepare": lambda self: None})

@@ -1,0 +1,236 @@
+"""The contract carries the losses of the long-tail literature."""
+
+import pytest
+import torch
+
+from imb_det.losses import (
+    ImbalanceLoss,
+    SoftmaxWithObjectnessLink,
+    flush_statistics,
+    manage_statistics,
+)
+from imb_det.statistics import ClassStats
+from tests.references import planned as formulas
+from tests.two_ranks import on_two_ranks
+
+from . import planned_losses as losses
+from .batches import gradient_of
+
+STATS = ClassStats(("ant", "bee", "cat"), [30, 4, 1], [81, 16, 1], 40)
+LABELS = torch.tensor([0, 3, 2, 1, 3, 2, 3, 0, 1])
+
+
+def batch(channels, seed=0, times=1):
+    generator = torch.Generator().manual_seed(seed)
+    labels = LABELS.repeat(times)
+    shape = (len(labels), channels)
+    logits = 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
+    return logits.requires_grad_(), labels
+
+
+def start(loss):
+    for part in loss.modules():
+        if hasattr(part, "set_class_stats"):
+            part.set_class_stats(STATS)
+    manage_statistics(loss)
+    return loss
+
+
+def check(loss, formula, logits, labels):
+    """Compare the losses of rows, and their gradients, with a formula."""
+    loss.get_cls_channels(3)
+    found = loss(logits, labels, reduction_override="none")
+    wanted = formula(logits, labels)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
+    slopes = gradient_of(found, logits), gradient_of(wanted, logits)
+    torch.testing.assert_close(*slopes, rtol=1e-5, atol=1e-7)
+
+
+PRIOR = torch.tensor([30, 4, 1]) / 40
+EXTRA = [0.0, 1.5, 6.0]
+RARE = [0.0, 0.0, 1.0]
+WITHOUT_STATE = {
+    "logit adjustment": (
+        4,
+        lambda: losses.LogitAdjustment(1.5),
+        lambda z, y: formulas.logit_adjustment(z, y, PRIOR, 1.5),
+    ),
+    "LDAM": (
+        4,
+        lambda: losses.LDAM(scale=4.0),
+        lambda z, y: formulas.ldam(z, y, torch.tensor([81, 16, 1]), 0.5, 4.0),
+    ),
+    "EFL": (
+        3,
+        lambda: losses.EFL(EXTRA),
+        lambda z, y: formulas.efl(z, y, torch.tensor(EXTRA), 2.0, 0.25),
+    ),
+    "Gumbel": (3, losses.Gumbel, formulas.gumbel),
+    "DropLoss": (
+        3,
+        lambda: losses.DropLike(RARE),
+        lambda z, y: formulas.without_rare_negatives(z, y, torch.tensor(RARE)),
+    ),
+}
+
+
+@pytest.mark.parametrize("times", [1, 20_000], ids=["few", "many"])
+@pytest.mark.parametrize("name", WITHOUT_STATE)
+def test_equals_its_formula(name, times):
+    channels, make, formula = WITHOUT_STATE[name]
+    check(start(make()), formula, *batch(channels, times=times))
+
+
+def test_ldam_by_hand():
+    # Margins 81, 16 and 1 to the power -1/4: 1/3, 1/2 and 1, halved.
+    loss = start(losses.LDAM(scale=2.0))
+    assert loss.margin(3).tolist() == pytest.approx([1 / 6, 1 / 4, 1 / 2])
+    row = loss(torch.zeros(1, 4), torch.tensor([2]), reduction_override="none")
+    e = torch.tensor(-1.0).exp()  # 2 (0 - 1/2)
+    assert row.item() == pytest.approx(-(e / (e + 3)).log().item())
+
+
+def test_seesaw_counts_and_compares_with_the_label():
+    loss = start(losses.Seesaw())
+    count = torch.zeros(3)
+    for step in range(3):
+        logits, labels = batch(5, seed=step)
+        known = count.clamp(min=1)
+        check(loss, lambda z, y, n=known: formulas.seesaw(z, y, n, 0.8, 2.0), *batch(5))
+        loss(logits, labels)
+        flush_statistics(loss)
+        count += torch.bincount(labels, minlength=4)[:3]
+        assert loss.counts.value.tolist() == count.tolist()
+
+
+def test_eqlv2_learns_from_the_gradients_of_the_pass():
+    loss = start(losses.EQLv2())
+    oracle = formulas.EQLv2(3, 12.0, 0.8, 4.0)
+    for step in range(4):
+        logits, labels = batch(4, seed=step, times=1 if step < 3 else 10_000)
+        check(loss, oracle, logits, labels)
+        loss(logits, labels, avg_factor=5.0)
+        flush_statistics(loss)
+        oracle.end_step()
+        found = loss.gradients.value
+        torch.testing.assert_close(found, oracle.sums.flatten(), rtol=1e-6, atol=0)
+
+
+def test_what_does_not_count_is_not_observed():
+    logits, labels = batch(4)
+    weight = torch.ones(len(labels), dtype=torch.float64)
+    weight[2], labels[3] = 0, -1
+    counted = (weight > 0) & (labels >= 0)
+    seen = []
+    for part in ((logits, labels, weight), (logits[counted], labels[counted], None)):
+        loss = start(losses.EQLv2())
+        loss(*part)
+        flush_statistics(loss)
+        seen.append(loss.gradients.value)
+    torch.testing.assert_close(*seen)
+    extra = start(losses.EQLv2())
+    extra(logits, labels, reduction_override="none")
+    extra.eval()(logits, labels)
+    assert (extra.gradients.pending == 0).all()
+
+
+def test_equilibrium_learns_mean_scores():
+    loss = start(losses.EBL())
+    logits, labels = batch(4)
+    first = torch.full((4,), 0.01, dtype=torch.float64)
+    check(loss, lambda z, y: formulas.equilibrium(z, y, first), logits, labels)
+    loss(logits, labels)
+    flush_statistics(loss)
+    score = logits.softmax(1)
+    mean = [score[labels == c, c].mean().item() for c in range(3)]
+    mean = torch.tensor([*mean, 0.01], dtype=torch.float64)
+    check(loss, lambda z, y: formulas.equilibrium(z, y, mean), *batch(4, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("make", "channels"),
+    [(losses.EQLv2, 4), (losses.Seesaw, 5), (losses.Gumbel, 3)],
+    ids=["EQLv2", "Seesaw", "Gumbel"],
+)
+def test_links_predict_with_what_is_trained(make, channels):
+    loss = make()
+    assert loss.get_cls_channels(3) == channels
+    logits = torch.linspace(-2, 2, 2 * channels).reshape(2, channels)
+    scores = loss.get_activation(logits)
+    assert scores.shape == (2, 4)
+    z = logits.double()
+    if channels == 3:
+        wanted = torch.exp(-torch.exp(-z))
+    elif channels == 4:
+        wanted = z[:, :3].sigmoid() * (1 - z[:, 3:].sigmoid())
+    else:
+        wanted = z[:, :3].softmax(1) * z[:, 3:].softmax(1)[:, :1]
+    torch.testing.assert_close(scores[:, :3].double(), wanted, rtol=1e-5, atol=1e-7)
+    sure = torch.full((1, channels), -9.0)
+    sure[0, 1] = 9
+    if channels == 5:
+        sure[0, 3] = 9
+    assert loss.get_accuracy(sure, torch.tensor([1]))["acc"] == 100
+    background = torch.full((1, channels), -9.0)
+    background[0, -1] = 9 if channels > 3 else -9
+    assert loss.get_accuracy(background, torch.tensor([3]))["acc"] == 100
+
+
+def test_margins_and_objectness_refuse_soft_targets():
+    objectness = ImbalanceLoss(use_sigmoid=False)
+    objectness.link = SoftmaxWithObjectnessLink()
+    for loss, channels in ((losses.LDAM(), 4), (objectness, 5)):
+        with pytest.raises(ValueError, match="classes, not soft targets"):
+            start(loss)(torch.zeros(2, channels), torch.full((2, channels), 0.25))
+
+
+def train(make, channels, rank=None):
+    """State after three steps on all rows, or on a rank's share of them."""
+    loss = start(make())
+    for step in range(3):
+        logits, labels = batch(channels, seed=step)
+        mine = [slice(None), slice(0, 4), slice(4, None)][
+            0 if rank is None else rank + 1
+        ]
+        if not (step == 1 and rank == 1):  # this rank has no boxes, the other has all
+            mine = slice(None) if step == 1 else mine
+            loss(logits[mine], labels[mine], avg_factor=4.0)
+        flush_statistics(loss)
+    state = loss.state_dict()
+    return {k: v.tolist() for k, v in state.items() if not k.endswith("world_size")}
+
+
+OBSERVERS = {
+    "EQLv2": (losses.EQLv2, 4),
+    "EBL": (losses.EBL, 4),
+    "Seesaw": (losses.Seesaw, 5),
+}
+
+
+def train_all(rank=None):
+    return {name: train(*case, rank) for name, case in OBSERVERS.items()}
+
+
+@pytest.mark.dist
+def test_what_is_learnt_is_the_same_on_two_ranks(tmp_path):
+    first, second = on_two_ranks(tmp_path, train_all)
+    assert first == second
+    for name, state in train_all().items():
+        for key, numbers in state.items():
+            assert first[name][key] == pytest.approx(numbers, rel=1e-12), (name, key)
+
+
+@pytest.mark.parametrize("name", OBSERVERS)
+def test_they_trace_as_one_graph(name):
+    make, channels = OBSERVERS[name]
+    torch._dynamo.reset()
+    eager, traced = start(make()), start(make())
+    run = torch.compile(traced, backend="aot_eager", fullgraph=True, dynamic=True)
+    for step in range(2):
+        logits, labels = batch(channels, seed=step)
+        values = [loss(logits, labels, avg_factor=2.0) for loss in (eager, run)]
+        torch.testing.assert_close(*values)
+        slopes = [gradient_of(value, logits) for value in values]
+        torch.testing.assert_close(*slopes)
+        for loss in (eager, traced):
+            flush_statistics(loss)

@@ -1,0 +1,8 @@
+"""What the server of ``tests/processes.py`` imports before it forks.
+
+Only imports: what is computed here would be in every process that the tests start.
+"""
+
+import imb_det.analysis
+import imb_det.cli
+import imb_det.evaluation.offline  # noqa: F401
