@@ -113,13 +113,13 @@ def test_masks_of_a_file_are_checked_once(config, tmp_path, monkeypatch):
         sample["pred_instances"]["masks"] = encode_mask_results(masks)
         number += len(masks)
     checked = []
-    count = run_lengths._pixels
+    count = run_lengths.pixels_of
 
     def counted(counts):
         checked.extend(counts)
         return count(counts)
 
-    monkeypatch.setattr(run_lengths, "_pixels", counted)
+    monkeypatch.setattr(run_lengths, "pixels_of", counted)
     score_file(config, write_pickle(tmp_path / "found.pkl", samples))
     assert len(checked) == number  # and those of objects are polygons
 
