@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from imb_det.analysis.run_comparison import compare_runs
+from imb_det.evaluation.config_rules import comparable_rules
 
 
 def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
@@ -40,10 +41,9 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         "--group-thresholds",
         nargs=2,
         type=int,
-        default=(10, 100),
         metavar=("RARE", "COMMON"),
         help="last number of training images of a rare and of a common class (default: "
-        "10 100)",
+        "those of the counts, else 10 100)",
     )
     parser.add_argument(
         "--group-quantiles",
@@ -56,6 +56,11 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         "--rules",
         choices=("coco", "lvis"),
         help="rules of the evaluation (default: by the content of ANN_FILE)",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="config whose test_evaluator says the rules, with its caps",
     )
     parser.add_argument(
         "--classes",
@@ -96,6 +101,8 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         help="folder for the files (default: this one)",
     )
     args = parser.parse_args()
+    if args.config and args.rules:
+        parser.error("--rules and --config both say the rules: give one of them")
     if args.seed < 0:
         parser.error(f"--seed must be >= 0, got {args.seed}")
     named = [split_run(run) for run in args.runs]
@@ -128,7 +135,7 @@ def main() -> None:
             train=args.train_ann,
             group_thresholds=args.group_thresholds,
             group_quantiles=args.group_quantiles,
-            rules=args.rules,
+            rules=comparable_rules(args.config) if args.config else args.rules,
             classes=args.classes,
             max_dets=args.max_dets,
             resamples=args.resamples,

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from imb_det.evaluation.functional.bootstrap import BootstrapResults
 from imb_det.figure_style import GREY, grid_lines, save_figure
-
-from ..evaluation.functional.bootstrap import BootstrapResults
 
 __all__ = ["plot_differences"]
 

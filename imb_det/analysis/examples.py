@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..evaluation.functional import GroundTruth
+from imb_det.evaluation.functional import Detections, GroundTruth
+from imb_det.evaluation.functional.ground_truth import is_ignored
+from imb_det.evaluation.functional.matches import RIGHT, Judgement
 
 __all__ = ["Example", "make_example", "pick_images"]
 
@@ -77,59 +77,43 @@ def make_example(
     ground_truth: GroundTruth,
     row: int,
     image: str | Path,
-    prediction: Mapping[str, Any] | None,
+    detections: Detections,
+    judged: Judgement,
     score_thr: float = 0.3,
-    iou_thr: float = 0.5,
 ) -> Example:
-    """Match the detections of one image with its objects, best score first.
+    """Show the verdicts on one image, at an overlap of 0.5 or the least one judged.
 
     Args:
         ground_truth: Ground truth that holds the image.
         row: Row of the image in it.
         image: Path of the image.
-        prediction: ``bboxes``, ``scores``, ``labels``; None for no detection.
+        detections: Of all images.
+        judged: Verdicts on those that count.
         score_thr: Least score of a detection that is kept, 0 to 1. Default: 0.3.
-        iou_thr: Least overlap of a right detection, 0 to 1. Default: 0.5.
 
     Returns:
-        The image with both sides matched.
+        The image with both sides, best score first; of equal scores, the lowest class.
     """
-    own = [a for a in ground_truth.annotations if a["image_id"] == row]
-    own = [a for a in own if not a["iscrowd"]]
-    objects = np.array([a["bbox"] for a in own], dtype=np.float64).reshape(-1, 4)
+    matches = judged.whole
+    column = int(np.argmin(np.abs(judged.iou_thrs - 0.5)))
+    to_find = [a for a in ground_truth.annotations if not is_ignored(a)]
+    own = np.flatnonzero([a["image_id"] == row for a in to_find])
+    objects = np.array([to_find[i]["bbox"] for i in own], np.float64).reshape(-1, 4)
     objects[:, 2:] += objects[:, :2]
-    object_labels = np.array([a["category_id"] for a in own], dtype=np.int64)
-    if prediction is None:
-        prediction = {"bboxes": [], "scores": [], "labels": []}
-    scores = np.asarray(prediction["scores"], dtype=np.float64)
-    order = np.argsort(-scores, kind="stable")
-    order = order[scores[order] >= score_thr]
-    boxes = np.asarray(prediction["bboxes"], dtype=np.float64).reshape(-1, 4)[order]
-    labels = np.asarray(prediction["labels"], dtype=np.int64)[order]
-    is_found = np.zeros(len(objects), dtype=bool)
-    is_right = np.zeros(len(boxes), dtype=bool)
-    for index, overlaps in enumerate(_box_iou(boxes, objects)):
-        free = ~is_found & (object_labels == labels[index]) & (overlaps >= iou_thr)
-        if free.any():
-            is_found[int(np.argmax(np.where(free, overlaps, -1)))] = True
-            is_right[index] = True
+    finder = judged.found_by[own, column]
+    is_found = finder >= 0
+    is_found[is_found] = matches.score[finder[is_found]] >= score_thr
+
+    kept = np.flatnonzero((matches.image == row) & (matches.score >= score_thr))
+    kept = kept[np.argsort(-matches.score[kept], kind="stable")]
+    chosen = detections.take(judged.index[kept])
     return Example(
         Path(image),
         objects,
-        object_labels,
+        np.array([to_find[i]["category_id"] for i in own], np.int64),
         is_found,
-        boxes,
-        labels,
-        scores[order],
-        is_right,
+        chosen.bbox.astype(np.float64),
+        chosen.label.astype(np.int64),
+        chosen.score,
+        matches.verdict[kept, column] == RIGHT,
     )
-
-
-def _box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Overlap of boxes (N, 4) with others (M, 4), as x1, y1, x2, y2; (N, M)."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = (high - low).clip(min=0).prod(-1)
-    areas = [(group[:, 2:] - group[:, :2]).prod(-1) for group in (boxes, others)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    return np.asarray(shared / np.maximum(union, np.finfo(float).tiny))

@@ -11,26 +11,31 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
-from ..evaluation.functional import (
+from imb_det.evaluation.config_rules import (
+    Rules,
+    ground_truth_for,
+    groups_of,
+    judges_masks,
+    make_evaluator,
+    rules_of,
+)
+from imb_det.evaluation.functional import (
+    Detections,
     EvalResults,
     class_rows,
-    coco_ground_truth,
-    evaluate_coco,
     text_table,
 )
-from ..evaluation.functional.tables import CLASS_COLUMNS, plain
-from ..evaluation.offline import no_detections, read_results, training_stats
-from ..statistics.class_stats import ClassStats
-from ..statistics.dataset_access import iter_data_infos
-from ..statistics.frequency_groups import frequency_groups
+from imb_det.evaluation.functional.tables import CLASS_COLUMNS, plain
+from imb_det.evaluation.offline import read_results, training_stats
+from imb_det.statistics.class_stats import ClassStats
+from imb_det.statistics.dataset_access import iter_data_infos
+
 from .examples import make_example, pick_images
 from .plots import plot_classes, plot_curves, plot_examples
 from .run_log import read_run_log
 from .work_dir import find_config, find_predictions
 
 __all__ = ["Report", "make_report"]
-
-_RULES = "AP by COCO's rules (IoU 0.5 to 0.95); AP50 at IoU 0.5; ignored boxes left out"
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Report:
 
     Args:
         results: Figures of the test set, whole and by class.
+        rules: By which they were found.
         groups: Class indices by the name of the frequency group; empty where the
             training set is not known.
         class_stats: Counts of the training set; None where it is not known.
@@ -46,6 +52,7 @@ class Report:
     """
 
     results: EvalResults
+    rules: Rules
     groups: dict[str, np.ndarray]
     class_stats: ClassStats | None
     files: tuple[Path, ...] = ()
@@ -57,9 +64,10 @@ class Report:
 
     @property
     def figures(self) -> dict[str, float]:
-        """``AP``, ``AP50``, ``AP75`` and those of the groups, in reading order."""
-        names = {"AP": "mAP", "AP50": "mAP_50", "AP75": "mAP_75"}
-        figures = {name: self.results.summary[key] for name, key in names.items()}
+        """AP, whole, at some overlaps and of the groups, in reading order."""
+        figures = {
+            name: self.results.summary[key] for name, key in self.rules.headline.items()
+        }
         groups = self.results.group_summary(self.groups)
         precision = {k: v for k, v in groups.items() if k.startswith("AP")}
         figures.update((k, v) for k, v in precision.items() if "_" not in k)
@@ -75,7 +83,7 @@ class Report:
             [
                 text_table(list(figures), [list(figures.values())]),
                 "",
-                f"{_RULES}."
+                f"{self.rules.description}."
                 + (f" Classes by training images: {sizes}." if sizes else ""),
                 "",
                 text_table(CLASS_COLUMNS, rows),
@@ -87,7 +95,7 @@ class Report:
         rows = class_rows(self.results, self.image_count, self.groups)
         keys = [name.replace(" ", "_") for name in CLASS_COLUMNS]
         return {
-            "rules": _RULES,
+            "rules": self.rules.description,
             "figures": {k: plain(v) for k, v in self.figures.items()},
             "all_figures": {k: plain(v) for k, v in self.results.summary.items()},
             "classes": [dict(zip(keys, map(plain, row), strict=True)) for row in rows],
@@ -104,7 +112,9 @@ def make_report(
     """Judge saved predictions and write the report's files.
 
     Works for every mmdet data set with boxes: the ground truth comes from the test
-    data set of the config, the counts from its training data set.
+    data set of the config, the counts from its training data set, the rules from its
+    ``test_evaluator``: those of the first metric there. Masks are judged where no
+    metric judges boxes.
 
     Args:
         work_dir: Work dir of a run; holds the config and the logs.
@@ -127,16 +137,21 @@ def make_report(
     file = find_predictions(work_dir, predictions)
     init_default_scope(config.get("default_scope", "mmdet"))
     dataset = DATASETS.build(config.test_dataloader.dataset)
-    predicted = read_results(dataset, file)
-    truth = coco_ground_truth(dataset)
-    if Path(file).suffix != ".json":  # JSON does not tell images without a detection
-        truth = truth.subset([p["img_id"] for p in predicted])
+    infos = list(iter_data_infos(dataset))
+    evaluator = make_evaluator(config)
+    rules = rules_of(evaluator)
+    iou_type = "segm" if judges_masks(evaluator, only=True) else "bbox"
+    predicted = read_results(dataset, infos, file, iou_type)
+    tested = {prediction["img_id"] for prediction in predicted}
+    # JSON does not tell images without a detection.
+    ids = None if Path(file).suffix == ".json" else tested
+    truth = ground_truth_for(rules, dataset, infos, ids)
+    detections = Detections.from_predictions(truth, predicted, iou_type)
     stats = training_stats(config)
-    groups: dict[str, np.ndarray] = {}
     if stats is not None:
         stats.check_classes(truth.classes)
-        groups = frequency_groups(stats.image_count, **_group_options(config))
-    results = evaluate_coco(truth, predicted)
+    groups = dict(groups_of(evaluator, truth.classes, stats))
+    results = rules.evaluate(truth, detections)
 
     out = Path(out_dir or work_dir)
     out.mkdir(parents=True, exist_ok=True)
@@ -148,30 +163,23 @@ def make_report(
     rows = pick_images(truth, None if stats is None else stats.image_count, num_images)
     if rows:
         files.append(out / "predictions.png")
-        paths = {info["img_id"]: info["img_path"] for info in iter_data_infos(dataset)}
-        by_id = {prediction["img_id"]: prediction for prediction in predicted}
-        ids = [truth.image_ids[row] for row in rows]
+        paths = {info["img_id"]: info["img_path"] for info in infos}
         examples = [
             make_example(
-                truth, row, paths[name], by_id.get(name) or no_detections(), score_thr
+                truth,
+                row,
+                paths[truth.image_ids[row]],
+                detections,
+                results.judged,
+                score_thr,
             )
-            for row, name in zip(rows, ids, strict=True)
+            for row in rows
         ]
         names = list(truth.classes)
         for label in groups.get("rare", ()):
             names[label] += " (rare)"
         plot_examples(files[-1], examples, names, f" (score from {score_thr:g})")
-    report = Report(results, groups, stats, tuple(files))
+    report = Report(results, rules, groups, stats, tuple(files))
     files[0].write_text(report.text() + "\n")
     files[1].write_text(json.dumps(report.to_dict(), indent=1) + "\n")
     return report
-
-
-def _group_options(config: Any) -> dict[str, Any]:
-    """Limits of the groups that the config gives its metric, else the usual ones."""
-    metrics = config.get("test_evaluator") or ()
-    keys = {"group_thresholds": "thresholds", "group_quantiles": "quantiles"}
-    for metric in metrics if isinstance(metrics, (list, tuple)) else (metrics,):
-        if found := {keys[k]: metric[k] for k in keys if metric.get(k) is not None}:
-            return found
-    return {}

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..evaluation.functional import FederatedGroundTruth, text_table
-from ..evaluation.functional.bootstrap import BootstrapResults, bootstrap
-from ..evaluation.functional.tables import plain
-from ..statistics.class_stats import ClassStats
-from ..statistics.frequency_groups import frequency_groups
+from imb_det.evaluation.functional import FederatedGroundTruth, text_table
+from imb_det.evaluation.functional.bootstrap import BootstrapResults, bootstrap
+from imb_det.evaluation.functional.coco_eval import CocoRules
+from imb_det.evaluation.functional.lvis_eval import LvisRules
+from imb_det.evaluation.functional.tables import plain
+from imb_det.statistics.class_stats import ClassStats
+from imb_det.statistics.frequency_groups import DEFAULT_LIMITS, GroupLimits
+
+from .comparison_inputs import RULES, judge_files, read_groups, read_test_set
 from .comparison_plot import plot_differences
-from .judged_files import MAX_DETS, judge_files, read_groups, read_test_set
 
 __all__ = ["RunComparison", "compare_runs"]
 
@@ -119,9 +122,9 @@ def compare_runs(
     *,
     iou_type: str = "bbox",
     train: ClassStats | str | Path | None = None,
-    group_thresholds: Sequence[float] = (10, 100),
+    group_thresholds: Sequence[float] | None = None,
     group_quantiles: Sequence[float] | None = None,
-    rules: str | None = None,
+    rules: str | CocoRules | LvisRules | None = None,
     classes: Sequence[str] | None = None,
     max_dets: int | None = None,
     resamples: int = 1000,
@@ -141,15 +144,19 @@ def compare_runs(
             them, or the annotation file of the training set. None takes the letters of
             an LVIS file, or leaves the groups out. Default: None.
         group_thresholds: Last number of training images of a rare and of a common
-            class, where ``train`` is given. Default: (10, 100).
+            class, where ``train`` is given; those that come with the counts, (10, 100)
+            where none do, if None. Default: None.
         group_quantiles: Shares of the classes that are rare, and rare or common, in
             place of thresholds. Default: None.
-        rules: ``coco`` or ``lvis``; by the content of the file if None. Default: None.
+        rules: ``coco`` or ``lvis``, or the rules themselves, as a config's metric has
+            them (COCO's overlaps are taken); by the content of the file if None.
+            Default: None.
         classes: Names of the classes that the detectors know, in the order of the
             file, where they are not all of its categories: label 0 of a pickle is the
             first of them. Default: None.
-        max_dets: Detections that count, >= 1: of a class in an image for COCO, 100 if
-            None; of an image for LVIS, 300 if None. Default: None.
+        max_dets: Detections that count, >= 1: of a class in an image for COCO, of an
+            image for LVIS; those of the rules if None, which are 100 and 300 where the
+            rules are not given themselves. Default: None.
         resamples: Number of resamples, >= 1. Default: 1000.
         confidence: Of the intervals, in (0, 1). Default: 0.95.
         seed: Of the random numbers, >= 0. Default: 0.
@@ -162,19 +169,29 @@ def compare_runs(
         ValueError: Fewer than two methods, files that do not fit together or cannot be
             read (named, with the entry), or settings out of range.
     """
-    frequency_groups([], group_thresholds, group_quantiles)  # checks them
+    limits = None
+    if group_thresholds is not None or group_quantiles is not None:
+        limits = GroupLimits(
+            group_thresholds or DEFAULT_LIMITS.thresholds, group_quantiles
+        )
     if len(runs) < 2:
         raise ValueError(f"at least two methods are needed, got {list(runs)}")
     if max_dets is not None and max_dets < 1:
         raise ValueError(f"`max_dets` must be >= 1, got {max_dets}")
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence` must be between 0 and 1, got {confidence}")
-    truth, ids = read_test_set(ann_file, rules, classes)
-    rules = "lvis" if isinstance(truth, FederatedGroundTruth) else "coco"
+    given = rules if rules is None or isinstance(rules, str) else rules.name.lower()
+    truth, ids = read_test_set(ann_file, given, classes)
+    name = "lvis" if isinstance(truth, FederatedGroundTruth) else "coco"
+    chosen = RULES[name] if rules is None or isinstance(rules, str) else rules
+    if isinstance(chosen, CocoRules):
+        chosen = CocoRules(None, (max_dets or chosen.main,))
+    else:
+        chosen = replace(chosen, iou_thrs=None, max_dets=max_dets or chosen.max_dets)
     files = {name: [Path(file) for file in own] for name, own in runs.items()}
     every = dict.fromkeys(file for own in files.values() for file in own)
-    groups = read_groups(truth, train, group_thresholds, group_quantiles)
-    judged = judge_files(truth, ids, list(every), iou_type, max_dets)
+    groups, limits = read_groups(truth, train, limits)
+    judged = judge_files(truth, ids, list(every), iou_type, chosen)
     results = bootstrap(
         [[judged[file] for file in own] for own in files.values()],
         groups,
@@ -182,17 +199,17 @@ def compare_runs(
         seed=seed,
         fixed_seeds=fixed_seeds,
     )
-    counted = train is not None and group_quantiles is None
-    limits = group_thresholds if counted else None
+    shares = None if limits is None else limits.quantiles
+    thresholds = None if limits is None or shares else limits.thresholds
     settings = {
         "ann_file": str(ann_file),
         "num_images": next(iter(judged.values())).num_images,
         "iou_type": iou_type,
-        "rules": rules,
+        "rules": name,
         "groups": "counts" if train is not None else "letters" if groups else None,
-        "group_thresholds": limits and list(limits),
-        "group_quantiles": group_quantiles and list(group_quantiles),
-        "max_dets": max_dets or MAX_DETS[rules],
+        "group_thresholds": thresholds and list(thresholds),
+        "group_quantiles": shares and list(shares),
+        "max_dets": chosen.main if isinstance(chosen, CocoRules) else chosen.max_dets,
         "resamples": resamples,
         "seed": seed,
         "fixed_seeds": fixed_seeds,

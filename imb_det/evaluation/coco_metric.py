@@ -10,18 +10,17 @@ import numpy as np
 from mmdet.evaluation import CocoMetric as _MMDetCocoMetric
 from mmengine.logging import print_log
 
-from ..registry import METRICS
-from ..statistics.coco_files import category_ids, check_ids
+from imb_det.registry import METRICS
+from imb_det.statistics.coco_files import category_ids, check_ids
+
 from .diagnostics import diagnose
-from .functional.coco_eval import evaluate_coco
+from .functional.coco_eval import CocoRules
 from .functional.detections import Detections
 from .functional.ground_truth import GroundTruth
-from .functional.masks import rle_of
 from .functional.proposals import proposal_recall
-from .functional.results import EvalResults
 from .functional.tables import format_number
 from .group_metric import GROUP_ITEMS, GroupMetric
-from .packing import pack
+from .sample_reading import read_sample
 
 __all__ = ["CocoMetric"]
 
@@ -116,7 +115,7 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
         for sample in data_samples:
             # Result files have the masks too, as mmdet writes them.
             wants = "segm" in self.metrics or self.outfile_prefix is not None
-            record, prediction = pack(sample, with_masks=wants)
+            record, prediction = read_sample(sample, with_masks=wants)
             if self._coco_api is not None:
                 record.pop("anns", None)
             elif "anns" not in record:
@@ -156,18 +155,17 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
                 recall = proposal_recall(ground_truth, detections, nums, self.iou_thrs)
                 known = self._named_recall(recall, nums)
             else:
-                found = self._judge(ground_truth, detections)
+                found = self.rules.evaluate(ground_truth, detections)
                 known = dict(found.summary)
                 known.update(self._group_figures(metric, found))
             chosen = self._chosen(known, is_proposal)
             if self.diagnostics and not is_proposal:
-                counted, unjudged = self._counted(ground_truth, detections)
                 chosen.update(
                     diagnose(
                         ground_truth,
-                        counted,
-                        unjudged,
-                        self._groups(),
+                        detections,
+                        found.judged,
+                        self.groups(),
                         self._stem(metric),
                     )
                 )
@@ -187,14 +185,10 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
     def _reports_groups(self, kind: str | None) -> bool:
         return kind in self.metrics and not self.format_only
 
-    def _judge(self, ground_truth: Any, detections: Detections) -> EvalResults:
-        """Evaluate by the rules of this metric."""
-        return evaluate_coco(
-            ground_truth,
-            detections,
-            iou_thrs=self.iou_thrs,
-            max_dets=self.proposal_nums,
-        )
+    @property
+    def rules(self) -> Any:
+        """Rules that this metric judges by."""
+        return CocoRules(tuple(self.iou_thrs), tuple(self.proposal_nums))
 
     def _named_recall(
         self, recall: np.ndarray, nums: Sequence[int]
@@ -204,12 +198,6 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
         for size, value in zip("sml", recall[1:, -1], strict=True):
             named[f"AR_{size}@{nums[-1]}"] = float(value)
         return named
-
-    def _counted(
-        self, ground_truth: Any, detections: Detections
-    ) -> tuple[Detections, np.ndarray | None]:
-        """Return the detections that count, and those that do not if they are wrong."""
-        return detections, None
 
     def _show(self, metric: str, rows: Sequence[Sequence[Any]]) -> None:
         if self.classwise or len(rows) <= _SHOWN:
@@ -251,9 +239,9 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
                 self._coco_api.dataset, classes, by_place=self._by_place
             )
         complete = []
-        for record, prediction in zip(records, predictions, strict=True):
-            masks = [rle_of(m, record) for m in prediction.get("masks", ())]
-            extra = {"masks": masks} if "masks" in prediction else {}
+        for prediction in predictions:
+            masks = prediction.get("masks")
+            extra = {} if masks is None else {"masks": masks.rles}
             complete.append({**prediction, **extra})
         self.results2json(complete, self.outfile_prefix)
         print_log(f"Results are written to {self.outfile_prefix}.*", logger="current")

@@ -17,7 +17,7 @@ from .functional.calibration import calibration
 from .functional.confusion import confusion_matrix, group_confusion
 from .functional.detections import Detections
 from .functional.ground_truth import GroundTruth
-from .functional.matching import match
+from .functional.matches import Judgement
 from .functional.tables import plain
 
 __all__ = ["diagnose"]
@@ -26,7 +26,7 @@ __all__ = ["diagnose"]
 def diagnose(
     ground_truth: GroundTruth,
     detections: Detections,
-    unjudged: np.ndarray | None,
+    judged: Judgement,
     groups: Mapping[str, np.ndarray],
     stem: Path | None,
     score_thr: float = 0.3,
@@ -35,9 +35,8 @@ def diagnose(
 
     Args:
         ground_truth: Images and objects.
-        detections: All that count.
-        unjudged: Detections that do not count when they match nothing, bool (D,), or
-            None.
+        detections: All of them.
+        judged: Verdicts on those that count, at an overlap of 0.5 among others.
         groups: Class indices by the name of the group.
         stem: Start of the path of the files ``_confusion.csv`` and
             ``_diagnostics.json``; None to write none.
@@ -47,13 +46,12 @@ def diagnose(
         ``calibration_error``, and ``calibration_error_r`` and so on of the groups; NaN
         without a detection.
     """
-    matrix = confusion_matrix(
-        ground_truth, detections, score_thr=score_thr, unjudged=unjudged
-    )
-    matches = match(ground_truth, detections, iou_thrs=[0.5], unjudged=unjudged)
-    parts = {"all": calibration(matches, score_thr=score_thr)}
-    for name, members in groups.items():
-        parts[name] = calibration(matches, members, score_thr=score_thr)
+    matrix = confusion_matrix(ground_truth, detections, judged, score_thr=score_thr)
+    half = judged.column(0.5)
+    parts = {
+        name: calibration(judged.whole, members, score_thr=score_thr, threshold=half)
+        for name, members in {"all": None, **groups}.items()
+    }
     errors = {name: part.error for name, part in parts.items()}
     if stem is not None:
         stem.parent.mkdir(parents=True, exist_ok=True)

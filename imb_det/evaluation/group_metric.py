@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.dist import collect_results, get_world_size
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from imb_det.core.main_process import on_main_process
+from imb_det.statistics.frequency_groups import GROUP_NAMES
+from imb_det.statistics.imbalance_measures import gini, imbalance_ratio
 
-from ..statistics.class_stats import ClassStats
-from ..statistics.coco_files import spellings
-from ..statistics.frequency_groups import GROUP_NAMES, frequency_groups
-from ..statistics.imbalance_measures import gini, imbalance_ratio
 from .class_table import write_class_table
+from .counted_metric import CountedMetric
 from .functional.results import EvalResults
 from .functional.tables import CLASS_COLUMNS, class_rows, text_table
 
@@ -34,10 +30,9 @@ GROUP_ITEMS = (
 )
 #: Kind and group in the name of such a figure.
 _OF_GROUPS = re.compile(r"(?:(bbox|segm)_)?A(?:[PR]([rcf])(?:_50)?|P_gap)")
-_NAMED = 5  # classes that a message names
 
 
-class GroupMetric(BaseMetric):
+class GroupMetric(CountedMetric):
     """Mixin for metrics that tell rare, common and frequent classes apart.
 
     Args:
@@ -46,7 +41,8 @@ class GroupMetric(BaseMetric):
             ``ClassStats.to_json`` wrote, or the COCO or LVIS annotation file of the
             training set. None takes what ``ImbalanceHook`` hands over. Default: None.
         group_thresholds: Last number of training images of a rare and of a common
-            class, ``0 <= first < second``. Default: (10, 100).
+            class, ``0 <= first < second``; None for the limits that come with the
+            counts, which ``ImbalanceHook`` gives. Default: None.
         group_quantiles: Shares of the classes that are rare, and rare or common, in
             place of thresholds, ``0 < first < second < 1``. Default: None.
         table_dir: Folder for the tables of the classes; None for the work dir that
@@ -60,58 +56,10 @@ class GroupMetric(BaseMetric):
     """
 
     def __init__(
-        self,
-        *args: Any,
-        class_stats: ClassStats | str | Path | None = None,
-        group_thresholds: Sequence[float] = (10, 100),
-        group_quantiles: Sequence[float] | None = None,
-        table_dir: str | Path | None = None,
-        **kwargs: Any,
+        self, *args: Any, table_dir: str | Path | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        frequency_groups([], group_thresholds, group_quantiles)  # checks them
-        self.group_thresholds = tuple(group_thresholds)
-        self._has_limits = group_quantiles is not None or (
-            self.group_thresholds != (10, 100)
-        )
-        self.group_quantiles = group_quantiles
         self.table_dir = None if table_dir is None else Path(table_dir)
-        if not isinstance(class_stats, (ClassStats, str, Path, type(None))):
-            raise TypeError(
-                "`class_stats` must be ClassStats or the path of a file, got "
-                f"{type(class_stats).__name__}"
-            )
-        if isinstance(class_stats, (str, Path)) and not Path(class_stats).is_file():
-            raise FileNotFoundError(f"`class_stats`: there is no file '{class_stats}'")
-        self._given_stats = class_stats
-        self._class_stats = class_stats if isinstance(class_stats, ClassStats) else None
-        self._told_missing_stats = False
-
-    @property
-    def wants_stats(self) -> bool:
-        """Whether counts of the training set are to be handed over."""
-        return self._given_stats is None
-
-    def set_class_stats(self, class_stats: ClassStats) -> None:
-        """Take the counts of the training set, unless the config names others.
-
-        Counts for other classes, as a checkpoint has them after a change of names,
-        bring a warning, and the groups are left out.
-
-        Args:
-            class_stats: Counts for the classes of this metric's data set.
-
-        Raises:
-            TypeError: Not a ClassStats.
-        """
-        if not isinstance(class_stats, ClassStats):
-            raise TypeError(
-                f"`class_stats` must be ClassStats, got {type(class_stats).__name__}"
-            )
-        if self._given_stats is None:
-            self._class_stats = class_stats
-            if self.dataset_meta and self.dataset_meta.get("classes"):
-                self._drop_foreign_stats()
 
     def set_work_dir(self, work_dir: str | Path) -> None:
         """Take the folder for the tables, unless the config names one."""
@@ -139,7 +87,7 @@ class GroupMetric(BaseMetric):
                 or not self._reports_groups(found[1])
             ):
                 continue
-            groups = self._groups()
+            groups = self.groups()
             wanted = set(found[2] or "rf")
             if groups and wanted - {group[0] for group in groups}:
                 sizes = ", ".join(f"{len(ids)} {name}" for name, ids in groups.items())
@@ -214,7 +162,7 @@ class GroupMetric(BaseMetric):
             metric: ``bbox`` or ``segm``.
             found: What was evaluated.
         """
-        groups = self._groups()
+        groups = self.groups()
         stats = self._class_stats
         figures = found.group_summary(groups)
         if groups:
@@ -236,24 +184,6 @@ class GroupMetric(BaseMetric):
             write_class_table(stem, rows, every, training_set)
         return {item: figures[item] for item in GROUP_ITEMS if item in figures}
 
-    def _letters(self) -> Mapping[str, np.ndarray] | None:
-        """Return the groups that the annotation file names, if it does."""
-        return None
-
-    def _groups(self) -> Mapping[str, np.ndarray]:
-        """Return class indices by the name of the group; empty if nothing is known."""
-        letters = self._letters()
-        stats = self._training_stats(told=letters is not None)
-        # Letters go before counts, unless the config asks for counts or other limits.
-        asked = self._given_stats is not None or self._has_limits
-        if letters is not None and (stats is None or not asked):
-            return letters
-        if stats is None:
-            return {}
-        return frequency_groups(
-            stats.image_count, self.group_thresholds, self.group_quantiles
-        )
-
     def _stem(self, metric: str) -> Path | None:
         """Return the start of the path of files; None where there is no folder."""
         if self.table_dir is None:
@@ -264,48 +194,3 @@ class GroupMetric(BaseMetric):
         """Log the table of the classes."""
         table = text_table(CLASS_COLUMNS, rows)
         print_log(f"{metric} by class:\n{table}", logger="current")
-
-    def _training_stats(self, told: bool = False) -> ClassStats | None:
-        """Return the counts of the training set, None where nobody gave them."""
-        classes = self.dataset_meta["classes"]
-        if self._class_stats is None and self._given_stats is not None:
-            self._class_stats = ClassStats.from_file(str(self._given_stats), classes)
-        self._drop_foreign_stats()
-        if self._class_stats is not None:
-            self._class_stats.check_classes(classes)
-        elif not self._told_missing_stats and not told:
-            self._told_missing_stats = True
-            print_log(
-                "AP of rare, common and frequent classes, their gap, AP_gmean and "
-                "AP_worst are left out, as the training images of the classes are "
-                "unknown: the keys are mmdet's alone. Add `custom_hooks = "
-                "[dict(type='imb_det.ImbalanceHook')]` to the config, or "
-                "`class_stats='annotation file of the training set'` to this metric.",
-                logger="current",
-                level=logging.WARNING,
-            )
-        return self._class_stats
-
-    def _drop_foreign_stats(self) -> None:
-        """Do without counts of the hook that are for other classes, and say so."""
-        stats, classes = self._class_stats, tuple(self.dataset_meta["classes"])
-        if stats is None or self._given_stats is not None:
-            return
-        if stats.classes == classes or spellings(classes, stats.classes):
-            return
-        self._class_stats = None
-        self._told_missing_stats = True
-        print_log(
-            "AP of rare, common and frequent classes is left out: the training images "
-            f"are counted for the classes {_shorten(stats.classes)}, but evaluated are "
-            f"{_shorten(classes)}. Evaluate with the names of the training set, in its "
-            "order, or give this metric `class_stats='annotation file of the training "
-            "set'` with the names evaluated.",
-            logger="current",
-            level=logging.WARNING,
-        )
-
-
-def _shorten(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" * (len(names) > _NAMED)
-    return f"{list(names[:_NAMED])}{more}"

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..registry import METRICS
+from imb_det.registry import METRICS
+
 from .coco_metric import CocoMetric
-from .functional.detections import Detections
 from .functional.federated import FederatedGroundTruth
 from .functional.ground_truth import GroundTruth
-from .functional.lvis_eval import counted_by_lvis, evaluate_lvis
-from .functional.results import EvalResults
+from .functional.lvis_eval import LvisRules
 
 __all__ = ["LVISMetric"]
 
@@ -112,7 +111,7 @@ class LVISMetric(CocoMetric):
 
     @property
     def _recall_items(self) -> list[str]:
-        own = "10000" if self.fixed_ap else str(self.max_dets or "all")
+        own = self.rules.budget
         nums = [own]
         if any("proposal" in metric for metric in self.metrics):
             nums = [*map(str, sorted(self.proposal_nums)), own]
@@ -138,14 +137,10 @@ class LVISMetric(CocoMetric):
     def _read(self, content: dict[str, Any], classes: Sequence[str]) -> GroundTruth:
         return self._everything
 
-    def _judge(self, ground_truth: Any, detections: Detections) -> EvalResults:
-        return evaluate_lvis(
-            ground_truth,
-            detections,
-            iou_thrs=self.iou_thrs,
-            max_dets=self.max_dets,
-            fixed_ap=self.fixed_ap,
-        )
+    @property
+    def rules(self) -> LvisRules:
+        """Rules that this metric judges by."""
+        return LvisRules(tuple(self.iou_thrs), self.max_dets, self.fixed_ap)
 
     def _named_recall(
         self, recall: np.ndarray, nums: Sequence[int]
@@ -155,11 +150,6 @@ class LVISMetric(CocoMetric):
             for column, n in enumerate(nums)
             for row, size in enumerate(("", *"sml"))
         }
-
-    def _counted(
-        self, ground_truth: Any, detections: Detections
-    ) -> tuple[Detections, np.ndarray | None]:
-        return counted_by_lvis(ground_truth, detections, self.max_dets, self.fixed_ap)
 
     def _letters(self) -> dict[str, np.ndarray] | None:
         letters = self._everything.groups

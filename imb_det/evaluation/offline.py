@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmdet.datasets import CocoDataset, LVISV05Dataset
-from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
 
-from ..statistics.class_stats import ClassStats
-from ..statistics.coco_files import category_ids
-from ..statistics.dataset_access import class_names, iter_data_infos, leaf_datasets
+from imb_det.statistics.class_stats import ClassStats
+from imb_det.statistics.coco_files import category_ids
+from imb_det.statistics.dataset_access import (
+    class_names,
+    iter_data_infos,
+    leaf_datasets,
+)
+from imb_det.statistics.frequency_groups import DEFAULT_LIMITS, GroupLimits
+
+from .config_rules import judges_masks, make_evaluator
 from .functional.ground_truth import GroundTruth, content_of
 from .result_files import read_predictions
 
@@ -42,14 +49,14 @@ def score_file(config: Any, results: str | Path) -> dict[str, float]:
     """
     init_default_scope(config.get("default_scope", "mmdet"))
     dataset = DATASETS.build(config.test_dataloader.dataset)
-    infos = {info["img_id"]: info for info in iter_data_infos(dataset)}
-    metrics = config.test_evaluator
-    evaluator = Evaluator(metrics if isinstance(metrics, list) else [metrics])
+    infos = list(iter_data_infos(dataset))
+    evaluator = make_evaluator(config)
     evaluator.dataset_meta = dataset.metainfo
-    iou_type = "segm" if _wants_masks(evaluator) else "bbox"
-    found = {p["img_id"]: p for p in read_results(dataset, results, iou_type)}
+    iou_type = "segm" if judges_masks(evaluator) else "bbox"
+    predictions = read_results(dataset, infos, results, iou_type)
+    found = {prediction["img_id"]: prediction for prediction in predictions}
     is_json = Path(results).suffix == ".json"
-    ids = list(infos) if is_json else [i for i in infos if i in found]
+    tested = [info for info in infos if is_json or info["img_id"] in found]
     asking = [
         metric for metric in evaluator.metrics if getattr(metric, "wants_stats", False)
     ]
@@ -60,51 +67,70 @@ def score_file(config: Any, results: str | Path) -> dict[str, float]:
     for metric in evaluator.metrics:
         if config.get("work_dir") and hasattr(metric, "set_work_dir"):
             metric.set_work_dir(config.work_dir)
-    samples = (_sample(infos[image_id], found.get(image_id)) for image_id in ids)
+    samples = (_sample(info, found.get(info["img_id"])) for info in tested)
     return evaluator.offline_evaluate(samples)
 
 
 def read_results(
-    dataset: Any, results: str | Path, iou_type: str = "bbox"
+    dataset: Any,
+    infos: Sequence[Mapping[str, Any]],
+    results: str | Path,
+    iou_type: str = "bbox",
 ) -> list[dict[str, Any]]:
     """Read the predictions of a detector for a test set.
 
     Args:
         dataset: Test set.
+        infos: Its records.
         results: Result file; see :func:`score_file`.
         iou_type: ``bbox`` or ``segm``, for which masks are read. Default: ``bbox``.
 
     Returns, Raises: see :func:`~.result_files.read_predictions`.
     """
     classes = tuple(class_names(dataset))
-    infos = {info["img_id"]: info for info in iter_data_infos(dataset)}
-    images = [
-        {"id": row, "height": info["height"], "width": info["width"]}
-        for row, info in enumerate(infos.values())
-    ]
+    images = {
+        info["img_id"]: {"id": row, "height": info["height"], "width": info["width"]}
+        for row, info in enumerate(infos)
+    }
     is_json = Path(results).suffix == ".json"
     return read_predictions(
         results,
-        GroundTruth(classes, tuple(infos), images, []),
+        GroundTruth(classes, tuple(images), list(images.values()), []),
         _categories(dataset, classes) if is_json else (),
         iou_type,
     )
 
 
 def training_stats(config: Any) -> ClassStats | None:
-    """Count the training set of a config, or say why the groups are left out."""
+    """Count the training set of a config, or say why the groups are left out.
+
+    The limits of the groups are those that the config gives ``ImbalanceHook``.
+    """
     loader = config.get("train_dataloader")
     if not loader:
         reason = "the config has no `train_dataloader`"
     else:
         try:
-            return ClassStats.from_dataset(DATASETS.build(loader["dataset"]))
+            stats = ClassStats.from_dataset(DATASETS.build(loader["dataset"]))
+            return stats.with_limits(_limits_of(config))
         except FileNotFoundError as error:
             reason = f"the training set is not here ({error})"
     print_log(
         f"No frequency groups: {reason}.", logger="current", level=logging.WARNING
     )
     return None
+
+
+def _limits_of(config: Any) -> GroupLimits:
+    """Return the limits of groups that the config gives its hook, else the usual."""
+    for hook in config.get("custom_hooks") or ():
+        kind = hook.get("type")
+        if getattr(kind, "__name__", str(kind)).rpartition(".")[2] == "ImbalanceHook":
+            return GroupLimits(
+                hook.get("group_thresholds") or DEFAULT_LIMITS.thresholds,
+                hook.get("group_quantiles"),
+            )
+    return DEFAULT_LIMITS
 
 
 def no_detections() -> dict[str, Any]:
@@ -115,10 +141,6 @@ def no_detections() -> dict[str, Any]:
         "labels": np.zeros(0, int),
         "masks": [],
     }
-
-
-def _wants_masks(evaluator: Evaluator) -> bool:
-    return any("segm" in getattr(metric, "metrics", ()) for metric in evaluator.metrics)
 
 
 def _categories(dataset: Any, classes: tuple[str, ...]) -> list[int]:
@@ -134,7 +156,9 @@ def _categories(dataset: Any, classes: tuple[str, ...]) -> list[int]:
     return category_ids(content_of(leaf), classes, leaf.ann_file, by_place)
 
 
-def _sample(info: dict[str, Any], prediction: dict[str, Any] | None) -> dict[str, Any]:
+def _sample(
+    info: Mapping[str, Any], prediction: dict[str, Any] | None
+) -> dict[str, Any]:
     """Make the data sample that a test would have made."""
     prediction = prediction or no_detections()
     arrays: dict[str, Any] = {

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 import pickle
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from faster_coco_eval import mask as mask_utils
-
 from .functional.detections import (
     checked_arrays,
     predictions_from_samples,
 )
 from .functional.ground_truth import GroundTruth
-from .functional.masks import run_lengths
-from .packing import array_of
+from .functional.run_lengths import EncodedMasks
+from .result_json import predictions_of_entries
+from .sample_reading import array_of
 
 __all__ = ["read_predictions"]
 
@@ -63,7 +60,7 @@ def read_predictions(
         return _from_pickle(path, ground_truth, iou_type == "segm")
     if path.suffix == ".json":
         labels = {category: label for label, category in enumerate(category_ids)}
-        return _from_json(path, ground_truth.rows, labels, iou_type == "segm")
+        return _from_json(path, ground_truth, labels, iou_type == "segm")
     raise ValueError(
         f"{path}: predictions are a pickle (.pkl, .pickle) of `tools/test.py --out` "
         "or a result file of COCO (.json)"
@@ -103,47 +100,16 @@ def _from_pickle(
             for key in _INSTANCE_KEYS:
                 prediction[key] = array_of(prediction[key])
             checked_arrays(prediction, len(ground_truth.classes))
-            for mask in prediction["masks"] if with_masks else ():
-                run_lengths(mask)
+            if with_masks:
+                image = ground_truth.images[rows[image_id]]
+                size = (image["height"], image["width"])
+                prediction["masks"] = EncodedMasks.of_image(
+                    image_id, size, prediction["masks"]
+                )
         except (TypeError, ValueError, IndexError) as error:
             text = str(error).removeprefix(f"image {image_id!r}: ")
             raise ValueError(f"{where}: {text}") from error
     return predictions
-
-
-def _from_json(
-    path: Path, rows: Mapping[Any, int], labels: Mapping[Any, int], with_masks: bool
-) -> list[dict[str, Any]]:
-    try:
-        entries = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON, or is cut short ({error})") from error
-    _check_list(path, entries)
-    found: dict[Any, dict[str, list]] = {}
-    for index, entry in enumerate(entries):
-        try:
-            image_id, label, score = _keys(entry, rows, labels)
-            mask = _mask(entry) if with_masks or "bbox" not in entry else None
-            x, y, w, h = _bbox(entry, mask)
-        except (ValueError, OverflowError) as error:
-            raise ValueError(f"{path}: entry {index}: {error}") from error
-        own = found.setdefault(
-            image_id, {"bboxes": [], "scores": [], "labels": [], "masks": []}
-        )
-        own["bboxes"].append((x, y, x + w, y + h))
-        own["scores"].append(score)
-        own["labels"].append(label)
-        own["masks"].append(mask)
-    return [
-        {
-            "img_id": image_id,
-            "bboxes": np.asarray(own["bboxes"], np.float64),
-            "scores": np.asarray(own["scores"], np.float64),
-            "labels": np.asarray(own["labels"], np.int64),
-            **({"masks": own["masks"]} if with_masks else {}),
-        }
-        for image_id, own in found.items()
-    ]
 
 
 def _check_list(path: Path, content: Any) -> None:
@@ -157,51 +123,18 @@ def _check_list(path: Path, content: Any) -> None:
             raise ValueError(f"{path}: entry {index} must be a dictionary, got {kind}")
 
 
-def _keys(
-    entry: Mapping[str, Any], rows: Mapping[Any, int], labels: Mapping[Any, int]
-) -> tuple[Any, int, float]:
-    """Return image id, label and score of an entry."""
-    if missing := [k for k in ("image_id", "category_id", "score") if k not in entry]:
-        raise ValueError(f"it has no {missing}")
-    image_id, category, score = (
-        entry[key] for key in ("image_id", "category_id", "score")
-    )
-    for kind, key, table in (
-        ("image", image_id, rows),
-        ("category", category, labels),
-    ):
-        if isinstance(key, bool) or not isinstance(key, (int, str)) or key not in table:
-            raise ValueError(
-                f"the annotation file has no {kind} {key!r}"
-                + " among the classes in use" * (kind == "category")
-            )
-    if not _is_finite(score):
-        raise ValueError(f"`score` must be a finite number, got {score!r}")
-    return image_id, labels[category], float(score)
-
-
-def _bbox(entry: Mapping[str, Any], mask: dict | None) -> list[float]:
-    """Return x, y, w, h; those of the mask where the entry has no box."""
-    if "bbox" not in entry:
-        return np.asarray(mask_utils.toBbox(mask), float).ravel().tolist()
-    bbox = entry["bbox"]
-    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_finite, bbox)):
-        raise ValueError(f"`bbox` must be four numbers (x, y, w, h), got {bbox!r}")
-    return bbox
-
-
-def _mask(entry: Mapping[str, Any]) -> dict:
-    """Return the compressed run lengths of an entry."""
-    if "segmentation" not in entry:
-        needed = "`segmentation`" if "bbox" in entry else "`bbox` or `segmentation`"
-        raise ValueError(f"it has no {needed}")
-    mask = entry["segmentation"]
+def _from_json(
+    path: Path,
+    ground_truth: GroundTruth,
+    labels: Mapping[Any, int],
+    with_masks: bool,
+) -> list[dict[str, Any]]:
     try:
-        return {"counts": run_lengths(mask), "size": mask["size"]}
+        entries = json.loads(path.read_text())
     except ValueError as error:
-        raise ValueError(f"`segmentation`: {error}") from error
-
-
-def _is_finite(value: Any) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+        raise ValueError(f"{path} is no JSON, or is cut short ({error})") from error
+    _check_list(path, entries)
+    try:
+        return predictions_of_entries(entries, ground_truth, labels, with_masks)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

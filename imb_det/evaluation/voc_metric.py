@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,14 @@ from mmdet.evaluation.functional.bbox_overlaps import bbox_overlaps
 from mmdet.evaluation.functional.recall import _recalls
 from mmengine.logging import print_log
 
-from ..registry import METRICS
+from imb_det.registry import METRICS
+
 from .functional.detections import checked_arrays
 from .functional.tables import format_number
-from .functional.voc_eval import evaluate_voc
+from .functional.voc_boxes import voc_detections, voc_ground_truth
+from .functional.voc_eval import VocRules
 from .group_metric import GroupMetric
-from .packing import pack
+from .sample_reading import read_sample
 
 __all__ = ["VOCMetric"]
 
@@ -57,7 +60,7 @@ class VOCMetric(GroupMetric, _MMDetVOCMetric):
                 ``ignored_instances``, or ``instances`` of the data set.
         """
         for sample in data_samples:
-            record, prediction = pack(sample, with_masks=False)
+            record, prediction = read_sample(sample, with_masks=False)
             instances = record.pop("anns", None)
             if "gt_instances" in sample:
                 truth = {
@@ -93,30 +96,23 @@ class VOCMetric(GroupMetric, _MMDetVOCMetric):
         if self.metric == "recall":
             return self._recall(truths, predictions)
         classes = self.dataset_meta["classes"]
-        found = evaluate_voc(
-            classes,
-            truths,
-            predictions,
-            iou_thrs=self.iou_thrs,
-            eval_mode=self.eval_mode,
-        )
+        truth = voc_ground_truth(classes, truths)
+        detections = voc_detections(len(classes), predictions)
+        found = self.rules.evaluate(truth, detections)
         figures = dict(found.summary)
         for low, high in self.scale_ranges or ():
-            of_range = evaluate_voc(
-                classes,
-                truths,
-                predictions,
-                iou_thrs=self.iou_thrs,
-                eval_mode=self.eval_mode,
-                scale_range=(low, high),
-            )
-            figures.update(
-                {f"{k}_{low:g}_{high:g}": v for k, v in of_range.summary.items()}
-            )
+            rules = replace(self.rules, scale_range=(low, high))
+            of_range = rules.evaluate(truth, detections).summary
+            figures.update({f"{k}_{low:g}_{high:g}": v for k, v in of_range.items()})
         figures.update(self._group_figures("bbox", found))
         text = "  ".join(f"{k} {format_number(v)}" for k, v in figures.items())
         print_log(f"{self.eval_mode}: {text}", logger="current")
         return figures
+
+    @property
+    def rules(self) -> VocRules:
+        """Rules that this metric judges by."""
+        return VocRules(tuple(self.iou_thrs), self.eval_mode)
 
     def _reports_groups(self, kind: str | None) -> bool:
         return kind is None and self.metric == "mAP"

@@ -265,7 +265,8 @@ def category_ids(
     if len(set(found)) < len(found):
         twice = _shared((c["name"], c["id"]) for c in kept)
         raise ValueError(f"{source}: categories share a name: {twice} (name: ids)")
-    if missing := [name for name in classes if name not in set(found)]:
+    known = set(found)
+    if missing := [name for name in classes if name not in known]:
         raise ValueError(
             f"{source} has no category {and_more(missing)}, which "
             "`metainfo['classes']` names: the labels of all later classes would shift. "

@@ -5,6 +5,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 from imb_det.analysis import (
     find_checkpoint,
@@ -16,8 +17,14 @@ from imb_det.analysis import (
     plot_curves,
     read_run_log,
 )
-from imb_det.evaluation import CocoMetric, GroundTruth
-from imb_det.evaluation.functional import text_table
+from imb_det.evaluation import CocoMetric, GroundTruth, evaluate_coco, score_file
+from imb_det.evaluation.functional import Detections, text_table
+from imb_det.evaluation.functional.matching import judge
+from tests.federated_scenes import (
+    federated_predictions,
+    lvis_content,
+    random_federated,
+)
 from tests.processes import run_tool
 from tests.tiny_sets import write_coco, write_image, write_voc
 
@@ -125,11 +132,14 @@ def test_detections_are_matched_best_first():
         scores=[0.5, 0.9, 0.8, 0.2],
         labels=[0, 0, 1, 1],
     )
-    example = make_example(truth, 0, "a.jpg", prediction)
+    prediction["img_id"] = 0
+    found = Detections.from_predictions(truth, [prediction])
+    example = make_example(truth, 0, "a.jpg", found, judge(truth, found))
     assert example.scores.tolist() == [0.9, 0.8, 0.5]
     assert example.is_right.tolist() == [True, False, False]
     assert example.is_found.tolist() == [True, False, False]
-    nothing = make_example(truth, 0, "a.jpg", None)
+    found = found.take(np.zeros(4, bool))
+    nothing = make_example(truth, 0, "a.jpg", found, judge(truth, found))
     assert nothing.boxes.shape == (0, 4)
     assert not nothing.is_found.any()
 
@@ -321,6 +331,64 @@ def test_report_of_a_voc_data_set(tmp_path):
     assert report.image_count.tolist() == [1, 0]
     assert report.figures["APr"] == pytest.approx(0.5)
     assert {path.parent for path in report.files} == {work_dir}
+
+
+def test_report_by_the_rules_of_voc(tmp_path):
+    easy, hard = "<difficult>0</difficult>", "<difficult>1</difficult>"
+    boxes = [
+        ("cat", (1, 1, 11, 11), easy),
+        ("cat", (21, 1, 31, 11), hard),
+        ("dog", (1, 21, 11, 21), easy),  # one pixel high by VOC's rules
+    ]
+    where = write_voc(tmp_path / "voc", [boxes, [("cat", (1, 1, 11, 11), easy)]])
+    predictions = [
+        ("a", [[20, 0, 30, 10], [0, 0, 10, 10], [0, 20, 10, 20]], [0.9, 0.8, 0.7], 0),
+        ("b", [[0, 20, 10, 30], [0, 0, 10, 10]], [0.95, 0.6], 0),
+    ]
+    predictions[0] = (*predictions[0][:3], [0, 0, 1])
+    predictions[1] = (*predictions[1][:3], [0, 0])
+    work_dir = write_work_dir(tmp_path, "VOCDataset", where, where, predictions)
+    metric = "dict(type='imb_det.VOCMetric', eval_mode='area', group_thresholds=(1, 2))"
+    config = work_dir / "toy.py"
+    config.write_text(config.read_text() + f"\ntest_evaluator = {metric}\n")
+    report = make_report(work_dir, num_images=1)
+    expected = score_file(Config.fromfile(config), work_dir / "predictions.pkl")
+    assert expected["pascal_voc/mAP"] == pytest.approx((2 / 3 + 1) / 2)
+    assert report.figures["AP"] == expected["pascal_voc/mAP"]
+    assert report.figures["AP50"] == expected["pascal_voc/AP50"]
+    assert report.figures["APc"] == expected["pascal_voc/APc"]
+    assert "by VOC's rules (IoU 0.5, area under the curve)" in report.text()
+    assert report.results.object_count.tolist() == [2, 1]
+
+
+def test_report_by_the_rules_of_lvis(tmp_path):
+    scene = random_federated(4, num_images=8, num_classes=6)
+    content = lvis_content(scene, "rrccff")
+    for image in content["images"]:
+        image["coco_url"] = f"http://images.cocodataset.org/val2017/{image['id']}.jpg"
+        write_image(tmp_path / "val2017" / f"{image['id']}.jpg")
+    path = tmp_path / "lvis.json"
+    path.write_text(json.dumps(content))
+    where = dict(ann_file=str(path), data_prefix=dict(img=str(tmp_path)))
+    found = [
+        (p["img_id"], p["bboxes"], p["scores"], p["labels"])
+        for p in federated_predictions(scene)
+    ]
+    work_dir = write_work_dir(tmp_path, "LVISV1Dataset", where, where, found)
+    config = work_dir / "toy.py"
+    names = [category["name"] for category in content["categories"]]
+    config.write_text(
+        config.read_text().replace("('cat', 'dog')", repr(tuple(names)))
+        + "\ntest_evaluator = dict(type='imb_det.LVISMetric', "
+        f"ann_file={str(path)!r}, max_dets=4)\n"
+    )
+    report = make_report(work_dir, num_images=2)
+    expected = score_file(Config.fromfile(config), work_dir / "predictions.pkl")
+    for name in ("AP", "AP50", "AP75", "AP_pool", "APr", "APc", "APf", "APr_50"):
+        assert report.figures[name] == expected[f"lvis/bbox_{name}"]
+    assert "by LVIS's rules (IoU 0.5 to 0.95, 4 best detections" in report.text()
+    by_coco = evaluate_coco(GroundTruth.from_coco(path), federated_predictions(scene))
+    assert abs(report.figures["AP"] - by_coco.summary["mAP"]) > 0.01
 
 
 def test_report_without_the_training_set(coco_work_dir, tmp_path):

@@ -18,8 +18,9 @@ from imb_det.evaluation.functional.bootstrap import (
     average_figures,
     bootstrap,
 )
-from imb_det.evaluation.functional.matching import Matches, match
-from imb_det.evaluation.functional.precision_recall import average_precision
+from imb_det.evaluation.functional.matches import Matches
+from imb_det.evaluation.functional.matching import match
+from imb_det.evaluation.functional.resampled_precision import average_precision
 from tests.coco_scenes import (
     CLASSES,
     by_class,

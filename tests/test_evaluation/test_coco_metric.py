@@ -10,6 +10,7 @@ from mmdet.evaluation import CocoMetric as MMDetCocoMetric
 from imb_det.evaluation import CocoMetric
 from imb_det.registry import METRICS
 from imb_det.statistics import ClassStats
+from imb_det.statistics.frequency_groups import GroupLimits
 from tests.coco_scenes import (
     CLASSES,
     THRESHOLDS,
@@ -104,6 +105,25 @@ def test_groups_from_the_hook(tmp_path):
         assert figures[f"coco/bbox_AP{letter}_50"] == pytest.approx(expected, abs=1e-9)
 
 
+def test_limits_of_the_groups_come_with_the_counts(tmp_path):
+    images = random_images(13)
+    path, counts = ann_file(tmp_path, images), [3, 40, 500]
+    stats = ClassStats(CLASSES, counts, counts, 600, GroupLimits((40, 499)))
+    ap = [mean_ap(by_class(images), [label], THRESHOLDS) for label in range(3)]
+
+    def groups(**arguments):
+        metric = CocoMetric(path, **arguments)
+        metric.set_class_stats(stats)
+        figures = run_metric(metric, data_samples(images))
+        return {k[-1]: v for k, v in figures.items() if k[:-1] == "coco/bbox_AP"}
+
+    assert groups() == pytest.approx(dict(r=np.mean(ap[:2]), f=ap[2]), abs=1e-9)
+    own = groups(group_thresholds=(10, 100))  # of this metric alone
+    assert own == pytest.approx(dict(zip("rcf", ap, strict=True)), abs=1e-9)
+    shares = groups(group_quantiles=(0.3, 0.4))
+    assert shares == pytest.approx(dict(zip("rcf", [ap[0], ap[1], ap[2]], strict=True)))
+
+
 def test_a_group_without_objects_is_absent(tmp_path):
     images = [([(0, (0, 0, 10, 10), False)], [(0, (0, 0, 10, 10), 0.9)])]
     metric = CocoMetric(
@@ -140,7 +160,7 @@ def log_lines(monkeypatch):
     def collect(message, logger=None, level=logging.INFO):
         lines.append((level, str(message)))
 
-    for module in ("coco_metric", "group_metric"):
+    for module in ("coco_metric", "counted_metric", "group_metric"):
         monkeypatch.setattr(f"imb_det.evaluation.{module}.print_log", collect)
     return lines
 

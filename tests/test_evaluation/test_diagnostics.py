@@ -12,7 +12,9 @@ from imb_det.evaluation import CocoMetric, FederatedGroundTruth, GroundTruth, LV
 from imb_det.evaluation.functional import Detections
 from imb_det.evaluation.functional.calibration import calibration
 from imb_det.evaluation.functional.confusion import confusion_matrix, group_confusion
-from imb_det.evaluation.functional.matching import RIGHT, match
+from imb_det.evaluation.functional.lvis_eval import LvisRules
+from imb_det.evaluation.functional.matches import RIGHT
+from imb_det.evaluation.functional.matching import judge, match
 from imb_det.statistics import ClassStats
 from tests.coco_scenes import (
     CLASSES,
@@ -34,6 +36,12 @@ def sets_of(images):
     return truth, Detections.from_predictions(truth, predictions_of(images))
 
 
+def confused(truth, found, iou_thr=0.5, **kwargs):
+    """Count confusions by the verdicts of COCO's rules, at several overlaps."""
+    judged = judge(truth, found, iou_thrs=[0.6, iou_thr])
+    return confusion_matrix(truth, found, judged, iou_thr=iou_thr, **kwargs)
+
+
 def test_confusion_by_hand():
     objects = [(0, A, False), (1, B, False)]
     found = [
@@ -44,7 +52,7 @@ def test_confusion_by_hand():
         (1, B, 0.2),  # below the threshold
     ]
     images = [(objects, found), ([(2, A, False)], [])]
-    matrix = confusion_matrix(*sets_of(images))
+    matrix = confused(*sets_of(images))
     assert matrix.tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 1, 0]]
     groups = {"rare": np.array([0]), "frequent": np.array([1, 2])}
     assert group_confusion(matrix, groups) == {
@@ -89,7 +97,7 @@ def test_confusion_equals_the_slow_reference(seed, score_thr, iou_thr):
     # Scores of their own, so that the order has no ties.
     rng = np.random.default_rng(seed)
     images = [(o, [(c, b, rng.random()) for c, b, _ in d]) for o, d in images]
-    matrix = confusion_matrix(*sets_of(images), score_thr=score_thr, iou_thr=iou_thr)
+    matrix = confused(*sets_of(images), score_thr=score_thr, iou_thr=iou_thr)
     np.testing.assert_array_equal(matrix, slow_confusion(images, score_thr, iou_thr))
     # One for one: every object and every detection counts at most once.
     objects = sum(not crowd for own, _ in images for _, _, crowd in own)
@@ -122,15 +130,15 @@ def test_confusion_of_masks_is_that_of_their_boxes():
             mask_utils.encode(np.asfortranarray(shape, np.uint8)) for shape in shapes
         ]
     masks = Detections.from_predictions(truth, predictions, "segm")
-    expected = confusion_matrix(truth, boxes, score_thr=0)
-    np.testing.assert_array_equal(confusion_matrix(truth, masks, score_thr=0), expected)
+    expected = confused(truth, boxes, score_thr=0)
+    np.testing.assert_array_equal(confused(truth, masks, score_thr=0), expected)
     off = expected[:3, :3] - np.diag(expected.diagonal()[:3])
     assert off.sum() > 5  # there is something to confuse
 
 
 def test_the_diagonal_is_what_ap_calls_right():
     truth, found = sets_of(random_images(17, num_images=40))
-    matrix = confusion_matrix(truth, found, score_thr=0)
+    matrix = confused(truth, found, score_thr=0)
     matches = match(truth, found, iou_thrs=[0.5])
     right = matches.verdict[:, 0] == RIGHT
     np.testing.assert_array_equal(
@@ -144,9 +152,8 @@ def test_federated_confusion():
     scene = [([(0, A, False), (2, A, False)], found, [], [2])]
     truth = FederatedGroundTruth.from_lvis(lvis_content(scene))
     detections = Detections.from_predictions(truth, federated_predictions(scene))
-    counted = detections.take(truth.is_judged(detections))
-    unjudged = truth.is_unjudged_if_wrong(counted)
-    matrix = confusion_matrix(truth, counted, unjudged=unjudged)
+    judged = LvisRules().judge(truth, detections)
+    matrix = confusion_matrix(truth, detections, judged)
     assert matrix.tolist() == [[0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]]
 
 
@@ -183,8 +190,12 @@ def test_bad_arguments_of_calibration(arguments):
     matches = match(*sets_of([([], [])]), iou_thrs=[0.5])
     with pytest.raises(ValueError, match="score_thr"):
         calibration(matches, **arguments)
-    with pytest.raises(ValueError, match="iou_thr"):
-        confusion_matrix(*sets_of([([], [])]), iou_thr=0)
+    truth, found = sets_of([([], [])])
+    judged = judge(truth, found, iou_thrs=[0.6])
+    with pytest.raises(ValueError, match=r"overlap of 0.5 was not judged, only \[0.6"):
+        confusion_matrix(truth, found, judged)
+    with pytest.raises(ValueError, match="`score_thr` must be in"):
+        confusion_matrix(truth, found, judged, score_thr=2)
 
 
 def test_files_of_the_metric(tmp_path):

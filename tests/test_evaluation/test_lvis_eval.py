@@ -9,8 +9,7 @@ from imb_det.evaluation.functional import (
     evaluate_lvis,
     lvis_eval,
 )
-from imb_det.evaluation.functional.accumulation import IOU_THRS
-from imb_det.evaluation.functional.matching import match
+from imb_det.evaluation.functional.matching import IOU_THRS, match
 from imb_det.evaluation.functional.precision_recall import pooled_precision
 from tests.federated_scenes import (
     federated_predictions,

@@ -14,6 +14,7 @@ from imb_det.evaluation import (
 from imb_det.registry import METRICS
 from imb_det.statistics import ClassStats
 from imb_det.statistics.coco_files import category_ids
+from imb_det.statistics.frequency_groups import GroupLimits
 from tests.federated_scenes import (
     box_mask,
     federated_predictions,
@@ -169,6 +170,13 @@ def test_groups_from_counts_replace_letters(tmp_path):
     metric.set_class_stats(stats)
     assert run_metric(metric, samples_of(images)) == by_letters
     figures = run_metric(LVISMetric(path, class_stats=stats), samples_of(images))
+    # Limits that are asked for are those of counts.
+    limited = stats.with_limits(GroupLimits((3, 40)))
+    metric.set_class_stats(limited)
+    assert run_metric(metric, samples_of(images)) == figures
+    metric = LVISMetric(path, group_thresholds=(10, 100))
+    metric.set_class_stats(stats)
+    assert run_metric(metric, samples_of(images)) == figures
     named = lvis_content(images, "rrccff")
     other = tmp_path / "other"
     other.mkdir()

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
 from imb_det.evaluation.functional import Detections, GroundTruth
-from imb_det.evaluation.functional.accumulation import IOU_THRS, accumulate
-from imb_det.evaluation.functional.matching import IGNORED, RIGHT, WRONG, match
+from imb_det.evaluation.functional.matches import IGNORED, RIGHT, WRONG
+from imb_det.evaluation.functional.matching import IOU_THRS, match
 from imb_det.evaluation.functional.precision_recall import (
-    average_precision,
     best_f1,
     pooled_precision,
 )
+from imb_det.evaluation.functional.resampled_precision import average_precision
 from tests.coco_scenes import (
     CLASSES,
     THRESHOLDS,
@@ -25,6 +25,7 @@ from tests.coco_scenes import (
 )
 from tests.federated_scenes import slow_match
 from tests.references import ap as coco_rules
+from tests.references.faster_coco import accumulate
 
 NAMES = {"right": RIGHT, "wrong": WRONG, "ignored": IGNORED}
 A = (0.0, 0.0, 10.0, 10.0)

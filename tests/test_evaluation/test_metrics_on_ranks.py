@@ -102,7 +102,9 @@ def test_results_are_arrays(tmp_path, name):
     for _, prediction in metric.results:
         for key, value in prediction.items():
             if key == "masks":
-                assert all(isinstance(mask, bytes) for mask in value)
-            elif key not in ("img_id", "size"):
+                assert all(isinstance(mask, bytes) for mask in value.counts)
+                assert value.area.dtype.kind == "f"
+                assert len(value) == len(prediction["scores"])
+            elif key != "img_id":
                 assert value.dtype.kind in "fi"
                 assert len(value) == len(prediction["scores"])

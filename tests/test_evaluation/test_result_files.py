@@ -238,7 +238,8 @@ def test_bad_entry_of_a_pickle(tmp_path, samples, message):
     [
         (None, "a mask must be run lengths"),
         (torch.ones(48, 64), "a mask must be run lengths"),
-        (dict(size=[48, 64], counts=b"\xff\xff"), "30 pixels.*48 x 64"),
+        (dict(size=[48, 64], counts=b"\xff\xff"), "run lengths .* are malformed"),
+        (dict(size=[48, 64], counts=b"n0"), "30 pixels.*48 x 64"),
     ],
 )
 def test_bad_mask_of_a_pickle(tmp_path, mask, message):

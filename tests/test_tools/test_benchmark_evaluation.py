@@ -18,7 +18,7 @@ def run(*arguments):
 
 @pytest.mark.slow
 def test_only_ours():
-    printed = run("--only-ours")
+    printed = run("--who", "ours")
     assert "bbox: 20 images, 25 classes, 12 objects and 30 detections" in printed
     assert "segm: 5 images" in printed
     rows = re.findall(r"^\| ours \| [\d.]+ \| [\d.]+ \| [\d.]+ \|", printed, re.M)
@@ -35,10 +35,17 @@ def test_bootstrap():
 
 @pytest.mark.slow
 @pytest.mark.lvis
-def test_figures_agree_with_lvis():
-    pytest.importorskip("lvis")
+def test_figures_agree_with_others():
+    peers = {
+        "lvis": "lvis",
+        "hotcoco": "hotcoco",
+        "faster-coco-eval": "faster_coco_eval",
+    }
+    for module in peers.values():
+        pytest.importorskip(module)
     printed = run()
-    assert len(re.findall(r"^\d{2} figures agree, furthest apart", printed, re.M)) == 2
-    assert (
-        len(re.findall(r"^\| ours / lvis \|( [\d.-]+ \|){3} \|$", printed, re.M)) == 2
-    )
+    for who in peers:
+        agreed = rf"^\d{{2}} figures agree with {who}, furthest apart"
+        assert len(re.findall(agreed, printed, re.M)) == 2
+        ratios = rf"^\| ours / {who} \|( [\d.-]+ \|){{3}} \|$"
+        assert len(re.findall(ratios, printed, re.M)) == 2

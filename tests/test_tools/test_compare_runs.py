@@ -8,8 +8,9 @@ import mmcv
 import numpy as np
 import pytest
 
-from imb_det.analysis.judged_files import judge_files, read_test_set
+from imb_det.analysis.comparison_inputs import judge_files, read_test_set
 from imb_det.analysis.run_comparison import compare_runs
+from imb_det.evaluation.config_rules import comparable_rules
 from imb_det.evaluation.functional import (
     FederatedGroundTruth,
     GroundTruth,
@@ -17,8 +18,10 @@ from imb_det.evaluation.functional import (
     evaluate_lvis,
 )
 from imb_det.evaluation.functional.bootstrap import average_figures
-from imb_det.evaluation.functional.precision_recall import average_precision
+from imb_det.evaluation.functional.lvis_eval import LvisRules
+from imb_det.evaluation.functional.resampled_precision import average_precision
 from imb_det.statistics import ClassStats
+from imb_det.statistics.frequency_groups import GroupLimits
 from tests.coco_scenes import (
     CLASSES,
     coco_content,
@@ -161,10 +164,47 @@ def test_rules_that_the_file_does_not_suggest(files):
     assert (by_coco.results.estimate[:, 0] < by_lvis.results.estimate[:, 0]).all()
 
 
+def test_rules_of_a_config(files):
+    runs = {"b": [files / "b.json"], "a": [files / "a.pkl"]}
+    path = files / "config.py"
+
+    def rules(metric):
+        path.write_text(f"test_evaluator = {metric}")
+        return comparable_rules(path)
+
+    of_lvis = rules(
+        f"dict(type='imb_det.LVISMetric', ann_file={str(files / 'lvis.json')!r}, "
+        "max_dets=3)"
+    )
+    assert of_lvis == LvisRules(of_lvis.iou_thrs, 3)
+    found = compare_runs(files / "lvis.json", runs, rules=of_lvis, resamples=2)
+    same = compare_runs(files / "lvis.json", runs, max_dets=3, resamples=2)
+    assert found.settings == same.settings
+    np.testing.assert_array_equal(found.results.estimate, same.results.estimate)
+    for kind in ("imb_det.CocoMetric", "CocoMetric"):
+        of_coco = rules(f"[dict(type={kind!r}, proposal_nums=(1, 2))]")
+        found = compare_runs(files / "lvis.json", runs, rules=of_coco, resamples=2)
+        assert (found.settings["rules"], found.settings["max_dets"]) == ("coco", 2)
+    with pytest.raises(ValueError, match=r"config.py: runs are compared by the rules"):
+        rules("dict(type='VOCMetric')")
+    with pytest.raises(FileNotFoundError, match=r"there is no file '.*no\.py'"):
+        comparable_rules(files / "no.py")
+
+
+def test_limits_that_come_with_the_counts(files):
+    runs = {"b": [files / "b.json"], "a": [files / "a.pkl"]}
+    counts = COUNTS.with_limits(GroupLimits((4, 39)))
+    found = compare_runs(files / "ann.json", runs, train=counts, resamples=2)
+    assert found.results.figures[2:] == ("APr", "APf")
+    assert found.settings["group_thresholds"] == [4, 39]
+
+
 def test_weights_equal_copies_by_the_rules_of_lvis(files, images):
     content = lvis_content(images)
     truth, ids = read_test_set(files / "lvis.json")
-    [matches] = judge_files(truth, ids, [files / "b.json"], max_dets=4).values()
+    [matches] = judge_files(
+        truth, ids, [files / "b.json"], rules=LvisRules(max_dets=4)
+    ).values()
     rng = np.random.default_rng(0)
     for _ in range(5):
         weights = rng.multinomial(len(images), [1 / len(images)] * len(images))
@@ -402,6 +442,10 @@ def test_command_line(files):
         (["ann.json", "a.pkl", "no.pkl"], "there is no file 'no.pkl'"),
         (["ann.json", "a.pkl", "x=ann.json"], "ann.json must hold a list of pred"),
         (["ann.json", "a.pkl", "b.json", "--seed=-1"], "--seed must be >= 0, got -1"),
+        (
+            ["ann.json", "a.pkl", "b.json", "--rules=coco", "--config=c.py"],
+            "--rules and --config both say the rules: give one of them",
+        ),
     ],
 )
 def test_bad_arguments_are_one_line(files, arguments, message):

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmdet.datasets import CocoDataset
+from mmdet.structures.mask import encode_mask_results
 from mmengine.config import Config
 
 from imb_det.evaluation import CocoMetric
+from imb_det.evaluation.functional import run_lengths
 from imb_det.evaluation.offline import score_file
 from tests.coco_scenes import (
     CLASSES,
@@ -73,6 +76,52 @@ def test_pickle_and_json_give_what_a_test_gives(config, tmp_path):
     path = tmp_path / "found.json"
     path.write_text(json.dumps(results_json(IMAGES)))
     assert score_file(config, path) == pytest.approx(figures, abs=1e-9)
+
+
+def test_limits_of_the_hook(config, tmp_path):
+    path = write_pickle(tmp_path / "found.pkl", data_samples(IMAGES))
+    given = score_file(config, path)
+    limits = config.test_evaluator.pop("group_thresholds")
+    assert {k for k in score_file(config, path) if "bbox_APf" in k} == set()
+    config.custom_hooks = [
+        dict(type="imb_det.ImbalanceHook", group_thresholds=limits),
+    ]
+    assert score_file(config, path) == given
+    assert "coco/bbox_APf" in given
+
+
+def test_the_data_set_is_walked_once(config, tmp_path, monkeypatch):
+    config.test_evaluator.class_stats = config.test_evaluator.ann_file
+    asked = []
+    info_of = CocoDataset.get_data_info
+
+    def counted(self, index):
+        asked.append(index)
+        return info_of(self, index)
+
+    monkeypatch.setattr(CocoDataset, "get_data_info", counted)
+    score_file(config, write_pickle(tmp_path / "found.pkl", data_samples(IMAGES)))
+    assert sorted(asked) == list(range(len(IMAGES)))
+
+
+def test_masks_of_a_file_are_checked_once(config, tmp_path, monkeypatch):
+    config.test_evaluator.metric = "segm"
+    samples = data_samples(IMAGES, with_masks=True)
+    number = 0
+    for sample in samples:
+        masks = sample["pred_instances"]["masks"].numpy()
+        sample["pred_instances"]["masks"] = encode_mask_results(masks)
+        number += len(masks)
+    checked = []
+    count = run_lengths.pixels_of
+
+    def counted(counts):
+        checked.extend(counts)
+        return count(counts)
+
+    monkeypatch.setattr(run_lengths, "pixels_of", counted)
+    score_file(config, write_pickle(tmp_path / "found.pkl", samples))
+    assert len(checked) == number  # and those of objects are polygons
 
 
 def test_categories_that_mmdet_sorts(config, tmp_path):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from .matching import Matches
-from .precision_recall import average_precision
+from .matches import Matches
+from .resampled_precision import average_precision
 
 __all__ = ["BootstrapResults", "average_figures", "bootstrap"]
 

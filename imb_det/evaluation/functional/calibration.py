@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .matching import IGNORED, RIGHT, Matches
+from .matches import IGNORED, RIGHT, Matches
 
 __all__ = ["Calibration", "calibration"]
 

@@ -3,18 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
-from .accumulation import AREAS, IOU_THRS, Accumulated, accumulate, nan_mean
 from .detections import Detections
+from .figures import Figures, overlaps_to_judge, span_of
 from .ground_truth import GroundTruth
-from .matching import match
-from .precision_recall import best_f1
-from .results import EvalResults
+from .matches import Judgement, Matches
+from .matching import judge
+from .precision_recall import best_f1, precision_and_recall, recall_of
+from .results import EvalResults, nan_mean
 
-__all__ = ["evaluate_coco"]
+__all__ = ["CocoRules", "evaluate_coco"]
+
+
+@dataclass(frozen=True)
+class CocoRules:
+    """The rules of COCO.
+
+    Args:
+        iou_thrs: Overlaps at which a detection is right, ascending, in (0, 1]; 0.5,
+            0.55, ... 0.95 if None. Default: None.
+        max_dets: Numbers of best detections of a class in an image that count, each
+            >= 1. Default: (100, 300, 1000).
+
+    Raises:
+        ValueError: A number below 1, or none.
+    """
+
+    iou_thrs: Sequence[float] | None = None
+    max_dets: Sequence[int] = (100, 300, 1000)
+
+    name: ClassVar[str] = "COCO"
+    #: Figures that a report begins with, and their keys in the summary.
+    headline: ClassVar[Mapping[str, str]] = {
+        "AP": "mAP",
+        "AP50": "mAP_50",
+        "AP75": "mAP_75",
+    }
+
+    def __post_init__(self) -> None:
+        if min(self.max_dets, default=0) < 1:
+            raise ValueError(
+                f"`max_dets` must hold numbers >= 1, got {self.max_dets!r}"
+            )
+
+    @property
+    def main(self) -> int:
+        """Detections that count for ``mAP``: 100, or the most where that is none."""
+        return 100 if 100 in self.max_dets else int(max(self.max_dets))
+
+    @property
+    def description(self) -> str:
+        """What the figures of a report are."""
+        return (
+            f"AP by COCO's rules (IoU {span_of(self.iou_thrs)}); AP50 at IoU 0.5; "
+            "ignored boxes left out"
+        )
+
+    def judge(
+        self, ground_truth: GroundTruth, detections: Detections, sizes: bool = True
+    ) -> Judgement:
+        """Match the detections that count for any figure; see :func:`.judge`."""
+        return judge(
+            ground_truth,
+            detections,
+            iou_thrs=overlaps_to_judge(self.iou_thrs),
+            max_dets=int(max(self.max_dets)),
+            sizes=sizes,
+        )
+
+    def compared(self, ground_truth: GroundTruth, detections: Detections) -> Matches:
+        """Return the verdicts on the detections that count for ``mAP``."""
+        return self.judge(ground_truth, detections, sizes=False).whole.best(self.main)
+
+    def evaluate(
+        self, ground_truth: GroundTruth, detections: Detections
+    ) -> EvalResults:
+        """Compute every figure; see :func:`evaluate_coco`."""
+        judged = self.judge(ground_truth, detections)
+        found = Figures(judged, self.iou_thrs)
+        main = judged.whole.best(self.main)
+        ap, recall = found.precision[0], found.recall[0]
+        if main is not judged.whole:
+            both = precision_and_recall(main)
+            ap, recall = (values[:, found.asked] for values in both)
+        most = max(self.max_dets)
+        summary = {
+            "mAP": nan_mean(ap.mean(1)),
+            "mAP_50": nan_mean(found.at(0.5)),
+            "mAP_75": nan_mean(found.at(0.75)),
+        }
+        for size, values in zip("sml", found.precision[1:], strict=True):
+            summary[f"mAP_{size}"] = nan_mean(values)
+        for number in sorted(set(self.max_dets)):
+            share = recall_of(judged.whole.best(int(number)))
+            summary[f"AR@{number}"] = nan_mean(share[:, found.asked])
+        for size, values in zip("sml", found.recall[1:], strict=True):
+            summary[f"AR_{size}@{most}"] = nan_mean(values)
+        return EvalResults(
+            ground_truth.classes,
+            summary,
+            ap.mean(1),
+            found.at(0.5),
+            recall.mean(1),
+            ground_truth.object_count,
+            np.bincount(detections.label, minlength=len(ground_truth.classes)),
+            *best_f1(main, judged.column(0.5)),
+            judged,
+        )
 
 
 def evaluate_coco(
@@ -36,8 +135,7 @@ def evaluate_coco(
             nothing was found.
         predictions: As for :meth:`Detections.from_predictions`, or its result.
         iou_type: ``bbox`` or ``segm``. Default: ``bbox``.
-        iou_thrs: Overlaps at which a detection is right, ascending, in (0, 1]; 0.5,
-            0.55, ... 0.95 if None. Default: None.
+        iou_thrs: As for :class:`CocoRules`, like ``max_dets``.
         max_dets: Numbers of best detections of a class in an image that count.
             Default: (100, 300, 1000).
 
@@ -51,47 +149,9 @@ def evaluate_coco(
             :meth:`Detections.from_predictions`; the message names the image.
 
     Source:
-        Lin et al., Microsoft COCO (2014), see :func:`.accumulation.accumulate`.
+        Lin et al., Microsoft COCO (2014), as coded in pycocotools.
     """
-    budgets = sorted({int(n) for n in max_dets})
-    if not budgets or budgets[0] < 1:
-        raise ValueError(f"`max_dets` must hold numbers >= 1, got {max_dets!r}")
+    rules = CocoRules(iou_thrs, max_dets)
     if not isinstance(predictions, Detections):
         predictions = Detections.from_predictions(ground_truth, predictions, iou_type)
-    found = accumulate(
-        ground_truth,
-        predictions,
-        iou_thrs=IOU_THRS if iou_thrs is None else iou_thrs,
-        budgets=budgets,
-    )
-    main = budgets.index(100) if 100 in budgets else len(budgets) - 1
-    matches = match(ground_truth, predictions, iou_thrs=[0.5], max_dets=budgets[main])
-    return EvalResults(
-        ground_truth.classes,
-        _summary(found, main),
-        found.precision[:, :, 0, main].mean(0),
-        found.at(0.5),
-        found.recall[:, :, 0, main].mean(0),
-        ground_truth.object_count,
-        np.bincount(predictions.label, minlength=len(ground_truth.classes)),
-        *best_f1(matches),
-    )
-
-
-def _summary(found: Accumulated, main: int) -> dict[str, float]:
-    """Return the figures under COCO's names; ``main`` is the budget of ``mAP``."""
-    summary = {
-        "mAP": nan_mean(found.precision[:, :, 0, main].mean(0)),
-        "mAP_50": nan_mean(found.at(0.5)),
-        "mAP_75": nan_mean(found.at(0.75)),
-    }
-    for area, name in enumerate(AREAS):
-        if area:
-            summary[f"mAP_{name[0]}"] = nan_mean(found.precision[:, :, area, -1])
-    for index, budget in enumerate(found.budgets):
-        summary[f"AR@{budget}"] = nan_mean(found.recall[:, :, 0, index])
-    for area, name in enumerate(AREAS):
-        if area:
-            key = f"AR_{name[0]}@{found.budgets[-1]}"
-            summary[key] = nan_mean(found.recall[:, :, area, -1])
-    return summary
+    return rules.evaluate(ground_truth, predictions)

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from .detections import Detections
-from .ground_truth import GroundTruth, is_ignored
-from .matching import overlaps_of, pairs_of
+from .ground_truth import GroundTruth
+from .matches import IGNORED, Judgement
+from .objects import objects_of
+from .overlaps import Pairs, overlaps_of, pairs_of
 
 __all__ = ["confusion_matrix", "group_confusion"]
 
@@ -16,25 +18,24 @@ __all__ = ["confusion_matrix", "group_confusion"]
 def confusion_matrix(
     ground_truth: GroundTruth,
     detections: Detections,
+    judged: Judgement,
     *,
     score_thr: float = 0.3,
     iou_thr: float = 0.5,
-    unjudged: np.ndarray | None = None,
 ) -> np.ndarray:
     """Count true against predicted classes, background included.
 
-    An object and a detection are matched at most once: first those of the same class,
-    as for AP, then the others; in each turn the best score comes first and chooses the
-    largest overlap. So a detection of the wrong class counts once, and an object that
-    is found by its own class is not also confused.
+    An object and a detection are matched at most once: those of the same class as for
+    AP, and what is left over with other classes; there the best score comes first and
+    chooses the largest overlap. So a detection of the wrong class counts once, and an
+    object that is found by its own class is not also confused.
 
     Args:
         ground_truth: Images and objects.
-        detections: All that count.
+        detections: All of them.
+        judged: Verdicts on those that count.
         score_thr: Least score of a detection, in [0, 1]. Default: 0.3.
-        iou_thr: Least overlap of a match, in (0, 1]. Default: 0.5.
-        unjudged: Detections that do not count when they match nothing, bool (D,).
-            None for none. Default: None.
+        iou_thr: Least overlap of a match, one of the verdicts'. Default: 0.5.
 
     Returns:
         Int64 (C + 1, C + 1), rows for true and columns for predicted classes; the last
@@ -42,48 +43,44 @@ def confusion_matrix(
         Detections on crowds and ignored objects do not count.
 
     Raises:
-        ValueError: A threshold out of range.
+        ValueError: A score out of range, or an overlap that was not judged.
     """
-    if not 0 <= score_thr <= 1 or not 0 < iou_thr <= 1:
-        raise ValueError(
-            "`score_thr` must be in [0, 1] and `iou_thr` in (0, 1], got "
-            f"{score_thr} and {iou_thr}"
-        )
-    keep = detections.score >= score_thr
-    if unjudged is None:
-        unjudged = np.zeros(len(detections), bool)
-    found, unjudged = detections.take(keep), unjudged[keep]
-    objects = ground_truth.annotations
-    labels = np.asarray([a["category_id"] for a in objects], int)
-    images = np.asarray([a["image_id"] for a in objects], int)
-    ignored = np.asarray([is_ignored(a) for a in objects], bool)
+    if not 0 <= score_thr <= 1:
+        raise ValueError(f"`score_thr` must be in [0, 1], got {score_thr}")
+    column, matches = judged.column(iou_thr), judged.whole
+    counts = matches.score >= score_thr
+    objects = objects_of(ground_truth)
+    # Which object each detection has, and whether one has it: those of AP first.
+    partner = np.full(len(matches.label), -1)
+    finder = judged.found_by[:, column]
+    has = (finder >= 0) & counts[np.maximum(finder, 0)] if len(counts) else finder >= 0
+    to_find = np.flatnonzero(~objects.ignored)
+    partner[finder[has]] = to_find[has]
+    free = ~objects.ignored
+    free[to_find[has]] = False
 
-    # One pair for each detection and each object of its image.
-    order = np.argsort(images, kind="stable")
-    ours, theirs, _ = pairs_of(found.image, images, order)
-    overlap = overlaps_of(ground_truth, found, ours, theirs)
-    near = overlap >= min(iou_thr, 1 - 1e-10)
-    ours, theirs, overlap = ours[near], theirs[near], overlap[near]
-    differs = found.label[ours] != labels[theirs]
-    turns = np.lexsort((-overlap, -found.score[ours], differs, ignored[theirs]))
+    left = np.flatnonzero(counts & (partner < 0))
+    rest = detections.take(judged.index[left])
+    ours, theirs = pairs_of(rest.image, objects.image)
+    overlap = overlaps_of(ground_truth, objects, rest, ours, theirs)
+    pairs = Pairs(ours, theirs, overlap).take(overlap >= min(iou_thr, 1 - 1e-10))
+    on_ignored = np.zeros(len(matches.label), bool)
+    on_ignored[left[pairs.ours[objects.ignored[pairs.theirs]]]] = True
+    pairs = pairs.take(free[pairs.theirs])
+    turns = np.lexsort((-pairs.overlap, -rest.score[pairs.ours]))
+    own, others = left[pairs.ours[turns]].tolist(), pairs.theirs[turns].tolist()
+    for detection, other in zip(own, others, strict=True):
+        if partner[detection] < 0 and free[other]:
+            partner[detection], free[other] = other, False
 
-    partner = np.full(len(found), -1)
-    taken = np.zeros(len(objects), bool)
-    on_ignored = np.zeros(len(found), bool)
-    for own, other in zip(ours[turns].tolist(), theirs[turns].tolist(), strict=True):
-        if partner[own] >= 0:
-            continue
-        if ignored[other]:
-            on_ignored[own] = True
-        elif not taken[other]:
-            partner[own], taken[other] = other, True
     background = len(ground_truth.classes)
     matrix = np.zeros((background + 1, background + 1), np.int64)
     hit = partner >= 0
-    np.add.at(matrix, (labels[partner[hit]], found.label[hit]), 1)
-    stray = ~hit & ~on_ignored & ~unjudged
-    np.add.at(matrix, (background, found.label[stray]), 1)
-    np.add.at(matrix, (labels[~taken & ~ignored], background), 1)
+    np.add.at(matrix, (objects.label[partner[hit]], matches.label[hit]), 1)
+    is_wrong = matches.verdict[:, column] != IGNORED
+    stray = counts & ~hit & ~on_ignored & is_wrong
+    np.add.at(matrix, (background, matches.label[stray]), 1)
+    np.add.at(matrix, (objects.label[free], background), 1)
     return matrix
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from faster_coco_eval import mask as mask_utils
 
 from .ground_truth import GroundTruth
-from .masks import check_object_masks, rle_of, run_lengths
+from .masks import check_object_masks
+from .run_lengths import EncodedMasks
 
 __all__ = [
     "Detections",
@@ -86,9 +86,8 @@ class Detections:
             ground_truth: Images and classes that the predictions refer to.
             predictions: For each image ``img_id``, ``bboxes`` (n, 4) as x1, y1, x2,
                 y2, ``scores`` (n,) and ``labels`` (n,) from 0 to C - 1; for masks also
-                ``masks`` (n RLEs, or, as metrics keep them, compressed run lengths as
-                bytes, taken as they are, with ``size``, their height and width), and
-                perhaps ``mask_scores`` (n,).
+                ``masks`` (n RLEs, or :class:`EncodedMasks`, which have been checked),
+                and perhaps ``mask_scores`` (n,).
             iou_type: ``bbox`` or ``segm``. Default: ``bbox``.
 
         Raises:
@@ -108,7 +107,6 @@ class Detections:
                 raise ValueError(
                     f"image {image_id!r} has predictions but no ground truth"
                 )
-            _check_size(prediction, ground_truth.images[rows[image_id]], iou_type)
             if rows[image_id] in by_row:
                 raise ValueError(f"image {image_id!r} has predictions twice")
             by_row[rows[image_id]] = prediction
@@ -116,14 +114,14 @@ class Detections:
         num_classes = len(ground_truth.classes)
         parts = [checked_arrays(by_row[row], num_classes) for row in order]
         boxes, scores, labels = zip(*parts, strict=True) if parts else ((), (), ())
-        masks: list[np.ndarray] = []
+        masks: list[EncodedMasks] = []
         if iou_type == "segm":
             pairs = zip(order, scores, strict=True)
-            found = [
+            ranked = [
                 _masks(by_row[row], ground_truth.images[row], own) for row, own in pairs
             ]
-            masks = [runs for runs, _ in found]
-            scores = tuple(own for _, own in found)
+            masks = [own for own, _ in ranked]
+            scores = tuple(own for _, own in ranked)
         joined = cls(
             np.repeat(np.asarray(order, np.int32), [len(own) for own in labels]),
             np.concatenate([np.zeros(0, np.int32), *labels]),
@@ -132,13 +130,11 @@ class Detections:
         )
         if iou_type == "bbox":
             return joined
-        runs = np.concatenate([np.zeros(0, object), *masks])
-        areas: list[np.ndarray] = [np.zeros(0)]
-        for row, own in zip(order, masks, strict=True):  # decoded image by image
-            rles = [rle_of(counts, ground_truth.images[row]) for counts in own]
-            areas.append(np.asarray(mask_utils.area(rles) if rles else [], np.float64))
-        area = np.concatenate(areas)
-        return replace(joined, mask=runs, mask_area=area)
+        return replace(
+            joined,
+            mask=np.concatenate([np.zeros(0, object), *(own.counts for own in masks)]),
+            mask_area=np.concatenate([np.zeros(0), *(own.area for own in masks)]),
+        )
 
 
 def predictions_from_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict]:
@@ -206,28 +202,11 @@ def checked_arrays(
     return boxes, scores, labels.astype(np.int32)
 
 
-def _check_size(
-    prediction: Mapping[str, Any], image: Mapping[str, int], iou_type: str
-) -> None:
-    """Refuse masks of another size than the image has in the ground truth.
-
-    Run lengths alone do not tell; decoded with a wrong size they end nowhere.
-    """
-    if iou_type != "segm" or "size" not in prediction:
-        return
-    size, expected = tuple(prediction["size"]), (image["height"], image["width"])
-    if size != expected:
-        raise ValueError(
-            f"image {prediction['img_id']!r} is {expected} (height, width) in the "
-            f"annotation file, but {size} where its masks were predicted"
-        )
-
-
 def _masks(
     prediction: Mapping[str, Any], image: Mapping[str, int], scores: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the run lengths of masks, and the scores that rank them."""
-    image_id, size = prediction["img_id"], [image["height"], image["width"]]
+) -> tuple[EncodedMasks, np.ndarray]:
+    """Return the masks of an image, checked, and the scores that rank them."""
+    image_id, size = prediction["img_id"], (image["height"], image["width"])
     masks = prediction.get("masks")
     if masks is None:
         raise ValueError(
@@ -239,20 +218,11 @@ def _masks(
             f"image {image_id!r}: one finite score for each of the {len(masks)} masks "
             f"is needed, got {scores}"
         )
-    runs = np.empty(len(masks), object)
-    for number, mask in enumerate(masks):
-        if isinstance(mask, bytes) and "size" in prediction:  # compared before
-            runs[number] = mask
-            continue
-        try:
-            runs[number] = run_lengths(mask)
-        except ValueError as error:
-            raise ValueError(
-                f"image {image_id!r}, detection {number}: {error}"
-            ) from error
-        if list(mask["size"]) != size:
-            raise ValueError(
-                f"image {image_id!r} is {size} (height, width), but a predicted mask "
-                f"is {list(mask['size'])}"
-            )
-    return runs, scores
+    if not isinstance(masks, EncodedMasks):
+        masks = EncodedMasks.of_image(image_id, size, masks)
+    if masks.size != size:
+        raise ValueError(
+            f"image {image_id!r} is {size} (height, width) in the annotation file, but "
+            f"{masks.size} where its masks were predicted"
+        )
+    return masks, scores

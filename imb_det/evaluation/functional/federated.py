@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...statistics.coco_files import category_ids
+from imb_det.statistics.coco_files import category_ids
+
 from .detections import Detections
 from .ground_truth import GroundTruth, read_coco, read_content
 
@@ -64,7 +65,9 @@ class FederatedGroundTruth(GroundTruth):
         """
         objects = [(a["image_id"], a["category_id"]) for a in self.annotations]
         among = self._is_among(detections, [*objects, *_pairs(self.negatives)])
-        return among & (detections.area > 0)
+        places = np.flatnonzero(among)
+        among[places] = detections.take(places).area > 0
+        return among
 
     def is_unjudged_if_wrong(self, detections: Detections) -> np.ndarray:
         """Tell which detections may be right without an object that says so, (D,)."""

@@ -15,8 +15,8 @@ from mmdet.datasets import CocoDataset, Objects365V1Dataset
 from mmengine.fileio import load
 from mmengine.logging import print_log
 
-from ...statistics.coco_files import category_ids, check_ids, is_federated
-from ...statistics.dataset_access import (
+from imb_det.statistics.coco_files import category_ids, check_ids, is_federated
+from imb_det.statistics.dataset_access import (
     class_names,
     has_area,
     iter_data_infos,
@@ -117,7 +117,10 @@ class GroundTruth:
 
     @classmethod
     def from_records(
-        cls, classes: Sequence[str], records: Iterable[Mapping[str, Any]]
+        cls,
+        classes: Sequence[str],
+        records: Iterable[Mapping[str, Any]],
+        with_empty: bool = False,
     ) -> GroundTruth:
         """Build from annotation records of mmdet data sets.
 
@@ -130,6 +133,8 @@ class GroundTruth:
             classes: Names in the order of the labels.
             records: ``img_id``, ``width``, ``height`` and ``instances`` with ``bbox``
                 (x1, y1, x2, y2), ``bbox_label``, ``ignore_flag`` and perhaps ``mask``.
+            with_empty: Whether boxes without area stay: VOC gives them one pixel.
+                Default: False.
 
         Raises:
             ValueError: Two records with one image id.
@@ -144,7 +149,7 @@ class GroundTruth:
             instances = record["instances"]
             is_box = has_area([instance["bbox"] for instance in instances])
             for instance, keep in zip(instances, is_box, strict=True):
-                if not keep:
+                if not (keep or with_empty):
                     without_area += 1
                     continue
                 x1, y1, x2, y2 = map(float, instance["bbox"])

@@ -3,27 +3,138 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
-from .accumulation import AREAS, IOU_THRS, Accumulated, accumulate, nan_mean
 from .detections import Detections
 from .federated import FederatedGroundTruth
-from .matching import match
+from .figures import Figures, overlaps_to_judge, span_of
+from .ground_truth import GroundTruth
+from .matches import Judgement, Matches, best_in
+from .matching import judge
 from .precision_recall import best_f1, pooled_precision
-from .results import EvalResults
+from .results import EvalResults, nan_mean
 
-__all__ = [
-    "FIXED_PER_CLASS",
-    "best_of_classes",
-    "best_of_images",
-    "counted_by_lvis",
-    "evaluate_lvis",
-]
+__all__ = ["FIXED_PER_CLASS", "LvisRules", "evaluate_lvis"]
 
 #: Detections of a class in the whole set that fixed AP counts.
 FIXED_PER_CLASS = 10_000
+
+
+@dataclass(frozen=True)
+class LvisRules:
+    """The rules of LVIS.
+
+    Args:
+        iou_thrs: Overlaps at which a detection is right, ascending, in (0, 1]; 0.5,
+            0.55, ... 0.95 if None. Default: None.
+        max_dets: Detections that count in an image, of all classes together, >= 1; all
+            of them if None. Default: 300.
+        fixed_ap: Whether the 10,000 best detections of each class in the whole set
+            count, in place of ``max_dets`` in each image. Default: False.
+
+    Raises:
+        ValueError: ``max_dets`` below 1.
+    """
+
+    iou_thrs: Sequence[float] | None = None
+    max_dets: int | None = 300
+    fixed_ap: bool = False
+
+    name: ClassVar[str] = "LVIS"
+    #: Figures that a report begins with, and their keys in the summary.
+    headline: ClassVar[Mapping[str, str]] = {
+        name: name for name in ("AP", "AP50", "AP75", "AP_pool")
+    }
+
+    def __post_init__(self) -> None:
+        if self.max_dets is not None and self.max_dets < 1:
+            raise ValueError(f"`max_dets` must be None or >= 1, got {self.max_dets}")
+
+    @property
+    def budget(self) -> str:
+        """Detections that count, as the names of the recalls have it."""
+        return "10000" if self.fixed_ap else str(self.max_dets or "all")
+
+    @property
+    def description(self) -> str:
+        """What the figures of a report are."""
+        best = f"{FIXED_PER_CLASS} best detections of a class"
+        if not self.fixed_ap:
+            best = f"{self.max_dets or 'all'} best detections of an image"
+        return (
+            f"AP by LVIS's rules (IoU {span_of(self.iou_thrs)}, {best}, classes that "
+            "its file judges); AP50 at IoU 0.5; AP_pool with all classes in one ranking"
+        )
+
+    def judge(
+        self, ground_truth: GroundTruth, detections: Detections, sizes: bool = True
+    ) -> Judgement:
+        """Match the detections that count; see :func:`evaluate_lvis`.
+
+        Raises:
+            ValueError: Ground truth that does not say what was looked for.
+        """
+        if not isinstance(ground_truth, FederatedGroundTruth):
+            raise ValueError(
+                "LVIS's rules need a FederatedGroundTruth, got "
+                f"{type(ground_truth).__name__}; use FederatedGroundTruth.from_lvis"
+            )
+        index = self._counted(ground_truth, detections)
+        counted = detections.take(index)
+        judged = judge(
+            ground_truth,
+            counted,
+            iou_thrs=overlaps_to_judge(self.iou_thrs),
+            unjudged=ground_truth.is_unjudged_if_wrong(counted),
+            sizes=sizes,
+        )
+        return replace(judged, index=index[judged.index])
+
+    def compared(self, ground_truth: GroundTruth, detections: Detections) -> Matches:
+        """Return the verdicts on the detections that count."""
+        return self.judge(ground_truth, detections, sizes=False).whole
+
+    def _counted(
+        self, ground_truth: FederatedGroundTruth, detections: Detections
+    ) -> np.ndarray:
+        """Return the indices of the detections that count."""
+        group, most = detections.image, self.max_dets
+        if self.fixed_ap:
+            group, most = detections.label, FIXED_PER_CLASS
+        kept = np.arange(len(detections))[best_in(group, most, detections.score)]
+        return kept[ground_truth.is_judged(detections.take(kept))]
+
+    def evaluate(
+        self, ground_truth: GroundTruth, detections: Detections
+    ) -> EvalResults:
+        """Compute every figure; see :func:`evaluate_lvis`."""
+        judged = self.judge(ground_truth, detections)
+        found = Figures(judged, self.iou_thrs)
+        pooled = pooled_precision(judged.whole, found.asked)
+        ap = found.precision[0].mean(1)
+        summary = {
+            "AP": nan_mean(ap),
+            "AP50": nan_mean(found.at(0.5)),
+            "AP75": nan_mean(found.at(0.75)),
+        }
+        for size, values in zip("sml", found.precision[1:], strict=True):
+            summary[f"AP{size}"] = nan_mean(values)
+        for size, values in zip(("", *"sml"), found.recall, strict=True):
+            summary[f"AR{size}@{self.budget}"] = nan_mean(values)
+        return EvalResults(
+            ground_truth.classes,
+            {**summary, "AP_pool": float(pooled.mean())},
+            ap,
+            found.at(0.5),
+            found.recall[0].mean(1),
+            ground_truth.object_count,
+            np.bincount(judged.whole.label, minlength=len(ground_truth.classes)),
+            *best_f1(judged.whole, judged.column(0.5)),
+            judged,
+        )
 
 
 def evaluate_lvis(
@@ -68,96 +179,7 @@ def evaluate_lvis(
         Details" (2021). Deviation: the size of a mask is that of the mask, not of its
         box.
     """
+    rules = LvisRules(iou_thrs, max_dets, fixed_ap)
     if not isinstance(predictions, Detections):
         predictions = Detections.from_predictions(ground_truth, predictions, iou_type)
-    budget = "10000" if fixed_ap else str(max_dets or "all")
-    counted, unjudged = counted_by_lvis(ground_truth, predictions, max_dets, fixed_ap)
-    overlaps = IOU_THRS if iou_thrs is None else np.asarray(iou_thrs, float)
-    found = accumulate(ground_truth, counted, iou_thrs=overlaps, unjudged=unjudged)
-    matches = match(ground_truth, counted, iou_thrs=[0.5, *overlaps], unjudged=unjudged)
-    return EvalResults(
-        ground_truth.classes,
-        {
-            **_summary(found, budget),
-            "AP_pool": float(pooled_precision(matches)[1:].mean()),
-        },
-        found.precision[:, :, 0, 0].mean(0),
-        found.at(0.5),
-        found.recall[:, :, 0, 0].mean(0),
-        ground_truth.object_count,
-        np.bincount(counted.label, minlength=len(ground_truth.classes)),
-        *best_f1(matches),
-    )
-
-
-def counted_by_lvis(
-    ground_truth: FederatedGroundTruth,
-    detections: Detections,
-    max_dets: int | None = 300,
-    fixed_ap: bool = False,
-) -> tuple[Detections, np.ndarray]:
-    """Apply the rules of LVIS before any matching.
-
-    Args:
-        ground_truth: All images to judge.
-        detections: Of these images.
-        max_dets: As for :func:`evaluate_lvis`.
-        fixed_ap: As for :func:`evaluate_lvis`.
-
-    Returns:
-        The detections that count, and which of them do not if they match nothing.
-    """
-    if fixed_ap:
-        best = best_of_classes(detections, FIXED_PER_CLASS)
-    else:
-        best = best_of_images(detections, max_dets)
-    counted = best.take(ground_truth.is_judged(best))
-    return counted, ground_truth.is_unjudged_if_wrong(counted)
-
-
-def best_of_images(detections: Detections, most: int | None) -> Detections:
-    """Keep the best detections of each image, of all classes together.
-
-    Args:
-        detections: Of any number of images.
-        most: Number of detections, >= 1; all if None.
-
-    Raises:
-        ValueError: ``most`` below 1.
-    """
-    if most is None:
-        return detections
-    if most < 1:
-        raise ValueError(f"`max_dets` must be None or >= 1, got {most}")
-    return _best(detections, detections.image, most)
-
-
-def best_of_classes(detections: Detections, most: int) -> Detections:
-    """Keep the best detections of each class in the whole set."""
-    return _best(detections, detections.label, most)
-
-
-def _best(detections: Detections, key: np.ndarray, most: int) -> Detections:
-    """Keep the ``most`` best of each key; the first ones of equal scores."""
-    if not len(key) or np.bincount(key).max() <= most:
-        return detections
-    order = np.lexsort((-detections.score, key))
-    first = np.searchsorted(key[order], key[order])
-    rank = np.arange(len(order)) - first
-    return detections.take(np.sort(order[rank < most]))
-
-
-def _summary(found: Accumulated, budget: str) -> dict[str, float]:
-    """Return the figures under the names of LVIS."""
-    precision, recall = found.precision[..., 0], found.recall[..., 0]
-    summary = {
-        "AP": nan_mean(precision[:, :, 0].mean(0)),
-        "AP50": nan_mean(found.at(0.5)),
-        "AP75": nan_mean(found.at(0.75)),
-    }
-    for kind, values, end in (("AP", precision, ""), ("AR", recall, f"@{budget}")):
-        if kind == "AR":
-            summary[f"AR{end}"] = nan_mean(values[:, :, 0])
-        for area, name in enumerate(AREAS[1:], 1):
-            summary[f"{kind}{name[0]}{end}"] = nan_mean(values[:, :, area])
-    return summary
+    return rules.evaluate(ground_truth, predictions)

@@ -1,51 +1,60 @@
-"""What follows from verdicts: average precision, best thresholds, pooled precision."""
+"""What follows from verdicts: precision, recall, best thresholds, pooled precision."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from .matching import IGNORED, RIGHT, Matches
+from .matches import IGNORED, RIGHT, Matches
 
-__all__ = ["average_precision", "best_f1", "pooled_precision"]
+__all__ = [
+    "RECALL_LEVELS",
+    "best_f1",
+    "pooled_precision",
+    "precision_and_recall",
+    "recall_of",
+]
 
 #: COCO's levels of recall.
 RECALL_LEVELS = np.linspace(0, 1, 101)
 
 
-def average_precision(
-    matches: Matches, weights: np.ndarray | None = None
-) -> np.ndarray:
-    r"""Average precision of each class, for a set that holds images several times.
+def precision_and_recall(matches: Matches) -> tuple[np.ndarray, np.ndarray]:
+    r"""Average precision and largest recall of each class.
 
     .. math:: AP = \frac{1}{101} \sum_{r \in \{0, 0.01, \dots, 1\}}
               \max_{k: \, TP_k / n \geq r} \frac{TP_k}{TP_k + FP_k}
 
     Args:
         matches: Verdicts of D detections at T overlaps.
-        weights: How often the set holds each image, whole numbers >= 0, (B, I) for B
-            sets at once. None for each image once. Default: None.
 
     Returns:
-        Float64 (B, C, T), NaN for a class without an object in the set.
+        Both float64 (C, T), NaN for a class without an object.
     """
-    if weights is None:
-        weights = np.ones((1, matches.num_images), np.int64)
-    shape = (len(weights), matches.num_classes, matches.verdict.shape[1])
-    precision = np.full(shape, np.nan)
-    for label in np.unique(matches.object_label).tolist():
-        precision[:, label] = _class_precision(matches.of_class(label), weights)
-    return precision
+    columns = [
+        _precision(matches.label, verdict, matches.object_count)
+        for verdict in matches.verdict.T
+    ]
+    return np.stack(columns, axis=1), recall_of(matches)
 
 
-def pooled_precision(matches: Matches) -> np.ndarray:
+def recall_of(matches: Matches) -> np.ndarray:
+    """Share of the objects of each class that are found, (C, T); NaN without any."""
+    count = matches.object_count
+    right = [
+        np.bincount(matches.label[verdict == RIGHT], minlength=len(count))
+        for verdict in matches.verdict.T
+    ]
+    return _divide(np.stack(right, axis=1), count[:, None])
+
+
+def pooled_precision(matches: Matches, columns: slice = slice(None)) -> np.ndarray:
     """Average precision with the detections of all classes in one ranking, (T,).
 
     It falls where scores of different classes mean different things.
 
     Args:
         matches: Verdicts of D detections at T overlaps.
+        columns: Overlaps that are wanted. Default: all of them.
 
     Returns:
         Float64 (T,), NaN without any object.
@@ -54,16 +63,10 @@ def pooled_precision(matches: Matches) -> np.ndarray:
     the Details" (2021).
     """
     order = np.argsort(-matches.score, kind="stable")
-    pooled = replace(
-        matches,
-        image=matches.image[order],
-        label=np.zeros_like(matches.label),
-        score=matches.score[order],
-        verdict=matches.verdict[order],
-        object_label=np.zeros_like(matches.object_label),
-        num_classes=1,
+    one, count = np.zeros_like(matches.label), np.array([len(matches.object_label)])
+    return np.array(
+        [_precision(one, own[order], count)[0] for own in matches.verdict.T[columns]]
     )
-    return average_precision(pooled)[0, 0]
 
 
 def best_f1(matches: Matches, threshold: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -77,74 +80,77 @@ def best_f1(matches: Matches, threshold: int = 0) -> tuple[np.ndarray, np.ndarra
         F1 and score, each float64 (C,). Both NaN for a class without an object; F1 is
         0 and the score NaN where no detection is right.
     """
-    f1 = np.full(matches.num_classes, np.nan)
-    score = np.full(matches.num_classes, np.nan)
-    for label in np.unique(matches.object_label).tolist():
-        own = matches.of_class(label)
-        verdict = own.verdict[:, threshold]
-        judged = verdict != IGNORED
-        right = np.cumsum(verdict[judged] == RIGHT)
-        scores = own.score[judged]
-        # F1 = 2 TP / (detections + objects); of equal scores all or none count.
-        values = 2 * right / (np.arange(1, len(right) + 1) + len(own.object_image))
-        values[:-1][scores[:-1] == scores[1:]] = 0
-        f1[label] = values.max(initial=0)
-        if f1[label] > 0:
-            score[label] = scores[values.argmax()]
-    return f1, score
+    verdict = matches.verdict[:, threshold]
+    judged = verdict != IGNORED
+    label, score = matches.label[judged], matches.score[judged]
+    count = matches.object_count
+    heads, own = _segments(label)
+    right = _running(verdict[judged] == RIGHT, heads, own)
+    position = np.arange(1, len(label) + 1) - heads[own]
+    # F1 = 2 TP / (detections + objects); of equal scores all or none count.
+    values = 2 * right / np.maximum(position + count[label], 1)
+    values[:-1][(score[:-1] == score[1:]) & (label[:-1] == label[1:])] = 0
+    f1, least = np.where(count > 0, 0.0, np.nan), np.full(len(count), np.nan)
+    if len(heads):
+        best = np.maximum.reduceat(values, heads)
+        place = np.where(values == best[own], np.arange(len(values)), len(values))
+        first = np.minimum.reduceat(place, heads)
+        known = (count[label[heads]] > 0) & (best > 0)
+        f1[label[heads[known]]] = best[known]
+        least[label[heads[known]]] = score[first[known]]
+    return f1, least
 
 
-def _class_precision(matches: Matches, weights: np.ndarray) -> np.ndarray:
-    """Average precision of one class in B sets, (B, T)."""
-    objects = weights[:, matches.object_image].sum(1)
-    needed = _right_needed(objects)
-    # What follows the last right detection changes nothing.
-    ever_right = np.flatnonzero((matches.verdict == RIGHT).any(1))
-    end = int(ever_right[-1]) + 1 if ever_right.size else 0
-    copies = weights[:, matches.image[:end]]
-    position = copies.cumsum(1)
-    precision = np.zeros((len(weights), matches.verdict.shape[1]))
-    rows = np.arange(len(weights))[:, None]
-    for t, verdict in enumerate(matches.verdict[:end].T):
-        # Between two right detections precision only falls: their places will do.
-        places = np.flatnonzero(verdict == RIGHT)
-        if not places.size:
-            continue
-        right = copies[:, places].cumsum(1)
-        judged = position[:, places] - _ignored_before(copies, verdict, places)
-        curve = right / (judged + np.spacing(1))
-        best = np.maximum.accumulate(curve[:, ::-1], axis=1)[:, ::-1]
-        # One search for all sets: each has its own range of whole numbers.
-        shift = rows * (max(right[:, -1].max(), needed.max()) + 1)
-        place = np.searchsorted((right + shift).ravel(), needed + shift)
-        place -= rows * len(places)
-        is_reached = place < len(places)
-        values = best[rows, np.minimum(place, len(places) - 1)]
-        precision[:, t] = np.where(is_reached, values, 0).mean(1)
-    precision[objects == 0] = np.nan
-    return precision
+def _precision(label: np.ndarray, verdict: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Average precision of all classes at one overlap, (C,).
 
-
-def _ignored_before(
-    copies: np.ndarray, verdict: np.ndarray, places: np.ndarray
-) -> np.ndarray | int:
-    """Count the ignored detections before each place, (B, places), or 0 for none."""
-    ignored = np.flatnonzero(verdict == IGNORED)
-    before = np.searchsorted(ignored, places)
-    if not before[-1]:
-        return 0
-    count = copies[:, ignored[: before[-1]]].cumsum(1)
-    return np.where(before > 0, count[:, np.maximum(before - 1, 0)], 0)
-
-
-def _right_needed(objects: np.ndarray) -> np.ndarray:
-    """Return how many right detections reach each level of recall, (B, 101).
-
-    That is the least k >= 1 with k / n >= level in floating point, as the curve of
-    recall is compared.
+    Args:
+        label: Class of each detection, ascending, (D,).
+        verdict: On it, (D,).
+        count: Objects by class, (C,).
     """
-    n = np.maximum(objects, 1)[:, None]
-    k = np.ceil(RECALL_LEVELS * n)
-    k = np.where((k - 1) / n >= RECALL_LEVELS, k - 1, k)
-    k = np.where(k / n < RECALL_LEVELS, k + 1, k)
-    return np.maximum(k, 1).astype(np.int64)
+    places = np.flatnonzero(verdict == RIGHT)
+    of_class = label[places]
+    heads, own = _segments(of_class)
+    judged = np.append(0, np.cumsum(verdict != IGNORED))
+    before = judged[np.searchsorted(label, of_class[heads])]  # in other classes
+    judged = judged[places + 1] - before[own]
+    right = np.arange(1, len(places) + 1) - heads[own]
+    # Between two right detections precision only falls: their places will do.
+    best = right / (judged + np.spacing(1))
+    _raise_to_later(best, own, np.diff(np.append(heads, len(own))).max(initial=0))
+    # Each is the precision of the levels of recall that it is the first to reach.
+    reached = np.searchsorted(RECALL_LEVELS, right / count[of_class], side="right")
+    levels = np.diff(reached, prepend=0)
+    levels[heads] = reached[heads]
+    total = np.bincount(of_class, best * levels, len(count)) / len(RECALL_LEVELS)
+    return np.where(count > 0, total, np.nan)
+
+
+def _raise_to_later(values: np.ndarray, segment: np.ndarray, longest: int) -> None:
+    """Raise each value to the largest one from it on to the end of its segment."""
+    step = 1
+    while step < longest:
+        same = segment[:-step] == segment[step:]
+        later = np.where(same, values[step:], 0)
+        np.maximum(values[:-step], later, out=values[:-step])
+        step *= 2
+
+
+def _segments(label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each class begins, and the segment of each entry."""
+    heads = np.flatnonzero(np.diff(label, prepend=-1))
+    return heads, np.repeat(
+        np.arange(len(heads)), np.diff(np.append(heads, len(label)))
+    )
+
+
+def _running(values: np.ndarray, heads: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Count from the beginning of each segment on."""
+    total = np.cumsum(values)
+    return total - (total[heads] - values[heads])[own]
+
+
+def _divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    shape = np.broadcast_shapes(part.shape, whole.shape)
+    return np.divide(part, whole, out=np.full(shape, np.nan), where=whole > 0)

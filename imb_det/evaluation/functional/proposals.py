@@ -7,20 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from .accumulation import AREAS, IOU_THRS
 from .detections import Detections
-from .ground_truth import GroundTruth, is_ignored
-from .matching import RIGHT, match
+from .ground_truth import GroundTruth
+from .matches import RIGHT, ranks_in
+from .matching import IOU_THRS, judge
+from .objects import AREAS
 
 __all__ = ["proposal_recall"]
-
-#: COCO's ends of the ranges of areas, for :data:`AREAS`.
-_ENDS = {
-    "all": (0, 1e10),
-    "small": (0, 32**2),
-    "medium": (32**2, 96**2),
-    "large": (96**2, 1e10),
-}
 
 
 def proposal_recall(
@@ -46,29 +39,22 @@ def proposal_recall(
     """
     if min(budgets, default=0) < 1:
         raise ValueError(f"`budgets` must hold numbers >= 1, got {budgets!r}")
-    found = detections.without_classes()
+    # Of equal overlaps the object of the largest label is taken.
     annotations = sorted(ground_truth.annotations, key=lambda a: a["category_id"])
+    objects = [{**annotation, "category_id": 0} for annotation in annotations]
+    judged = judge(
+        replace(ground_truth, classes=("object",), annotations=objects),
+        detections.without_classes(),
+        iou_thrs=iou_thrs,
+        max_dets=max(budgets),
+    )
     recall = np.full((len(AREAS), len(budgets)), np.nan)
-    for row, name in enumerate(AREAS):
-        low, high = _ENDS[name]
-        objects = [
-            {
-                **annotation,
-                "category_id": 0,
-                "ignore": is_ignored(annotation)
-                or not low <= annotation["area"] <= high,
-            }
-            for annotation in annotations
-        ]
-        truth = replace(ground_truth, classes=("object",), annotations=objects)
-        matches = match(truth, found, iou_thrs=iou_thrs, max_dets=max(budgets))
+    # The best of an image come first, whatever stands between them.
+    rank = ranks_in(judged.whole.image)
+    for row, matches in enumerate(judged.by_area):
         if not len(matches.object_image):
             continue
-        # The best of an image come first, whatever stands between them.
-        order = np.argsort(matches.image, kind="stable")
-        image = matches.image[order]
-        rank = np.arange(len(order)) - np.searchsorted(image, image)
-        right = matches.verdict[order] == RIGHT
+        right = matches.verdict == RIGHT
         for column, budget in enumerate(budgets):
             share = right[rank < budget].sum(0) / len(matches.object_image)
             recall[row, column] = share.mean()

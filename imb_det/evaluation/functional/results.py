@@ -7,9 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .accumulation import nan_mean
+from .matches import Judgement
 
-__all__ = ["EvalResults"]
+__all__ = ["EvalResults", "nan_mean"]
+
+
+def nan_mean(values: np.ndarray) -> float:
+    """Mean of the numbers that are not NaN, NaN if there is none."""
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if values.size else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +33,7 @@ class EvalResults:
         detection_count: Detections that count; int64 (C,).
         best_f1: Largest F1 of each class at an overlap of 0.5, float64 (C,).
         best_f1_score: Least score with which it is reached, float64 (C,).
+        judged: The verdicts from which all of it follows.
     """
 
     classes: tuple[str, ...]
@@ -38,6 +45,7 @@ class EvalResults:
     detection_count: np.ndarray
     best_f1: np.ndarray
     best_f1_score: np.ndarray
+    judged: Judgement
 
     def group_summary(self, groups: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Average over groups of classes, as ``APr``, ``APr_50``, ``ARr`` and so on.

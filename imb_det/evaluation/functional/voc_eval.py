@@ -3,17 +3,162 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
-from .accumulation import nan_mean
-from .detections import checked_arrays
-from .matching import IGNORED, RIGHT, WRONG, Matches, pairs_of
-from .precision_recall import best_f1
-from .results import EvalResults
+from .assignment import assign
+from .detections import Detections
+from .figures import span_of
+from .ground_truth import GroundTruth
+from .matches import IGNORED, RIGHT, WRONG, Judgement
+from .matching import judgement
+from .objects import Objects
+from .overlaps import Pairs, pairs_of
+from .precision_recall import best_f1, recall_of
+from .results import EvalResults, nan_mean
+from .voc_boxes import VocBoxes, voc_detections, voc_ground_truth
 
-__all__ = ["evaluate_voc"]
+__all__ = ["VocRules", "evaluate_voc"]
+
+
+@dataclass(frozen=True)
+class VocRules:
+    """The rules of Pascal VOC.
+
+    Args:
+        iou_thrs: Overlaps at which a detection is right. Default: (0.5,).
+        eval_mode: ``11points``, the mean of the best precision at recall 0, 0.1, ...
+            1, as VOC 2007 has it, or ``area``, the area under the curve, as VOC 2010
+            to 2012. Default: ``11points``.
+        use_legacy_coordinate: Whether a box from x1 to x2 is x2 - x1 + 1 wide, as in
+            VOC's own code, rather than x2 - x1. Default: True.
+        scale_range: Least and largest square root of the area of the boxes that
+            count; all if None. Default: None.
+
+    Raises:
+        ValueError: Another ``eval_mode``.
+    """
+
+    iou_thrs: Sequence[float] = (0.5,)
+    eval_mode: str = "11points"
+    use_legacy_coordinate: bool = True
+    scale_range: tuple[float, float] | None = None
+
+    name: ClassVar[str] = "VOC"
+
+    def __post_init__(self) -> None:
+        if self.eval_mode not in ("11points", "area"):
+            raise ValueError(
+                f"`eval_mode` must be '11points' or 'area', got {self.eval_mode!r}"
+            )
+
+    @property
+    def headline(self) -> Mapping[str, str]:
+        """Figures that a report begins with, and their keys in the summary."""
+        names = (f"AP{int(threshold * 100):02d}" for threshold in self.iou_thrs)
+        return {"AP": "mAP", **{name: name for name in names}}
+
+    @property
+    def description(self) -> str:
+        """What the figures of a report are."""
+        how = {"11points": "11 levels of recall", "area": "area under the curve"}
+        return (
+            f"AP by VOC's rules (IoU {span_of(self.iou_thrs)}, "
+            f"{how[self.eval_mode]}); difficult boxes left out"
+        )
+
+    def judge(self, ground_truth: GroundTruth, detections: Detections) -> Judgement:
+        """Match detections; see :func:`evaluate_voc`.
+
+        Each detection has one choice, the first of the objects that it overlaps most;
+        a difficult one any number of detections may have.
+
+        Args:
+            ground_truth: Images and objects, difficult ones as crowds.
+            detections: All that count.
+        """
+        num_images, needed = len(ground_truth.images), np.asarray(self.iou_thrs, float)
+        low, high = -np.inf, np.inf
+        if self.scale_range is not None:
+            low, high = np.square(self.scale_range)
+        found = VocBoxes.of_objects(ground_truth, self.use_legacy_coordinate)
+        ignored = ~found.is_between(low, high) | found.difficult
+        objects = Objects(found.image, found.label, found.area, ignored, ignored)
+        # Equal scores in the order of the images.
+        index = np.lexsort((-detections.score, detections.label))
+        own = VocBoxes.of_detections(detections.take(index), self.use_legacy_coordinate)
+        group = own.label * num_images + own.image
+        ours, theirs = pairs_of(group, found.label * num_images + found.image)
+        overlap = own.overlaps(ours, found, theirs)
+        pairs = Pairs(ours, theirs, overlap).first_of_largest()
+        best = np.full(len(index), -1.0, np.float32)
+        best[pairs.ours] = pairs.overlap
+        # One of another size is wrong all the same where its object was taken before.
+        hits = np.stack([best >= least for least in needed])
+        verdicts, found_by = assign(
+            pairs,
+            objects,
+            ignored[None],
+            group,
+            np.where(own.is_between(low, high) | hits, WRONG, IGNORED)[None],
+            needed,
+        )
+        return judgement(
+            detections,
+            index,
+            verdicts,
+            objects,
+            ignored[None],
+            found_by,
+            needed,
+            (num_images, len(ground_truth.classes)),
+        )
+
+    def evaluate(
+        self, ground_truth: GroundTruth, detections: Detections
+    ) -> EvalResults:
+        """Compute every figure; see :func:`evaluate_voc`."""
+        judged = self.judge(ground_truth, detections)
+        matches, objects = judged.whole, judged.whole.object_count
+        ap = np.full((len(self.iou_thrs), matches.num_classes), np.nan)
+        for label in np.flatnonzero(objects).tolist():
+            for index, verdict in enumerate(matches.of_class(label).verdict.T):
+                ap[index, label] = self._average(verdict, objects[label])
+        by_threshold = [0.0 if np.isnan(v := nan_mean(row)) else v for row in ap]
+        names = [f"AP{int(threshold * 100):02d}" for threshold in self.iou_thrs]
+        unknown = np.full(matches.num_classes, np.nan)
+        at_half = np.flatnonzero(np.isclose(self.iou_thrs, 0.5)).tolist()
+        f1, score = best_f1(matches, at_half[0]) if at_half else (unknown, unknown)
+        return EvalResults(
+            ground_truth.classes,
+            {
+                "mAP": float(np.mean(by_threshold)),
+                **dict(zip(names, by_threshold, strict=True)),
+            },
+            ap.mean(0),
+            ap[at_half[0]] if at_half else unknown,
+            recall_of(matches).mean(1),
+            objects,
+            np.bincount(matches.label, minlength=matches.num_classes),
+            f1,
+            score,
+            judged,
+        )
+
+    def _average(self, verdict: np.ndarray, objects: int) -> float:
+        """Average the best precision from a recall on, over the recall."""
+        right = (verdict == RIGHT).cumsum()
+        wrong = (verdict == WRONG).cumsum()
+        recalls = right / objects
+        precisions = right / np.maximum(right + wrong, np.finfo(float).eps)
+        best = np.maximum.accumulate(precisions[::-1])[::-1]
+        if self.eval_mode == "area":
+            return float(np.diff(recalls, prepend=0) @ best)
+        # These floats decide for recalls of 0.3 and so on; mmdet has the same.
+        places = np.searchsorted(recalls, np.arange(0, 1 + 1e-3, 0.1))
+        return float(np.append(best, 0)[places].sum() / len(places))
 
 
 def evaluate_voc(
@@ -39,13 +184,9 @@ def evaluate_voc(
         predictions: For each image, in the same order, ``img_id``, ``bboxes``,
             ``scores`` and ``labels``.
         iou_thrs: Overlaps at which a detection is right. Default: (0.5,).
-        eval_mode: ``11points``, the mean of the best precision at recall 0, 0.1, ...
-            1, as VOC 2007 has it, or ``area``, the area under the curve, as VOC 2010
-            to 2012. Default: ``11points``.
-        use_legacy_coordinate: Whether a box from x1 to x2 is x2 - x1 + 1 wide, as in
-            VOC's own code, rather than x2 - x1. Default: True.
-        scale_range: Least and largest square root of the area of the boxes that
-            count; all if None. Default: None.
+        eval_mode: As for :class:`VocRules`, like the rest.
+        use_legacy_coordinate: Whether boxes are one pixel wider than x2 - x1.
+        scale_range: Least and largest square root of the area of boxes that count.
 
     Returns:
         The figures. ``summary`` holds ``mAP``, the mean over the overlaps, and
@@ -59,147 +200,8 @@ def evaluate_voc(
     Source: Everingham et al., The Pascal VOC Challenge (IJCV 2010), as coded in mmdet.
     Deviations: equal scores keep their order, figures are of double precision.
     """
-    if eval_mode not in ("11points", "area"):
-        raise ValueError(f"`eval_mode` must be '11points' or 'area', got {eval_mode!r}")
-    matches = _match(
-        len(classes),
-        annotations,
-        [checked_arrays(prediction, len(classes)) for prediction in predictions],
-        np.asarray(iou_thrs, float),
-        1.0 if use_legacy_coordinate else 0.0,
-        (-np.inf, np.inf)
-        if scale_range is None
-        else (scale_range[0] ** 2, scale_range[1] ** 2),
+    rules = VocRules(iou_thrs, eval_mode, use_legacy_coordinate, scale_range)
+    return rules.evaluate(
+        voc_ground_truth(classes, annotations),
+        voc_detections(len(classes), predictions),
     )
-    objects = matches.object_count
-    shape = (len(iou_thrs), len(classes))
-    ap, recall = np.full(shape, np.nan), np.full(shape, np.nan)
-    for label in np.flatnonzero(objects).tolist():
-        for index, verdict in enumerate(matches.of_class(label).verdict.T):
-            right = (verdict == RIGHT).cumsum()
-            wrong = (verdict == WRONG).cumsum()
-            recalls = right / objects[label]
-            precisions = right / np.maximum(right + wrong, np.finfo(float).eps)
-            ap[index, label] = _average(recalls, precisions, eval_mode)
-            recall[index, label] = recalls.max(initial=0)
-    by_threshold = [0.0 if np.isnan(v := nan_mean(row)) else v for row in ap]
-    names = [f"AP{int(threshold * 100):02d}" for threshold in iou_thrs]
-    unknown = np.full(len(classes), np.nan)
-    at_half = np.flatnonzero(np.isclose(iou_thrs, 0.5)).tolist()
-    return EvalResults(
-        tuple(classes),
-        {
-            "mAP": float(np.mean(by_threshold)),
-            **dict(zip(names, by_threshold, strict=True)),
-        },
-        ap.mean(0),
-        ap[at_half[0]] if at_half else unknown,
-        recall.mean(0),
-        objects,
-        np.bincount(matches.label, minlength=len(classes)),
-        *(best_f1(matches, at_half[0]) if at_half else (unknown, unknown)),
-    )
-
-
-def _average(recalls: np.ndarray, precisions: np.ndarray, eval_mode: str) -> float:
-    """Average the best precision from a recall on, over the recall."""
-    best = np.maximum.accumulate(precisions[::-1])[::-1]
-    if eval_mode == "area":
-        return float(np.diff(recalls, prepend=0) @ best)
-    # These floats decide for recalls of 0.3 and so on; mmdet has the same.
-    places = np.searchsorted(recalls, np.arange(0, 1 + 1e-3, 0.1))
-    return float(np.append(best, 0)[places].sum() / len(places))
-
-
-def _match(
-    num_classes: int,
-    annotations: Sequence[Mapping[str, np.ndarray]],
-    found: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
-    iou_thrs: np.ndarray,
-    extra: float,
-    areas: tuple[float, float],
-) -> Matches:
-    """Judge all detections of all classes at once, by the rules above.
-
-    Args:
-        num_classes: C.
-        annotations: As for :func:`evaluate_voc`.
-        found: Boxes, scores and labels of each image.
-        iou_thrs: Overlaps, (T,).
-        extra: What a side is longer than the difference of its ends.
-        areas: Least area and end of the areas of boxes that count.
-    """
-    num_images = len(annotations)
-    kinds = [(i["bboxes"], i["bboxes_ignore"]) for i in annotations]
-    boxes = _joined([part for pair in kinds for part in pair], (0, 4), np.float32)
-    sizes = np.array([len(part) for pair in kinds for part in pair], int)
-    images = np.repeat(np.arange(2 * num_images) // 2, sizes)
-    difficult = np.repeat(np.arange(2 * num_images) % 2 == 1, sizes)
-    pairs = [(i["labels"], i["labels_ignore"]) for i in annotations]
-    labels = _joined([part for pair in pairs for part in pair], (0,), np.int64)
-    area = _area(boxes, extra)
-    ignored = difficult | ~((area >= areas[0]) & (area < areas[1]))
-
-    own_boxes = _joined([part[0] for part in found], (0, 4), np.float32)
-    score = _joined([part[1] for part in found], (0,), np.float64)
-    label = _joined([part[2] for part in found], (0,), np.int64)
-    image = np.repeat(np.arange(num_images), [len(part[1]) for part in found])
-    order = np.lexsort((-score, label))  # equal scores in the order of the images
-    own_boxes, score, label, image = (
-        values[order] for values in (own_boxes, score, label, image)
-    )
-    # One pair for each detection and each object of its image and class.
-    group = labels * num_images + images
-    by_group = np.argsort(group, kind="stable")
-    ours, theirs, size = pairs_of(label * num_images + image, group, by_group)
-    rivals = np.flatnonzero(size)
-    heads = (np.cumsum(size) - size)[rivals]
-    overlap = _overlap(own_boxes[ours], boxes[theirs], extra)
-    best = np.full(len(label), -1.0, np.float32)
-    target = np.zeros(len(label), np.int64)
-    if len(ours):
-        best[rivals] = np.maximum.reduceat(overlap, heads)
-        place = np.where(overlap == best[ours], np.arange(len(ours)), len(ours))
-        target[rivals] = theirs[np.minimum.reduceat(place, heads)]
-
-    counts = _area(own_boxes, extra)
-    counts = (counts >= areas[0]) & (counts < areas[1])
-    verdict = np.full((len(label), len(iou_thrs)), IGNORED, np.int8)
-    for index, threshold in enumerate(iou_thrs):
-        hit = best >= threshold
-        verdict[~hit & counts, index] = WRONG
-        hit[hit] = ~ignored[target[hit]]
-        rows = np.flatnonzero(hit)
-        verdict[rows, index] = WRONG
-        # The best score comes first and takes the object.
-        _, earliest = np.unique(target[rows], return_index=True)
-        verdict[rows[earliest], index] = RIGHT
-    return Matches(
-        image,
-        label,
-        score,
-        verdict,
-        images[~ignored],
-        labels[~ignored],
-        num_images,
-        num_classes,
-    )
-
-
-def _joined(
-    parts: Sequence[np.ndarray], empty: tuple[int, ...], dtype: type
-) -> np.ndarray:
-    return np.concatenate([np.zeros(empty, dtype), *parts]).astype(dtype)
-
-
-def _area(boxes: np.ndarray, extra: float) -> np.ndarray:
-    return np.prod(boxes[:, 2:] - boxes[:, :2] + np.float32(extra), axis=1)
-
-
-def _overlap(boxes: np.ndarray, others: np.ndarray, extra: float) -> np.ndarray:
-    """Return the overlap of each pair, in single precision as mmdet has it, (P,)."""
-    low = np.maximum(boxes[:, :2], others[:, :2])
-    high = np.minimum(boxes[:, 2:], others[:, 2:])
-    shared = np.maximum(high - low + np.float32(extra), 0).prod(1)
-    union = _area(boxes, extra) + _area(others, extra) - shared
-    return shared / np.maximum(union, np.float32(1e-6))

@@ -1,4 +1,4 @@
-"""Precision and recall of every class, by the matcher of faster-coco-eval."""
+"""Precision and recall of every class by faster-coco-eval, as the oracle of ours."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
-from tqdm import tqdm
 
-from .detections import Detections
-from .ground_truth import GroundTruth, is_ignored
-from .masks import rle_of
+from imb_det.evaluation.functional.detections import Detections
+from imb_det.evaluation.functional.ground_truth import GroundTruth, is_ignored
+from imb_det.evaluation.functional.masks import rle_of
 
-__all__ = ["AREAS", "IOU_THRS", "Accumulated", "accumulate", "nan_mean"]
-
-#: COCO's overlaps, 0.5, 0.55, ... 0.95.
 IOU_THRS = np.linspace(0.5, 0.95, 10)
-#: COCO's ranges of areas, in the order of the arrays.
 AREAS = ("all", "small", "medium", "large")
 
 
@@ -39,22 +34,6 @@ class Accumulated:
     budgets: tuple[int, ...]
     precision: np.ndarray
     recall: np.ndarray
-
-    def at(self, threshold: float) -> np.ndarray:
-        """Return AP of each class at one overlap, with the largest budget, (C,).
-
-        NaN where the overlap is not among those evaluated.
-        """
-        row = np.flatnonzero(np.isclose(self.iou_thrs, threshold))
-        if not row.size:
-            return np.full(self.precision.shape[1], np.nan)
-        return np.asarray(self.precision[row[0], :, 0, -1])
-
-
-def nan_mean(values: np.ndarray) -> float:
-    """Mean of the numbers that are not NaN, NaN if there is none."""
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if values.size else float("nan")
 
 
 def accumulate(
@@ -96,8 +75,7 @@ def accumulate(
     precision, recall = np.full(shape, np.nan), np.full(shape, np.nan)
     order = np.argsort(detections.label, kind="stable")
     ends = np.searchsorted(detections.label[order], np.arange(num_classes + 1))
-    labels = tqdm(range(num_classes), "AP", unit="class", delay=5, leave=False)
-    for label in labels:
+    for label in range(num_classes):
         # A class without an object to find has no precision.
         if all(is_ignored(annotation) for annotation in objects[label]):
             continue

@@ -1,4 +1,4 @@
-"""Files of predictions, judged on a test set that is a file as well."""
+"""What a comparison is made of: test set, groups and verdicts, read from files."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from ..evaluation.functional import Detections, FederatedGroundTruth, GroundTruth
-from ..evaluation.functional.lvis_eval import counted_by_lvis
-from ..evaluation.functional.matching import Matches, match
-from ..evaluation.result_files import read_predictions
-from ..statistics.class_stats import ClassStats
-from ..statistics.coco_files import (
+from imb_det.evaluation.functional import Detections, FederatedGroundTruth, GroundTruth
+from imb_det.evaluation.functional.coco_eval import CocoRules
+from imb_det.evaluation.functional.lvis_eval import LvisRules
+from imb_det.evaluation.functional.matches import Matches
+from imb_det.evaluation.result_files import read_predictions
+from imb_det.statistics.class_stats import ClassStats
+from imb_det.statistics.coco_files import (
     category_ids,
     check_ids,
     is_federated,
     spellings,
 )
-from ..statistics.frequency_groups import frequency_groups
+from imb_det.statistics.frequency_groups import GroupLimits
 
-__all__ = ["MAX_DETS", "judge_files", "read_groups", "read_test_set"]
+__all__ = ["RULES", "judge_files", "read_groups", "read_test_set"]
 
-#: Detections that count: of a class in an image for COCO, of an image for LVIS.
-MAX_DETS = {"coco": 100, "lvis": 300}
+#: Rules by their name, with the detections that count where nothing else is said: of a
+#: class in an image for COCO, of an image for LVIS.
+RULES: dict[str, CocoRules | LvisRules] = {
+    "coco": CocoRules(max_dets=(100,)),
+    "lvis": LvisRules(max_dets=300),
+}
 
 
 def read_test_set(
@@ -51,8 +56,8 @@ def read_test_set(
         ValueError: No annotation file, not one of LVIS for its rules, or classes that
             it does not have; names it.
     """
-    if rules not in (None, *MAX_DETS):
-        raise ValueError(f"`rules` must be one of {list(MAX_DETS)}, got {rules!r}")
+    if rules not in (None, *RULES):
+        raise ValueError(f"`rules` must be one of {list(RULES)}, got {rules!r}")
     path = Path(ann_file)
     content = _read_json(path)
     try:
@@ -75,20 +80,19 @@ def read_test_set(
 def read_groups(
     ground_truth: GroundTruth,
     train: ClassStats | str | Path | None,
-    thresholds: Sequence[float] = (10, 100),
-    quantiles: Sequence[float] | None = None,
-) -> dict[str, np.ndarray]:
+    limits: GroupLimits | None = None,
+) -> tuple[dict[str, np.ndarray], GroupLimits | None]:
     """Find the frequency groups of the classes.
 
     Args:
         ground_truth: Whose classes they are.
         train: Counts of the training set, a JSON file of them, or its annotation file;
             None takes the letters of an LVIS file.
-        thresholds: See :func:`frequency_groups`, as for ``quantiles``.
-        quantiles: In place of thresholds. Default: None.
+        limits: Of the groups; those that come with the counts if None. Default: None.
 
     Returns:
-        Class indices by the name of the group; empty where nothing tells.
+        Class indices by the name of the group, empty where nothing tells, and the
+        limits of counts by which they were found.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -96,18 +100,19 @@ def read_groups(
             counts to which they could apply.
     """
     if train is None:
-        if tuple(thresholds) != (10, 100) or quantiles is not None:
+        if limits is not None:
             raise ValueError(
                 "limits of the groups need the training images of the classes "
                 "(`train`, on the command line --train-ann)"
             )
         if isinstance(ground_truth, FederatedGroundTruth):
-            return ground_truth.groups or {}
-        return {}
+            return ground_truth.groups or {}, None
+        return {}, None
     if not isinstance(train, ClassStats):
         train = ClassStats.from_file(train, ground_truth.classes)
     train.check_classes(ground_truth.classes)
-    return frequency_groups(train.image_count, thresholds, quantiles)
+    limits = limits or train.group_limits
+    return limits.groups(train.image_count), limits
 
 
 def judge_files(
@@ -115,26 +120,24 @@ def judge_files(
     category_ids: Sequence[Any],
     files: Sequence[Path],
     iou_type: str = "bbox",
-    max_dets: int | None = None,
+    rules: CocoRules | LvisRules = RULES["coco"],
 ) -> dict[Path, Matches]:
     """Judge the predictions of several files on the same images.
 
     Those are all images, or the ones that were tested where pickles hold fewer.
 
     Args:
-        ground_truth: Federated for the rules of LVIS.
+        ground_truth: As the rules need it.
         category_ids: The category id of each label, length C.
         files: See :func:`.read_predictions`.
         iou_type: ``bbox`` or ``segm``. Default: ``bbox``.
-        max_dets: Detections that count, >= 1; :data:`MAX_DETS` if None. Default: None.
+        rules: By which they are judged. Default: COCO's.
 
     Raises:
         FileNotFoundError: A file that is not there.
         ValueError: Predictions that cannot be read or judged, or of other images than
             those of the first pickle; names the file.
     """
-    if max_dets is not None and max_dets < 1:
-        raise ValueError(f"`max_dets` must be >= 1, got {max_dets}")
     judged: dict[Path, Matches] = {}
     tested: tuple[Path, set[Any]] | None = None
     part = ground_truth
@@ -157,7 +160,7 @@ def judge_files(
             found = Detections.from_predictions(part, predictions, iou_type)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
-        judged[file] = _judge(part, found, max_dets)
+        judged[file] = rules.compared(part, found)
     if len(part.images) < len(ground_truth.images):
         print_log(
             f"{len(part.images)} of the {len(ground_truth.images)} images of the "
@@ -165,14 +168,6 @@ def judge_files(
             logger="current",
         )
     return {file: judged[file] for file in files}
-
-
-def _judge(truth: GroundTruth, found: Detections, max_dets: int | None) -> Matches:
-    """Judge detections by the rules that fit the ground truth."""
-    if not isinstance(truth, FederatedGroundTruth):
-        return match(truth, found, max_dets=max_dets or MAX_DETS["coco"])
-    counted, unjudged = counted_by_lvis(truth, found, max_dets or MAX_DETS["lvis"])
-    return match(truth, counted, unjudged=unjudged)
 
 
 def _check_classes(content: dict[str, Any], classes: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a metric keeps of each image until the end: arrays, no objects a detection."""
+"""Data samples, read as what a metric keeps of each image until the end: arrays."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from mmdet.structures.mask import encode_mask_results
 
-from .functional.masks import run_lengths
+from .functional.run_lengths import EncodedMasks
 
-__all__ = ["array_of", "pack"]
+__all__ = ["array_of", "read_sample"]
 
 
-def pack(
+def read_sample(
     sample: Mapping[str, Any], with_masks: bool = True
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Keep what the metrics need of a data sample.
@@ -26,7 +26,7 @@ def pack(
 
     Returns:
         Ground truth (``img_id``, ``width``, ``height`` and perhaps ``anns``), and the
-        prediction as :meth:`Detections.from_predictions` takes it; masks are bytes.
+        prediction as :meth:`Detections.from_predictions` takes it; masks are checked.
     """
     height, width = map(int, sample["ori_shape"][:2])
     record = {"img_id": sample["img_id"], "width": width, "height": height}
@@ -35,25 +35,18 @@ def pack(
     found = sample["pred_instances"]
     prediction = {
         "img_id": sample["img_id"],
-        "size": (height, width),
         "bboxes": array_of(found["bboxes"]),
         "scores": array_of(found["scores"]),
         "labels": array_of(found["labels"]),
     }
     if with_masks and "masks" in found:
         masks = found["masks"]
-        if not isinstance(masks, (list, tuple)):
+        if not isinstance(masks, (list, tuple, EncodedMasks)):
             masks = encode_mask_results(array_of(masks))
-        try:
-            prediction["masks"] = [run_lengths(mask) for mask in masks]
-        except ValueError as error:
-            raise ValueError(f"image {sample['img_id']!r}: {error}") from error
-        sizes = {tuple(mask["size"]) for mask in masks}
-        if wrong := sizes - {(height, width)}:
-            raise ValueError(
-                f"image {sample['img_id']!r} is {(height, width)} (height, width), but "
-                f"a predicted mask is {wrong.pop()}"
-            )
+        if not isinstance(masks, EncodedMasks):
+            size = (height, width)
+            masks = EncodedMasks.of_image(sample["img_id"], size, masks)
+        prediction["masks"] = masks
     if "mask_scores" in found:
         prediction["mask_scores"] = array_of(found["mask_scores"])
     return record, prediction

@@ -1,0 +1,160 @@
+"""The rules that a config evaluates by, and the ground truth that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmdet.datasets import CocoDataset
+from mmdet.evaluation import CocoMetric as MMDetCocoMetric
+from mmdet.evaluation import LVISMetric as MMDetLVISMetric
+from mmdet.evaluation import VOCMetric as MMDetVOCMetric
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.registry import init_default_scope
+
+from imb_det.statistics.class_stats import ClassStats
+from imb_det.statistics.dataset_access import class_names, leaf_datasets
+
+from .coco_metric import CocoMetric
+from .counted_metric import CountedMetric
+from .functional.coco_eval import CocoRules
+from .functional.federated import FederatedGroundTruth
+from .functional.ground_truth import GroundTruth, coco_ground_truth, content_of
+from .functional.lvis_eval import LvisRules
+from .functional.voc_eval import VocRules
+from .voc_metric import VOCMetric
+
+__all__ = [
+    "Rules",
+    "comparable_rules",
+    "ground_truth_for",
+    "groups_of",
+    "judges_masks",
+    "make_evaluator",
+    "rules_of",
+]
+
+Rules = CocoRules | LvisRules | VocRules
+
+
+def make_evaluator(config: Any) -> Evaluator:
+    """Build the metrics of ``test_evaluator``."""
+    metrics = config.get("test_evaluator") or []
+    return Evaluator(metrics if isinstance(metrics, list) else [metrics])
+
+
+def rules_of(evaluator: Evaluator) -> Rules:
+    """Return the rules of the first metric that evaluates detections.
+
+    Args:
+        evaluator: Metrics of a config, ours or mmdet's.
+
+    Returns:
+        Its rules, COCO's where there is none.
+    """
+    for metric in evaluator.metrics:
+        if isinstance(metric, (CocoMetric, VOCMetric)):
+            return metric.rules
+        if isinstance(metric, MMDetVOCMetric):
+            return VocRules(tuple(metric.iou_thrs), metric.eval_mode)
+        if isinstance(metric, MMDetLVISMetric):
+            return LvisRules(tuple(metric.iou_thrs))
+        if isinstance(metric, MMDetCocoMetric):
+            return CocoRules(tuple(metric.iou_thrs), tuple(metric.proposal_nums))
+    return CocoRules()
+
+
+def comparable_rules(path: str | Path) -> CocoRules | LvisRules:
+    """Read the rules of a config for a comparison of runs.
+
+    Args:
+        path: File of the config.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Rules by which runs are not compared.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file '{path}'")
+    config = Config.fromfile(path)
+    init_default_scope(config.get("default_scope", "mmdet"))
+    rules = rules_of(make_evaluator(config))
+    if isinstance(rules, VocRules):
+        raise ValueError(
+            f"{path}: runs are compared by the rules of COCO or LVIS, but its metric "
+            "has those of VOC; give `--rules coco` and an annotation file of COCO"
+        )
+    return rules
+
+
+def groups_of(
+    evaluator: Evaluator, classes: Sequence[str], stats: ClassStats | None
+) -> Mapping[str, np.ndarray]:
+    """Return the groups of classes that the first metric tells apart.
+
+    Args:
+        evaluator: Metrics of a config.
+        classes: Names of the classes that are evaluated.
+        stats: Counts of the training set; None where it is not known.
+
+    Returns:
+        Class indices by the name of the group; empty if nothing is known.
+    """
+    for metric in evaluator.metrics:
+        if isinstance(metric, CountedMetric):
+            metric.dataset_meta = {**(metric.dataset_meta or {}), "classes": classes}
+            if stats is not None:
+                metric.set_class_stats(stats)
+            return metric.groups()
+    return {} if stats is None else stats.groups()
+
+
+def judges_masks(evaluator: Evaluator, only: bool = False) -> bool:
+    """Tell whether a metric judges masks.
+
+    Args:
+        evaluator: Metrics of a config.
+        only: Whether to tell that none of them judges boxes. Default: False.
+    """
+    kinds = [set(getattr(metric, "metrics", ())) for metric in evaluator.metrics]
+    has_masks = any("segm" in own for own in kinds)
+    return has_masks and not (only and any("bbox" in own for own in kinds))
+
+
+def ground_truth_for(
+    rules: Rules,
+    dataset: Any,
+    infos: Iterable[Mapping[str, Any]],
+    image_ids: Collection[Any] | None = None,
+) -> GroundTruth:
+    """Read the ground truth of a test set as the rules need it.
+
+    Args:
+        rules: Of the config.
+        dataset: Test set, built.
+        infos: Its records.
+        image_ids: Images that were tested; all of them if None. Default: None.
+
+    Raises:
+        ValueError: The rules of LVIS for a data set that has not one annotation file,
+            or one that is not federated.
+    """
+    classes = class_names(dataset)
+    truth: GroundTruth
+    if isinstance(rules, VocRules):
+        truth = GroundTruth.from_records(classes, infos, with_empty=True)
+    elif isinstance(rules, LvisRules):
+        (leaf, *more) = leaf_datasets(dataset)
+        if more or not isinstance(leaf, CocoDataset):
+            raise ValueError(
+                "LVISMetric needs a test set with one LVIS annotation file, but it is "
+                f"{type(dataset).__name__}; use imb_det.CocoMetric"
+            )
+        truth = FederatedGroundTruth.from_lvis(content_of(leaf), classes)
+        truth = truth.subset([info["img_id"] for info in infos])
+    else:
+        truth = coco_ground_truth(dataset)
+    return truth if image_ids is None else truth.subset(image_ids)
