@@ -27,6 +27,7 @@ from imb_det.analysis.measuring import machine, peak_memory, seconds
 
 PLAIN = {"sigmoid": "plain BCE, targets ready", "softmax": "F.cross_entropy"}
 COPY = "copying the logits"
+HOW = ("eager", "compiled")
 
 
 class Case(NamedTuple):
@@ -58,7 +59,7 @@ def contestants(case: Case) -> dict[str, tuple[Any, str | None]]:
         focal = "mmdet FocalLoss"
         found[focal] = (peers.FocalLoss(), None)
         found["mmdet GHMC"] = (peers.GHMC(bins=30, momentum=0.75), None)
-    for how in ("eager", "compiled"):
+    for how in HOW:
         args = dict(use_sigmoid=use_sigmoid, compiled=how == "compiled")
         weighted = losses.CrossEntropyLoss(class_weight=weights, **args)
         cdb = losses.CDBLoss(gamma=2.0, **args)
