@@ -194,6 +194,8 @@ class ImbalanceLoss(nn.Module):
         call = Call(cls_score.detach(), label, weight, num_classes, learn)
         with torch.no_grad():
             terms = self.terms(call)
+        if not self.own_normaliser:
+            terms.refuse("`own_normaliser = False`", "normaliser")
         # mmdet's loss without reduction is that of elements with sigmoid.
         elementwise = self.use_sigmoid and not self.in_roi_head
         per_row = reduction != "none" or not elementwise
@@ -207,7 +209,8 @@ class ImbalanceLoss(nn.Module):
         if seen is not None:
             divisor: Tensor | float = 1.0
             if reduction == "mean" and avg_factor is not None:
-                divisor = avg_factor
+                # As mmdet divides: without positives a head may give 0.
+                divisor = avg_factor + torch.finfo(torch.float32).eps
             factor = self.loss_weight / divisor
             with torch.no_grad():
                 self.observe(call, seen, factor)

@@ -12,7 +12,7 @@ from imb_det.statistics.class_weights import NORMALISATIONS, weight_rules
 
 from .base import ImbalanceLoss
 from .class_weighted import check_weighting, weighting_terms
-from .mask_loss import MaskLoss
+from .mask_loss import MaskLoss, loss_of_masks
 from .terms import Call, Terms
 
 __all__ = ["CrossEntropyLoss", "MaskCrossEntropyLoss"]
@@ -101,18 +101,17 @@ class CrossEntropyLoss(ImbalanceLoss):
     """
 
     def __new__(
-        cls, use_sigmoid: bool = False, use_mask: bool = False, **kwargs: Any
+        cls,
+        use_sigmoid: bool = False,
+        use_mask: bool = False,
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         """Make the loss of a mask head where the config says so, as mmdet has it."""
         check_choice(cls.__name__, "use_mask", use_mask, (True, False))
         if not use_mask:
             return super().__new__(cls)
-        if use_sigmoid:
-            raise ValueError(
-                f"{cls.__name__}: `use_sigmoid` and `use_mask` exclude each other; a "
-                "mask loss is sigmoid by itself"
-            )
-        return MaskCrossEntropyLoss(**kwargs)
+        return loss_of_masks(cls, MaskCrossEntropyLoss, use_sigmoid, args, kwargs)
 
     def __init__(
         self,

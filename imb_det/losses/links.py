@@ -139,8 +139,9 @@ def _classes_and_objectness(
     if label.dim() != 1:
         raise ValueError("a loss with objectness needs classes, not soft targets")
     classes = cls_score.size(1) - 2
+    label = label.long()  # bytes have no -1
     of_class = torch.where(label < classes, label, -1)
-    of_object = torch.where(label < 0, -1, (label == classes).to(label.dtype))
+    of_object = torch.where(label < 0, -1, (label == classes).long())
     loss, slope, seen = softmax_kernel(
         terms, cls_score[:, :classes], of_class, weight, per_row, watch
     )

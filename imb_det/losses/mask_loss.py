@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from imb_det.statistics.class_vector import ClassVector, rename_old_numbers
 from .base import REDUCTIONS
 from .gradient import compute_dtype
 
-__all__ = ["MaskLoss"]
+__all__ = ["MaskLoss", "loss_of_masks"]
 
 
 class MaskLoss(nn.Module):
@@ -65,7 +66,7 @@ class MaskLoss(nn.Module):
             pred: Logits, float (N, C, h, w), or (N, 1, h, w) in a class-agnostic mask
                 head; of points (N, C, P).
             target: Masks in [0, 1], (N, h, w) or (N, P).
-            labels: Class of each instance, int (N,).
+            labels: Class of each instance, int (N,) in [0, C).
             avg_factor: Number that the sum is divided by in place of N.
             reduction_override: Reduction of this call.
             **kwargs: Not used.
@@ -86,13 +87,15 @@ class MaskLoss(nn.Module):
             or target.shape != pred[:, 0].shape
             or not isinstance(labels, Tensor)
             or labels.shape != pred.shape[:1]
+            or labels.is_floating_point()
         ):
-            shapes = [
-                tuple(x.shape) if isinstance(x, Tensor) else x for x in (target, labels)
+            found = [
+                f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else x
+                for x in (pred, target, labels)
             ]
             raise ValueError(
-                f"{name}: masks (N, C, ...), targets (N, ...) and labels (N,) are "
-                f"needed, got {tuple(pred.shape)}, {shapes[0]} and {shapes[1]}"
+                f"{name}: masks (N, C, ...), targets (N, ...) and labels, int (N,), "
+                f"are needed, got {found[0]}, {found[1]} and {found[2]}"
             )
         n, channels = pred.shape[:2]
         known = self.class_weight.value
@@ -101,6 +104,7 @@ class MaskLoss(nn.Module):
                 f"{name}: a class-agnostic mask head does not tell its loss the "
                 "classes, so they cannot have weights; set `class_agnostic=False`"
             )
+        labels = labels.long()  # bytes would be taken for a mask
         weights = self.class_weight(channels, pred)
         own = pred[torch.arange(n, device=pred.device), labels]
         own = own.to(compute_dtype(pred))
@@ -119,3 +123,39 @@ class MaskLoss(nn.Module):
     ) -> None:
         rename_old_numbers(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def loss_of_masks(
+    asked: type,
+    kind: type[MaskLoss],
+    use_sigmoid: bool,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> MaskLoss:
+    """Make what a loss with ``use_mask=True`` stands for, as mmdet's configs have it.
+
+    Args:
+        asked: Class of the config.
+        kind: Class that it stands for.
+        use_sigmoid: Must be False.
+        args: Further arguments without a name; there must be none, since both classes
+            have others in that place.
+        kwargs: Those with a name.
+
+    Raises:
+        TypeError, ValueError: Arguments that a loss of masks does not have.
+    """
+    name = asked.__name__
+    if use_sigmoid:
+        raise ValueError(
+            f"{name}: `use_sigmoid` and `use_mask` exclude each other; a mask loss is "
+            "sigmoid by itself"
+        )
+    valid = tuple(inspect.signature(kind).parameters)
+    unknown = [*args, *(key for key in kwargs if key not in valid)]
+    if unknown:
+        raise TypeError(
+            f"{name}: with `use_mask=True` the arguments are {valid}, by name, got "
+            f"{unknown}"
+        )
+    return kind(**kwargs)

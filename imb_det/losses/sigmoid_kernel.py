@@ -44,7 +44,11 @@ def sigmoid_kernel(
         ``per_row``; gradient of the loss, (N, K), in the logits' type, float32 for
         float16, whose range is too small for gradients before the mean is taken; what
         was observed.
+
+    Raises:
+        ValueError: Terms that are for a softmax.
     """
+    terms.refuse("sigmoid", "of_nll")
     return in_chunks(_chunk, terms, cls_score, label, weight, per_row, watch)
 
 
@@ -118,6 +122,11 @@ def _soft(
     element = terms.element or CrossEntropyElement()
     soft = getattr(element, "soft", None)
     if soft is not None:
+        if positive is not None or negative is not None:
+            raise ValueError(
+                f"{type(element).__name__} has one loss for soft targets, which cannot "
+                "have factors of positives and negatives"
+            )
         return soft(z, target)
     is_one = torch.ones((), dtype=torch.bool, device=z.device)
     loss_of_one, slope_of_one = element(-z, is_one)

@@ -42,7 +42,11 @@ def softmax_kernel(
     Returns:
         Loss, float32 (float64 for float64 logits) of shape (N,); gradient of the loss,
         (N, K), in the logits' type, float32 for float16; what was observed.
+
+    Raises:
+        ValueError: Terms that are for a sigmoid.
     """
+    terms.refuse("softmax", "element", "negative")
     return in_chunks(_chunk, terms, cls_score, label, weight, True, watch)
 
 
@@ -64,7 +68,9 @@ def _chunk(
         positive = positive.to(z.dtype)
     # A logit is pushed down by its probability, and pulled up by its share of targets.
     if own is None:
-        pull = label.to(z.dtype) if positive is None else label * positive
+        pull = label.to(z.dtype)
+        if positive is not None:
+            pull = pull * positive
         loss, rate = _of_nll(terms, -log_p)
         loss, pull = (loss * pull).sum(1, keepdim=True), pull * rate
         push = pull.sum(1, keepdim=True)

@@ -82,6 +82,15 @@ class Terms:
     row: Tensor | None = None
     normaliser: Tensor | None = None
 
+    def refuse(self, link: str, *names: str) -> None:
+        """Raise for terms that a link has no use for: none is left aside in silence.
+
+        Raises:
+            ValueError: One of these is set.
+        """
+        if found := [name for name in names if getattr(self, name) is not None]:
+            raise ValueError(f"{link} losses have no use for the terms {found}")
+
 
 def values_of(
     values: Values | None, rows: slice | None, logits: Tensor, label: Tensor

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from imb_det.core import NUMBERS, check_number
+from imb_det.core import NUMBERS, and_more, check_number
 
 from .class_stats import ClassStats
 
@@ -79,11 +79,12 @@ class ClassSpec:
             return spec
         if isinstance(spec, Mapping):
             return {str(key): number(value) for key, value in spec.items()}
+        if isinstance(spec, (Tensor, np.ndarray)):
+            spec = spec.tolist()
         if isinstance(spec, NUMBERS) and not isinstance(spec, bool):
             return number(spec)
-        if isinstance(spec, (Sequence, Tensor, np.ndarray)):
-            plain = spec.tolist() if isinstance(spec, (Tensor, np.ndarray)) else spec
-            return [number(value) for value in plain]
+        if isinstance(spec, Sequence):
+            return [number(value) for value in spec]
         raise TypeError(
             f"{self.owner}: `{self.name}` must be None, a number, a list, a dict by "
             f"class name{' or one of ' * bool(self.rules)}"
@@ -112,7 +113,34 @@ class ClassSpec:
             )
 
     def numbers(self, spec: dict[str, float] | str, stats: ClassStats) -> np.ndarray:
-        """Return the numbers, float64 (C,), of a dict by class name or a rule."""
+        """Return the numbers, float64 (C,), of a dict by class name or a rule.
+
+        Raises:
+            ValueError: A rule gives other numbers than one a class, or some that are
+                out of range, as for a class without instances; they are listed.
+        """
+        classes = stats.classes
         if isinstance(spec, dict):
-            return np.array([spec.get(name, self.default) for name in stats.classes])
-        return np.asarray(self.rules[spec](stats), dtype=float)
+            return np.array([spec.get(name, self.default) for name in classes])
+        numbers = np.asarray(self.rules[spec](stats), dtype=float)
+        rule = f"{self.owner}: `{self.name}={spec!r}`"
+        lengths = (len(classes), len(classes) + self.with_background)
+        if numbers.shape not in {(n,) for n in lengths}:
+            raise ValueError(
+                f"{rule} gives numbers of shape {numbers.shape} for {len(classes)} "
+                "classes"
+            )
+        low, high = self.low, np.inf if self.high is None else self.high
+        if self.open_ends:
+            fits = (low < numbers) & (numbers < high)
+        else:
+            fits = (low <= numbers) & (numbers <= high)
+        fits &= np.isfinite(numbers)
+        if not fits.all():
+            names = [*classes, "background"]
+            bad = [f"{numbers[i]:g} for {names[i]!r}" for i in np.flatnonzero(~fits)]
+            raise ValueError(
+                f"{rule} gives {and_more(bad, quoted=False)}, and numbers must be in "
+                f"{low} to {high}"
+            )
+        return numbers

@@ -148,8 +148,7 @@ class ClassVector(nn.Module):
     @torch.no_grad()
     def tell(self, numbers: Tensor | np.ndarray | None) -> None:
         """Take the numbers from now on, (C,); None for no numbers."""
-        if numbers is not None:
-            self._set(torch.as_tensor(numbers))
+        self._set(torch.empty(0) if numbers is None else torch.as_tensor(numbers))
         self.told = True
 
     def _fill(self) -> None:
@@ -165,11 +164,12 @@ class ClassVector(nn.Module):
         values = self.form.numbers(spec, stats)
         self._set(torch.as_tensor(values))
         low, high = int(values.argmin()), int(values.argmax())
+        names = [*stats.classes, "background"]
         stage = f" in stage {self.stage!r}" if self.stage else ""
         print_log(
             f"{self.owner}: {self.name.replace('_', ' ')} from {values[low]:.3g} "
-            f"({stats.classes[low]!r}) to {values[high]:.3g} "
-            f"({stats.classes[high]!r}){stage}",
+            f"({names[low]!r}) to {values[high]:.3g} "
+            f"({names[high]!r}){stage}",
             logger="current",
         )
 
@@ -212,9 +212,12 @@ class ClassVector(nn.Module):
                 f"{self.stage_names}, but nothing tells the stage; add "
                 "`dict(type='imb_det.StageHook', stages=[...])` to `custom_hooks`"
             )
-        if self.value.dim() == 1 and len(self.value) == 0:
-            if self.told_by is not None:
-                return None
+        unknown = self.value.dim() == 1 and len(self.value) == 0
+        if unknown and self.told_by is not None:
+            return None
+        # In a later stage the numbers that are there are those of the one before.
+        waits = self.training and self.stage_names and self._stats is None
+        if unknown or (waits and isinstance(self.spec, (str, dict))):
             raise RuntimeError(
                 f"{self.owner}: `{self.name}={self.spec!r}` needs the classes of the "
                 f"training set; add {_STATS_LINE} to the config"

@@ -25,7 +25,9 @@ class RunningStats(nn.Module):
     there is no collective in a forward pass, which a rank without boxes would miss,
     and during a step all ranks use the same numbers: those of the steps before.
 
-    A step in which no rank adds anything leaves the mean alone.
+    A step in which no rank adds anything leaves the mean alone. So does one in which a
+    number is infinite or none, as when mixed precision overflows: it would stay for
+    ever.
 
     Args:
         size: How many numbers, > 0; None where :meth:`resize` tells it later, on all
@@ -112,7 +114,7 @@ class RunningStats(nn.Module):
             mean = self.mean + total
         else:
             mean = self.momentum * self.mean + (1 - self.momentum) * total
-        some = (total != 0).any()
+        some = (total != 0).any() & total.isfinite().all()
         self.mean.copy_(torch.where(some, mean, self.mean))
         self.steps += some
         self.pending.zero_()

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
+from imb_det.losses import CDBLoss, CrossEntropyLoss
 from tests.references.differences import gradient
 
 from .batches import gradient_of
@@ -37,6 +38,27 @@ def test_agrees_with_the_oracle(case, reduction):
     slope = torch.tensor(gradient(wanted, rows), dtype=torch.float64).view(shape)
     found_slope = gradient_of(found, logits)
     torch.testing.assert_close(found_slope, slope, rtol=1e-5, atol=1e-8)
+
+
+@each
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32], ids=str)
+def test_any_whole_numbers_are_labels(case, dtype):
+    loss = case.build()
+    logits, masks, labels = make_masks()
+    assert loss(logits, masks, labels.to(dtype)) == loss(logits, masks, labels)
+    with pytest.raises(ValueError, match=r"int \(N,\), .*torch.float32 \(4,\)"):
+        loss(logits, masks, labels.float())
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss, CDBLoss])
+def test_arguments_that_masks_do_not_have_are_named(loss):
+    for wrong in (dict(bg_weight=0.5), dict(compiled=False), dict(gama=2)):
+        key = next(iter(wrong))
+        with pytest.raises(TypeError, match=rf"{loss.__name__}: .*by name.*'{key}'"):
+            loss(use_mask=True, **wrong)
+    with pytest.raises(TypeError, match=r"by name, got \[2.0\]"):
+        loss(False, True, 2.0)
+    assert loss(False, False, 2.0).use_sigmoid is False
 
 
 @each

@@ -1,14 +1,18 @@
 """The contract carries the losses of the long-tail literature."""
 
+import math
+
 import pytest
 import torch
 
 from imb_det.losses import (
     ImbalanceLoss,
     SoftmaxWithObjectnessLink,
+    Terms,
     flush_statistics,
     manage_statistics,
 )
+from imb_det.losses.elements import DensityElement, FocalElement
 from imb_det.statistics import ClassStats
 from tests.references import planned as formulas
 from tests.two_ranks import on_two_ranks
@@ -132,6 +136,85 @@ def test_what_does_not_count_is_not_observed():
     extra(logits, labels, reduction_override="none")
     extra.eval()(logits, labels)
     assert (extra.gradients.pending == 0).all()
+
+
+@pytest.mark.parametrize("divisor", [0, 0.0, torch.tensor(0.0)], ids=repr)
+def test_what_is_observed_without_a_divisor_is_finite(divisor):
+    factors = []
+    loss = start(losses.EQLv2())
+    loss.observe = lambda call, seen, factor: factors.append(factor)
+    value = loss(torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), None, divisor)
+    assert value == 0
+    assert math.isfinite(factors[0])
+
+
+def test_logits_that_are_no_numbers_are_not_learnt_from():
+    loss = start(losses.EQLv2())
+    logits, labels = batch(4)
+    loss(logits, labels)
+    flush_statistics(loss)
+    before = loss.gradients.value.clone()
+    with torch.no_grad():
+        logits[0] = torch.nan
+    assert loss(logits, labels).isnan()
+    flush_statistics(loss)
+    assert torch.equal(loss.gradients.value, before)
+
+
+class WithTerms(ImbalanceLoss):
+    own_terms = Terms()
+
+    def terms(self, call):
+        return self.own_terms
+
+
+@pytest.mark.parametrize(
+    ("use_sigmoid", "terms", "message"),
+    [
+        (True, dict(of_nll=lambda nll: (nll, nll)), r"sigmoid.*\['of_nll'\]"),
+        (
+            False,
+            dict(element=FocalElement(2.0), negative=torch.ones(4)),
+            r"softmax.*\['element', 'negative'\]",
+        ),
+        (True, dict(normaliser=torch.ones(())), "own_normaliser.*'normaliser'"),
+    ],
+    ids=["of_nll", "element", "normaliser"],
+)
+def test_terms_without_effect_are_refused(use_sigmoid, terms, message):
+    loss = WithTerms(use_sigmoid)
+    loss.own_terms = Terms(**terms)
+    with pytest.raises(ValueError, match=message):
+        loss(*batch(4))
+
+
+def test_soft_targets_of_one_loss_have_no_factors_of_positives():
+    loss = WithTerms(True)
+    loss.own_terms = Terms(
+        element=DensityElement(torch.ones(3)), positive=torch.tensor(2.0)
+    )
+    with pytest.raises(ValueError, match="DensityElement has one loss for soft"):
+        loss(torch.zeros(2, 3), torch.full((2, 3), 0.5))
+
+
+def test_labels_of_any_type_with_objectness():
+    loss = WithTerms(False)
+    loss.link = SoftmaxWithObjectnessLink()
+    logits, labels = batch(5)
+    wanted = loss(logits, labels)
+    for dtype in (torch.uint8, torch.int8, torch.int32):
+        assert torch.equal(loss(logits, labels.to(dtype)), wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_soft_labels_of_half_precision_lose_no_digits(dtype):
+    loss = WithTerms(False)
+    loss.own_terms = Terms(positive=torch.tensor(0.4709))
+    logits, _ = batch(4)
+    targets = logits.detach().softmax(1).to(dtype)
+    found = loss(logits.to(dtype), targets)
+    wanted = loss(logits.to(dtype).double(), targets.double())
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-6, atol=0)
 
 
 def test_equilibrium_learns_mean_scores():

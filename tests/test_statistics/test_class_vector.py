@@ -114,6 +114,53 @@ def test_who_was_never_told_names_the_missing_line():
     assert told(3).tolist() == [1, 2, 3]
 
 
+def test_none_takes_the_numbers_away():
+    told = vector(None, told_by="`dict(type='Teller')`")
+    told.tell(np.array([1.0, 2, 3]))
+    told.tell(None)
+    assert told(3) is None
+
+
+@pytest.mark.parametrize("spec", ["half", {"bee": 2}])
+def test_a_stage_without_counts_does_not_keep_the_numbers_of_another(spec):
+    staged = vector(dict(stages=dict(plain=2.0, later=spec)))
+    staged.set_stage(PLAIN)
+    assert staged(3).item() == 2
+    staged.set_stage(LATER)
+    with pytest.raises(RuntimeError, match=r"dict\(type='imb_det.ImbalanceHook'\)"):
+        staged(3)
+    staged.set_class_stats(STATS)
+    assert staged(3).numel() == 3
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ([1, float("nan"), float("inf")], "gives nan for 'bee', inf for 'cat', and"),
+        ([1, -1, 2], "gives -1 for 'bee', and numbers must be in 0 to inf"),
+        ([1, 2], r"gives numbers of shape \(2,\) for 3 classes"),
+        (1.0, r"gives numbers of shape \(\) for 3 classes"),
+    ],
+    ids=str,
+)
+def test_what_a_rule_gives_is_checked(result, message):
+    made = ClassVector("Owner", "numbers", "odd", rules={"odd": lambda stats: result})
+    with pytest.raises(ValueError, match=message):
+        made.set_class_stats(STATS)
+
+
+def test_a_rule_may_give_background():
+    rules = {"last": lambda stats: [*stats.instance_count, 9]}
+    made = ClassVector("Owner", "numbers", "last", rules=rules, with_background=True)
+    made.set_class_stats(STATS)
+    assert made(3).tolist() == [4, 4, 2, 9]
+
+
+@pytest.mark.parametrize("spec", [np.array(0.5), torch.tensor(0.5)], ids=repr)
+def test_a_number_may_be_an_array(spec):
+    assert vector(spec)(3).item() == 0.5
+
+
 def test_another_number_of_classes_in_the_head():
     made = vector([1, 2, 3])
     with pytest.raises(ValueError, match="3 numbers, but the head has 2 classes"):

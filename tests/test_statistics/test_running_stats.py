@@ -29,6 +29,15 @@ def test_hand_worked_mean_of_two_steps():
     assert stats.value[0].item() == pytest.approx(2.75 / 0.4375)
 
 
+@pytest.mark.parametrize("spoil", [float("nan"), float("inf")])
+@pytest.mark.parametrize("momentum", [0.75, None])
+def test_a_step_that_overflows_leaves_the_mean_alone(spoil, momentum):
+    stats = stats_of([[4.0, 2.0]], [[1.0, spoil]], momentum=momentum)
+    assert stats.value.tolist() == [4.0, 2.0]
+    assert stats.steps == 1
+    assert stats.pending.tolist() == [0.0, 0.0]
+
+
 def test_momentum_0_keeps_the_last_step():
     assert stats_of([[4.0, 1.0]], [[8.0, 2.0]], momentum=0).value.tolist() == [8, 2]
 
