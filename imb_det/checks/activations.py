@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmdet.models.dense_heads import DETRHead
+from mmdet.models.dense_heads import DETRHead, RPNHead
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
-from imb_det.losses import ImbalanceLoss
+from imb_det.losses import ImbalanceLoss, SigmoidLink, SoftmaxLink
 
 __all__ = ["check_activations"]
 
+#: Heads that never ask a loss for its activation.
+_DEAF = (DETRHead, RPNHead)
+#: Links that are what such heads predict with.
+_PLAIN = (SigmoidLink, SoftmaxLink)
 _WHAT = "a head predicts with another activation than its loss trains"
 
 
@@ -19,7 +23,8 @@ def check_activations(context: CheckContext) -> Iterator[Finding]:
     """Find heads that predict with another activation than their loss trains.
 
     Dense heads take the activation from the config of the loss, not from the loss. Some
-    RoI heads have a softmax of their own, whatever the loss.
+    RoI heads have a softmax of their own, whatever the loss. DETR's heads and RPN never
+    ask the loss, and only RoI heads make as many outputs as its link wants.
 
     Args:
         context: With a model.
@@ -44,6 +49,27 @@ def check_activations(context: CheckContext) -> Iterator[Finding]:
                     f"its loss: {kind} with use_sigmoid=True cannot serve it",
                     "Use `use_sigmoid=False`, or a head such as Shared2FCBBoxHead",
                 )
+        elif loss.link.extra_channels != int(not loss.use_sigmoid):
+            yield Finding(
+                "link_channels",
+                Severity.ERROR,
+                "a head has other outputs than the link of its loss needs",
+                where,
+                f"asks no loss for its number of outputs, and {kind} needs "
+                f"{loss.link.extra_channels} beyond the classes",
+                "Use the loss in a box head such as Shared2FCBBoxHead, or one without "
+                "an output for background or objectness",
+            )
+        elif isinstance(module, _DEAF) and type(loss.link) not in _PLAIN:
+            yield Finding(
+                "activation",
+                Severity.ERROR,
+                _WHAT,
+                where,
+                f"predicts with a sigmoid or softmax of its own, and {kind} trains "
+                f"{type(loss.link).__name__}",
+                "Use a loss with sigmoid or softmax there",
+            )
         mine = getattr(module, "use_sigmoid_cls", None)
         if mine in (None, loss.use_sigmoid):
             continue

@@ -4,7 +4,7 @@ Nothing here imports another room of the library, mmdet, mmcv or matplotlib.
 """
 
 from .check_context import Check, CheckContext, SelfChecking
-from .checks import NUMBERS, check_choice, check_inputs, check_number
+from .checks import NUMBERS, check_choice, check_number
 from .finding import Finding, FindingsError, Severity, raise_findings, render
 from .hand_over import HandOver
 from .listener import (
@@ -35,7 +35,6 @@ __all__ = [
     "StagePlan",
     "and_more",
     "check_choice",
-    "check_inputs",
     "check_number",
     "on_main_process",
     "raise_findings",

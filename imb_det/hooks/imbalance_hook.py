@@ -19,7 +19,7 @@ from imb_det.core.hand_over import HandOver
 from imb_det.core.listener import ClassStatsListener
 from imb_det.core.main_process import on_main_process
 from imb_det.core.text import and_more
-from imb_det.losses.flushing import flush, manage_statistics
+from imb_det.losses.flushing import check_alike, flush, manage_statistics
 from imb_det.prior.pretrained_bias import bias_shapes
 from imb_det.prior.start_bias import set_start_biases
 from imb_det.registry import HOOKS
@@ -166,6 +166,7 @@ class ImbalanceHook(Hook):
                 write_receipt(sampler, bare_model(runner), runner.work_dir)
         refresh_averages(runner)
         self._running = manage_statistics(runner.model)
+        check_alike(self._running)
 
     def after_train_iter(
         self,

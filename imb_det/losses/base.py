@@ -8,9 +8,10 @@ import torch
 from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
-from imb_det.core import check_choice, check_inputs, check_number
+from imb_det.core import check_choice, check_number
 from imb_det.statistics.class_vector import rename_old_numbers
 
+from .call_checks import check_inputs
 from .compilation import compiled_for, should_compile
 from .gradient import attach_gradient
 from .links import Link, SigmoidLink, SoftmaxLink
@@ -78,10 +79,10 @@ class ImbalanceLoss(nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        old = {"prepare", "softmax_element", "class_factors"} & set(vars(cls))
-        if old:
+        old = ("class_factors", "prepare", "softmax_element")
+        if found := [name for name in old if hasattr(cls, name)]:
             raise TypeError(
-                f"{cls.__name__} defines {sorted(old)}, which nothing asks for since "
+                f"{cls.__name__} defines {found}, which nothing asks for since "
                 "0.2: return `imb_det.losses.Terms` from `terms(call)` instead"
             )
 
@@ -194,6 +195,7 @@ class ImbalanceLoss(nn.Module):
         call = Call(cls_score.detach(), label, weight, num_classes, learn)
         with torch.no_grad():
             terms = self.terms(call)
+        terms.check(name, *cls_score.shape)
         if not self.own_normaliser:
             terms.refuse("`own_normaliser = False`", "normaliser")
         # mmdet's loss without reduction is that of elements with sigmoid.
@@ -222,7 +224,7 @@ class ImbalanceLoss(nn.Module):
         """Return the loss of rows or elements, with its gradient, and what is seen."""
         kernel = self.link.kernel
         if should_compile(self.compiled, cls_score):
-            kernel = compiled_for(kernel, self, call, per_row)
+            kernel = compiled_for(kernel, self, call, (per_row, terms.form))
         with torch.no_grad():
             loss, slope, seen = kernel(
                 terms, call.cls_score, call.label, call.weight, per_row, watch

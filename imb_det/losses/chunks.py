@@ -70,15 +70,16 @@ def in_chunks(
     """
     everything = Rows.of(cls_score, label, weight, terms.row)
     if (parts := chunks(cls_score)) is None:
-        return _guarded(chunk, terms, None, everything, per_row, watch)
+        guard = _must_guard(everything)
+        return chunk(terms, None, everything, per_row, watch, guard, None)
     shape = cls_score.shape[:1] if per_row else cls_score.shape
     loss = cls_score.new_empty(shape, dtype=compute_dtype(cls_score))
     slope = torch.empty_like(cls_score, dtype=gradient_dtype(cls_score))
     total = Observed.nothing(cls_score) if watch else None
     for which in parts:
         rows, out = everything.part(which), slope[which]
-        loss[which], found, seen = _guarded(
-            chunk, terms, which, rows, per_row, watch, out
+        loss[which], found, seen = chunk(
+            terms, which, rows, per_row, watch, _must_guard(rows), out
         )
         if found is not out:
             out.copy_(found)
@@ -87,22 +88,18 @@ def in_chunks(
     return loss, slope, total
 
 
-def _guarded(
-    chunk: Callable[..., Found],
-    terms: Terms,
-    which: slice | None,
-    rows: Rows,
-    per_row: bool,
-    watch: bool,
-    out: Tensor | None = None,
-) -> Found:
-    """Run a chunk, in which what does not count may be infinite or not a number.
+def _must_guard(rows: Rows) -> bool:
+    """Tell whether logits that do not count have to be kept out of the computation.
 
-    A CPU computes it first as it is, and again only where the loss then is no number,
-    which is rare; to look is cheap there. Elsewhere it would be waited for.
+    They may be infinite or not a number, which a factor of 0 does not mend. To look
+    costs little on a CPU, where it saves a pass; elsewhere it would be waited for.
     """
-    guard = torch.compiler.is_compiling() or rows.cls_score.device.type != "cpu"
-    found = chunk(terms, which, rows, per_row, watch, guard, out)
-    if guard or rows.counted is None or found[0].isfinite().all():
-        return found
-    return chunk(terms, which, rows, per_row, watch, True, out)
+    if rows.counted is None:
+        return False
+    if torch.compiler.is_compiling() or rows.cls_score.device.type != "cpu":
+        return True
+    idle = ~rows.counted
+    if not idle.any():
+        return False
+    spared = rows.cls_score[idle.squeeze(1) if idle.size(1) == 1 else idle]
+    return not spared.isfinite().all()

@@ -32,13 +32,19 @@ def should_compile(setting: bool | str, cls_score: Tensor) -> bool:
 
 
 def compiled_for(
-    function: Callable, loss: object, call: Call, per_row: bool
+    function: Callable, loss: object, call: Call, form: Hashable = None
 ) -> Callable:
     """Return a function compiled for one kind of loss and of call.
 
     The compiler gives up on a function that has been compiled for too many kinds of
     arguments. So each kind of loss, of labels, weights and numbers has a copy of its
     own, which sees only other numbers of rows and channels.
+
+    Args:
+        function: What to compile, with tensors as arguments.
+        loss: Whose kind counts.
+        call: Whose labels, weights and types count.
+        form: What else tells kinds apart.
     """
     weight = call.weight
     kind = (
@@ -48,7 +54,7 @@ def compiled_for(
         call.label.dtype,
         call.label.dim(),
         None if weight is None else (weight.dtype, weight.dim()),
-        per_row,
+        form,
     )
     return compiled(function, kind)
 
@@ -103,6 +109,8 @@ def _warn_once(kind: str, reason: str) -> None:
 
 def _copied(function: Any) -> Callable:
     """Return the same function with code of its own: compilers count by code."""
+    if isinstance(function, types.MethodType):
+        return types.MethodType(_copied(function.__func__), function.__self__)
     copy = types.FunctionType(
         function.__code__.replace(),
         function.__globals__,

@@ -13,6 +13,7 @@ __all__ = [
     "DensityElement",
     "Element",
     "FocalElement",
+    "GumbelElement",
     "bin_of",
     "focal_of_nll",
     "sigmoid_and_softplus",
@@ -23,7 +24,8 @@ __all__ = [
 #: negatives. Both results are as functions of the z given. For targets y in [0, 1] the
 #: loss is the mean of a positive and a negative, weighted by y, unless the element has
 #: a method ``soft(z, y)`` of its own. ``positive`` is None where the attribute
-#: ``is_symmetric`` of the element is true.
+#: ``is_symmetric`` of the element is true. Probabilities are sigmoids, unless it has a
+#: method ``probability(z)``. Finite logits must give a finite loss and derivative.
 Element = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 # log(1 + e) = e P(e) on [0, 1], Chebyshev interpolation in e of degree 8; its relative
@@ -111,6 +113,36 @@ def focal_of_nll(nll: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
     modulation = missing**gamma
     curve = gamma * modulation / missing * torch.exp(-nll) * nll
     return modulation * nll, modulation + torch.where(is_small, 0, curve)
+
+
+class GumbelElement:
+    r"""Cross entropy of the Gumbel distribution, :math:`\eta = e^{-e^{-z}}`.
+
+    Logits are taken as if they were in [-4, 10], without a gradient outside of that.
+
+    Source: Alexandridis et al., "Long-tailed Instance Segmentation using Gumbel
+    Optimized Loss", ECCV 2022, with the limits of the authors' code; logarithms are
+    taken of the exact expressions, so that no probability is rounded to 0 or 1.
+    """
+
+    is_symmetric = False
+
+    def __call__(self, z: Tensor, positive: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return loss and derivative by z, which is negated for positives."""
+        is_positive = torch.zeros_like(z, dtype=torch.bool)
+        if positive is not None:
+            is_positive = positive
+        logit = torch.where(is_positive, -z, z)
+        inside = (logit >= -4) & (logit <= 10)
+        inner = torch.exp(-logit.clamp(-4, 10))  # -log(eta)
+        rest = -torch.expm1(-inner)  # 1 - eta
+        loss = torch.where(is_positive, inner, -torch.log(rest))
+        slope = torch.where(is_positive, inner, torch.exp(-inner) * inner / rest)
+        return loss, torch.where(inside, slope, 0)
+
+    def probability(self, z: Tensor) -> Tensor:
+        """Return the probabilities of logits."""
+        return torch.exp(-torch.exp(-z))
 
 
 class DensityElement:

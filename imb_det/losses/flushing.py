@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from torch import nn
 
 from imb_det.statistics.running_stats import RunningStats
 
-__all__ = ["flush", "flush_statistics", "manage_statistics"]
+__all__ = ["check_alike", "flush", "flush_statistics", "manage_statistics"]
 
 
 def manage_statistics(model: nn.Module) -> list[RunningStats]:
@@ -24,6 +24,23 @@ def manage_statistics(model: nn.Module) -> list[RunningStats]:
     for stats in found:
         stats.managed = True
     return found
+
+
+def check_alike(found: list[RunningStats]) -> None:
+    """Refuse statistics that differ in length between ranks: their sum would hang.
+
+    Every rank must call this, before the first step.
+
+    Raises:
+        RuntimeError: On all ranks, with the lengths of each.
+    """
+    lengths = [len(stats.pending) for stats in found]
+    everyone = all_gather_object(lengths)
+    if any(other != lengths for other in everyone):
+        raise RuntimeError(
+            f"running statistics have other lengths on other ranks: {everyone}; the "
+            "ranks train different models, or with different classes"
+        )
 
 
 def flush_statistics(model: nn.Module) -> None:

@@ -95,7 +95,7 @@ class GHMCLoss(ImbalanceLoss):
         if call.learn or density.per_call:
             run = norm_counts
             if should_compile(self.compiled, call.cls_score):
-                run = compiled_for(norm_counts, self, call, True)
+                run = compiled_for(norm_counts, self, call)
             count = run(call.cls_score, label, weight, density.bins)
         if density.per_call:
             beta, total = density.of_call(count, call.learn)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .chunks import Found
+from .elements import GumbelElement
 from .sigmoid_kernel import sigmoid_kernel
 from .softmax_kernel import softmax_kernel
 from .terms import Terms
@@ -23,14 +25,16 @@ __all__ = [
 ]
 
 
-class Link:
+class Link(nn.Module):
     """How the outputs of a classifier become probabilities of C classes.
 
     Attributes:
         use_sigmoid: What heads read to know the number of their outputs: C with it, in
             dense heads, and C + 1 without.
         extra_channels: Outputs beyond one a class.
-        kernel: Loss and gradient of the outputs.
+        kernel: Loss and gradient of the outputs, with the arguments and results of
+            :func:`~imb_det.losses.sigmoid_kernel.sigmoid_kernel`; a method of a link
+            that has buffers.
         start_bias: Bias of all outputs at the start of a training; None for the
             head's own.
     """
@@ -173,6 +177,20 @@ class SoftmaxWithObjectnessLink(Link):
         return classes * objectness[..., :1], objectness[..., 1:]
 
 
+def _gumbel_kernel(
+    terms: Terms,
+    cls_score: Tensor,
+    label: Tensor,
+    weight: Tensor | None = None,
+    per_row: bool = True,
+    watch: bool = False,
+) -> Found:
+    """Return :func:`sigmoid_kernel` of the Gumbel element, where no other is given."""
+    if terms.element is None:
+        terms = replace(terms, element=GumbelElement())
+    return sigmoid_kernel(terms, cls_score, label, weight, per_row, watch)
+
+
 class GumbelLink(Link):
     r"""Independent classes with the Gumbel distribution, :math:`p = e^{-e^{-z}}`.
 
@@ -182,9 +200,9 @@ class GumbelLink(Link):
 
     use_sigmoid = True
     extra_channels = 0
-    kernel = staticmethod(sigmoid_kernel)
+    kernel = staticmethod(_gumbel_kernel)
     start_bias = -2.0
 
     def probabilities(self, cls_score: Tensor) -> tuple[Tensor, None]:
         """Return the probabilities."""
-        return torch.exp(-torch.exp(-cls_score)), None
+        return GumbelElement().probability(cls_score), None

@@ -14,6 +14,7 @@ from imb_det.core import check_choice, check_number
 from imb_det.statistics.class_vector import ClassVector, rename_old_numbers
 
 from .base import REDUCTIONS
+from .call_checks import check_range
 from .gradient import compute_dtype
 
 __all__ = ["MaskLoss", "loss_of_masks"]
@@ -105,6 +106,7 @@ class MaskLoss(nn.Module):
                 "classes, so they cannot have weights; set `class_agnostic=False`"
             )
         labels = labels.long()  # bytes would be taken for a mask
+        check_range(name, labels, channels, with_background=False)
         weights = self.class_weight(channels, pred)
         own = pred[torch.arange(n, device=pred.device), labels]
         own = own.to(compute_dtype(pred))

@@ -24,7 +24,8 @@ class Observed:
             own, (K,).
         negative_gradient: The same where it is not, (K,).
         rows: Number of rows of each channel that count, (K,).
-        own_score: Sum of their probabilities of their own channel, (K,).
+        own_score: Sum of their probabilities of their own channel, (K,), by the logits
+            as they predict, without scale, margin and offset.
     """
 
     positive_gradient: Tensor

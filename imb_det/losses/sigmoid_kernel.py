@@ -80,7 +80,9 @@ def _chunk(
         slope = multiplied(slope, factor, out)
     seen = None
     if watch and own is not None:
-        seen = Observed.of(own.of(z).sigmoid(), slope, own, rows.counted)
+        probability = getattr(terms.element, "probability", torch.sigmoid)
+        score = probability(own.of(rows.cls_score).to(z.dtype))
+        seen = Observed.of(score, slope, own, rows.counted)
     if per_row:
         loss = loss.sum(1)
     return loss, slope.to(gradient_dtype(rows.cls_score)), seen

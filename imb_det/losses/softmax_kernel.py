@@ -82,7 +82,13 @@ def _chunk(
         factor = factor.to(z.dtype)
         loss, push = loss * factor, push * factor
     slope = log_p.exp_()
-    score = own.of(slope) if watch and own is not None else None
+    score = None
+    if watch and own is not None:
+        # Of the logits as they predict: without offset, scale and margin.
+        as_predicted = slope
+        if terms.adjusts:
+            as_predicted = rows.cls_score.to(z.dtype).softmax(1)
+        score = own.of(as_predicted)
     if own is None:
         pull = pull if factor is None else pull * factor
         slope = slope * push - pull

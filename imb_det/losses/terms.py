@@ -82,6 +82,52 @@ class Terms:
     row: Tensor | None = None
     normaliser: Tensor | None = None
 
+    @property
+    def adjusts(self) -> bool:
+        """Whether logits enter as others than they are."""
+        return not (self.scale is None and self.margin is None and self.offset is None)
+
+    @property
+    def form(self) -> tuple[object, ...]:
+        """Which terms there are, and of how many dimensions, for a compiler."""
+        return tuple(
+            value.dim() if isinstance(value, Tensor) else type(value)
+            for value in vars(self).values()
+        )
+
+    def check(self, loss: str, rows: int, channels: int) -> None:
+        """Refuse terms of another shape than the logits (N, K).
+
+        Args:
+            loss: Name of the loss.
+            rows: N.
+            channels: K.
+
+        Raises:
+            TypeError: A term that is no tensor, and no function where that may be.
+            ValueError: A term of another shape; names it.
+        """
+        by_row = ("offset", "positive", "negative")
+        for name in ("scale", "margin", "row", "normaliser", *by_row):
+            value = getattr(self, name)
+            if value is None or (name in by_row and callable(value)):
+                continue
+            if not isinstance(value, Tensor):
+                raise TypeError(
+                    f"{loss}: the term `{name}` must be a tensor: {value!r}"
+                )
+            shape = value.shape
+            fits = value.dim() == 0 and name != "row"
+            if value.dim() == 1 and name != "normaliser":
+                fits = shape[0] == (rows if name == "row" else channels)
+            if value.dim() == 2 and name in by_row:
+                fits = shape[0] == rows and shape[1] == channels
+            if not fits:
+                raise ValueError(
+                    f"{loss}: the term `{name}` has shape {tuple(shape)}, which does "
+                    f"not fit logits ({rows}, {channels})"
+                )
+
     def refuse(self, link: str, *names: str) -> None:
         """Raise for terms that a link has no use for: none is left aside in silence.
 

@@ -46,11 +46,13 @@ class ClassSpec:
         Raises:
             TypeError, ValueError: No such form, rule or number.
         """
-        staged = isinstance(spec, Mapping) and set(spec) == {_STAGES}
-        if not (staged and isinstance(spec[_STAGES], Mapping)):
+        if not (isinstance(spec, Mapping) and set(spec) == {_STAGES}):
             return {None: self._read(spec)}
-        if not spec[_STAGES]:
-            raise ValueError(f"{self.owner}: `{self.name}` has no stage, got {spec!r}")
+        if not isinstance(spec[_STAGES], Mapping) or not spec[_STAGES]:
+            raise ValueError(
+                f"{self.owner}: `{self.name}` has no stage: `stages` must be a dict by "
+                f"the name of the stage, got {spec!r}"
+            )
         return {str(stage): self._read(one) for stage, one in spec[_STAGES].items()}
 
     def _read(self, spec: Any) -> Any:

@@ -90,12 +90,20 @@ class RunningStats(nn.Module):
 
         Raises:
             RuntimeError: Nothing will ever bring them into the mean.
+            ValueError: Another number of them.
         """
         if not self.managed:
             raise RuntimeError(
                 "running statistics need the hook that updates them after each step; "
                 "add `custom_hooks = [dict(type='imb_det.ImbalanceHook')]` to the "
                 "config (in a loop of your own: imb_det.losses.flush_statistics)"
+            )
+        if numbers.shape != self.pending.shape:
+            raise ValueError(
+                f"running statistics of {len(self.pending)} numbers got "
+                f"{tuple(numbers.shape)}; where their number is known later, call "
+                "`resize` in `set_class_stats`, and add `custom_hooks = "
+                "[dict(type='imb_det.ImbalanceHook')]` to the config"
             )
         self.pending += numbers
 

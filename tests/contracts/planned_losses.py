@@ -122,30 +122,12 @@ class EFL(ImbalanceLoss):
         )
 
 
-class GumbelElement:
-    """Cross entropy of ``eta = exp(-exp(-z))``: no mirror image of itself."""
-
-    def __call__(self, z, positive):
-        # Of a positive z is negated: -log(eta) = exp(z).
-        e = torch.exp(z)
-        # Of a negative -log(1 - eta), with the derivative eta exp(-z) / (1 - eta).
-        inner = torch.exp(-z)
-        rest = -torch.expm1(-inner)
-        return (
-            torch.where(positive, e, -torch.log(rest)),
-            torch.where(positive, e, torch.exp(-inner) * inner / rest),
-        )
-
-
 class Gumbel(ImbalanceLoss):
     """Cross entropy with the Gumbel link."""
 
     def __init__(self):
         super().__init__(use_sigmoid=True)
         self.link = GumbelLink()
-
-    def terms(self, call):
-        return Terms(element=GumbelElement())
 
 
 class DropLike(ImbalanceLoss):

@@ -9,6 +9,7 @@ from torch._inductor import config as inductor
 from torch._inductor.cpp_builder import get_cpp_compiler
 
 from imb_det.losses import compilation, flush_statistics
+from imb_det.registry import MODELS
 
 from .batches import channels, gradient_of, make_batch, soft_targets, warm
 from .cases import NUM_CLASSES, of_activation
@@ -156,6 +157,35 @@ def test_another_size_or_type_brings_no_second_compilation(said, monkeypatch):
     assert said == []
     # One for each loss and type; GHM-C has a second pass, for its counts.
     assert len(made) == 3 * (len(one_of_each_loss()) + 1)
+
+
+def test_forms_of_one_loss_do_not_count_together(said, monkeypatch):
+    # The compiler gives a function up after eight of them.
+    monkeypatch.setattr(compilation, "torch", SimpleNamespace(**vars(torch)))
+    monkeypatch.setattr(
+        compilation.torch,
+        "compile",
+        lambda function, **kwargs: torch.compile(
+            function, **{**kwargs, "backend": "eager"}
+        ),
+    )
+    labels = torch.tensor([0, 3, 2, 1])
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for class_weight in (None, 2.0, [1.0, 2.0, 0.5]):
+            for weight_negatives in (False, True):
+                for bg_weight in (1.0, 0.5):
+                    loss = MODELS.build(
+                        dict(
+                            type="imb_det.CrossEntropyLoss",
+                            use_sigmoid=True,
+                            class_weight=class_weight,
+                            weight_negatives=weight_negatives,
+                            bg_weight=bg_weight,
+                            compiled=True,
+                        )
+                    )
+                    loss(torch.zeros(4, 3, requires_grad=True), labels)
+    assert said == []
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from imb_det.losses import (
+    GumbelLink,
     ImbalanceLoss,
+    SigmoidLink,
+    SoftmaxLink,
     SoftmaxWithObjectnessLink,
     Terms,
     flush_statistics,
@@ -218,16 +221,75 @@ def test_soft_labels_of_half_precision_lose_no_digits(dtype):
 
 
 def test_equilibrium_learns_mean_scores():
+    # Scores of the prediction, not of the shifted logits that are trained.
     loss = start(losses.EBL())
-    logits, labels = batch(4)
-    first = torch.full((4,), 0.01, dtype=torch.float64)
-    check(loss, lambda z, y: formulas.equilibrium(z, y, first), logits, labels)
-    loss(logits, labels)
-    flush_statistics(loss)
-    score = logits.softmax(1)
-    mean = [score[labels == c, c].mean().item() for c in range(3)]
-    mean = torch.tensor([*mean, 0.01], dtype=torch.float64)
-    check(loss, lambda z, y: formulas.equilibrium(z, y, mean), *batch(4, seed=1))
+    total, rows = torch.zeros(2, 4, dtype=torch.float64)
+    for step in range(4):
+        mean = torch.where(rows > 0, total / rows.clamp(min=1e-9), 0.01)
+        mean[-1] = 0.01
+        logits, labels = batch(4, seed=step)
+        check(loss, lambda z, y, m=mean: formulas.equilibrium(z, y, m), logits, labels)
+        loss(logits, labels)
+        flush_statistics(loss)
+        score = logits.detach().softmax(1)
+        seen = [score[labels == c, c].sum() for c in range(4)]
+        count = torch.bincount(labels, minlength=4).double()
+        weight = 0.9 * (1 - 0.9**step) / (1 - 0.9 ** (step + 1))  # of steps before
+        total = weight * total + (1 - weight) * torch.stack(seen)
+        rows = weight * rows + (1 - weight) * count
+
+
+LINKS = (SigmoidLink, SoftmaxLink, GumbelLink)
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a_link_trains_what_it_predicts(link):
+    # Without any term, the loss of a row is -log of its own probability.
+    loss = ImbalanceLoss(use_sigmoid=link.use_sigmoid)
+    loss.link = link()
+    loss.get_cls_channels(1)
+    logits = torch.linspace(-3, 3, 7, dtype=torch.float64)[:, None]
+    logits = torch.cat([logits, -logits], 1)[:, : loss.roi_channels]
+    rows = loss(logits, torch.zeros(7, dtype=torch.long), reduction_override="none")
+    wanted = -loss.get_activation(logits)[:, 0].log()
+    torch.testing.assert_close(rows, wanted)
+
+
+@pytest.mark.parametrize("name", ["EFL", "Gumbel", "DropLoss"])
+@pytest.mark.parametrize("size", [1e4, 110.0, 89.0])
+def test_extreme_logits_stay_finite(name, size):
+    channels, make, _ = WITHOUT_STATE[name]
+    loss = start(make())
+    labels = torch.tensor([0, 3, 2, 1])
+    for sign in (1, -1):
+        logits = torch.full((4, channels), sign * size, requires_grad=True)
+        value = loss(logits, labels, avg_factor=1.0)
+        assert value.isfinite()
+        assert gradient_of(value, logits).isfinite().all()
+    spoiled = torch.zeros(4, channels)
+    spoiled[1] = -torch.inf
+    spoiled.requires_grad_()
+    value = loss(spoiled, torch.tensor([0, -1, 2, 1]), avg_factor=1.0)
+    assert gradient_of(value, spoiled).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("terms", "error", "message"),
+    [
+        (dict(scale=2.0), TypeError, "the term `scale` must be a tensor: 2.0"),
+        (dict(positive=torch.ones(5)), ValueError, r"`positive` has shape \(5,\)"),
+        (dict(row=torch.ones(1)), ValueError, r"`row` has shape \(1,\).*\(2, 4\)"),
+        (dict(offset=torch.ones(2, 1)), ValueError, r"`offset` has shape \(2, 1\)"),
+        (dict(normaliser=torch.ones(1)), ValueError, "`normaliser` has shape"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_terms_of_another_shape_are_named(terms, error, message):
+    loss = ImbalanceLoss(use_sigmoid=False)
+    loss.own_normaliser = "normaliser" in terms
+    loss.terms = lambda call: Terms(**terms)
+    with pytest.raises(error, match=f"ImbalanceLoss: .*{message}"):
+        loss(torch.zeros(2, 4), torch.tensor([0, 1]))
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def efl(logits, labels, extra, gamma, alpha):
 
 def gumbel(logits, labels):
     y = one_hot(labels, logits.size(1))
-    log_eta = -torch.exp(-logits)
+    log_eta = -torch.exp(-logits.clamp(-4, 10))
     return -(y * log_eta + (1 - y) * torch.log(-torch.expm1(log_eta))).sum(1)
 
 

@@ -9,7 +9,13 @@ from torch import nn
 
 from imb_det.checks import check_activations
 from imb_det.core import CheckContext, raise_findings
+from imb_det.losses import (
+    GumbelLink,
+    SigmoidWithObjectnessLink,
+    SoftmaxWithObjectnessLink,
+)
 from tests import toys
+from tests.contracts.heads import DETRHead
 from tests.tiny_sets import write_voc
 from tests.toy_runner import (
     BOTH_HOOKS,
@@ -179,3 +185,25 @@ def test_roi_heads_with_a_softmax_of_their_own_are_refused(head):
     refuse_activations(build(type="imb_det.CrossEntropyLoss", use_sigmoid=False))
     with pytest.raises(ValueError, match="predicts with a softmax, whatever its loss"):
         refuse_activations(build(type="imb_det.FocalLoss", use_sigmoid=True))
+
+
+@pytest.mark.parametrize("link", [SigmoidWithObjectnessLink, SoftmaxWithObjectnessLink])
+def test_outputs_that_a_dense_head_does_not_have_are_named(link):
+    config = toys.retinanet_config()
+    config.bbox_head.loss_cls = dict(
+        type="imb_det.CrossEntropyLoss", use_sigmoid=link.use_sigmoid
+    )
+    model = toys.build_model(config)
+    refuse_activations(model)
+    model.bbox_head.loss_cls.link = link()
+    with pytest.raises(ValueError, match=r"`bbox_head` .*beyond the classes"):
+        refuse_activations(model)
+
+
+def test_a_head_that_never_asks_for_the_activation_is_named():
+    head = DETRHead(dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)).head
+    model = nn.ModuleDict({"bbox_head": head})
+    refuse_activations(model)
+    head.loss_cls.link = GumbelLink()
+    with pytest.raises(ValueError, match=r"`bbox_head` .*trains GumbelLink"):
+        refuse_activations(model)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from imb_det.losses import flush_statistics, manage_statistics
+from imb_det.losses import flush_statistics, flushing, manage_statistics
 from imb_det.statistics.running_stats import RunningStats
 
 
@@ -99,3 +99,19 @@ def test_a_size_that_is_known_later():
     stats.resize(3)  # other classes: the old numbers say nothing
     assert stats.value.tolist() == [0.0] * 3
     assert stats.steps == 0
+
+
+def test_another_number_of_numbers_is_refused():
+    for size, given in ((None, 1), (None, 3), (2, 1), (2, 3)):
+        stats = RunningStats(size, None)
+        stats.managed = True
+        with pytest.raises(ValueError, match=r"of \d numbers got \(\d,\).*`resize`"):
+            stats.add(torch.ones(given))
+
+
+def test_ranks_with_other_lengths_are_refused(monkeypatch):
+    found = [RunningStats(2, 0.5), RunningStats(3, None)]
+    flushing.check_alike(found)
+    monkeypatch.setattr(flushing, "all_gather_object", lambda mine: [mine, [2, 0]])
+    with pytest.raises(RuntimeError, match=r"\[\[2, 3\], \[2, 0\]\]"):
+        flushing.check_alike(found)
