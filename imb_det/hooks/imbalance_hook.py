@@ -12,11 +12,14 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from imb_det.checks import CHECKS, run_checks
-from imb_det.checks.later_test import check_later, later_test
-from imb_det.checks.running import refusal
-from imb_det.core.finding import Finding, raise_findings
+from imb_det.checks.later_test import check_later_test
+from imb_det.core.finding import Finding, FindingsError, raise_findings, refusal
 from imb_det.core.hand_over import HandOver
-from imb_det.core.listener import ClassStatsListener
+from imb_det.core.listener import (
+    ClassStatsListener,
+    TrainingMemory,
+    WorkDirListener,
+)
 from imb_det.core.main_process import on_main_process
 from imb_det.core.text import and_more
 from imb_det.losses.flushing import flush, manage_statistics
@@ -27,7 +30,6 @@ from imb_det.runner_parts import (
     bare_model,
     components_of,
     context_of,
-    metrics_of,
     models_of,
     refresh_averages,
     samplers_of,
@@ -60,8 +62,8 @@ class ImbalanceHook(Hook):
     - whatever a component says of itself (``findings(context)``),
 
     and counts :class:`~imb_det.statistics.ClassStats`. All ranks stop with one error
-    that lists everything that is wrong. What only a later test would meet, as the
-    config has ``test_cfg``, is a warning.
+    that lists everything that is wrong. What only a later test would meet, in its data
+    or its metrics, as the config has ``test_cfg``, is a warning.
 
     Then all ranks get the counts: every module of the model and of moving averages,
     samplers and transforms of the training, metrics and hooks with a method
@@ -140,6 +142,12 @@ class ImbalanceHook(Hook):
             stats = self._take(stats)
             line = f"ImbalanceHook: training set of {describe(stats)}"
             print_log(line, logger="current")
+        if runner.iter == 0:
+            _forget_training(runner)
+        # Before the checks, as metrics then know which figures they will report.
+        components = components_of(runner, runner.val_loop, for_training=True)
+        _tell_work_dir(runner, components)
+        refused = [] if stats is None else self._inform(components)
         context = context_of(
             runner,
             for_training=True,
@@ -147,20 +155,13 @@ class ImbalanceHook(Hook):
             class_stats=stats,
             look_at_images=self.check_images,
         )
-        metrics = _metrics(runner, runner.val_loop)
-        if stats is not None:  # for metrics to know which figures they will report
-            self._inform(metrics)
-        later = later_test(runner, context)
-        findings += on_main_process(
-            lambda: [*run_checks(context, CHECKS), *check_later(later)]
-        )
+        findings += on_main_process(lambda: run_checks(context, CHECKS))
+        findings += [*refused, *check_later_test(runner, context)]
         raise_findings(findings, "ImbalanceHook, before the first iteration")
         self._checked += context.datasets.values()
         if runner.iter == 0:
-            _forget_training(runner)
             for model in models_of(runner):
                 set_start_biases(model, self._loaded_biases)
-        self._inform(components_of(runner, runner.val_loop, for_training=True))
         for sampler in samplers_of(runner.train_dataloader):
             if isinstance(sampler, EpochSampler):
                 write_receipt(sampler, bare_model(runner), runner.work_dir)
@@ -207,14 +208,15 @@ class ImbalanceHook(Hook):
 
     def _before_evaluation(self, runner: Runner, **loops: Any) -> None:
         """Check data sets that are new, and hand the counts over."""
-        metrics = [m for loop in loops.values() for m in _metrics(runner, loop)]
+        components = components_of(runner, *loops.values())
+        _tell_work_dir(runner, components)
+        findings = self._inform(components)
         context = context_of(runner, look_at_images=False, **loops)
         datasets = list(context.datasets.values())
         if not all(any(d is known for known in self._checked) for d in datasets):
-            findings = on_main_process(lambda: run_checks(context, CHECKS))
-            raise_findings(findings, "ImbalanceHook, before the first image")
-            self._checked += datasets
-        self._inform([*components_of(runner), *metrics])
+            findings += on_main_process(lambda: run_checks(context, CHECKS))
+        raise_findings(findings, "ImbalanceHook, before the first image")
+        self._checked += datasets
 
     def _take(self, stats: ClassStats) -> ClassStats:
         """Keep the counts, with the limits of groups that the config has."""
@@ -223,11 +225,14 @@ class ImbalanceHook(Hook):
         self.class_stats = stats
         return stats
 
-    def _inform(self, components: Sequence[Any]) -> None:
-        """Hand the counts to those that want them and do not have them yet."""
+    def _inform(self, components: Sequence[Any]) -> list[Finding]:
+        """Hand the counts to those that lack them; return what these refuse."""
         if self.class_stats is not None:
-            self._hand_over(components, self.class_stats)
-            return
+            try:
+                self._hand_over(components, self.class_stats)
+            except FindingsError as error:
+                return list(error.findings)
+            return []
         for component in self._hand_over.listeners(components):
             print_log(
                 f"ImbalanceHook: {type(component).__name__} asks for class "
@@ -236,13 +241,14 @@ class ImbalanceHook(Hook):
                 logger="current",
                 level=logging.WARNING,
             )
+        return []
 
 
 def _count(dataset: Any) -> tuple[ClassStats | None, list[Finding]]:
     """Count the classes, or say why they cannot be counted."""
     try:
         return ClassStats.from_dataset(dataset), []
-    except (ValueError, OSError) as error:
+    except Exception as error:  # what else is wrong must be told all the same
         what = "the classes of the training set cannot be counted"
         return None, [refusal("class_counts", what, error)]
 
@@ -251,18 +257,15 @@ def _forget_training(runner: Runner) -> None:
     """Clear the counts of another training, in the model and its moving averages."""
     for model in models_of(runner):
         for part in model.modules():
-            forget: Any = getattr(part, "forget_training", None)
-            if forget is not None:
-                forget()
+            if isinstance(part, TrainingMemory):
+                part.forget_training()
 
 
-def _metrics(runner: Runner, loop: Any) -> list[Any]:
-    """Return the metrics of a validation or test loop, and tell them the work dir."""
-    metrics = metrics_of(loop)
-    for metric in metrics:
-        if hasattr(metric, "set_work_dir"):
-            metric.set_work_dir(runner.work_dir)
-    return metrics
+def _tell_work_dir(runner: Runner, components: Sequence[Any]) -> None:
+    """Tell components where they may write."""
+    for component in components:
+        if isinstance(component, WorkDirListener):
+            component.set_work_dir(runner.work_dir)
 
 
 def describe(stats: ClassStats) -> str:

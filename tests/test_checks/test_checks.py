@@ -36,6 +36,23 @@ def test_a_check_that_cannot_go_on_does_not_stop_the_others():
     ]
 
 
+def test_a_check_that_crashes_does_not_hide_what_others_find(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        "imb_det.core.finding.print_log", lambda text, **_: lines.append(text)
+    )
+
+    def check_sizes(context):
+        return {}["width"]
+
+    found = run_checks(CheckContext(), [check_sizes, lambda context: [FOUND]])
+    assert [(f.code, f.evidence) for f in found] == [
+        ("check_sizes", "KeyError: 'width'"),
+        ("code", ""),
+    ]
+    assert 'return {}["width"]' in lines[0]  # the traceback
+
+
 def test_components_are_asked_for_what_they_need():
     class Hook:
         def findings(self, context):
