@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
+from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from imb_det.checks import CHECKS, run_checks
 from imb_det.checks.later_test import check_later_test
-from imb_det.core.finding import Finding, FindingsError, raise_findings, refusal
+from imb_det.core.check_context import CheckContext
+from imb_det.core.finding import (
+    Finding,
+    FindingsError,
+    Severity,
+    raise_findings,
+    refusal,
+)
 from imb_det.core.hand_over import HandOver
 from imb_det.core.listener import (
     ClassStatsListener,
@@ -49,7 +58,8 @@ class ImbalanceHook(Hook):
 
     Before the first iteration rank 0 runs all checks of :mod:`imb_det.checks`:
 
-    - the classes of every head against those of the data sets,
+    - the classes of every head against those of the data sets, and these against each
+      other,
     - the activation of every dense head against that of its loss,
     - the samplers of proposals, where a box head must see all of them,
     - the boxes, where the data set does not do so itself (``imb_det.VOCDataset`` and
@@ -125,6 +135,18 @@ class ImbalanceHook(Hook):
         self._checked: list[Any] = []  # data sets
         self._running: list[RunningStats] = []
         self._loaded_biases: dict[str, torch.Size] = {}
+
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        """Yield that another hook of this kind is there: limits are given once."""
+        others = [hook for hook in context.hooks if isinstance(hook, ImbalanceHook)]
+        if len(others) > 1 and others[0] is self:
+            yield Finding(
+                "imbalance_hooks",
+                Severity.ERROR,
+                "more than one hook counts the classes and hands the counts over",
+                f"`custom_hooks` has {len(others)} of them",
+                remedy="Keep one `ImbalanceHook` in `custom_hooks`",
+            )
 
     def before_train(self, runner: Runner) -> None:
         """Check and count on rank 0, then hand the counts over on every rank."""
@@ -211,7 +233,9 @@ class ImbalanceHook(Hook):
         components = components_of(runner, *loops.values())
         _tell_work_dir(runner, components)
         findings = self._inform(components)
-        context = context_of(runner, look_at_images=False, **loops)
+        context = context_of(
+            runner, class_stats=self.class_stats, look_at_images=False, **loops
+        )
         datasets = list(context.datasets.values())
         if not all(any(d is known for known in self._checked) for d in datasets):
             findings += on_main_process(lambda: run_checks(context, CHECKS))
@@ -226,13 +250,16 @@ class ImbalanceHook(Hook):
         return stats
 
     def _inform(self, components: Sequence[Any]) -> list[Finding]:
-        """Hand the counts to those that lack them; return what these refuse."""
+        """Hand the counts to those that lack them; return what is refused anywhere."""
         if self.class_stats is not None:
+            refused: Sequence[Finding] = ()
             try:
                 self._hand_over(components, self.class_stats)
             except FindingsError as error:
-                return list(error.findings)
-            return []
+                refused = error.findings
+            # Where one rank stops, the others would wait for it.
+            of_ranks = all_gather_object(refused)
+            return list(dict.fromkeys(chain.from_iterable(of_ranks)))
         for component in self._hand_over.listeners(components):
             print_log(
                 f"ImbalanceHook: {type(component).__name__} asks for class "

@@ -380,6 +380,35 @@ def test_what_components_refuse_is_in_the_same_error(tmp_path, voc):
     assert str(error.value).startswith("ImbalanceHook, before the first iteration: 3")
 
 
+def test_classes_in_another_order_are_refused(tmp_path, voc, logged_findings):
+    """Every detection would be judged as one of another class."""
+    swapped = dict(voc, metainfo=dict(classes=("dog", "cat")), test_mode=True)
+    runner = make_runner(tmp_path / "run", voc)
+    runner._test_dataloader = {**runner._test_dataloader, "dataset": swapped}
+    runner.train()
+    (warning,) = logged_findings
+    assert "warning class_order: " in warning
+    assert "`test_dataloader`: label 0 is 'cat' in the training, but 'dog'" in warning
+    faulty = make_runner(tmp_path / "faulty", voc)
+    faulty._val_dataloader = {**faulty._val_dataloader, "dataset": swapped}
+    with pytest.raises(FindingsError, match=r"classes=\['cat', 'dog'\]") as error:
+        faulty.train()
+    assert [f.code for f in error.value.findings] == ["class_order"]
+    path = str(tmp_path / "run" / "epoch_1.pth")
+    tester = make_runner(tmp_path / "test", voc, load_from=path)
+    tester._test_dataloader = {**tester._test_dataloader, "dataset": swapped}
+    with pytest.raises(FindingsError, match="before the first image: 1 error"):
+        tester.test()
+
+
+def test_limits_come_from_one_hook(tmp_path, voc):
+    other = dict(type="imb_det.ImbalanceHook", group_thresholds=(1, 2))
+    runner = make_runner(tmp_path / "run", voc, hooks=[*BOTH_HOOKS, other])
+    with pytest.raises(FindingsError, match="Keep one `ImbalanceHook`") as error:
+        runner.train()
+    assert [f.code for f in error.value.findings] == ["imbalance_hooks"]
+
+
 def test_what_metrics_of_a_later_test_lack_is_a_warning(tmp_path, voc, logged_findings):
     (tmp_path / "file").touch()
     metrics = [
