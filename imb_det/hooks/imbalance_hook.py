@@ -30,7 +30,6 @@ from imb_det.core.listener import (
     WorkDirListener,
 )
 from imb_det.core.main_process import on_main_process
-from imb_det.core.text import and_more
 from imb_det.losses.flushing import flush, manage_statistics
 from imb_det.prior.pretrained_bias import bias_shapes
 from imb_det.prior.start_bias import set_start_biases
@@ -46,10 +45,11 @@ from imb_det.runner_parts import (
 from imb_det.samplers import EpochSampler
 from imb_det.samplers.receipt_files import write_receipt
 from imb_det.statistics import ClassStats, GroupLimits
+from imb_det.statistics.description import describe
 from imb_det.statistics.frequency_groups import DEFAULT_LIMITS
 from imb_det.statistics.running_stats import RunningStats
 
-__all__ = ["ImbalanceHook", "describe"]
+__all__ = ["ImbalanceHook"]
 
 
 @HOOKS.register_module()
@@ -293,28 +293,3 @@ def _tell_work_dir(runner: Runner, components: Sequence[Any]) -> None:
     for component in components:
         if isinstance(component, WorkDirListener):
             component.set_work_dir(runner.work_dir)
-
-
-def describe(stats: ClassStats) -> str:
-    """Return the size and the imbalance of a set in one line.
-
-    Example:
-        >>> describe(ClassStats(("cat", "dog", "emu"), [3, 200, 0], [4, 400, 0], 201))
-        "3 classes, 201 images, 404 boxes; rare (<= 10 images) 2, common (11 to 100) \
-0, frequent (> 100) 1; imbalance ratio 100.0 ('dog' 400 boxes, 'cat' 4); without \
-any box: ['emu']"
-    """
-    counts = dict(zip(stats.classes, stats.instance_count.tolist(), strict=True))
-    text = (
-        f"{stats.num_classes} classes, {stats.num_images} images, "
-        f"{sum(counts.values())} boxes; {stats.describe_groups()}"
-    )
-    if seen := {name: count for name, count in counts.items() if count}:
-        most, least = max(seen, key=seen.__getitem__), min(seen, key=seen.__getitem__)
-        text += (
-            f"; imbalance ratio {seen[most] / seen[least]:.1f} ({most!r} {seen[most]} "
-            f"boxes, {least!r} {seen[least]})"
-        )
-    if unseen := [name for name, count in counts.items() if not count]:
-        text += f"; without any box: {and_more(unseen)}"
-    return text

@@ -22,10 +22,10 @@ from torch import nn
 from imb_det.checks import check_boxes, check_num_classes
 from imb_det.core import CheckContext, FindingsError, raise_findings
 from imb_det.hooks import EpochSeedHook, ImbalanceHook, epoch_seed_hook, imbalance_hook
-from imb_det.hooks.imbalance_hook import describe
 from imb_det.registry import DATASETS
 from imb_det.runner_parts import transforms_of
 from imb_det.statistics import ClassStats, GroupLimits
+from imb_det.statistics.description import describe
 from tests import toys
 from tests.tiny_sets import write_coco, write_voc
 from tests.toy_runner import (
@@ -667,15 +667,6 @@ def test_heads_of_panoptic_sets():
     box_head.num_stuff_classes = 0  # like MaskFormer's
     with pytest.raises(ValueError, match=r"=2, but the data set .* has 3 classes"):
         check(panoptic, 2)
-
-
-def test_describe_shortens_long_lists():
-    names = tuple(f"c{i}" for i in range(9))
-    text = describe(ClassStats(names, [0] * 7 + [11, 101], [0] * 7 + [11, 202], 101))
-    assert "rare (<= 10 images) 7, common (11 to 100) 1, frequent (> 100) 1" in text
-    assert "imbalance ratio 18.4 ('c8' 202 boxes, 'c7' 11)" in text
-    assert text.endswith("any box: ['c0', 'c1', 'c2', 'c3', 'c4'] and 2 more")
-    assert "ratio" not in describe(ClassStats(("a",), [0], [0], 4))
 
 
 # Resuming.
