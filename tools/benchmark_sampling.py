@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from imb_det.samplers import RepeatFactorSampler
 from imb_det.statistics.dataset_access import iter_data_infos
+from imb_det.statistics.frequency_groups import DEFAULT_LIMITS, GROUP_NAMES
 from imb_det.statistics.label_table import LabelTable
 from imb_det.statistics.repeat_factors import repeat_factors
 
@@ -98,11 +99,11 @@ def main() -> None:
     threshold = args.repeat_thr
     table = LabelTable.from_dataset(dataset)
     exact = float(repeat_factors(table, threshold).sum())
-    groups = np.bincount(np.searchsorted([10, 100], table.images_with()), minlength=3)
+    groups = DEFAULT_LIMITS.groups(table.images_with())
+    sizes = ", ".join(f"{len(groups.get(name, ()))} {name}" for name in GROUP_NAMES)
     print(
-        f"{args.images} images, {args.classes} classes ({groups[0]} rare, {groups[1]} "
-        f"common, {groups[2]} frequent), {args.boxes} boxes, threshold {threshold:g}; "
-        f"sum of the repeat factors: {exact:.1f}\n"
+        f"{args.images} images, {args.classes} classes ({sizes}), {args.boxes} boxes, "
+        f"threshold {threshold:g}; sum of the repeat factors: {exact:.1f}\n"
     )
 
     def read() -> None:

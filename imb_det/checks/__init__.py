@@ -11,7 +11,7 @@ from .boxes import check_boxes
 from .components import check_components
 from .images import check_images
 from .metric_needs import check_metric_needs
-from .num_classes import check_num_classes
+from .num_classes import check_class_order, check_num_classes
 from .proposal_samplers import check_samplers
 from .running import run_checks
 from .stages import check_stages
@@ -20,6 +20,7 @@ from .watched_figures import check_watched
 #: In the order in which findings of equal severity are told.
 CHECKS = (
     check_num_classes,
+    check_class_order,
     check_activations,
     check_samplers,
     check_boxes,
@@ -37,6 +38,7 @@ __all__ = [
     "check_activations",
     "check_audits",
     "check_boxes",
+    "check_class_order",
     "check_components",
     "check_images",
     "check_metric_needs",

@@ -1,60 +1,85 @@
-"""Data of a test that the config has, looked at before the training."""
+"""Data and metrics of a test that the config has, looked at before the training."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
-from imb_det.core.check_context import CheckContext
-from imb_det.core.finding import Finding, Severity
+from imb_det.core.check_context import Check, CheckContext
+from imb_det.core.finding import Finding, Severity, refusal
+from imb_det.core.main_process import on_main_process
 
 from .images import check_images
-from .num_classes import check_num_classes
-from .running import refusal, run_checks
+from .metric_needs import check_metric_needs
+from .num_classes import check_class_order, check_num_classes
+from .running import run_checks
 
-__all__ = ["check_later", "later_test"]
+__all__ = ["check_later_test"]
 
 
-def later_test(runner: Runner, context: CheckContext) -> CheckContext | Exception:
-    """Return what a test will use and the training does not.
+def check_later_test(runner: Runner, context: CheckContext) -> list[Finding]:
+    """Look at what a test will use and the training does not.
 
-    Every rank calls it: constructors of data sets may communicate. Metrics of the test
-    are not built.
+    Every rank calls it: constructors of data sets may communicate. Rank 0 looks.
 
     Args:
         runner: With the config of the test.
         context: Of the training.
 
     Returns:
-        A context without data sets where there is no test, or on the data of the
-        validation; an error where its data set cannot be built.
+        Warnings, as nothing there stops a training.
     """
-    loader = getattr(runner, "_test_dataloader", None)
-    if getattr(runner, "_test_loop", None) is None or loader is None:
-        return CheckContext()
-    if isinstance(loader, Mapping):
-        dataset = loader["dataset"]
-        val = getattr(runner, "_val_dataloader", None)
-        if isinstance(val, Mapping) and val["dataset"] == dataset:
-            return CheckContext()
-        if isinstance(dataset, Mapping):
-            try:
-                dataset = DATASETS.build(dataset)
-            except Exception as error:  # of any data set; the training does without
-                return error
+    data = _dataset_of(getattr(runner, "_test_dataloader", None))
+    if getattr(runner, "_test_loop", None) is None or data is None:
+        return []
+    judged_by = runner._test_evaluator
+    is_same = data == _dataset_of(runner._val_dataloader)
+    checks: list[Check] = []
+    datasets: dict[str, Any] = {}
+    metrics: list[Any] = []
+    found: list[Finding] = []
+    if is_same:  # looked at already
+        datasets["test"] = context.datasets.get("val")
     else:
-        dataset = loader.dataset
-    return replace(context, datasets={"test": dataset}, metrics={})
-
-
-def check_later(later: CheckContext | Exception) -> list[Finding]:
-    """Look at what :func:`later_test` returns; nothing there stops a training."""
-    if isinstance(later, Exception):
-        what = "the data set of `test_dataloader` cannot be built"
-        found = [refusal("test_data", what, later)]
-    else:
-        found = run_checks(later, (check_num_classes, check_images))
+        dataset, found = _build("dataloader", lambda: _built(data))
+        if not found:
+            datasets["test"] = dataset
+            checks = [check_num_classes, check_class_order, check_images]
+    if not is_same or judged_by != runner._val_evaluator:
+        evaluator, unbuilt = _build(
+            "evaluator", lambda: runner.build_evaluator(copy.deepcopy(judged_by))
+        )
+        found += unbuilt
+        if not unbuilt:
+            metrics = evaluator.metrics
+            checks.append(check_metric_needs)
+            if "test" in datasets and evaluator.dataset_meta is None:
+                evaluator.dataset_meta = getattr(datasets["test"], "metainfo", None)
+    later = replace(context, datasets=datasets, metrics={"test": metrics})
+    found += on_main_process(lambda: run_checks(later, checks))
     return [finding.at_most(Severity.WARNING) for finding in found]
+
+
+def _dataset_of(loader: Any) -> Any:
+    """Return the data set of a loader, or its config."""
+    if isinstance(loader, Mapping):
+        return loader["dataset"]
+    return getattr(loader, "dataset", None)
+
+
+def _built(dataset: Any) -> Any:
+    return DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
+
+
+def _build(part: str, build: Callable[[], Any]) -> tuple[Any, list[Finding]]:
+    """Build a part of the test, or say why it cannot be built."""
+    try:
+        return build(), []
+    except Exception as error:  # of anybody's class; the training does without
+        code = {"dataloader": "test_data", "evaluator": "test_metrics"}[part]
+        return None, [refusal(code, f"`test_{part}` cannot be built", error)]

@@ -1,4 +1,4 @@
-"""Heads against the classes of the data sets."""
+"""Classes of the data sets: how many there are for heads, and their order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from imb_det.core.finding import Finding, Severity
 from imb_det.core.text import and_more
 from imb_det.statistics import leaf_datasets
 
-__all__ = ["check_num_classes"]
+__all__ = ["check_class_order", "check_num_classes"]
 
 #: Heads whose `num_classes` is about something else than the boxes' classes.
 _OTHER_HEADS = (
@@ -69,6 +69,34 @@ def check_num_classes(context: CheckContext) -> Iterator[Finding]:
                 f"Set `num_classes={len(names_of_head)}` in the head, or the right "
                 "classes in `metainfo` of the data sets",
             )
+
+
+def check_class_order(context: CheckContext) -> Iterator[Finding]:
+    """Find data sets with the classes of the training in another order.
+
+    Labels are places in the list of names, so that every detection would be judged as
+    one of another class.
+
+    Args:
+        context: With data sets and counts of the training set.
+    """
+    if context.class_stats is None:
+        return
+    trained = context.class_stats.classes
+    for split, dataset in context.datasets.items():
+        names, _ = _class_names(dataset)
+        if names == trained or sorted(names) != sorted(trained):
+            continue
+        pairs = enumerate(zip(trained, names, strict=True))
+        at, (ours, theirs) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        yield Finding(
+            "class_order",
+            Severity.ERROR,
+            "a data set has the classes of the training in another order",
+            f"`{split}_dataloader`",
+            f"label {at} is {ours!r} in the training, but {theirs!r} there",
+            f"Set `metainfo=dict(classes={and_more(trained, 10)})` in all data sets",
+        )
 
 
 def _class_names(dataset: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:

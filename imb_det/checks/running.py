@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from imb_det.core.check_context import Check, CheckContext
-from imb_det.core.finding import Finding, Severity
+from imb_det.core.finding import Finding, refusal
 
-__all__ = ["refusal", "run_checks"]
+__all__ = ["run_checks"]
 
 
 def run_checks(context: CheckContext, checks: Iterable[Check]) -> list[Finding]:
     """Collect what checks find.
 
     A check that cannot go on, as a file is no longer there or an entry cannot be read,
-    is a finding itself, and the others run all the same.
+    is a finding itself, and the others run all the same. Errors that no check foresees
+    are logged with their traceback as well.
 
     Args:
         context: What to look at.
@@ -28,12 +29,7 @@ def run_checks(context: CheckContext, checks: Iterable[Check]) -> list[Finding]:
         try:
             for finding in check(context):
                 found[finding] = None
-        except (ValueError, OSError) as error:
+        except Exception as error:  # what else was found must be told all the same
             failed = "a check cannot go on"
             found[refusal(check.__name__, failed, error)] = None
     return list(found)
-
-
-def refusal(code: str, what: str, error: Exception, where: str = "") -> Finding:
-    """Turn the error of a part that checks itself into a finding."""
-    return Finding(code, Severity.ERROR, what, where, str(error))

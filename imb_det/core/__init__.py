@@ -5,7 +5,7 @@ Nothing here imports another room of the library, mmdet, mmcv or matplotlib.
 
 from .check_context import Check, CheckContext, SelfChecking
 from .checks import NUMBERS, check_choice, check_number
-from .finding import Finding, FindingsError, Severity, raise_findings, render
+from .finding import Finding, FindingsError, Severity, raise_findings, refusal, render
 from .hand_over import HandOver
 from .listener import (
     ClassDifficultyListener,
@@ -13,6 +13,8 @@ from .listener import (
     PartnerListener,
     Stage,
     StageListener,
+    TrainingMemory,
+    WorkDirListener,
 )
 from .main_process import on_main_process
 from .stage_plan import StagePlan
@@ -33,10 +35,13 @@ __all__ = [
     "Stage",
     "StageListener",
     "StagePlan",
+    "TrainingMemory",
+    "WorkDirListener",
     "and_more",
     "check_choice",
     "check_number",
     "on_main_process",
     "raise_findings",
+    "refusal",
     "render",
 ]

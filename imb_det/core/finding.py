@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +11,14 @@ from enum import Enum
 
 from mmengine.logging import print_log
 
-__all__ = ["Finding", "FindingsError", "Severity", "raise_findings", "render"]
+__all__ = [
+    "Finding",
+    "FindingsError",
+    "Severity",
+    "raise_findings",
+    "refusal",
+    "render",
+]
 
 #: Findings that a text names of each kind.
 MAX_NAMED = 5
@@ -86,6 +94,24 @@ class FindingsError(ValueError):
 
     def __str__(self) -> str:
         return render(self.findings, self.title)
+
+
+def refusal(code: str, what: str, error: Exception, where: str = "") -> Finding:
+    """Turn the error of a part that checks itself into a finding.
+
+    Args:
+        code: As for :class:`Finding`, like the next.
+        what: What could not be done.
+        error: Why. One that says nothing to users, neither a ``ValueError`` nor an
+            ``OSError``, is logged with its traceback.
+        where: Which part. Default: none.
+    """
+    text = str(error)
+    if not isinstance(error, (ValueError, OSError)):
+        text = "".join(traceback.format_exception_only(error)).strip()
+        trace = "".join(traceback.format_exception(error))
+        print_log(f"{code}: {what}\n{trace}", logger="current", level=logging.ERROR)
+    return Finding(code, Severity.ERROR, what, where, text)
 
 
 def render(

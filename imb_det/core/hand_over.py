@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .finding import Finding, Severity, raise_findings
+from .finding import Finding, raise_findings, refusal
 
 __all__ = ["HandOver"]
 
@@ -45,8 +45,7 @@ class HandOver:
             Those who have been told.
 
         Raises:
-            FindingsError: Some cannot do with it (a ``ValueError`` each); the others
-                have been told.
+            FindingsError: Some cannot do with it; the others have been told.
         """
         told = []
         refused: dict[Finding, None] = {}
@@ -56,19 +55,12 @@ class HandOver:
                 continue
             try:
                 getattr(component, self.method)(news)
-            except ValueError as error:
-                refused[self._refusal(component, error)] = None
+            except Exception as error:  # the others are to be told all the same
+                what = "a component cannot do with what it is told"
+                kind = type(component).__name__
+                refused[refusal(f"{self.method}_refused", what, error, kind)] = None
                 continue
             self._told[id(component)] = (component, news)
             told.append(component)
-        raise_findings(refused)
+        raise_findings(refused, f"`{self.method}`")
         return told
-
-    def _refusal(self, component: Any, error: ValueError) -> Finding:
-        return Finding(
-            f"{self.method}_refused",
-            Severity.ERROR,
-            "a component cannot do with what it is told",
-            type(component).__name__,
-            str(error),
-        )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from torch import Tensor
 
@@ -18,6 +20,8 @@ __all__ = [
     "PartnerListener",
     "Stage",
     "StageListener",
+    "TrainingMemory",
+    "WorkDirListener",
 ]
 
 
@@ -79,3 +83,19 @@ class StageListener(Protocol):
 
     def set_stage(self, stage: Stage) -> None:
         """Enter a stage; it may happen more than once, also with the same stage."""
+
+
+@runtime_checkable
+class WorkDirListener(Protocol):
+    """A component that writes files, metrics for example."""
+
+    def set_work_dir(self, work_dir: str | Path) -> None:
+        """Take the work folder of the run; it may happen more than once."""
+
+
+@runtime_checkable
+class TrainingMemory(Protocol):
+    """A module whose checkpoints hold what it has counted in a training."""
+
+    def forget_training(self) -> None:
+        """Start anew: the checkpoint, of ``load_from``, is of another training."""

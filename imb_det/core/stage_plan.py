@@ -122,8 +122,8 @@ class StagePlan:
                 Severity.ERROR,
                 "the stages do not fill the training",
                 where,
-                f"they take {total} {self.unit}{' and more' * (last is None)}, the "
-                f"training has {end}" + f"; {late} would never begin" * bool(late),
+                f"they take {_count(total, self.unit)}{' and more' * (last is None)}, "
+                f"the training has {end}" + f"; {late} would never begin" * bool(late),
                 "Change the lengths or `max_epochs` (`max_iters`) of `train_cfg`; the "
                 "last stage may have a name alone and then goes on to the end",
             )
@@ -144,9 +144,13 @@ class StagePlan:
 
     def __str__(self) -> str:
         return ", ".join(
-            f"{name!r} " + ("to the end" if n is None else f"{n} {self.unit}")
+            f"{name!r} " + ("to the end" if n is None else _count(n, self.unit))
             for name, n in zip(self.names, self.lengths, strict=True)
         )
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit.removesuffix('s') if number == 1 else unit}"
 
 
 def _read_stage(where: str, stage: Any) -> tuple[str, str | None, int | None]:

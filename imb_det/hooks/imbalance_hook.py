@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
+from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from imb_det.checks import CHECKS, run_checks
-from imb_det.checks.later_test import check_later, later_test
-from imb_det.checks.running import refusal
-from imb_det.core.finding import Finding, raise_findings
+from imb_det.checks.later_test import check_later_test
+from imb_det.core.check_context import CheckContext
+from imb_det.core.finding import (
+    Finding,
+    FindingsError,
+    Severity,
+    raise_findings,
+    refusal,
+)
 from imb_det.core.hand_over import HandOver
-from imb_det.core.listener import ClassStatsListener
+from imb_det.core.listener import (
+    ClassStatsListener,
+    TrainingMemory,
+    WorkDirListener,
+)
 from imb_det.core.main_process import on_main_process
-from imb_det.core.text import and_more
 from imb_det.losses.flushing import check_alike, flush, manage_statistics
 from imb_det.prior.pretrained_bias import bias_shapes
 from imb_det.prior.start_bias import set_start_biases
@@ -27,7 +38,6 @@ from imb_det.runner_parts import (
     bare_model,
     components_of,
     context_of,
-    metrics_of,
     models_of,
     refresh_averages,
     samplers_of,
@@ -35,10 +45,11 @@ from imb_det.runner_parts import (
 from imb_det.samplers import EpochSampler
 from imb_det.samplers.receipt_files import write_receipt
 from imb_det.statistics import ClassStats, GroupLimits
+from imb_det.statistics.description import describe
 from imb_det.statistics.frequency_groups import DEFAULT_LIMITS
 from imb_det.statistics.running_stats import RunningStats
 
-__all__ = ["ImbalanceHook", "describe"]
+__all__ = ["ImbalanceHook"]
 
 
 @HOOKS.register_module()
@@ -47,7 +58,8 @@ class ImbalanceHook(Hook):
 
     Before the first iteration rank 0 runs all checks of :mod:`imb_det.checks`:
 
-    - the classes of every head against those of the data sets,
+    - the classes of every head against those of the data sets, and these against each
+      other,
     - the activation of every dense head against that of its loss,
     - the samplers of proposals, where a box head must see all of them,
     - the boxes, where the data set does not do so itself (``imb_det.VOCDataset`` and
@@ -60,8 +72,8 @@ class ImbalanceHook(Hook):
     - whatever a component says of itself (``findings(context)``),
 
     and counts :class:`~imb_det.statistics.ClassStats`. All ranks stop with one error
-    that lists everything that is wrong. What only a later test would meet, as the
-    config has ``test_cfg``, is a warning.
+    that lists everything that is wrong. What only a later test would meet, in its data
+    or its metrics, as the config has ``test_cfg``, is a warning.
 
     Then all ranks get the counts: every module of the model and of moving averages,
     samplers and transforms of the training, metrics and hooks with a method
@@ -124,6 +136,18 @@ class ImbalanceHook(Hook):
         self._running: list[RunningStats] = []
         self._loaded_biases: dict[str, torch.Size] = {}
 
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        """Yield that another hook of this kind is there: limits are given once."""
+        others = [hook for hook in context.hooks if isinstance(hook, ImbalanceHook)]
+        if len(others) > 1 and others[0] is self:
+            yield Finding(
+                "imbalance_hooks",
+                Severity.ERROR,
+                "more than one hook counts the classes and hands the counts over",
+                f"`custom_hooks` has {len(others)} of them",
+                remedy="Keep one `ImbalanceHook` in `custom_hooks`",
+            )
+
     def before_train(self, runner: Runner) -> None:
         """Check and count on rank 0, then hand the counts over on every rank."""
         stored = self.class_stats
@@ -140,6 +164,12 @@ class ImbalanceHook(Hook):
             stats = self._take(stats)
             line = f"ImbalanceHook: training set of {describe(stats)}"
             print_log(line, logger="current")
+        if runner.iter == 0:
+            _forget_training(runner)
+        # Before the checks, as metrics then know which figures they will report.
+        components = components_of(runner, runner.val_loop, for_training=True)
+        _tell_work_dir(runner, components)
+        refused = [] if stats is None else self._inform(components)
         context = context_of(
             runner,
             for_training=True,
@@ -147,20 +177,13 @@ class ImbalanceHook(Hook):
             class_stats=stats,
             look_at_images=self.check_images,
         )
-        metrics = _metrics(runner, runner.val_loop)
-        if stats is not None:  # for metrics to know which figures they will report
-            self._inform(metrics)
-        later = later_test(runner, context)
-        findings += on_main_process(
-            lambda: [*run_checks(context, CHECKS), *check_later(later)]
-        )
+        findings += on_main_process(lambda: run_checks(context, CHECKS))
+        findings += [*refused, *check_later_test(runner, context)]
         raise_findings(findings, "ImbalanceHook, before the first iteration")
         self._checked += context.datasets.values()
         if runner.iter == 0:
-            _forget_training(runner)
             for model in models_of(runner):
                 set_start_biases(model, self._loaded_biases)
-        self._inform(components_of(runner, runner.val_loop, for_training=True))
         for sampler in samplers_of(runner.train_dataloader):
             if isinstance(sampler, EpochSampler):
                 write_receipt(sampler, bare_model(runner), runner.work_dir)
@@ -208,14 +231,17 @@ class ImbalanceHook(Hook):
 
     def _before_evaluation(self, runner: Runner, **loops: Any) -> None:
         """Check data sets that are new, and hand the counts over."""
-        metrics = [m for loop in loops.values() for m in _metrics(runner, loop)]
-        context = context_of(runner, look_at_images=False, **loops)
+        components = components_of(runner, *loops.values())
+        _tell_work_dir(runner, components)
+        findings = self._inform(components)
+        context = context_of(
+            runner, class_stats=self.class_stats, look_at_images=False, **loops
+        )
         datasets = list(context.datasets.values())
         if not all(any(d is known for known in self._checked) for d in datasets):
-            findings = on_main_process(lambda: run_checks(context, CHECKS))
-            raise_findings(findings, "ImbalanceHook, before the first image")
-            self._checked += datasets
-        self._inform([*components_of(runner), *metrics])
+            findings += on_main_process(lambda: run_checks(context, CHECKS))
+        raise_findings(findings, "ImbalanceHook, before the first image")
+        self._checked += datasets
 
     def _take(self, stats: ClassStats) -> ClassStats:
         """Keep the counts, with the limits of groups that the config has."""
@@ -224,11 +250,17 @@ class ImbalanceHook(Hook):
         self.class_stats = stats
         return stats
 
-    def _inform(self, components: Sequence[Any]) -> None:
-        """Hand the counts to those that want them and do not have them yet."""
+    def _inform(self, components: Sequence[Any]) -> list[Finding]:
+        """Hand the counts to those that lack them; return what is refused anywhere."""
         if self.class_stats is not None:
-            self._hand_over(components, self.class_stats)
-            return
+            refused: Sequence[Finding] = ()
+            try:
+                self._hand_over(components, self.class_stats)
+            except FindingsError as error:
+                refused = error.findings
+            # Where one rank stops, the others would wait for it.
+            of_ranks = all_gather_object(refused)
+            return list(dict.fromkeys(chain.from_iterable(of_ranks)))
         for component in self._hand_over.listeners(components):
             print_log(
                 f"ImbalanceHook: {type(component).__name__} asks for class "
@@ -237,13 +269,14 @@ class ImbalanceHook(Hook):
                 logger="current",
                 level=logging.WARNING,
             )
+        return []
 
 
 def _count(dataset: Any) -> tuple[ClassStats | None, list[Finding]]:
     """Count the classes, or say why they cannot be counted."""
     try:
         return ClassStats.from_dataset(dataset), []
-    except (ValueError, OSError) as error:
+    except Exception as error:  # what else is wrong must be told all the same
         what = "the classes of the training set cannot be counted"
         return None, [refusal("class_counts", what, error)]
 
@@ -252,40 +285,12 @@ def _forget_training(runner: Runner) -> None:
     """Clear the counts of another training, in the model and its moving averages."""
     for model in models_of(runner):
         for part in model.modules():
-            forget: Any = getattr(part, "forget_training", None)
-            if forget is not None:
-                forget()
+            if isinstance(part, TrainingMemory):
+                part.forget_training()
 
 
-def _metrics(runner: Runner, loop: Any) -> list[Any]:
-    """Return the metrics of a validation or test loop, and tell them the work dir."""
-    metrics = metrics_of(loop)
-    for metric in metrics:
-        if hasattr(metric, "set_work_dir"):
-            metric.set_work_dir(runner.work_dir)
-    return metrics
-
-
-def describe(stats: ClassStats) -> str:
-    """Return the size and the imbalance of a set in one line.
-
-    Example:
-        >>> describe(ClassStats(("cat", "dog", "emu"), [3, 200, 0], [4, 400, 0], 201))
-        "3 classes, 201 images, 404 boxes; rare (<= 10 images) 2, common (11 to 100) \
-0, frequent (> 100) 1; imbalance ratio 100.0 ('dog' 400 boxes, 'cat' 4); without \
-any box: ['emu']"
-    """
-    counts = dict(zip(stats.classes, stats.instance_count.tolist(), strict=True))
-    text = (
-        f"{stats.num_classes} classes, {stats.num_images} images, "
-        f"{sum(counts.values())} boxes; {stats.describe_groups()}"
-    )
-    if seen := {name: count for name, count in counts.items() if count}:
-        most, least = max(seen, key=seen.__getitem__), min(seen, key=seen.__getitem__)
-        text += (
-            f"; imbalance ratio {seen[most] / seen[least]:.1f} ({most!r} {seen[most]} "
-            f"boxes, {least!r} {seen[least]})"
-        )
-    if unseen := [name for name, count in counts.items() if not count]:
-        text += f"; without any box: {and_more(unseen)}"
-    return text
+def _tell_work_dir(runner: Runner, components: Sequence[Any]) -> None:
+    """Tell components where they may write."""
+    for component in components:
+        if isinstance(component, WorkDirListener):
+            component.set_work_dir(runner.work_dir)

@@ -72,6 +72,11 @@ class GradientDensity(nn.Module):
         else:
             self.stats = RunningStats(bins, momentum)
 
+    def forget_training(self) -> None:
+        """Start anew: what a checkpoint has counted was another training."""
+        if self.per_call:
+            self.acc_sum.zero_()
+
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return weights of the bins by the steps before, and N of one rank.
 

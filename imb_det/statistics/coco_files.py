@@ -254,8 +254,14 @@ def category_ids(
             by place, where all others would leave the class out. Default: False.
 
     Raises:
-        ValueError: Names the classes that are missing, or the first that differs.
+        ValueError: Names the classes that are missing, or the first that differs, or
+            an entry that is no category.
     """
+    for index, category in enumerate(content["categories"]):
+        if not {"id", "name"} <= set(category):
+            raise ValueError(
+                f"{source}: categories[{index}] needs `id` and `name`, got {category}"
+            )
     everyone = [category["name"] for category in content["categories"]]
     if by_place:
         classes = _respelled(classes, everyone, source)

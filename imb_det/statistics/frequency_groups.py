@@ -13,6 +13,7 @@ __all__ = ["DEFAULT_LIMITS", "GROUP_NAMES", "GroupLimits", "frequency_groups"]
 
 #: Names of the groups, from few training images to many.
 GROUP_NAMES = ("rare", "common", "frequent")
+_OF_LVIS = (10, 100)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class GroupLimits:
     the letters ``r``, ``c``, ``f`` of its annotation files.
     """
 
-    thresholds: Sequence[float] = (10, 100)
+    thresholds: Sequence[float] = _OF_LVIS
     quantiles: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
@@ -134,7 +135,7 @@ class GroupLimits:
 
 def frequency_groups(
     image_count: npt.ArrayLike,
-    thresholds: Sequence[float] = (10, 100),
+    thresholds: Sequence[float] = _OF_LVIS,
     quantiles: Sequence[float] | None = None,
 ) -> dict[str, np.ndarray]:
     """Split classes by the number of training images that hold them.

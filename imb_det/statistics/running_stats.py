@@ -84,6 +84,11 @@ class RunningStats(nn.Module):
             self.pending = self.pending.new_zeros(size)
             self.steps.zero_()
 
+    def forget_training(self) -> None:
+        """Start anew: what a checkpoint has counted was another training."""
+        for numbers in (self.mean, self.steps, self.pending):
+            numbers.zero_()
+
     @torch.no_grad()
     def add(self, numbers: Tensor) -> None:
         """Add to the numbers of this step on this rank.

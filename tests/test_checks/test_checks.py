@@ -7,10 +7,12 @@ from imb_det import checks
 from imb_det.checks import ALL_CHECKS, CHECKS, run_checks
 from imb_det.core import CheckContext, Finding, Severity
 from imb_det.registry import DATASETS
+from imb_det.statistics import ClassStats
 from tests.tiny_sets import write_voc
 from tests.toy_runner import IMAGES, dataset_config
 
 FOUND = Finding("code", Severity.WARNING, "what")
+STATS = ClassStats(("ant", "bee"), [1, 1], [1, 1], 2)
 
 
 def test_every_check_is_in_the_list_and_has_nothing_to_say_of_nothing():
@@ -36,16 +38,31 @@ def test_a_check_that_cannot_go_on_does_not_stop_the_others():
     ]
 
 
+def test_a_check_that_crashes_does_not_hide_what_others_find(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        "imb_det.core.finding.print_log", lambda text, **_: lines.append(text)
+    )
+
+    def check_sizes(context):
+        return {}["width"]
+
+    found = run_checks(CheckContext(), [check_sizes, lambda context: [FOUND]])
+    assert [(f.code, f.evidence) for f in found] == [
+        ("check_sizes", "KeyError: 'width'"),
+        ("code", ""),
+    ]
+    assert 'return {}["width"]' in lines[0]  # the traceback
+
+
 def test_components_are_asked_for_what_they_need():
     class Hook:
         def findings(self, context):
-            assert context.class_stats == "counts"
+            assert context.class_stats == STATS
             yield FOUND
 
     hook = Hook()
-    context = CheckContext(
-        components=[hook, object()], hooks=[hook], class_stats="counts"
-    )
+    context = CheckContext(components=[hook, object()], hooks=[hook], class_stats=STATS)
     assert run_checks(context, CHECKS) == [FOUND]
 
 

@@ -67,6 +67,7 @@ def test_all_who_refuse_are_named_in_one_error():
     with pytest.raises(FindingsError, match="2 errors") as error:
         hand_over(everyone, PLAIN)
     assert everyone[1].heard == [PLAIN]
+    assert str(error.value).startswith("`set_stage`: 2 errors")
     assert "Refusing: a is not for Refusing" in str(error.value)
     assert "Other: a is not for Other" in str(error.value)
     with pytest.raises(FindingsError):  # they do not count as told

@@ -16,6 +16,7 @@ from imb_det.datasets import CocoDataset, VOCDataset
 from imb_det.datasets.audit import DatasetAudit
 from imb_det.registry import DATASETS
 from imb_det.statistics import ClassStats
+from imb_det.statistics.coco_files import category_ids
 from imb_det.statistics.dataset_access import box_fault
 from tests.tiny_sets import voc_xml, write_coco, write_image, write_voc
 
@@ -414,6 +415,15 @@ def test_coco_refuses_classes_that_would_shift_the_labels(tmp_path):
             coco(tmp_path, 1, good, names)
     skips = coco(tmp_path, 1, [(1, 2, [1, 1, 9, 9])], ("bird", "cat", "fox", "dog"))
     assert skips.get_data_info(0)["instances"][0]["bbox_label"] == 0
+
+
+@pytest.mark.parametrize("key", ["id", "name"])
+def test_coco_categories_need_id_and_name(key):
+    category = dict(id=2, name="dog")
+    del category[key]
+    content = dict(categories=[dict(id=1, name="cat"), category])
+    with pytest.raises(ValueError, match=r"a\.json: categories\[1\] needs `id` and"):
+        category_ids(content, ("cat",), "a.json")
 
 
 def test_coco_errors_name_file_and_annotation(tmp_path):

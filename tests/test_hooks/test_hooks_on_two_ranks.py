@@ -24,6 +24,10 @@ pytestmark = [pytest.mark.dist, pytest.mark.slow]
 STAGES = [dict(name="plain", iters=2), dict(name="reweighted")]
 
 
+def refuse(stats):
+    raise ValueError("not on this rank")
+
+
 def two_ranks(rank, root):
     """Train to the middle of a stage, then to the end; then start with faults."""
     config = dataset_config(
@@ -59,6 +63,8 @@ def two_ranks(rank, root):
     runner = runner_of("faulty", counting=dict(type="imb_det.ImbalanceHook"))
     head_of(runner).num_classes = 7
     head_of(runner).stage_names = ("later",)
+    if rank == 1:
+        head_of(runner).set_class_stats = refuse
     with pytest.raises(FindingsError) as error:
         runner.train()
     return seen, str(error.value), runner.iter
@@ -90,7 +96,8 @@ def test_both_ranks_are_in_the_same_stage_also_after_a_resume(outcome):
 def test_both_ranks_stop_with_all_that_is_wrong(outcome):
     folder, _, message, iterations = outcome
     assert iterations == 0
-    assert "before the first iteration: 3 errors" in message
+    assert "before the first iteration: 4 errors" in message
     assert f"{folder}/JPEGImages/c.jpg: no such file" in message
     assert "has num_classes=7" in message
+    assert "StagedHead: not on this rank" in message
     assert "['later'], but the training has ['plain', 'reweighted']" in message

@@ -14,26 +14,41 @@ from mmdet.models import (
     PanopticFPNHead,
 )
 from mmdet.registry import MODELS
+from mmengine.hooks import Hook
 from mmengine.model import BaseModule
+from mmengine.registry import HOOKS
 from torch import nn
 
 from imb_det.checks import check_boxes, check_num_classes
 from imb_det.core import CheckContext, FindingsError, raise_findings
 from imb_det.hooks import EpochSeedHook, ImbalanceHook, epoch_seed_hook, imbalance_hook
-from imb_det.hooks.imbalance_hook import describe
 from imb_det.registry import DATASETS
 from imb_det.runner_parts import transforms_of
 from imb_det.statistics import ClassStats, GroupLimits
+from imb_det.statistics.description import describe
+from tests import toys
 from tests.tiny_sets import write_coco, write_voc
 from tests.toy_runner import (
     BOTH_HOOKS,
     CAT,
     IMAGES,
+    LISTENING,
     METAINFO,
     Listener,
     dataset_config,
     make_runner,
 )
+
+
+@HOOKS.register_module()
+class AtStart(Hook):
+    """Remembers what a loss with a gradient density knows at the first iteration."""
+
+    def before_train_epoch(self, runner):
+        if not hasattr(self, "density"):
+            found = runner.model.bbox_head.loss_cls.density
+            numbers = found.acc_sum if found.per_call else found.stats.mean
+            self.density = float(numbers.sum())
 
 
 def refuse_boxes(dataset):
@@ -344,6 +359,94 @@ def test_hooks_tell_what_they_lack_in_the_same_error(tmp_path, voc):
     assert runner.iter == 0
 
 
+def test_what_components_refuse_is_in_the_same_error(tmp_path, voc):
+    loss = dict(use_sigmoid=True, class_weight=dict(bird=2.0))
+    model = toys.retinanet_config(3)
+    model.bbox_head.loss_cls = dict(type="imb_det.CrossEntropyLoss", **loss)
+    hooks = [dict(type="imb_det.ImbalanceHook")]
+    runner = make_runner(tmp_path / "run", voc, hooks=hooks, model=model)
+
+    def crash(stats):
+        raise KeyError("frequency")
+
+    runner.val_loop.evaluator.metrics[0].set_class_stats = crash
+    with pytest.raises(FindingsError) as error:
+        runner.train()
+    assert sorted(f.code for f in error.value.findings) == [
+        *("num_classes", "set_class_stats_refused", "set_class_stats_refused")
+    ]
+    assert "`class_weight` names ['bird']" in str(error.value)
+    assert "ListeningMetric: KeyError: 'frequency'" in str(error.value)
+    assert str(error.value).startswith("ImbalanceHook, before the first iteration: 3")
+
+
+def test_classes_in_another_order_are_refused(tmp_path, voc, logged_findings):
+    """Every detection would be judged as one of another class."""
+    swapped = dict(voc, metainfo=dict(classes=("dog", "cat")), test_mode=True)
+    runner = make_runner(tmp_path / "run", voc)
+    runner._test_dataloader = {**runner._test_dataloader, "dataset": swapped}
+    runner.train()
+    (warning,) = logged_findings
+    assert "warning class_order: " in warning
+    assert "`test_dataloader`: label 0 is 'cat' in the training, but 'dog'" in warning
+    faulty = make_runner(tmp_path / "faulty", voc)
+    faulty._val_dataloader = {**faulty._val_dataloader, "dataset": swapped}
+    with pytest.raises(FindingsError, match=r"classes=\['cat', 'dog'\]") as error:
+        faulty.train()
+    assert [f.code for f in error.value.findings] == ["class_order"]
+    path = str(tmp_path / "run" / "epoch_1.pth")
+    tester = make_runner(tmp_path / "test", voc, load_from=path)
+    tester._test_dataloader = {**tester._test_dataloader, "dataset": swapped}
+    with pytest.raises(FindingsError, match="before the first image: 1 error"):
+        tester.test()
+
+
+def test_limits_come_from_one_hook(tmp_path, voc):
+    other = dict(type="imb_det.ImbalanceHook", group_thresholds=(1, 2))
+    runner = make_runner(tmp_path / "run", voc, hooks=[*BOTH_HOOKS, other])
+    with pytest.raises(FindingsError, match="Keep one `ImbalanceHook`") as error:
+        runner.train()
+    assert [f.code for f in error.value.findings] == ["imbalance_hooks"]
+
+
+def test_what_metrics_of_a_later_test_lack_is_a_warning(tmp_path, voc, logged_findings):
+    (tmp_path / "file").touch()
+    metrics = [
+        dict(type="imb_det.VOCMetric", table_dir=str(tmp_path / "file" / "tables")),
+        LISTENING,
+    ]
+    runner = make_runner(tmp_path / "run", voc, test_evaluator=metrics)
+    runner.train()
+    (warning,) = logged_findings
+    assert "1 warning" in warning
+    assert "VOCMetric of test, `table_dir`: " in warning
+    # Neither built for good nor told of counts.
+    assert runner._test_evaluator == metrics
+    assert isinstance(runner._test_loop, dict)
+    missing = dict(type="imb_det.CocoMetric", ann_file=str(tmp_path / "later.json"))
+    make_runner(tmp_path / "run", voc, test_evaluator=missing).train()
+    assert "warning test_metrics: `test_evaluator` cannot" in logged_findings[1]
+    assert "later.json" in logged_findings[1]
+
+
+@pytest.mark.parametrize("statistics", ["step", "call"])
+def test_a_new_training_forgets_what_losses_have_counted(tmp_path, voc, statistics):
+    def density(name, **kwargs):
+        model = toys.retinanet_config(2)
+        loss = dict(type="imb_det.GHMCLoss", use_sigmoid=True, statistics=statistics)
+        model.bbox_head.loss_cls = loss
+        hooks = [dict(type="imb_det.ImbalanceHook"), dict(type="AtStart")]
+        runner = make_runner(tmp_path / name, voc, 2, hooks, model=model, **kwargs)
+        runner.train()
+        (start,) = (hook.density for hook in runner.hooks if hasattr(hook, "density"))
+        return start
+
+    assert density("first") == 0
+    path = str(tmp_path / "first" / "epoch_1.pth")
+    assert density("second", load_from=path) == 0
+    assert density("third", load_from=path, resume=True) > 0
+
+
 def test_a_test_set_that_is_not_there_yet_is_a_warning(tmp_path, voc, logged_findings):
     runner = make_runner(tmp_path / "run", voc)
     missing = dict(voc, ann_file="later.txt", test_mode=True)
@@ -564,15 +667,6 @@ def test_heads_of_panoptic_sets():
     box_head.num_stuff_classes = 0  # like MaskFormer's
     with pytest.raises(ValueError, match=r"=2, but the data set .* has 3 classes"):
         check(panoptic, 2)
-
-
-def test_describe_shortens_long_lists():
-    names = tuple(f"c{i}" for i in range(9))
-    text = describe(ClassStats(names, [0] * 7 + [11, 101], [0] * 7 + [11, 202], 101))
-    assert "rare (<= 10 images) 7, common (11 to 100) 1, frequent (> 100) 1" in text
-    assert "imbalance ratio 18.4 ('c8' 202 boxes, 'c7' 11)" in text
-    assert text.endswith("any box: ['c0', 'c1', 'c2', 'c3', 'c4'] and 2 more")
-    assert "ratio" not in describe(ClassStats(("a",), [0], [0], 4))
 
 
 # Resuming.
