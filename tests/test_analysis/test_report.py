@@ -309,6 +309,34 @@ def test_report_agrees_with_the_metric(coco_work_dir, tmp_path):
             assert figures[f"coco/bbox_{item}"] == value
 
 
+@pytest.mark.parametrize("owner", ["imb_det.", ""])
+@pytest.mark.parametrize("with_file", [False, True])
+def test_report_judges_by_the_ground_truth_of_the_metric(tmp_path, with_file, owner):
+    # The data set leaves out what is below a pixel, and the file has areas of masks.
+    objects = [
+        (1, 1, [0, 0, 10, 10], dict(area=2000)),
+        (1, 1, [20, 0, 0.5, 10]),
+        (2, 2, [0, 0, 10, 10]),
+    ]
+    test = write_coco(tmp_path / "test", 2, objects)
+    for i in (1, 2):
+        write_image(tmp_path / "test" / f"{i}.jpg")
+    found = [(1, [[0, 0, 10, 10]], [0.9], [0]), (2, [[0, 0, 10, 9]], [0.9], [1])]
+    work_dir = write_work_dir(tmp_path, "CocoDataset", test, test, found)
+    config = work_dir / "toy.py"
+    file = f", ann_file={str(tmp_path / 'test' / 'ann.json')!r}" * with_file
+    config.write_text(
+        config.read_text() + f"\ntest_evaluator = dict(type='{owner}CocoMetric'{file})"
+    )
+    report = make_report(work_dir, num_images=2)
+    assert report.results.object_count.tolist() == [2 if with_file else 1, 1]
+    expected = score_file(Config.fromfile(config), work_dir / "predictions.pkl")
+    for name in ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m"):
+        value = report.results.summary[name]
+        value = -1 if np.isnan(value) else value
+        assert value == pytest.approx(expected[f"coco/bbox_{name}"], abs=5.1e-4), name
+
+
 def test_report_of_a_voc_data_set(tmp_path):
     easy, hard = "<difficult>0</difficult>", "<difficult>1</difficult>"
     train = write_voc(tmp_path / "train", [[("cat", (1, 1, 9, 9))], []])
