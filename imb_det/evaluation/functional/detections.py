@@ -170,6 +170,9 @@ def checked_arrays(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return boxes (n, 4), scores float64 (n,) and labels int32 (n,)."""
     image_id = prediction["img_id"]
+    keys = ("bboxes", "scores", "labels")
+    if missing := [key for key in keys if key not in prediction]:
+        raise ValueError(f"image {image_id!r}: the prediction has no {missing}")
     boxes = np.asarray(prediction["bboxes"])
     if boxes.dtype != np.float32:
         boxes = boxes.astype(np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -15,6 +16,7 @@ from mmdet.datasets import CocoDataset, Objects365V1Dataset
 from mmengine.fileio import load
 from mmengine.logging import print_log
 
+from imb_det.core.checks import NUMBERS
 from imb_det.statistics.coco_files import category_ids, check_ids, is_federated
 from imb_det.statistics.dataset_access import (
     class_names,
@@ -213,6 +215,16 @@ def read_coco(
             raise ValueError(f"{where}: the annotation file has no {kind} of its id")
         if ann["category_id"] not in labels:
             continue
+        if not _is_box(ann["bbox"]):
+            raise ValueError(
+                f"{where} of the annotation file: `bbox` must be four finite numbers "
+                f"(x, y, w, h), got {ann['bbox']!r}; mend it or leave it out"
+            )
+        if not isinstance(ann.get("area") or 0, NUMBERS):
+            raise ValueError(
+                f"{where} of the annotation file: `area` must be a number, got "
+                f"{ann['area']!r}"
+            )
         # An empty outline is no mask.
         keys = ("bbox", "area", "segmentation")
         kept = {k: ann[k] for k in keys if ann.get(k) not in (None, [], {})}
@@ -226,7 +238,20 @@ def read_coco(
     return tuple(classes), tuple(rows), sizes, annotations
 
 
+def _is_box(bbox: Any) -> bool:
+    try:
+        x, y, w, h = bbox
+        return math.isfinite(x + y + w + h)
+    except (TypeError, ValueError):
+        return False
+
+
 def _image(row: int, image: Mapping[str, Any]) -> dict[str, int]:
+    if lacking := [key for key in ("height", "width") if image.get(key) is None]:
+        raise ValueError(
+            f"image {image.get('id', image.get('img_id'))!r} has no {lacking}; add its "
+            "size in pixels"
+        )
     return {"id": row, "height": int(image["height"]), "width": int(image["width"])}
 
 
