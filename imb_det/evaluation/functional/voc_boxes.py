@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .detections import Detections, checked_arrays
+from .detections import Detections
 from .ground_truth import GroundTruth
+from .prediction_arrays import checked_arrays
 
 __all__ = ["VocBoxes", "voc_detections", "voc_ground_truth"]
 
