@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from imb_det.evaluation.functional import Detections, GroundTruth
-from imb_det.evaluation.functional.ground_truth import is_ignored
 from imb_det.evaluation.functional.matches import RIGHT, Judgement
 
 __all__ = ["Example", "make_example", "pick_images"]
@@ -96,7 +95,7 @@ def make_example(
     """
     matches = judged.whole
     column = int(np.argmin(np.abs(judged.iou_thrs - 0.5)))
-    to_find = [a for a in ground_truth.annotations if not is_ignored(a)]
+    to_find = [ground_truth.annotations[i] for i in judged.to_find.tolist()]
     own = np.flatnonzero([a["image_id"] == row for a in to_find])
     objects = np.array([to_find[i]["bbox"] for i in own], np.float64).reshape(-1, 4)
     objects[:, 2:] += objects[:, :2]

@@ -113,7 +113,7 @@ class CocoRules:
             ap.mean(1),
             found.at(0.5),
             recall.mean(1),
-            ground_truth.object_count,
+            judged.whole.object_count,
             np.bincount(main.label, minlength=main.num_classes),
             *best_f1(main, judged.column(0.5)),
             judged,

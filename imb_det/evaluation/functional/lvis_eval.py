@@ -139,7 +139,7 @@ class LvisRules:
             ap,
             found.at(0.5),
             found.recall[0].mean(1),
-            ground_truth.object_count,
+            judged.whole.object_count,
             np.bincount(judged.whole.label, minlength=len(ground_truth.classes)),
             *best_f1(judged.whole, judged.column(0.5)),
             judged,

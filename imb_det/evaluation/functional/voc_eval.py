@@ -115,6 +115,7 @@ class VocRules:
             found_by,
             needed,
             (num_images, len(ground_truth.classes)),
+            found.row,
         )
 
     def evaluate(
