@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from imb_det.evaluation.functional import Detections, GroundTruth
+from imb_det.evaluation.functional.ground_truth import is_ignored
 from imb_det.evaluation.functional.matches import RIGHT, Judgement
 
 __all__ = ["Example", "make_example", "pick_images"]
@@ -55,7 +56,7 @@ def pick_images(
     """
     by_class: dict[int, list[int]] = {}
     for annotation in ground_truth.annotations:
-        if not annotation["iscrowd"]:
+        if not is_ignored(annotation):
             by_class.setdefault(annotation["category_id"], []).append(
                 annotation["image_id"]
             )

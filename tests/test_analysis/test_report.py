@@ -18,7 +18,11 @@ from imb_det.analysis import (
     read_run_log,
 )
 from imb_det.evaluation import CocoMetric, GroundTruth, evaluate_coco, score_file
-from imb_det.evaluation.functional import Detections, text_table
+from imb_det.evaluation.functional import (
+    Detections,
+    FederatedGroundTruth,
+    text_table,
+)
 from imb_det.evaluation.functional.matching import judge
 from tests.federated_scenes import (
     federated_predictions,
@@ -156,6 +160,9 @@ def test_pictures_show_rare_classes_and_a_spread():
     assert 3 not in rows
     assert len(pick_images(truth, None, 99)) == 9
     assert pick_images(truth_of([[], []]), None, 4) == []
+    only_ignored = [([(0, (0, 0, 9, 9), True)], [], [], [])]
+    of_lvis = FederatedGroundTruth.from_lvis(lvis_content(only_ignored))
+    assert pick_images(of_lvis, None, 4) == []
 
 
 # --- pictures and text ----------------------------------------------------------
