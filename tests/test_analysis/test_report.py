@@ -426,6 +426,16 @@ def test_report_by_the_rules_of_lvis(tmp_path):
     assert abs(report.figures["AP"] - by_coco.summary["mAP"]) > 0.01
 
 
+def test_rules_of_lvis_need_an_annotation_file(coco_work_dir):
+    pytest.importorskip("lvis")  # without which mmdet makes no such metric
+    config = coco_work_dir / "toy.py"
+    config.write_text(
+        config.read_text() + "\ntest_evaluator = dict(type='LVISMetric')\n"
+    )
+    with pytest.raises(ValueError, match="LVISMetric needs an annotation file"):
+        make_report(coco_work_dir)
+
+
 def test_report_without_the_training_set(coco_work_dir, tmp_path):
     (tmp_path / "train" / "ann.json").unlink()
     report = make_report(coco_work_dir)
