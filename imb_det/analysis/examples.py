@@ -56,7 +56,7 @@ def pick_images(
     """
     by_class: dict[int, list[int]] = {}
     for annotation in ground_truth.annotations:
-        if not annotation["iscrowd"]:
+        if not is_ignored(annotation):
             by_class.setdefault(annotation["category_id"], []).append(
                 annotation["image_id"]
             )
@@ -96,7 +96,7 @@ def make_example(
     """
     matches = judged.whole
     column = int(np.argmin(np.abs(judged.iou_thrs - 0.5)))
-    to_find = [a for a in ground_truth.annotations if not is_ignored(a)]
+    to_find = [ground_truth.annotations[i] for i in judged.to_find.tolist()]
     own = np.flatnonzero([a["image_id"] == row for a in to_find])
     objects = np.array([to_find[i]["bbox"] for i in own], np.float64).reshape(-1, 4)
     objects[:, 2:] += objects[:, :2]

@@ -111,10 +111,10 @@ def make_report(
 ) -> Report:
     """Judge saved predictions and write the report's files.
 
-    Works for every mmdet data set with boxes: the ground truth comes from the test
-    data set of the config, the counts from its training data set, the rules from its
-    ``test_evaluator``: those of the first metric there. Masks are judged where no
-    metric judges boxes.
+    Works for every mmdet data set with boxes. Rules and ground truth are those of the
+    first metric of the config's ``test_evaluator``: its annotation file, or the test
+    data set where it has none. The counts come from the training data set. Masks are
+    judged where no metric judges boxes.
 
     Args:
         work_dir: Work dir of a run; holds the config and the logs.
@@ -145,7 +145,7 @@ def make_report(
     tested = {prediction["img_id"] for prediction in predicted}
     # JSON does not tell images without a detection.
     ids = None if Path(file).suffix == ".json" else tested
-    truth = ground_truth_for(rules, dataset, infos, ids)
+    truth = ground_truth_for(evaluator, dataset, infos, ids)
     detections = Detections.from_predictions(truth, predicted, iou_type)
     stats = training_stats(config)
     if stats is not None:

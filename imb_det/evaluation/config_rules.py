@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmdet.datasets import CocoDataset
 from mmdet.evaluation import CocoMetric as MMDetCocoMetric
 from mmdet.evaluation import LVISMetric as MMDetLVISMetric
 from mmdet.evaluation import VOCMetric as MMDetVOCMetric
@@ -16,13 +15,13 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 
 from imb_det.statistics.class_stats import ClassStats
-from imb_det.statistics.dataset_access import class_names, leaf_datasets
+from imb_det.statistics.dataset_access import class_names
 
 from .coco_metric import CocoMetric
 from .counted_metric import CountedMetric
 from .functional.coco_eval import CocoRules
 from .functional.federated import FederatedGroundTruth
-from .functional.ground_truth import GroundTruth, coco_ground_truth, content_of
+from .functional.ground_truth import GroundTruth, coco_ground_truth
 from .functional.lvis_eval import LvisRules
 from .functional.voc_eval import VocRules
 from .voc_metric import VOCMetric
@@ -46,6 +45,12 @@ def make_evaluator(config: Any) -> Evaluator:
     return Evaluator(metrics if isinstance(metrics, list) else [metrics])
 
 
+def _judge_of(evaluator: Evaluator) -> Any:
+    """Return the first metric that evaluates detections, None where there is none."""
+    kinds = (MMDetCocoMetric, MMDetVOCMetric)
+    return next((m for m in evaluator.metrics if isinstance(m, kinds)), None)
+
+
 def rules_of(evaluator: Evaluator) -> Rules:
     """Return the rules of the first metric that evaluates detections.
 
@@ -55,15 +60,15 @@ def rules_of(evaluator: Evaluator) -> Rules:
     Returns:
         Its rules, COCO's where there is none.
     """
-    for metric in evaluator.metrics:
-        if isinstance(metric, (CocoMetric, VOCMetric)):
-            return metric.rules
-        if isinstance(metric, MMDetVOCMetric):
-            return VocRules(tuple(metric.iou_thrs), metric.eval_mode)
-        if isinstance(metric, MMDetLVISMetric):
-            return LvisRules(tuple(metric.iou_thrs))
-        if isinstance(metric, MMDetCocoMetric):
-            return CocoRules(tuple(metric.iou_thrs), tuple(metric.proposal_nums))
+    metric = _judge_of(evaluator)
+    if isinstance(metric, (CocoMetric, VOCMetric)):
+        return metric.rules
+    if isinstance(metric, MMDetVOCMetric):
+        return VocRules(tuple(metric.iou_thrs), metric.eval_mode)
+    if isinstance(metric, MMDetLVISMetric):
+        return LvisRules(tuple(metric.iou_thrs))
+    if isinstance(metric, MMDetCocoMetric):
+        return CocoRules(tuple(metric.iou_thrs), tuple(metric.proposal_nums))
     return CocoRules()
 
 
@@ -125,36 +130,45 @@ def judges_masks(evaluator: Evaluator, only: bool = False) -> bool:
 
 
 def ground_truth_for(
-    rules: Rules,
+    evaluator: Evaluator,
     dataset: Any,
     infos: Iterable[Mapping[str, Any]],
     image_ids: Collection[Any] | None = None,
 ) -> GroundTruth:
-    """Read the ground truth of a test set as the rules need it.
+    """Read the ground truth that the first metric judges by.
+
+    That is the metric's annotation file, or the records of the test set where it has
+    none: mmdet's data sets leave boxes of a file out, and have the area of the box.
 
     Args:
-        rules: Of the config.
+        evaluator: Metrics of a config.
         dataset: Test set, built.
         infos: Its records.
         image_ids: Images that were tested; all of them if None. Default: None.
 
     Raises:
-        ValueError: The rules of LVIS for a data set that has not one annotation file,
-            or one that is not federated.
+        ValueError: The rules of LVIS without an annotation file, or with one that is
+            not federated.
     """
-    classes = class_names(dataset)
+    metric, rules = _judge_of(evaluator), rules_of(evaluator)
+    classes, infos = class_names(dataset), list(infos)
+    # mmdet's metrics of COCO and LVIS name it differently.
+    file = getattr(metric, "_lvis_api", None) or getattr(metric, "_coco_api", None)
     truth: GroundTruth
     if isinstance(rules, VocRules):
         truth = GroundTruth.from_records(classes, infos, with_empty=True)
-    elif isinstance(rules, LvisRules):
-        (leaf, *more) = leaf_datasets(dataset)
-        if more or not isinstance(leaf, CocoDataset):
-            raise ValueError(
-                "LVISMetric needs a test set with one LVIS annotation file, but it is "
-                f"{type(dataset).__name__}; use imb_det.CocoMetric"
-            )
-        truth = FederatedGroundTruth.from_lvis(content_of(leaf), classes)
-        truth = truth.subset([info["img_id"] for info in infos])
-    else:
+    elif metric is None:
         truth = coco_ground_truth(dataset)
+    elif isinstance(rules, LvisRules):
+        if file is None:
+            raise ValueError(
+                "LVISMetric needs an annotation file, which alone says what was looked "
+                "for; give it `ann_file='annotation file of the test set'`"
+            )
+        truth = FederatedGroundTruth.from_lvis(file.dataset, classes)
+    elif file is not None:
+        truth = GroundTruth.from_coco(file.dataset, classes)
+    else:
+        truth = GroundTruth.from_records(classes, infos)
+    truth = truth.subset([info["img_id"] for info in infos])
     return truth if image_ids is None else truth.subset(image_ids)

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.dist import collect_results, get_world_size
 from mmengine.logging import print_log
 
@@ -17,6 +18,7 @@ from imb_det.statistics.imbalance_measures import gini, imbalance_ratio
 
 from .class_table import write_class_table
 from .counted_metric import CountedMetric
+from .functional.figures import check_budgets, check_overlaps
 from .functional.results import EvalResults
 from .functional.tables import CLASS_COLUMNS, class_rows, text_table
 
@@ -50,7 +52,8 @@ class GroupMetric(CountedMetric):
         **kwargs: Arguments of the metric.
 
     Raises:
-        ValueError: Thresholds or quantiles that do not exist.
+        ValueError: Thresholds or quantiles that do not exist, overlaps that are not in
+            (0, 1], or ``proposal_nums`` below 1.
         TypeError: ``class_stats`` of another kind.
         FileNotFoundError: ``class_stats`` is the path of no file.
     """
@@ -59,6 +62,8 @@ class GroupMetric(CountedMetric):
         self, *args: Any, table_dir: str | Path | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
+        check_overlaps(np.ravel(self.iou_thrs).tolist())
+        check_budgets("proposal_nums", self.proposal_nums)
         self.table_dir = None if table_dir is None else Path(table_dir)
 
     def set_work_dir(self, work_dir: str | Path) -> None:

@@ -11,6 +11,7 @@ from imb_det.registry import METRICS
 
 from .coco_metric import CocoMetric
 from .functional.federated import FederatedGroundTruth
+from .functional.figures import is_budget
 from .functional.ground_truth import GroundTruth
 from .functional.lvis_eval import LvisRules
 
@@ -92,8 +93,8 @@ class LVISMetric(CocoMetric):
                 "classes were looked for in an image"
             )
         self.max_dets = None if max_dets == -1 else max_dets
-        if self.max_dets is not None and self.max_dets < 1:
-            raise ValueError(f"`max_dets` must be None, -1 or >= 1, got {max_dets}")
+        if self.max_dets is not None and not is_budget(self.max_dets):
+            raise ValueError(f"`max_dets` must be None, -1 or >= 1, got {max_dets!r}")
         self.fixed_ap = fixed_ap
         super().__init__(
             ann_file,

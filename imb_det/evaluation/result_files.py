@@ -9,11 +9,8 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from .functional.detections import (
-    checked_arrays,
-    predictions_from_samples,
-)
 from .functional.ground_truth import GroundTruth
+from .functional.prediction_arrays import checked_arrays, predictions_from_samples
 from .functional.run_lengths import EncodedMasks
 from .result_json import predictions_of_entries
 from .sample_reading import array_of

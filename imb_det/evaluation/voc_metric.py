@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 
 from imb_det.registry import METRICS
 
-from .functional.detections import checked_arrays
+from .functional.prediction_arrays import checked_arrays
 from .functional.tables import format_number
 from .functional.voc_boxes import voc_detections, voc_ground_truth
 from .functional.voc_eval import VocRules

@@ -18,7 +18,11 @@ from imb_det.analysis import (
     read_run_log,
 )
 from imb_det.evaluation import CocoMetric, GroundTruth, evaluate_coco, score_file
-from imb_det.evaluation.functional import Detections, text_table
+from imb_det.evaluation.functional import (
+    Detections,
+    FederatedGroundTruth,
+    text_table,
+)
 from imb_det.evaluation.functional.matching import judge
 from tests.federated_scenes import (
     federated_predictions,
@@ -156,6 +160,9 @@ def test_pictures_show_rare_classes_and_a_spread():
     assert 3 not in rows
     assert len(pick_images(truth, None, 99)) == 9
     assert pick_images(truth_of([[], []]), None, 4) == []
+    only_ignored = [([(0, (0, 0, 9, 9), True)], [], [], [])]
+    of_lvis = FederatedGroundTruth.from_lvis(lvis_content(only_ignored))
+    assert pick_images(of_lvis, None, 4) == []
 
 
 # --- pictures and text ----------------------------------------------------------
@@ -309,6 +316,34 @@ def test_report_agrees_with_the_metric(coco_work_dir, tmp_path):
             assert figures[f"coco/bbox_{item}"] == value
 
 
+@pytest.mark.parametrize("owner", ["imb_det.", ""])
+@pytest.mark.parametrize("with_file", [False, True])
+def test_report_judges_by_the_ground_truth_of_the_metric(tmp_path, with_file, owner):
+    # The data set leaves out what is below a pixel, and the file has areas of masks.
+    objects = [
+        (1, 1, [0, 0, 10, 10], dict(area=2000)),
+        (1, 1, [20, 0, 0.5, 10]),
+        (2, 2, [0, 0, 10, 10]),
+    ]
+    test = write_coco(tmp_path / "test", 2, objects)
+    for i in (1, 2):
+        write_image(tmp_path / "test" / f"{i}.jpg")
+    found = [(1, [[0, 0, 10, 10]], [0.9], [0]), (2, [[0, 0, 10, 9]], [0.9], [1])]
+    work_dir = write_work_dir(tmp_path, "CocoDataset", test, test, found)
+    config = work_dir / "toy.py"
+    file = f", ann_file={str(tmp_path / 'test' / 'ann.json')!r}" * with_file
+    config.write_text(
+        config.read_text() + f"\ntest_evaluator = dict(type='{owner}CocoMetric'{file})"
+    )
+    report = make_report(work_dir, num_images=2)
+    assert report.results.object_count.tolist() == [2 if with_file else 1, 1]
+    expected = score_file(Config.fromfile(config), work_dir / "predictions.pkl")
+    for name in ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m"):
+        value = report.results.summary[name]
+        value = -1 if np.isnan(value) else value
+        assert value == pytest.approx(expected[f"coco/bbox_{name}"], abs=5.1e-4), name
+
+
 def test_report_of_a_voc_data_set(tmp_path):
     easy, hard = "<difficult>0</difficult>", "<difficult>1</difficult>"
     train = write_voc(tmp_path / "train", [[("cat", (1, 1, 9, 9))], []])
@@ -389,6 +424,16 @@ def test_report_by_the_rules_of_lvis(tmp_path):
     assert "by LVIS's rules (IoU 0.5 to 0.95, 4 best detections" in report.text()
     by_coco = evaluate_coco(GroundTruth.from_coco(path), federated_predictions(scene))
     assert abs(report.figures["AP"] - by_coco.summary["mAP"]) > 0.01
+
+
+def test_rules_of_lvis_need_an_annotation_file(coco_work_dir):
+    pytest.importorskip("lvis")  # without which mmdet makes no such metric
+    config = coco_work_dir / "toy.py"
+    config.write_text(
+        config.read_text() + "\ntest_evaluator = dict(type='LVISMetric')\n"
+    )
+    with pytest.raises(ValueError, match="LVISMetric needs an annotation file"):
+        make_report(coco_work_dir)
 
 
 def test_report_without_the_training_set(coco_work_dir, tmp_path):

@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
 from imb_det.evaluation import GroundTruth, coco_ground_truth, evaluate_coco
+from imb_det.evaluation.functional.coco_eval import CocoRules
+from imb_det.evaluation.functional.lvis_eval import LvisRules
+from imb_det.evaluation.functional.voc_eval import VocRules
 from imb_det.statistics import frequency_groups
 from tests.coco_scenes import (
     CLASSES,
@@ -151,6 +154,7 @@ def test_numbers_of_detections_that_count():
     assert results.summary["mAP_50"] == results.ap50[0] == pytest.approx(1 / 111)
     assert results.summary["AR@100"] == 0
     assert results.summary["AR@300"] == 1
+    assert results.detection_count.tolist() == [100, 0, 0]  # as for AP
     oracle = pycocotools_eval(
         coco_content(images), results_json(images), "bbox", (100, 300, 1000)
     )
@@ -282,6 +286,16 @@ def test_bad_predictions_name_the_image(change, message):
         evaluate_coco(truth, predictions)
 
 
+def test_a_prediction_that_lacks_a_key_names_the_image():
+    images = [([(0, (0, 0, 10, 10), False)], [(0, (0, 0, 10, 10), 0.9)])]
+    predictions = predictions_of(images)
+    del predictions[0]["labels"]
+    with pytest.raises(
+        ValueError, match=r"image 0: the prediction has no \['labels'\]"
+    ):
+        evaluate_coco(GroundTruth.from_coco(coco_content(images), CLASSES), predictions)
+
+
 def test_bad_masks_and_doubles_name_the_image():
     images = [([(0, (0, 0, 10, 10), False)], [(0, (0, 0, 10, 10), 0.9)])]
     truth = GroundTruth.from_coco(coco_content(images), CLASSES)
@@ -355,6 +369,10 @@ def test_subset_keeps_the_images_asked_for():
         (dict(category_id=77), r"annotation 1 \(image 0\).*no category of its id"),
         (dict(image_id=77), r"annotation 1 \(image 77\).*no image of its id"),
         (dict(bbox=None), r"annotation 1 \(image 0\).*no \['bbox'\]"),
+        (dict(bbox=[0, 0, 9]), r"annotation 1 \(image 0\).*four finite numbers"),
+        (dict(bbox="0123"), r"annotation 1 \(image 0\).*four finite numbers"),
+        (dict(bbox=[0, 0, np.nan, 9]), r"annotation 1 \(image 0\).*four finite num"),
+        (dict(area="large"), r"annotation 1 \(image 0\).*`area` must be a number"),
     ],
 )
 def test_faults_of_the_annotation_file_are_named(change, message):
@@ -364,6 +382,60 @@ def test_faults_of_the_annotation_file_are_named(change, message):
         del content["annotations"][0]["bbox"]
     with pytest.raises(ValueError, match=message):
         GroundTruth.from_coco(content, CLASSES)
+
+
+def test_an_image_without_a_size_is_named():
+    content = coco_content([([(0, (0, 0, 10, 10), False)], [])])
+    del content["images"][0]["height"]
+    with pytest.raises(ValueError, match=r"image 0 has no \['height'\]"):
+        GroundTruth.from_coco(content, CLASSES)
+
+
+@pytest.mark.parametrize(
+    "outline", [[[1, 2]], [[1, 2, 3, 4]], [1, 2, 3, 4, 5, 6], "xx", [[]]]
+)
+def test_outlines_that_are_none_name_the_image(outline):
+    content = coco_content([([(0, (0, 0, 10, 10), False)], [])])
+    content["annotations"][0]["segmentation"] = outline
+    truth = GroundTruth.from_coco(content, CLASSES)
+    with pytest.raises(ValueError, match=r"image 0: .* 'cat' has a faulty mask: .*got"):
+        evaluate_coco(truth, [], "segm")
+
+
+def test_parts_of_an_outline_may_have_too_few_points():
+    # COCO has such parts, and its library leaves them out.
+    images = [([(0, (0, 0, 10, 10), False)], [(0, (0, 0, 10, 10), 0.9)])]
+    content = coco_content(images)
+    content["annotations"][0]["segmentation"].append([1, 2, 3, 4])
+    predictions = predictions_of(images)
+    mask = np.zeros((48, 64), np.uint8, order="F")
+    mask[:10, :10] = 1
+    predictions[0]["masks"] = [mask_utils.encode(mask)]
+    truth = GroundTruth.from_coco(content, CLASSES)
+    assert evaluate_coco(truth, predictions, "segm").ap[0] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "iou_thrs", [(), (0.0,), (-1,), (1.5,), (float("nan"),), ("x",), 0.5]
+)
+def test_overlaps_that_are_none_are_refused(iou_thrs):
+    for rules in (CocoRules, LvisRules, VocRules):
+        with pytest.raises(ValueError, match="`iou_thrs` must be None or numbers abov"):
+            rules(iou_thrs)
+
+
+@pytest.mark.parametrize(
+    "max_dets", [(), (0,), (None,), (2.5,), ("3",), (True,), 100, (100, -1)]
+)
+def test_numbers_of_detections_that_are_none_are_refused(max_dets):
+    with pytest.raises(ValueError, match="`max_dets` must hold whole numbers >= 1"):
+        CocoRules(max_dets=max_dets)
+
+
+@pytest.mark.parametrize("max_dets", [0, -1, 2.5, "3", True])
+def test_numbers_of_detections_of_lvis_that_are_none_are_refused(max_dets):
+    with pytest.raises(ValueError, match="`max_dets` must be None or a whole number"):
+        LvisRules(max_dets=max_dets)
 
 
 def test_an_empty_outline_is_no_mask():

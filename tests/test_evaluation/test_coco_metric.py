@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmdet.evaluation import CocoMetric as MMDetCocoMetric
 
-from imb_det.evaluation import CocoMetric
+from imb_det.evaluation import CocoMetric, VOCMetric
 from imb_det.registry import METRICS
 from imb_det.statistics import ClassStats
 from imb_det.statistics.frequency_groups import GroupLimits
@@ -359,3 +359,20 @@ def test_groups_by_quantiles(tmp_path):
     for letter, label in zip("rcf", range(3), strict=True):
         expected = mean_ap(by_class(images), [label], THRESHOLDS)
         assert figures[f"coco/bbox_AP{letter}"] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("metric", [CocoMetric, VOCMetric])
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        (dict(iou_thrs=[0.5, 50]), "`iou_thrs` must be"),
+        (dict(iou_thrs=[0.0]), "`iou_thrs` must be"),
+        (dict(proposal_nums=(0, 100)), "`proposal_nums` must hold whole numbers"),
+        (dict(proposal_nums=()), "`proposal_nums` must hold whole numbers"),
+    ],
+)
+def test_what_cannot_be_judged_by_is_refused_before_the_first_image(
+    metric, kwargs, message
+):
+    with pytest.raises(ValueError, match=message):
+        metric(**kwargs)

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
+from imb_det.analysis import make_example
 from imb_det.evaluation import CocoMetric, FederatedGroundTruth, GroundTruth, LVISMetric
 from imb_det.evaluation.functional import Detections
 from imb_det.evaluation.functional.calibration import calibration
+from imb_det.evaluation.functional.coco_eval import CocoRules
 from imb_det.evaluation.functional.confusion import confusion_matrix, group_confusion
 from imb_det.evaluation.functional.lvis_eval import LvisRules
 from imb_det.evaluation.functional.matches import RIGHT
@@ -239,3 +241,23 @@ def test_lvis_metric_writes_them_too(tmp_path):
     # The class that nobody looked for does not count.
     assert figures["lvis/segm_calibration_error"] == pytest.approx(0.1, abs=1e-6)
     assert (tmp_path / "lvis_segm_confusion.csv").is_file()
+
+
+def test_objects_of_no_size_of_coco_do_not_shift_the_others():
+    # An area below 0 or above COCO's largest makes an object nothing to find.
+    boxes = [(0, 0, 10, 10), (20, 0, 10, 10), (40, 0, 10, 10)]
+    images = [([(0, box, False) for box in boxes], [(0, boxes[2], 0.9)])]
+    content = coco_content(images)
+    content["annotations"][0]["area"] = -1
+    content["annotations"][1]["area"] = 2e10
+    truth = GroundTruth.from_coco(content, CLASSES)
+    found = Detections.from_predictions(truth, predictions_of(images))
+    results = CocoRules().evaluate(truth, found)
+    assert results.object_count.tolist() == [1, 0, 0]
+    assert results.ap[0] == pytest.approx(1)
+    matrix = confusion_matrix(truth, found, results.judged)
+    assert matrix[0].tolist() == [1, 0, 0, 0]
+    assert matrix.sum() == 1
+    example = make_example(truth, 0, "a.jpg", found, results.judged)
+    assert example.objects.tolist() == [[40, 0, 50, 10]]
+    assert example.is_found.tolist() == [True]

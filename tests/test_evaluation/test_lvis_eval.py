@@ -321,7 +321,9 @@ def test_bad_files_and_limits_are_named():
     images = [([(0, A, False)], [(0, A, 0.9)], [], [])]
     content = lvis_content(images)
     truth = FederatedGroundTruth.from_lvis(content)
-    with pytest.raises(ValueError, match=r"`max_dets` must be None or >= 1, got 0"):
+    with pytest.raises(
+        ValueError, match=r"`max_dets` must be None or a whole number >= 1, got 0"
+    ):
         evaluate_lvis(truth, federated_predictions(images), max_dets=0)
     content["categories"][1]["frequency"] = "x"
     with pytest.raises(ValueError, match=r"'class 1' \(id 7\) needs a `frequency`"):

@@ -9,7 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .detections import Detections
-from .figures import Figures, overlaps_to_judge, span_of
+from .figures import (
+    Figures,
+    check_budgets,
+    check_overlaps,
+    overlaps_to_judge,
+    span_of,
+)
 from .ground_truth import GroundTruth
 from .matches import Judgement, Matches
 from .matching import judge
@@ -30,7 +36,7 @@ class CocoRules:
             >= 1. Default: (100, 300, 1000).
 
     Raises:
-        ValueError: A number below 1, or none.
+        ValueError: An overlap or a number out of range, or none.
     """
 
     iou_thrs: Sequence[float] | None = None
@@ -45,10 +51,8 @@ class CocoRules:
     }
 
     def __post_init__(self) -> None:
-        if min(self.max_dets, default=0) < 1:
-            raise ValueError(
-                f"`max_dets` must hold numbers >= 1, got {self.max_dets!r}"
-            )
+        check_overlaps(self.iou_thrs)
+        check_budgets("max_dets", self.max_dets)
 
     @property
     def main(self) -> int:
@@ -109,8 +113,8 @@ class CocoRules:
             ap.mean(1),
             found.at(0.5),
             recall.mean(1),
-            ground_truth.object_count,
-            np.bincount(detections.label, minlength=len(ground_truth.classes)),
+            judged.whole.object_count,
+            np.bincount(main.label, minlength=main.num_classes),
             *best_f1(main, judged.column(0.5)),
             judged,
         )

@@ -54,10 +54,11 @@ def confusion_matrix(
     partner = np.full(len(matches.label), -1)
     finder = judged.found_by[:, column]
     has = (finder >= 0) & counts[np.maximum(finder, 0)] if len(counts) else finder >= 0
-    to_find = np.flatnonzero(~objects.ignored)
-    partner[finder[has]] = to_find[has]
-    free = ~objects.ignored
-    free[to_find[has]] = False
+    partner[finder[has]] = judged.to_find[has]
+    ignored = np.ones(len(objects), bool)
+    ignored[judged.to_find] = False
+    free = ~ignored
+    free[judged.to_find[has]] = False
 
     left = np.flatnonzero(counts & (partner < 0))
     rest = detections.take(judged.index[left])
@@ -65,7 +66,7 @@ def confusion_matrix(
     overlap = overlaps_of(ground_truth, objects, rest, ours, theirs)
     pairs = Pairs(ours, theirs, overlap).take(overlap >= min(iou_thr, 1 - 1e-10))
     on_ignored = np.zeros(len(matches.label), bool)
-    on_ignored[left[pairs.ours[objects.ignored[pairs.theirs]]]] = True
+    on_ignored[left[pairs.ours[ignored[pairs.theirs]]]] = True
     pairs = pairs.take(free[pairs.theirs])
     turns = np.lexsort((-pairs.overlap, -rest.score[pairs.ours]))
     own, others = left[pairs.ours[turns]].tolist(), pairs.theirs[turns].tolist()

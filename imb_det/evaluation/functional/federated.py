@@ -11,8 +11,9 @@ import numpy as np
 
 from imb_det.statistics.coco_files import category_ids
 
+from .coco_reading import read_coco, read_content
 from .detections import Detections
-from .ground_truth import GroundTruth, read_coco, read_content
+from .ground_truth import GroundTruth
 
 if TYPE_CHECKING:
     from typing_extensions import Self

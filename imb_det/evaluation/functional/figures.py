@@ -3,14 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+from imb_det.core.checks import NUMBERS
 
 from .matches import Judgement
 from .matching import IOU_THRS
 from .precision_recall import precision_and_recall
 
-__all__ = ["Figures", "overlaps_to_judge", "span_of"]
+__all__ = [
+    "Figures",
+    "check_budgets",
+    "check_overlaps",
+    "is_budget",
+    "overlaps_to_judge",
+    "span_of",
+]
+
+
+def check_overlaps(iou_thrs: Sequence[float] | None) -> None:
+    """Refuse what no overlap can be: nothing at all, or not in (0, 1].
+
+    Raises:
+        ValueError: Shows what was given.
+    """
+    if iou_thrs is None:
+        return
+    is_list = isinstance(iou_thrs, (Sequence, np.ndarray)) and len(iou_thrs) > 0
+    if not is_list or not all(_is_number(v) and 0 < v <= 1 for v in iou_thrs):
+        raise ValueError(
+            "`iou_thrs` must be None or numbers above 0 and up to 1, such as "
+            f"[0.5, 0.75], got {iou_thrs!r}"
+        )
+
+
+def check_budgets(name: str, numbers: Sequence[int]) -> None:
+    """Refuse numbers of detections that are not whole, or below 1, or none.
+
+    Args:
+        name: Of the argument.
+        numbers: What it holds.
+
+    Raises:
+        ValueError: Shows what was given.
+    """
+    is_list = isinstance(numbers, (Sequence, np.ndarray)) and len(numbers) > 0
+    if not is_list or not all(map(is_budget, numbers)):
+        raise ValueError(
+            f"`{name}` must hold whole numbers >= 1, such as (100, 300), got "
+            f"{numbers!r}"
+        )
+
+
+def is_budget(value: Any) -> bool:
+    """Tell whether a value is a number of detections, whole and >= 1."""
+    return _is_number(value) and bool(value >= 1 and value == value // 1)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, NUMBERS) and not isinstance(value, bool)
 
 
 def overlaps_to_judge(iou_thrs: Sequence[float] | None) -> np.ndarray:

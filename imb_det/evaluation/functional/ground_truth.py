@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +14,15 @@ from mmdet.datasets import CocoDataset, Objects365V1Dataset
 from mmengine.fileio import load
 from mmengine.logging import print_log
 
-from imb_det.statistics.coco_files import category_ids, check_ids, is_federated
+from imb_det.statistics.coco_files import is_federated
 from imb_det.statistics.dataset_access import (
     class_names,
     has_area,
     iter_data_infos,
     leaf_datasets,
 )
+
+from .coco_reading import image_entry, read_coco, read_content
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -169,65 +170,8 @@ class GroundTruth:
                 f"{without_area} ground truth boxes without area are not evaluated.",
                 logger="current",
             )
-        sizes = [_image(row, record) for row, record in enumerate(records)]
+        sizes = [image_entry(row, record) for row, record in enumerate(records)]
         return cls(tuple(classes), tuple(ids), sizes, annotations)
-
-
-def read_content(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read an annotation file, unless it has been read."""
-    if isinstance(source, Mapping):
-        return source
-    return json.loads(Path(source).read_text())
-
-
-def read_coco(
-    content: Mapping[str, Any],
-    classes: Sequence[str] | None,
-    flags: Sequence[str],
-    by_place: bool = False,
-) -> tuple[tuple[str, ...], tuple[Any, ...], list[dict], list[dict]]:
-    """Number the entries of a COCO file; returns the fields of ``GroundTruth``.
-
-    Args:
-        content: The file.
-        classes: Names in the order of the labels; every category if None.
-        flags: Keys of annotations that say that they are nothing to find.
-        by_place: See :func:`~imb_det.statistics.coco_files.category_ids`.
-    """
-    check_ids(content, "the annotation file")
-    if classes is None:
-        classes = [category["name"] for category in content["categories"]]
-    labels = {
-        c: i for i, c in enumerate(category_ids(content, classes, by_place=by_place))
-    }
-    images = sorted(content["images"], key=lambda image: image["id"])
-    rows = {image["id"]: row for row, image in enumerate(images)}
-    annotations: list[dict[str, Any]] = []
-    defined = {category["id"] for category in content["categories"]}
-    for ann in content.get("annotations", ()):
-        where = f"annotation {ann.get('id', '?')} (image {ann.get('image_id')!r})"
-        if missing := [k for k in ("image_id", "category_id", "bbox") if k not in ann]:
-            raise ValueError(f"{where} of the annotation file has no {missing}")
-        if ann["category_id"] not in defined or ann["image_id"] not in rows:
-            kind = "image" if ann["image_id"] not in rows else "category"
-            raise ValueError(f"{where}: the annotation file has no {kind} of its id")
-        if ann["category_id"] not in labels:
-            continue
-        # An empty outline is no mask.
-        keys = ("bbox", "area", "segmentation")
-        kept = {k: ann[k] for k in keys if ann.get(k) not in (None, [], {})}
-        kept.setdefault("area", ann["bbox"][2] * ann["bbox"][3])
-        kept["iscrowd"] = 0
-        kept.update({flag: int(ann.get(flag) or 0) for flag in flags})
-        kept["image_id"] = rows[ann["image_id"]]
-        kept["category_id"] = labels[ann["category_id"]]
-        annotations.append({"id": len(annotations) + 1, **kept})
-    sizes = [_image(row, image) for row, image in enumerate(images)]
-    return tuple(classes), tuple(rows), sizes, annotations
-
-
-def _image(row: int, image: Mapping[str, Any]) -> dict[str, int]:
-    return {"id": row, "height": int(image["height"]), "width": int(image["width"])}
 
 
 def coco_ground_truth(dataset: Any) -> GroundTruth:

@@ -10,7 +10,13 @@ import numpy as np
 
 from .detections import Detections
 from .federated import FederatedGroundTruth
-from .figures import Figures, overlaps_to_judge, span_of
+from .figures import (
+    Figures,
+    check_overlaps,
+    is_budget,
+    overlaps_to_judge,
+    span_of,
+)
 from .ground_truth import GroundTruth
 from .matches import Judgement, Matches, best_in
 from .matching import judge
@@ -36,7 +42,7 @@ class LvisRules:
             count, in place of ``max_dets`` in each image. Default: False.
 
     Raises:
-        ValueError: ``max_dets`` below 1.
+        ValueError: ``max_dets`` below 1, or an overlap out of range.
     """
 
     iou_thrs: Sequence[float] | None = None
@@ -50,8 +56,11 @@ class LvisRules:
     }
 
     def __post_init__(self) -> None:
-        if self.max_dets is not None and self.max_dets < 1:
-            raise ValueError(f"`max_dets` must be None or >= 1, got {self.max_dets}")
+        check_overlaps(self.iou_thrs)
+        if self.max_dets is not None and not is_budget(self.max_dets):
+            raise ValueError(
+                f"`max_dets` must be None or a whole number >= 1, got {self.max_dets!r}"
+            )
 
     @property
     def budget(self) -> str:
@@ -130,7 +139,7 @@ class LvisRules:
             ap,
             found.at(0.5),
             found.recall[0].mean(1),
-            ground_truth.object_count,
+            judged.whole.object_count,
             np.bincount(judged.whole.label, minlength=len(ground_truth.classes)),
             *best_f1(judged.whole, judged.column(0.5)),
             judged,

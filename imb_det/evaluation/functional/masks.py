@@ -35,15 +35,21 @@ def check_object_masks(ground_truth: GroundTruth) -> None:
     Raises:
         ValueError: Names the image and the class.
     """
-    annotations = ground_truth.annotations
-    for annotation in annotations:
-        if "segmentation" not in annotation:
+    encoded = []
+    for annotation in ground_truth.annotations:
+        mask = annotation.get("segmentation")
+        if isinstance(mask, Mapping):
+            encoded.append(annotation)
+        elif mask is None:
+            problem = "has no mask in the ground truth; use metric='bbox'"
+            raise _fault(ground_truth, annotation, problem)
+        elif not _is_outline(mask):
             raise _fault(
                 ground_truth,
                 annotation,
-                "has no mask in the ground truth; use metric='bbox'",
+                "has a faulty mask: it must be run lengths or a list of polygons [x1, "
+                f"y1, x2, y2, ...] of three points or more, got {mask!r:.80}",
             )
-    encoded = [a for a in annotations if isinstance(a["segmentation"], Mapping)]
     try:
         checked_masks([annotation["segmentation"] for annotation in encoded])
     except MaskError as error:
@@ -60,6 +66,17 @@ def check_object_masks(ground_truth: GroundTruth) -> None:
                 annotation,
                 f"has a mask of {size} (height, width), but the image is {expected}",
             )
+
+
+def _is_outline(segmentation: Any) -> bool:
+    """Tell whether a mask is polygons that COCO's library can draw.
+
+    It looks at the first one alone: parts of fewer points, which COCO has, do no harm.
+    """
+    is_list = isinstance(segmentation, list)
+    if not is_list or not all(isinstance(part, list) for part in segmentation):
+        return False
+    return len(segmentation[0]) >= 6
 
 
 def _fault(

@@ -83,12 +83,14 @@ class Judgement:
         index: Place of each of them among the detections that were given, int64 (D,).
         found_by: Which of them has found an object, row in ``by_area[0]``; -1 for
             none; of the objects to find there, int32 (G, T).
+        to_find: Rows of these objects among the annotations, int64 (G,).
     """
 
     iou_thrs: np.ndarray
     by_area: tuple[Matches, ...]
     index: np.ndarray
     found_by: np.ndarray
+    to_find: np.ndarray
 
     @property
     def whole(self) -> Matches:

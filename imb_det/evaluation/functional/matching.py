@@ -103,6 +103,7 @@ def judge(
         found_by,
         needed,
         (num_images, len(ground_truth.classes)),
+        np.arange(len(objects)),
     )
 
 
@@ -115,6 +116,7 @@ def judgement(
     found_by: np.ndarray,
     iou_thrs: np.ndarray,
     numbers: tuple[int, int],
+    rows: np.ndarray,
 ) -> Judgement:
     """Put verdicts beside what they are on.
 
@@ -127,10 +129,12 @@ def judgement(
         found_by: Of :func:`assign`.
         iou_thrs: Overlaps, (T,).
         numbers: Of images and of classes.
+        rows: Of each object among the annotations, (G,).
     """
     on = (detections.image[index], detections.label[index], detections.score[index])
     by_area = tuple(
         Matches(*on, own.T, objects.image[~skip], objects.label[~skip], *numbers)
         for own, skip in zip(verdicts, ignored, strict=True)
     )
-    return Judgement(iou_thrs, by_area, index, found_by[~ignored[0]])
+    kept = ~ignored[0]
+    return Judgement(iou_thrs, by_area, index, found_by[kept], rows[kept])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from .detections import Detections
+from .figures import check_budgets
 from .ground_truth import GroundTruth
 from .matches import RIGHT, ranks_in
 from .matching import IOU_THRS, judge
@@ -37,8 +38,7 @@ def proposal_recall(
     Raises:
         ValueError: A budget below 1.
     """
-    if min(budgets, default=0) < 1:
-        raise ValueError(f"`budgets` must hold numbers >= 1, got {budgets!r}")
+    check_budgets("budgets", budgets)
     # Of equal overlaps the object of the largest label is taken.
     annotations = sorted(ground_truth.annotations, key=lambda a: a["category_id"])
     objects = [{**annotation, "category_id": 0} for annotation in annotations]

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .detections import Detections, checked_arrays
+from .detections import Detections
 from .ground_truth import GroundTruth
+from .prediction_arrays import checked_arrays
 
 __all__ = ["VocBoxes", "voc_detections", "voc_ground_truth"]
 
@@ -24,6 +25,7 @@ class VocBoxes:
         corners: x1, y1, x2, y2, float32 (n, 4).
         difficult: Whether it is nothing to find, bool (n,).
         extra: What a side is longer than the difference of its ends.
+        row: Of each among the annotations, or the detections, int64 (n,).
     """
 
     image: np.ndarray
@@ -31,6 +33,7 @@ class VocBoxes:
     corners: np.ndarray
     difficult: np.ndarray
     extra: np.float32
+    row: np.ndarray
 
     @classmethod
     def of_objects(cls, ground_truth: GroundTruth, legacy: bool) -> VocBoxes:
@@ -47,8 +50,14 @@ class VocBoxes:
         boxes = np.asarray([a["bbox"] for a in own], float).reshape(-1, 4)[order]
         boxes[:, 2:] += boxes[:, :2]
         label = np.asarray([a["category_id"] for a in own], np.int64)[order]
-        corners = boxes.astype(np.float32)
-        return cls(image[order], label, corners, difficult[order], np.float32(legacy))
+        return cls(
+            image[order],
+            label,
+            boxes.astype(np.float32),
+            difficult[order],
+            np.float32(legacy),
+            order,
+        )
 
     @classmethod
     def of_detections(cls, detections: Detections, legacy: bool) -> VocBoxes:
@@ -59,6 +68,7 @@ class VocBoxes:
             detections.bbox.astype(np.float32),
             np.zeros(len(detections), bool),
             np.float32(legacy),
+            np.arange(len(detections)),
         )
 
     @property

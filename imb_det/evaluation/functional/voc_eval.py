@@ -10,7 +10,7 @@ import numpy as np
 
 from .assignment import assign
 from .detections import Detections
-from .figures import span_of
+from .figures import check_overlaps, span_of
 from .ground_truth import GroundTruth
 from .matches import IGNORED, RIGHT, WRONG, Judgement
 from .matching import judgement
@@ -38,7 +38,7 @@ class VocRules:
             count; all if None. Default: None.
 
     Raises:
-        ValueError: Another ``eval_mode``.
+        ValueError: Another ``eval_mode``, or an overlap out of range.
     """
 
     iou_thrs: Sequence[float] = (0.5,)
@@ -49,6 +49,7 @@ class VocRules:
     name: ClassVar[str] = "VOC"
 
     def __post_init__(self) -> None:
+        check_overlaps(self.iou_thrs)
         if self.eval_mode not in ("11points", "area"):
             raise ValueError(
                 f"`eval_mode` must be '11points' or 'area', got {self.eval_mode!r}"
@@ -114,6 +115,7 @@ class VocRules:
             found_by,
             needed,
             (num_images, len(ground_truth.classes)),
+            found.row,
         )
 
     def evaluate(
