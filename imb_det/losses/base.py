@@ -13,9 +13,9 @@ from imb_det.statistics.class_vector import rename_old_numbers
 
 from .call_checks import check_inputs
 from .compilation import compiled_for, should_compile
-from .gradient import attach_gradient
 from .links import Link, SigmoidLink, SoftmaxLink
 from .observed import Observed
+from .one_pass import attach_gradient
 from .terms import Call, Terms
 
 __all__ = ["REDUCTIONS", "ImbalanceLoss"]

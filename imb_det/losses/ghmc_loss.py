@@ -8,12 +8,11 @@ from torch import Tensor
 from imb_det.registry import MODELS
 
 from .base import ImbalanceLoss
-from .chunks import chunks
 from .compilation import compiled_for, should_compile
 from .elements import DensityElement
 from .gradient_density import GradientDensity, bin_counts, check_density
-from .own_class import OwnClass
-from .rows import where_counted
+from .one_pass import chunks
+from .rows import OwnClass, where_counted
 from .terms import Call, Terms
 
 __all__ = ["GHMCLoss"]

@@ -13,8 +13,8 @@ from imb_det.registry import MODELS
 
 from .base import REDUCTIONS
 from .elements import bin_of
-from .gradient import compute_dtype
 from .gradient_density import GradientDensity, bin_counts, check_density
+from .one_pass import compute_dtype
 
 __all__ = ["GHMRLoss"]
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .chunks import Found
 from .elements import GumbelElement
+from .one_pass import Found
 from .sigmoid_kernel import sigmoid_kernel
 from .softmax_kernel import softmax_kernel
 from .terms import Terms

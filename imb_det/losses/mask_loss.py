@@ -15,7 +15,7 @@ from imb_det.statistics.class_vector import ClassVector, rename_old_numbers
 
 from .base import REDUCTIONS
 from .call_checks import check_range
-from .gradient import compute_dtype
+from .one_pass import compute_dtype
 
 __all__ = ["MaskLoss", "loss_of_masks"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .own_class import OwnClass
+from .rows import OwnClass
 
 __all__ = ["Observed"]
 

@@ -2,14 +2,101 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .own_class import OwnClass
+__all__ = ["OwnClass", "Rows", "where_counted"]
 
-__all__ = ["Rows", "where_counted"]
+
+class OwnClass:
+    """Where the rows of some logits have their own class, and what to do there.
+
+    Running code reads and writes these single elements alone. Compiled code compares
+    every element with the label, which costs it nothing in the same pass, where single
+    writes would end it.
+
+    Args:
+        label: Class of each row, int (n,), outside of [0, K) for none.
+        channels: K.
+    """
+
+    def __init__(self, label: Tensor, channels: int) -> None:
+        self.channels = channels
+        self.label = label
+        self._by_mask = torch.compiler.is_compiling()
+        #: Which rows have a class, bool (n, 1).
+        self.exists = ((label >= 0) & (label < channels))[:, None]
+        #: The class of each row, int64 (n, 1); 0 for none.
+        self.column = torch.where(self.exists, label[:, None], 0).long()
+
+    def part(self, rows: slice) -> OwnClass:
+        """Return the same for some rows."""
+        part = copy.copy(self)
+        part.label = self.label[rows]
+        part.exists, part.column = self.exists[rows], self.column[rows]
+        return part
+
+    @property
+    def mask(self) -> Tensor:
+        """Which elements are a row's own class, bool (n, K)."""
+        classes = torch.arange(
+            self.channels, device=self.label.device, dtype=torch.int32
+        )
+        return self.label.to(torch.int32)[:, None] == classes
+
+    def of(self, x: Tensor) -> Tensor:
+        """Return the own elements of (n, K), as (n, 1); any for rows without class."""
+        if self._by_mask:
+            return torch.where(self.mask, x, 0).sum(1, keepdim=True)
+        return x.gather(1, self.column)
+
+    # The following work in place, except in compiled code.
+
+    def negated(self, x: Tensor) -> Tensor:
+        """Negate the own elements of (n, K)."""
+        if self._by_mask:
+            return torch.where(self.mask, -x, x)
+        mine = x.gather(1, self.column)
+        return self._put(x, mine, -mine)
+
+    def lowered(self, x: Tensor, by: Tensor) -> Tensor:
+        """Take numbers, (K,) or scalar, off the own elements of (n, K)."""
+        if self._by_mask:
+            return torch.where(self.mask, x - by, x)
+        mine = x.gather(1, self.column)
+        return self._put(x, mine, mine - self.at(by))
+
+    def weighted(self, x: Tensor, own: Tensor | None, rest: Tensor | None) -> Tensor:
+        """Multiply the own elements of (n, K), and all others.
+
+        Args:
+            x: Float (n, K).
+            own: Factors (K,), (n, K) or scalar; None for 1.
+            rest: Factors (K,), (n, K) or scalar; None for 1.
+        """
+        if self._by_mask:
+            one = x.new_ones(())
+            own, rest = one if own is None else own, one if rest is None else rest
+            return x * torch.where(self.mask, own, rest)
+        mine = x.gather(1, self.column)
+        if own is not None:
+            mine = mine * self.at(own)
+        if rest is not None:
+            x = x.mul_(rest)
+        return self._put(x, x.gather(1, self.column), mine)
+
+    def _put(self, x: Tensor, old: Tensor, new: Tensor) -> Tensor:
+        """Write own elements, (n, 1), of rows that have a class."""
+        return x.scatter_(1, self.column, torch.where(self.exists, new, old))
+
+    def at(self, values: Tensor) -> Tensor:
+        """Return a value of each row's own class: of (K,) or (n, K), as (n, 1)."""
+        if values.dim() == 2:
+            return self.of(values)
+        return values if values.dim() == 0 else values[self.column]
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .chunks import Found, in_chunks
 from .elements import CrossEntropyElement
-from .gradient import gradient_dtype, multiplied
 from .observed import Observed
-from .own_class import OwnClass
-from .rows import Rows
-from .terms import Terms, adjusted, values_of
+from .one_pass import Found, adjusted, gradient_dtype, in_chunks, multiplied
+from .rows import OwnClass, Rows
+from .terms import Terms, values_of
 
 __all__ = ["sigmoid_kernel"]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .chunks import Found, in_chunks
-from .gradient import gradient_dtype, multiplied
 from .observed import Observed
+from .one_pass import Found, adjusted, gradient_dtype, in_chunks, multiplied
 from .rows import Rows
-from .terms import Terms, adjusted, values_of
+from .terms import Terms, values_of
 
 __all__ = ["softmax_kernel"]
 

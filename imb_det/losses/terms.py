@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from .elements import Element
-from .gradient import compute_dtype
-from .rows import Rows
 
-__all__ = ["Call", "OfNLL", "Terms", "Values", "adjusted", "values_of"]
+__all__ = ["Call", "OfNLL", "Terms", "Values", "values_of"]
 
 #: A number for each channel, (K,), for each row and channel, (N, K), a scalar, or a
 #: function that makes (n, K) of them for the logits (n, K) and labels of some rows.
@@ -153,26 +150,3 @@ def values_of(
         by_row = values is not None and values.dim() == 2 and rows is not None
         return values[rows] if by_row else values  # type: ignore[index]
     return values(logits, label)
-
-
-def adjusted(terms: Terms, which: slice | None, rows: Rows, guard: bool) -> Tensor:
-    """Return the logits in the type of the computation, scaled, lowered and shifted.
-
-    Args:
-        terms: Of the loss.
-        which: The rows that these are; None for all.
-        rows: The rows.
-        guard: Whether to put 0 where nothing counts, and logits may be anything.
-    """
-    z = rows.cls_score.to(compute_dtype(rows.cls_score))
-    if rows.counted is not None and guard:
-        z = torch.where(rows.counted, z, 0)
-    if terms.margin is not None:
-        if rows.own is None:
-            raise ValueError("a loss with margins needs classes, not soft targets")
-        z = rows.own.lowered(z.clone(), terms.margin.to(z.dtype))
-    if terms.scale is not None:
-        z = z * terms.scale.to(z.dtype)
-    if (offset := values_of(terms.offset, which, z, rows.label)) is not None:
-        z = z + offset.to(z.dtype)
-    return z

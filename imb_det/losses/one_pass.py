@@ -1,0 +1,190 @@
+"""One pass over the logits: part by part, with the gradient that it attaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .observed import Observed
+from .rows import Rows
+from .terms import Terms, values_of
+
+__all__ = [
+    "Found",
+    "adjusted",
+    "attach_gradient",
+    "chunks",
+    "compute_dtype",
+    "gradient_dtype",
+    "in_chunks",
+    "multiplied",
+]
+
+#: Loss, gradient and observations of some rows.
+Found = tuple[Tensor, Tensor, Observed | None]
+
+# Elements of a chunk: the temporaries of a chunk stay in a CPU's cache, and a GPU is
+# busy with it for longer than it takes to launch the kernels.
+_CHUNK = {"cpu": 1 << 18}
+_GPU_CHUNK = 1 << 22
+
+
+def chunks(cls_score: Tensor) -> list[slice] | None:
+    """Cut the rows so that the temporaries of a part stay small.
+
+    Args:
+        cls_score: Logits, (N, K).
+
+    Returns:
+        Ranges of rows; None where all rows are one part, which under ``torch.compile``
+        is always so, as compiled code has no temporaries.
+    """
+    if torch.compiler.is_compiling():
+        return None
+    n, k = cls_score.shape
+    step = max(_CHUNK.get(cls_score.device.type, _GPU_CHUNK) // max(k, 1), 1)
+    if n <= step:
+        return None
+    return [slice(begin, begin + step) for begin in range(0, n, step)]
+
+
+def in_chunks(
+    chunk: Callable[..., Found],
+    terms: Terms,
+    cls_score: Tensor,
+    label: Tensor,
+    weight: Tensor | None,
+    per_row: bool,
+    watch: bool,
+) -> Found:
+    """Run a kernel over chunks of rows, so that its temporaries stay in the cache.
+
+    Args:
+        chunk: ``chunk(terms, which, rows, per_row, watch, guard, out)`` for the
+            :class:`Rows` of the slice ``which``, None for all. With ``guard`` it must
+            keep the logits of what does not count out of its computation; with ``out``
+            it may write the gradient there.
+        terms: Of the loss.
+        cls_score: Logits, (N, K).
+        label: (N,) or (N, K).
+        weight: (N,) or (N, K), or None.
+        per_row: Whether the loss is that of rows.
+        watch: Whether to observe.
+    """
+    everything = Rows.of(cls_score, label, weight, terms.row)
+    if (parts := chunks(cls_score)) is None:
+        guard = _must_guard(everything)
+        return chunk(terms, None, everything, per_row, watch, guard, None)
+    shape = cls_score.shape[:1] if per_row else cls_score.shape
+    loss = cls_score.new_empty(shape, dtype=compute_dtype(cls_score))
+    slope = torch.empty_like(cls_score, dtype=gradient_dtype(cls_score))
+    total = Observed.nothing(cls_score) if watch else None
+    for which in parts:
+        rows, out = everything.part(which), slope[which]
+        loss[which], found, seen = chunk(
+            terms, which, rows, per_row, watch, _must_guard(rows), out
+        )
+        if found is not out:
+            out.copy_(found)
+        if total is not None and seen is not None:
+            total.add(seen)
+    return loss, slope, total
+
+
+def _must_guard(rows: Rows) -> bool:
+    """Tell whether logits that do not count have to be kept out of the computation.
+
+    They may be infinite or not a number, which a factor of 0 does not mend. To look
+    costs little on a CPU, where it saves a pass; elsewhere it would be waited for.
+    """
+    if rows.counted is None:
+        return False
+    if torch.compiler.is_compiling() or rows.cls_score.device.type != "cpu":
+        return True
+    idle = ~rows.counted
+    if not idle.any():
+        return False
+    spared = rows.cls_score[idle.squeeze(1) if idle.size(1) == 1 else idle]
+    return not spared.isfinite().all()
+
+
+def adjusted(terms: Terms, which: slice | None, rows: Rows, guard: bool) -> Tensor:
+    """Return the logits in the type of the computation, scaled, lowered and shifted.
+
+    Args:
+        terms: Of the loss.
+        which: The rows that these are; None for all.
+        rows: The rows.
+        guard: Whether to put 0 where nothing counts, and logits may be anything.
+    """
+    z = rows.cls_score.to(compute_dtype(rows.cls_score))
+    if rows.counted is not None and guard:
+        z = torch.where(rows.counted, z, 0)
+    if terms.margin is not None:
+        if rows.own is None:
+            raise ValueError("a loss with margins needs classes, not soft targets")
+        z = rows.own.lowered(z.clone(), terms.margin.to(z.dtype))
+    if terms.scale is not None:
+        z = z * terms.scale.to(z.dtype)
+    if (offset := values_of(terms.offset, which, z, rows.label)) is not None:
+        z = z + offset.to(z.dtype)
+    return z
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """Return the type that losses compute in: at least float32."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def gradient_dtype(x: Tensor) -> torch.dtype:
+    """Return the type of gradients: of float16 the range is too small before a mean."""
+    return torch.float32 if x.dtype == torch.float16 else x.dtype
+
+
+def multiplied(x: Tensor, factor: Tensor, out: Tensor | None) -> Tensor:
+    """Return ``x * factor``, in ``out`` where that is given and of the same type."""
+    if out is None or out.dtype != x.dtype:
+        return x * factor
+    return torch.mul(x, factor, out=out)
+
+
+class _AttachGradient(torch.autograd.Function):
+    """Gives a ready loss a ready gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return loss.view_as(loss)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        # Whoever builds a graph of the gradient would take it for a constant.
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            raise RuntimeError(
+                "the losses of imb_det have no second derivatives: their gradient is "
+                "computed with the loss; call `backward` or `autograd.grad` without "
+                "`create_graph=True`"
+            )
+        (gradient,) = ctx.saved_tensors
+        (grad_output,) = grad_outputs
+        if grad_output.dim() < gradient.dim():
+            grad_output = grad_output[:, None]
+        return gradient * grad_output, None, None
+
+
+def attach_gradient(x: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+    """Return ``loss`` as a function of ``x`` with the given gradient.
+
+    Args:
+        x: Input, float (N, K).
+        loss: Loss of each row (N,) or element (N, K), without a graph.
+        gradient: Derivative of the loss by ``x``, (N, K).
+
+    Returns:
+        The loss; its backward only scales ``gradient``. It has no second derivative:
+        asking for one is an error.
+    """
+    return _AttachGradient.apply(x, loss, gradient)  # type: ignore[no-untyped-call]
