@@ -16,6 +16,7 @@ __all__ = [
     "Found",
     "adjusted",
     "attach_gradient",
+    "can_look",
     "chunks",
     "compute_dtype",
     "gradient_dtype",
@@ -28,7 +29,7 @@ Found = tuple[Tensor, Tensor, Observed | None]
 
 # Elements of a chunk: the temporaries of a chunk stay in a CPU's cache, and a GPU is
 # busy with it for longer than it takes to launch the kernels.
-_CHUNK = {"cpu": 1 << 18}
+_CHUNK = {"cpu": 1 << 19}
 _GPU_CHUNK = 1 << 22
 
 
@@ -75,23 +76,29 @@ def in_chunks(
         watch: Whether to observe.
     """
     everything = Rows.of(cls_score, label, weight, terms.row)
-    if (parts := chunks(cls_score)) is None:
+    if torch.compiler.is_compiling():
         guard = _must_guard(everything)
         return chunk(terms, None, everything, per_row, watch, guard, None)
     shape = cls_score.shape[:1] if per_row else cls_score.shape
     loss = cls_score.new_empty(shape, dtype=compute_dtype(cls_score))
     slope = torch.empty_like(cls_score, dtype=gradient_dtype(cls_score))
     total = Observed.nothing(cls_score) if watch else None
-    for which in parts:
+    by_element = everything.counted is not None and everything.counted.size(1) > 1
+    guard = not by_element and _must_guard(everything)
+    for which in chunks(cls_score) or [slice(None)]:
         rows, out = everything.part(which), slope[which]
-        loss[which], found, seen = chunk(
-            terms, which, rows, per_row, watch, _must_guard(rows), out
-        )
+        guard = _must_guard(rows) if by_element else guard
+        loss[which], found, seen = chunk(terms, which, rows, per_row, watch, guard, out)
         if found is not out:
             out.copy_(found)
         if total is not None and seen is not None:
             total.add(seen)
     return loss, slope, total
+
+
+def can_look(x: Tensor) -> bool:
+    """Tell whether a decision may depend on numbers: not if a GPU is waited for."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _must_guard(rows: Rows) -> bool:
@@ -102,7 +109,7 @@ def _must_guard(rows: Rows) -> bool:
     """
     if rows.counted is None:
         return False
-    if torch.compiler.is_compiling() or rows.cls_score.device.type != "cpu":
+    if not can_look(rows.cls_score):
         return True
     idle = ~rows.counted
     if not idle.any():

@@ -32,10 +32,10 @@ class OwnClass:
         #: The class of each row, int64 (n, 1); 0 for none.
         self.column = torch.where(self.exists, label[:, None], 0).long()
 
-    def part(self, rows: slice) -> OwnClass:
-        """Return the same for some rows."""
+    def part(self, rows: slice, label: Tensor) -> OwnClass:
+        """Return the same for some rows, with their labels."""
         part = copy.copy(self)
-        part.label = self.label[rows]
+        part.label = label
         part.exists, part.column = self.exists[rows], self.column[rows]
         return part
 
@@ -68,6 +68,12 @@ class OwnClass:
             return torch.where(self.mask, x - by, x)
         mine = x.gather(1, self.column)
         return self._put(x, mine, mine - self.at(by))
+
+    def written(self, x: Tensor, own: Tensor) -> Tensor:
+        """Write own elements, (n, 1), those of column 0 where rows have no class."""
+        if self._by_mask:
+            return torch.where(self.mask, own, x)
+        return x.scatter_(1, self.column, own)
 
     def weighted(self, x: Tensor, own: Tensor | None, rest: Tensor | None) -> Tensor:
         """Multiply the own elements of (n, K), and all others.
@@ -138,10 +144,11 @@ class Rows:
 
     def part(self, rows: slice) -> Rows:
         """Return some of the rows."""
+        label = self.label[rows]
         return Rows(
             self.cls_score[rows],
-            self.label[rows],
-            None if self.own is None else self.own.part(rows),
+            label,
+            None if self.own is None else self.own.part(rows, label),
             None if self.counted is None else self.counted[rows],
             None if self.factor is None else self.factor[rows],
         )

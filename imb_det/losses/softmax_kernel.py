@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from .observed import Observed
-from .one_pass import Found, adjusted, gradient_dtype, in_chunks, multiplied
-from .rows import Rows
+from .one_pass import Found, adjusted, can_look, gradient_dtype, in_chunks
+from .rows import OwnClass, Rows
 from .terms import Terms, values_of
 
 __all__ = ["softmax_kernel"]
@@ -61,26 +61,39 @@ def _chunk(
     """Loss, gradient and observations of some rows."""
     label, own, factor = rows.label, rows.own, rows.factor
     z = adjusted(terms, which, rows, guard)
-    log_p = z.log_softmax(1)
+    # All of it happens in the place of the gradient: fresh memory costs more.
+    place = out if out is not None and out.dtype == z.dtype else None
     positive = values_of(terms.positive, which, z, label)
     if positive is not None:
         positive = positive.to(z.dtype)
     # A logit is pushed down by its probability, and pulled up by its share of targets.
+    if factor is not None:
+        factor = factor.to(z.dtype)
+    push, pull, mine = factor, None, None
     if own is None:
+        log_p = z.log_softmax(1)
+        slope = log_p.exp()
         pull = label.to(z.dtype)
         if positive is not None:
             pull = pull * positive
-        loss, rate = _of_nll(terms, -log_p)
-        loss, pull = (loss * pull).sum(1, keepdim=True), pull * rate
+        loss, rate = (-log_p, None) if terms.of_nll is None else terms.of_nll(-log_p)
+        loss = (loss * pull).sum(1, keepdim=True)
+        pull = pull if rate is None else pull * rate
         push = pull.sum(1, keepdim=True)
+        if factor is not None:
+            pull, push = pull * factor, push * factor
     else:
-        loss, push = _of_nll(terms, -own.of(log_p))
+        slope, mine = _own_probability(z, own, place)
+        loss = -mine
+        if terms.of_nll is not None:
+            loss, rate = terms.of_nll(loss)
+            push = rate if push is None else push * rate
         if positive is not None:
-            loss, push = loss * own.at(positive), push * own.at(positive)
+            weight = own.at(positive)
+            loss = loss * weight
+            push = weight if push is None else push * weight
     if factor is not None:
-        factor = factor.to(z.dtype)
-        loss, push = loss * factor, push * factor
-    slope = log_p.exp_()
+        loss = loss * factor
     score = None
     if watch and own is not None:
         # Of the logits as they predict: without offset, scale and margin.
@@ -88,19 +101,40 @@ def _chunk(
         if terms.adjusts:
             as_predicted = rows.cls_score.to(z.dtype).softmax(1)
         score = own.of(as_predicted)
-    if own is None:
-        pull = pull if factor is None else pull * factor
-        slope = slope * push - pull
-    else:
-        slope = multiplied(own.lowered(slope, push.new_ones(())), push, out)
+    if own is not None and mine is not None:
+        slope = own.written(slope, mine.exp() - own.exists.to(z.dtype))
+    if push is not None:
+        slope = slope.mul_(push)
+    if pull is not None:
+        slope = slope.sub_(pull)
     if terms.scale is not None:
-        slope = multiplied(slope, terms.scale.to(z.dtype), out)
+        slope = slope.mul_(terms.scale.to(z.dtype))
     seen = None
     if score is not None and own is not None:
         seen = Observed.of(score, slope, own, rows.counted)
     return loss.squeeze(1), slope.to(gradient_dtype(rows.cls_score)), seen
 
 
-def _of_nll(terms: Terms, nll: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss and its derivative by -log p."""
-    return (nll, torch.ones_like(nll)) if terms.of_nll is None else terms.of_nll(nll)
+def _own_probability(
+    z: Tensor, own: OwnClass, place: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the softmax, and the logarithm of its own elements.
+
+    Args:
+        z: Logits, (n, K).
+        own: Where the own elements are.
+        place: Where the softmax is to be; None for new memory.
+
+    Returns:
+        (n, K) and (n, 1).
+    """
+    if not can_look(z):
+        log_p = z.log_softmax(1)
+        return log_p.exp(), own.of(log_p)
+    # A softmax alone takes less time, and is exact but for what is all but impossible.
+    p = torch.softmax(z, 1) if place is None else torch.softmax(z, 1, out=place)
+    mine = own.of(p).log()
+    rare = (mine < -60).squeeze(1)
+    if rare.any():
+        mine[rare] = z[rare].log_softmax(1).gather(1, own.column[rare])
+    return p, mine
