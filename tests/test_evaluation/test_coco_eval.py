@@ -420,7 +420,7 @@ def test_parts_of_an_outline_may_have_too_few_points():
 )
 def test_overlaps_that_are_none_are_refused(iou_thrs):
     for rules in (CocoRules, LvisRules, VocRules):
-        with pytest.raises(ValueError, match="`iou_thrs` must be None or numbers abov"):
+        with pytest.raises(ValueError, match="`iou_thrs` must be None or numbers"):
             rules(iou_thrs)
 
 
