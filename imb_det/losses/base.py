@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -82,8 +83,8 @@ class ImbalanceLoss(nn.Module):
         old = ("class_factors", "prepare", "softmax_element")
         if found := [name for name in old if hasattr(cls, name)]:
             raise TypeError(
-                f"{cls.__name__} defines {found}, which nothing asks for since "
-                "0.2: return `imb_det.losses.Terms` from `terms(call)` instead"
+                f"{cls.__name__} defines {found}, which nothing asks for any "
+                "more: return `imb_det.losses.Terms` from `terms(call)` instead"
             )
 
     # What a loss defines.
@@ -195,6 +196,8 @@ class ImbalanceLoss(nn.Module):
         call = Call(cls_score.detach(), label, weight, num_classes, learn)
         with torch.no_grad():
             terms = self.terms(call)
+        if terms.element is None and self.link.element is not None:
+            terms = replace(terms, element=self.link.element)
         terms.check(name, *cls_score.shape)
         if not self.own_normaliser:
             terms.refuse("`own_normaliser = False`", "normaliser")

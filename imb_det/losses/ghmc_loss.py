@@ -125,7 +125,7 @@ def norm_counts(
         Counts, float64 (M,).
     """
     total = torch.zeros(bins, dtype=torch.float64, device=cls_score.device)
-    for rows in chunks(cls_score) or [slice(None)]:
+    for rows in chunks(cls_score):
         z, y = cls_score[rows].float(), label[rows]
         if y.dim() == 1:
             norm = OwnClass(y, z.size(1)).negated(z.clone()).sigmoid()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .elements import GumbelElement
+from .elements import Element, GumbelElement
 from .one_pass import Found
 from .sigmoid_kernel import sigmoid_kernel
 from .softmax_kernel import softmax_kernel
@@ -35,6 +35,8 @@ class Link(nn.Module):
         kernel: Loss and gradient of the outputs, with the arguments and results of
             :func:`~imb_det.losses.sigmoid_kernel.sigmoid_kernel`; a method of a link
             that has buffers.
+        element: With a sigmoid kernel: the loss of each element where the terms name
+            none; None for cross entropy of the sigmoid.
         start_bias: Bias of all outputs at the start of a training; None for the
             head's own.
     """
@@ -42,6 +44,7 @@ class Link(nn.Module):
     use_sigmoid: bool
     extra_channels: int
     kernel: Callable
+    element: Element | None = None
     start_bias: float | None = None
 
     def probabilities(self, cls_score: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -118,7 +121,7 @@ class SigmoidWithObjectnessLink(Link):
     use_sigmoid = True
     extra_channels = 1
     kernel = staticmethod(sigmoid_kernel)
-    start_bias = -6.9068  # log(0.001 / 0.999)
+    start_bias = math.log(0.001 / 0.999)
 
     def probabilities(self, cls_score: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sigmoids, those of classes times that of no background."""
@@ -177,32 +180,16 @@ class SoftmaxWithObjectnessLink(Link):
         return classes * objectness[..., :1], objectness[..., 1:]
 
 
-def _gumbel_kernel(
-    terms: Terms,
-    cls_score: Tensor,
-    label: Tensor,
-    weight: Tensor | None = None,
-    per_row: bool = True,
-    watch: bool = False,
-) -> Found:
-    """Return :func:`sigmoid_kernel` of the Gumbel element, where no other is given."""
-    if terms.element is None:
-        terms = replace(terms, element=GumbelElement())
-    return sigmoid_kernel(terms, cls_score, label, weight, per_row, watch)
-
-
-class GumbelLink(Link):
+class GumbelLink(SigmoidLink):
     r"""Independent classes with the Gumbel distribution, :math:`p = e^{-e^{-z}}`.
 
     Source: Alexandridis et al., "Long-tailed Instance Segmentation using Gumbel
     Optimized Loss", ECCV 2022.
     """
 
-    use_sigmoid = True
-    extra_channels = 0
-    kernel = staticmethod(_gumbel_kernel)
+    element = GumbelElement()
     start_bias = -2.0
 
     def probabilities(self, cls_score: Tensor) -> tuple[Tensor, None]:
         """Return the probabilities."""
-        return GumbelElement().probability(cls_score), None
+        return self.element.probability(cls_score), None

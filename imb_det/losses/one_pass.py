@@ -33,22 +33,21 @@ _CHUNK = {"cpu": 1 << 19}
 _GPU_CHUNK = 1 << 22
 
 
-def chunks(cls_score: Tensor) -> list[slice] | None:
+def chunks(cls_score: Tensor) -> list[slice]:
     """Cut the rows so that the temporaries of a part stay small.
 
     Args:
         cls_score: Logits, (N, K).
 
     Returns:
-        Ranges of rows; None where all rows are one part, which under ``torch.compile``
-        is always so, as compiled code has no temporaries.
+        Ranges of rows; all in one under ``torch.compile``, whose code has no
+        temporaries.
     """
-    if torch.compiler.is_compiling():
-        return None
     n, k = cls_score.shape
-    step = max(_CHUNK.get(cls_score.device.type, _GPU_CHUNK) // max(k, 1), 1)
-    if n <= step:
-        return None
+    size = _CHUNK.get(cls_score.device.type, _GPU_CHUNK)
+    if torch.compiler.is_compiling() or n * k <= size:
+        return [slice(None)]
+    step = max(size // k, 1)
     return [slice(begin, begin + step) for begin in range(0, n, step)]
 
 
@@ -85,7 +84,7 @@ def in_chunks(
     total = Observed.nothing(cls_score) if watch else None
     by_element = everything.counted is not None and everything.counted.size(1) > 1
     guard = not by_element and _must_guard(everything)
-    for which in chunks(cls_score) or [slice(None)]:
+    for which in chunks(cls_score):
         rows, out = everything.part(which), slope[which]
         guard = _must_guard(rows) if by_element else guard
         loss[which], found, seen = chunk(terms, which, rows, per_row, watch, guard, out)

@@ -98,7 +98,8 @@ def _hard(
     is_symmetric = getattr(element, "is_symmetric", False)
     mask = None if is_symmetric else own.mask
     loss, slope = element(own.negated(z.clone()), mask)
-    slope = own.negated(slope)
+    # In place below, and of an exponential the derivative is the loss itself.
+    slope = own.negated(slope.clone() if slope is loss else slope)
     if positive is None and negative is None:
         return loss, slope
     if positive is not None:

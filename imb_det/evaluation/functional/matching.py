@@ -86,10 +86,11 @@ def judge(
     if unjudged is not None:
         unmatched |= unjudged[index]
     needed = np.asarray(iou_thrs, float)
+    ignored = objects.ignored_in(ends)
     verdicts, found_by = assign(
         Pairs(ours, theirs, overlaps),
         objects,
-        objects.ignored_in(ends),
+        ignored,
         group,
         np.where(unmatched, IGNORED, WRONG)[:, None],
         np.minimum(needed, 1 - 1e-10),
@@ -99,7 +100,7 @@ def judge(
         index,
         verdicts,
         objects,
-        objects.ignored_in(ends),
+        ignored,
         found_by,
         needed,
         (num_images, len(ground_truth.classes)),
