@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from torch import Tensor
 
-from imb_det.core import check_choice, check_number
+from imb_det.core import check_number
 from imb_det.registry import MODELS
 from imb_det.statistics.class_vector import ClassVector
 
 from .base import ImbalanceLoss
 from .class_weighted import check_weighting, weighting_terms
 from .elements import FocalElement, focal_of_nll
-from .mask_loss import MaskLoss, loss_of_masks
+from .mask_loss import MaskLoss, WithMasks
 from .terms import Call, Terms
 
 __all__ = ["CDBLoss", "MaskCDBLoss"]
@@ -43,7 +42,27 @@ class _Difficulty:
 
 
 @MODELS.register_module()
-class CDBLoss(_Difficulty, ImbalanceLoss):
+class MaskCDBLoss(_Difficulty, MaskLoss):
+    """Binary cross entropy of masks, weighted by the difficulty of classes.
+
+    Args:
+        reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
+        loss_weight: Factor of the loss, >= 0. Default 1.
+
+    Raises:
+        TypeError, ValueError: An argument is of another type or out of range.
+        RuntimeError: In the first training step, without the hook.
+
+    Source: as :class:`CDBLoss`; its use for masks is our own.
+    """
+
+    def __init__(self, reduction: str = "mean", loss_weight: float = 1.0) -> None:
+        weights = ClassVector(type(self).__name__, "class_weight", told_by=_TOLD_BY)
+        super().__init__(weights, reduction, loss_weight)
+
+
+@MODELS.register_module()
+class CDBLoss(WithMasks, _Difficulty, ImbalanceLoss):
     r"""Class-wise difficulty-balanced loss: hard classes weigh more.
 
     .. math:: L = -w_y (1 - p_y)^\gamma \log p_y, \qquad
@@ -88,18 +107,7 @@ class CDBLoss(_Difficulty, ImbalanceLoss):
     sum of the weights of a batch; here heads divide by ``avg_factor``.
     """
 
-    def __new__(
-        cls,
-        use_sigmoid: bool = False,
-        use_mask: bool = False,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Any:
-        """Make the loss of a mask head where the config says so, as mmdet has it."""
-        check_choice(cls.__name__, "use_mask", use_mask, (True, False))
-        if not use_mask:
-            return super().__new__(cls)
-        return loss_of_masks(cls, MaskCDBLoss, use_sigmoid, args, kwargs)
+    of_masks = MaskCDBLoss
 
     def __init__(
         self,
@@ -131,23 +139,3 @@ class CDBLoss(_Difficulty, ImbalanceLoss):
         if self.use_sigmoid:
             return replace(terms, element=FocalElement(self.gamma))
         return replace(terms, of_nll=partial(focal_of_nll, gamma=self.gamma))
-
-
-@MODELS.register_module()
-class MaskCDBLoss(_Difficulty, MaskLoss):
-    """Binary cross entropy of masks, weighted by the difficulty of classes.
-
-    Args:
-        reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
-        loss_weight: Factor of the loss, >= 0. Default 1.
-
-    Raises:
-        TypeError, ValueError: An argument is of another type or out of range.
-        RuntimeError: In the first training step, without the hook.
-
-    Source: as :class:`CDBLoss`; its use for masks is our own.
-    """
-
-    def __init__(self, reduction: str = "mean", loss_weight: float = 1.0) -> None:
-        weights = ClassVector(type(self).__name__, "class_weight", told_by=_TOLD_BY)
-        super().__init__(weights, reduction, loss_weight)

@@ -12,7 +12,7 @@ from imb_det.statistics.class_weights import NORMALISATIONS, weight_rules
 
 from .base import ImbalanceLoss
 from .class_weighted import check_weighting, weighting_terms
-from .mask_loss import MaskLoss, loss_of_masks
+from .mask_loss import MaskLoss, WithMasks
 from .terms import Call, Terms
 
 __all__ = ["CrossEntropyLoss", "MaskCrossEntropyLoss"]
@@ -41,7 +41,38 @@ def _class_weight(
 
 
 @MODELS.register_module()
-class CrossEntropyLoss(ImbalanceLoss):
+class MaskCrossEntropyLoss(MaskLoss):
+    """Binary cross entropy of masks, with weights of classes; see :class:`MaskLoss`.
+
+    Args:
+        class_weight: As of :class:`CrossEntropyLoss`. Default None.
+        beta: Of the effective number, in [0, 1). Default 0.999.
+        max_ratio: Largest weight by a rule over the smallest one. Default 100.
+        normalize: ``'classes'`` or ``'instances'``. Default ``'classes'``.
+        reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
+        loss_weight: Factor of the loss, >= 0. Default 1.
+
+    Raises:
+        TypeError, ValueError: An argument is of another type or out of range.
+
+    Source: the mask loss of He et al., "Mask R-CNN", ICCV 2017; the weights are ours.
+    """
+
+    def __init__(
+        self,
+        class_weight: ClassWeight = None,
+        beta: float = 0.999,
+        max_ratio: float | None = 100.0,
+        normalize: str = "classes",
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+    ) -> None:
+        weights = _class_weight(self, class_weight, False, beta, max_ratio, normalize)
+        super().__init__(weights, reduction, loss_weight)
+
+
+@MODELS.register_module()
+class CrossEntropyLoss(WithMasks, ImbalanceLoss):
     r"""Cross entropy, softmax or sigmoid, with weights of classes.
 
     .. math:: L = -w_y \log p_y \quad\text{(softmax)}, \qquad
@@ -100,18 +131,7 @@ class CrossEntropyLoss(ImbalanceLoss):
     subclasses take all forms.
     """
 
-    def __new__(
-        cls,
-        use_sigmoid: bool = False,
-        use_mask: bool = False,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Any:
-        """Make the loss of a mask head where the config says so, as mmdet has it."""
-        check_choice(cls.__name__, "use_mask", use_mask, (True, False))
-        if not use_mask:
-            return super().__new__(cls)
-        return loss_of_masks(cls, MaskCrossEntropyLoss, use_sigmoid, args, kwargs)
+    of_masks = MaskCrossEntropyLoss
 
     def __init__(
         self,
@@ -135,49 +155,8 @@ class CrossEntropyLoss(ImbalanceLoss):
             self, class_weight, not use_sigmoid, beta, max_ratio, normalize
         )
 
-    @property
-    def balances_by(self) -> str | None:
-        """What it weighs classes by: ``'counts'`` with a rule."""
-        return "counts" if self.class_weight.has_rule else None
-
     def terms(self, call: Call) -> Terms:
         """Return the factors of the classes."""
         return weighting_terms(
             self, call, self.class_weight, self.bg_weight, self.weight_negatives
         )
-
-
-@MODELS.register_module()
-class MaskCrossEntropyLoss(MaskLoss):
-    """Binary cross entropy of masks, with weights of classes; see :class:`MaskLoss`.
-
-    Args:
-        class_weight: As of :class:`CrossEntropyLoss`. Default None.
-        beta: Of the effective number, in [0, 1). Default 0.999.
-        max_ratio: Largest weight by a rule over the smallest one. Default 100.
-        normalize: ``'classes'`` or ``'instances'``. Default ``'classes'``.
-        reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
-        loss_weight: Factor of the loss, >= 0. Default 1.
-
-    Raises:
-        TypeError, ValueError: An argument is of another type or out of range.
-
-    Source: the mask loss of He et al., "Mask R-CNN", ICCV 2017; the weights are ours.
-    """
-
-    def __init__(
-        self,
-        class_weight: ClassWeight = None,
-        beta: float = 0.999,
-        max_ratio: float | None = 100.0,
-        normalize: str = "classes",
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-    ) -> None:
-        weights = _class_weight(self, class_weight, False, beta, max_ratio, normalize)
-        super().__init__(weights, reduction, loss_weight)
-
-    @property
-    def balances_by(self) -> str | None:
-        """What it weighs classes by: ``'counts'`` with a rule."""
-        return "counts" if self.class_weight.has_rule else None

@@ -87,11 +87,6 @@ class FocalLoss(ImbalanceLoss):
             open_ends=True,
         )
 
-    @property
-    def balances_by(self) -> str | None:
-        """What it weighs classes by: ``'counts'`` with ``alpha='auto'``."""
-        return "counts" if self.alpha.has_rule else None
-
     def terms(self, call: Call) -> Terms:
         """Return the focal element, alpha and 1 - alpha."""
         alpha = self.alpha(call.num_classes, call.cls_score)

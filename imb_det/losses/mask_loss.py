@@ -17,7 +17,7 @@ from .base import REDUCTIONS
 from .call_checks import check_range
 from .one_pass import compute_dtype
 
-__all__ = ["MaskLoss", "loss_of_masks"]
+__all__ = ["MaskLoss", "WithMasks"]
 
 
 class MaskLoss(nn.Module):
@@ -127,37 +127,41 @@ class MaskLoss(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def loss_of_masks(
-    asked: type,
-    kind: type[MaskLoss],
-    use_sigmoid: bool,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> MaskLoss:
-    """Make what a loss with ``use_mask=True`` stands for, as mmdet's configs have it.
+class WithMasks:
+    """Mixin of losses that stand for one of masks with ``use_mask=True``.
 
-    Args:
-        asked: Class of the config.
-        kind: Class that it stands for.
-        use_sigmoid: Must be False.
-        args: Further arguments without a name; there must be none, since both classes
-            have others in that place.
-        kwargs: Those with a name.
-
-    Raises:
-        TypeError, ValueError: Arguments that a loss of masks does not have.
+    mmdet's configs have it so: one class for boxes and masks.
     """
-    name = asked.__name__
-    if use_sigmoid:
-        raise ValueError(
-            f"{name}: `use_sigmoid` and `use_mask` exclude each other; a mask loss is "
-            "sigmoid by itself"
-        )
-    valid = tuple(inspect.signature(kind).parameters)
-    unknown = [*args, *(key for key in kwargs if key not in valid)]
-    if unknown:
-        raise TypeError(
-            f"{name}: with `use_mask=True` the arguments are {valid}, by name, got "
-            f"{unknown}"
-        )
-    return kind(**kwargs)
+
+    #: Loss of masks that it stands for; other arguments, and all of them by name.
+    of_masks: type[MaskLoss]
+
+    def __new__(
+        cls,
+        use_sigmoid: bool = False,
+        use_mask: bool = False,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Make the loss of a mask head where the config says so.
+
+        Raises:
+            TypeError, ValueError: Arguments that a loss of masks does not have.
+        """
+        name = cls.__name__
+        check_choice(name, "use_mask", use_mask, (True, False))
+        if not use_mask:
+            return super().__new__(cls)
+        if use_sigmoid:
+            raise ValueError(
+                f"{name}: `use_sigmoid` and `use_mask` exclude each other; a mask loss "
+                "is sigmoid by itself"
+            )
+        valid = tuple(inspect.signature(cls.of_masks).parameters)
+        unknown = [*args, *(key for key in kwargs if key not in valid)]
+        if unknown:
+            raise TypeError(
+                f"{name}: with `use_mask=True` the arguments are {valid}, by name, got "
+                f"{unknown}"
+            )
+        return cls.of_masks(**kwargs)

@@ -35,7 +35,7 @@ def write_receipt(
     plot_receipt(path.with_suffix(".png"), receipt)
     print_log(f"{type(sampler).__name__}: receipt in {path} and .png", "current")
     twice = {
-        type(part).__name__
+        getattr(part, "owner", type(part).__name__)  # of numbers of the classes
         for part in model.modules()
         if getattr(part, "balances_by", None) == sampler.balances_by
     }

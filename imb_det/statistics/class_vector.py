@@ -107,9 +107,10 @@ class ClassVector(nn.Module):
         return self.specs.get(self.stage)
 
     @property
-    def has_rule(self) -> bool:
-        """Whether any of it follows from the counts by a rule."""
-        return any(isinstance(spec, str) for spec in self.specs.values())
+    def balances_by(self) -> str | None:
+        """What it weighs classes by: ``'counts'`` where a rule makes the numbers."""
+        by_rule = any(isinstance(spec, str) for spec in self.specs.values())
+        return "counts" if by_rule else None
 
     # What hands numbers over.
 

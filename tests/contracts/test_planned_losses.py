@@ -239,6 +239,20 @@ def test_equilibrium_learns_mean_scores():
         rows = weight * rows + (1 - weight) * count
 
 
+def test_an_element_may_return_its_loss_as_derivative():
+    def exponential(z, positive):
+        value = torch.exp(z)
+        return value, value
+
+    loss = ImbalanceLoss(use_sigmoid=True)
+    loss.terms = lambda call: Terms(element=exponential)
+    check(
+        loss,
+        lambda z, y: torch.exp(z * (1 - 2 * formulas.one_hot(y, 3))).sum(1),
+        *batch(3),
+    )
+
+
 LINKS = (SigmoidLink, SoftmaxLink, GumbelLink)
 
 
@@ -365,9 +379,9 @@ def test_what_is_learnt_is_the_same_on_two_ranks(tmp_path):
             assert first[name][key] == pytest.approx(numbers, rel=1e-12), (name, key)
 
 
-@pytest.mark.parametrize("name", OBSERVERS)
+@pytest.mark.parametrize("name", [*OBSERVERS, "Gumbel"])
 def test_they_trace_as_one_graph(name):
-    make, channels = OBSERVERS[name]
+    make, channels = {**OBSERVERS, "Gumbel": (losses.Gumbel, 3)}[name]
     torch._dynamo.reset()
     eager, traced = start(make()), start(make())
     run = torch.compile(traced, backend="aot_eager", fullgraph=True, dynamic=True)
