@@ -24,6 +24,15 @@ def seeds():
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def one_thread():
+    """Leave the other cores alone: the models are too small to share."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def repo_root():
     return ROOT

@@ -24,6 +24,8 @@ from imb_det.statistics import ClassStats
 from tests import toys
 from tests.two_ranks import on_two_ranks
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NUM_IMAGES, NUM_TRAINED = 9, 4
 IMBALANCE = dict(type="imb_det.ImbalanceHook")
 SEED = dict(type="imb_det.EpochSeedHook")
@@ -133,14 +135,6 @@ def hook_of(runner):
 def records(root, name):
     path = root / name / "class_difficulty.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -39,6 +39,8 @@ from tests.toy_runner import (
     make_runner,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @HOOKS.register_module()
 class AtStart(Hook):
@@ -74,15 +76,6 @@ def standing(dataset, model=None, val_dataset=None, **loader):
         val_dataloader=val,
         val_loop=None if val_dataset is None else SimpleNamespace(evaluator=None),
     )
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Leave the other cores alone: the models are too small to share."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

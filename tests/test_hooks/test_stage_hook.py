@@ -19,13 +19,7 @@ from tests.staged_toys import (
 from tests.tiny_sets import write_voc
 from tests.toy_runner import IMAGES, PIPELINE, dataset_config
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

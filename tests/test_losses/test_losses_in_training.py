@@ -24,6 +24,8 @@ from tests.toy_runner import (
     make_runner,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def refuse_activations(model):
     raise_findings(check_activations(CheckContext(model)))
@@ -31,14 +33,6 @@ def refuse_activations(model):
 
 GHM = dict(type="imb_det.GHMCLoss", use_sigmoid=True, bins=5)
 GHM_BOXES = dict(type="imb_det.GHMRLoss", bins=4)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
