@@ -17,10 +17,24 @@ SPOILED = (1, 4)
 SPOILS = (math.nan, math.inf, -math.inf)
 
 
+few_and_many = pytest.mark.parametrize("many", [False, True], ids=["few", "many"])
+
+
 @each
 @pytest.mark.parametrize("how", ["ignored", "weight 0", "soft"])
-@pytest.mark.parametrize("many", [False, True], ids=["few", "many"])
+@few_and_many
 def test_what_does_not_count_may_be_anything(case, how, many):
+    same_without_spoils(case, how, many)
+
+
+@pytest.mark.parametrize("case", of_activation("sigmoid"), ids=str)
+@few_and_many
+def test_elements_that_do_not_count_may_be_anything(case, many):
+    same_without_spoils(case, "elements", many)
+
+
+def same_without_spoils(case, how, many):
+    """Compare a call whose spoiled rows do not count with one that has none."""
     loss, _ = warm(case)
     logits, labels = make_batch(case, dtype=torch.float32)
     if many:
@@ -32,6 +46,8 @@ def test_what_does_not_count_may_be_anything(case, how, many):
         labels[list(SPOILED)] = -1
     else:
         weight[list(SPOILED)] = 0
+    if how == "elements":
+        weight = weight[:, None].repeat(1, channels(case))
     if how == "soft":
         labels = one_hot_targets(case, labels).float()
     spoiled = logits.detach().clone()

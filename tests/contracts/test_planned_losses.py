@@ -9,13 +9,16 @@ from imb_det.losses import (
     GumbelLink,
     ImbalanceLoss,
     SigmoidLink,
+    SigmoidWithObjectnessLink,
     SoftmaxLink,
     SoftmaxWithObjectnessLink,
     Terms,
     flush_statistics,
     manage_statistics,
+    sigmoid_kernel,
+    softmax_kernel,
 )
-from imb_det.losses.elements import DensityElement, FocalElement
+from imb_det.losses.elements import DensityElement, FocalElement, GumbelElement
 from imb_det.statistics import ClassStats
 from tests.references import planned as formulas
 from tests.two_ranks import on_two_ranks
@@ -218,6 +221,88 @@ def test_soft_labels_of_half_precision_lose_no_digits(dtype):
     found = loss(logits.to(dtype), targets)
     wanted = loss(logits.to(dtype).double(), targets.double())
     torch.testing.assert_close(found.double(), wanted, rtol=1e-6, atol=0)
+
+
+SKIPPING = {
+    "ignored": lambda w: (None, w == 0),
+    "rows": lambda w: (w, None),
+    "elements": lambda w: (w[:, None].expand(-1, 3), None),
+}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "element", "how"),
+    [
+        *((sigmoid_kernel, None, how) for how in SKIPPING),
+        *((sigmoid_kernel, GumbelElement(), how) for how in SKIPPING),
+        (softmax_kernel, None, "ignored"),
+        (softmax_kernel, None, "rows"),
+    ],
+)
+def test_all_that_is_observed_is_of_what_counts(kernel, element, how):
+    logits, labels = batch(3, times=3)
+    logits, labels = logits.detach().clamp(-3, 3), labels.clamp(max=2)
+    counts = torch.tensor([1.0, 0.0, 2.0] * 9, dtype=torch.float64)
+    weight, skip = SKIPPING[how](counts)
+    known = labels if skip is None else torch.where(skip, -1, labels)
+    seen = kernel(Terms(element=element), logits, known, weight, True, True)[2]
+    kept = counts > 0
+    factor = torch.ones(len(labels)) if weight is None else counts
+    y = formulas.one_hot(labels, 3)
+    leaf = logits.clone().requires_grad_()
+    if element is not None:
+        p = torch.exp(-torch.exp(-leaf))
+    else:
+        p = leaf.softmax(1) if kernel is softmax_kernel else leaf.sigmoid()
+    rows = -(y * p.log()).sum(1)
+    if kernel is sigmoid_kernel:
+        rows = rows - ((1 - y) * (1 - p).log()).sum(1)
+    slope = torch.autograd.grad((rows * factor)[kept].sum(), leaf)[0].abs()
+    torch.testing.assert_close(seen.positive_gradient, (slope * y).sum(0))
+    torch.testing.assert_close(seen.negative_gradient, (slope * (1 - y)).sum(0))
+    assert seen.rows.tolist() == y[kept].sum(0).tolist()
+    torch.testing.assert_close(seen.own_score, (p * y)[kept].detach().sum(0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "avg_factor", "normaliser", "wanted"),
+    [
+        ({}, 4.0, None, 3 / 4),
+        ({}, torch.tensor(8.0), None, 3 / 8),
+        ({}, None, None, 3 / 27),  # the mean over elements
+        (dict(reduction="sum"), None, None, 3.0),
+        ({}, 4.0, 5.0, 3 / 5),
+    ],
+)
+def test_observers_learn_the_factor_of_the_sum(
+    arguments, avg_factor, normaliser, wanted
+):
+    class Observer(ImbalanceLoss):
+        observes = True
+        own_normaliser = normaliser is not None
+
+        def terms(self, call):
+            own = None if normaliser is None else torch.tensor(normaliser)
+            return Terms(normaliser=own)
+
+        def observe(self, call, seen, factor):
+            self.factor = float(factor)
+
+    loss = Observer(use_sigmoid=True, loss_weight=3.0, **arguments)
+    logits, labels = batch(3)
+    value = loss(logits, labels, avg_factor=avg_factor)
+    assert loss.factor == pytest.approx(wanted)
+    total = Observer(use_sigmoid=True, reduction="sum")(logits, labels)
+    assert value.item() == pytest.approx(wanted * total.item())
+
+
+def test_biases_are_those_of_the_papers():
+    assert GumbelLink.start_bias == -2
+    assert torch.tensor(SigmoidWithObjectnessLink.start_bias).sigmoid().item() == (
+        pytest.approx(0.001)
+    )
+    assert SigmoidLink.start_bias is None
+    assert SoftmaxLink.start_bias is None
 
 
 def test_equilibrium_learns_mean_scores():

@@ -22,6 +22,7 @@ from torch import nn
 from imb_det.checks import check_boxes, check_num_classes
 from imb_det.core import CheckContext, FindingsError, raise_findings
 from imb_det.hooks import EpochSeedHook, ImbalanceHook, epoch_seed_hook, imbalance_hook
+from imb_det.losses import flushing
 from imb_det.registry import DATASETS
 from imb_det.runner_parts import transforms_of
 from imb_det.statistics import ClassStats, GroupLimits
@@ -118,6 +119,16 @@ def test_counts_go_everywhere_once_into_the_checkpoint_and_out_again(tmp_path, v
     assert tester.model.bbox_head.heard == [STATS]
     assert tester.test_loop.evaluator.metrics[0].heard == [STATS]
     assert isinstance(tester._train_loop, dict)  # no training set was read
+
+
+def test_ranks_with_other_statistics_are_refused_before_training(
+    tmp_path, voc, monkeypatch
+):
+    monkeypatch.setattr(flushing, "all_gather_object", lambda mine: [mine, [99]])
+    runner = make_runner(tmp_path, voc, max_epochs=1)
+    with pytest.raises(RuntimeError, match="other lengths on other ranks"):
+        runner.train()
+    assert runner.iter == 0
 
 
 def test_a_test_without_counts_says_so(tmp_path, voc, logged):
