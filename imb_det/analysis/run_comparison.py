@@ -12,7 +12,7 @@ from imb_det.evaluation.functional.bootstrap import bootstrap
 from imb_det.evaluation.functional.coco_eval import CocoRules
 from imb_det.evaluation.functional.lvis_eval import LvisRules
 from imb_det.statistics.class_stats import ClassStats
-from imb_det.statistics.frequency_groups import DEFAULT_LIMITS, GroupLimits
+from imb_det.statistics.frequency_groups import GroupLimits
 
 from .comparison_inputs import RULES, judge_files, read_groups, read_test_set
 from .comparison_plot import plot_differences
@@ -74,11 +74,7 @@ def compare_runs(
         ValueError: Fewer than two methods, files that do not fit together or cannot be
             read (named, with the entry), or settings out of range.
     """
-    limits = None
-    if group_thresholds is not None or group_quantiles is not None:
-        limits = GroupLimits(
-            group_thresholds or DEFAULT_LIMITS.thresholds, group_quantiles
-        )
+    limits = GroupLimits.given(group_thresholds, group_quantiles)
     if len(runs) < 2:
         raise ValueError(f"at least two methods are needed, got {list(runs)}")
     if max_dets is not None and max_dets < 1:

@@ -42,10 +42,7 @@ class CountedMetric(BaseMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.group_limits: GroupLimits | None = None
-        if group_thresholds is not None or group_quantiles is not None:
-            thresholds = group_thresholds or DEFAULT_LIMITS.thresholds
-            self.group_limits = GroupLimits(thresholds, group_quantiles)
+        self.group_limits = GroupLimits.given(group_thresholds, group_quantiles)
         if not isinstance(class_stats, (ClassStats, str, Path, type(None))):
             raise TypeError(
                 "`class_stats` must be ClassStats or the path of a file, got "

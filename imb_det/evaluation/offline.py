@@ -20,7 +20,7 @@ from imb_det.statistics.dataset_access import (
     iter_data_infos,
     leaf_datasets,
 )
-from imb_det.statistics.frequency_groups import DEFAULT_LIMITS, GroupLimits
+from imb_det.statistics.frequency_groups import GroupLimits
 
 from .config_rules import judges_masks, make_evaluator
 from .functional.ground_truth import GroundTruth, content_of
@@ -112,25 +112,13 @@ def training_stats(config: Any) -> ClassStats | None:
     else:
         try:
             stats = ClassStats.from_dataset(DATASETS.build(loader["dataset"]))
-            return stats.with_limits(_limits_of(config))
+            return stats.with_limits(GroupLimits.from_config(config))
         except FileNotFoundError as error:
             reason = f"the training set is not here ({error})"
     print_log(
         f"No frequency groups: {reason}.", logger="current", level=logging.WARNING
     )
     return None
-
-
-def _limits_of(config: Any) -> GroupLimits:
-    """Return the limits of groups that the config gives its hook, else the usual."""
-    for hook in config.get("custom_hooks") or ():
-        kind = hook.get("type")
-        if getattr(kind, "__name__", str(kind)).rpartition(".")[2] == "ImbalanceHook":
-            return GroupLimits(
-                hook.get("group_thresholds") or DEFAULT_LIMITS.thresholds,
-                hook.get("group_quantiles"),
-            )
-    return DEFAULT_LIMITS
 
 
 def no_detections() -> dict[str, Any]:

@@ -46,7 +46,6 @@ from imb_det.samplers import EpochSampler
 from imb_det.samplers.receipt_files import write_receipt
 from imb_det.statistics import ClassStats, GroupLimits
 from imb_det.statistics.description import describe
-from imb_det.statistics.frequency_groups import DEFAULT_LIMITS
 from imb_det.statistics.running_stats import RunningStats
 
 __all__ = ["ImbalanceHook"]
@@ -124,11 +123,7 @@ class ImbalanceHook(Hook):
     ) -> None:
         if not isinstance(check_images, bool):
             raise TypeError(f"`check_images` must be a bool, got {check_images!r}")
-        self.group_limits: GroupLimits | None = None
-        if group_thresholds is not None or group_quantiles is not None:
-            if group_thresholds is None:
-                group_thresholds = DEFAULT_LIMITS.thresholds
-            self.group_limits = GroupLimits(group_thresholds, group_quantiles)
+        self.group_limits = GroupLimits.given(group_thresholds, group_quantiles)
         self.check_images = check_images
         self.class_stats: ClassStats | None = None
         self._hand_over = HandOver(ClassStatsListener, "set_class_stats")

@@ -117,6 +117,25 @@ class GroupLimits:
         return cls(**content)
 
     @classmethod
+    def given(
+        cls,
+        thresholds: Sequence[float] | None = None,
+        quantiles: Sequence[float] | None = None,
+    ) -> GroupLimits | None:
+        """Return limits of which only one need be given, None without any.
+
+        Args:
+            thresholds: See the class; None for the usual ones.
+            quantiles: See there.
+
+        Raises:
+            ValueError: Limits that do not exist.
+        """
+        if thresholds is None and quantiles is None:
+            return None
+        return cls(_OF_LVIS if thresholds is None else thresholds, quantiles)
+
+    @classmethod
     def from_config(cls, config: Any) -> GroupLimits:
         """Return the limits that a config gives its ``ImbalanceHook``, else the usual.
 
@@ -127,9 +146,8 @@ class GroupLimits:
             kind = hook.get("type")
             name = getattr(kind, "__name__", str(kind)).rpartition(".")[2]
             if name == "ImbalanceHook":
-                given = hook.get("group_thresholds"), hook.get("group_quantiles")
-                thresholds = DEFAULT_LIMITS.thresholds if given[0] is None else given[0]
-                return cls(thresholds, given[1])
+                limits = hook.get("group_thresholds"), hook.get("group_quantiles")
+                return cls.given(*limits) or DEFAULT_LIMITS
         return DEFAULT_LIMITS
 
 

@@ -3,7 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imb_det.statistics.frequency_groups import GROUP_NAMES, frequency_groups
+from imb_det.evaluation import CocoMetric
+from imb_det.hooks import ImbalanceHook
+from imb_det.statistics.frequency_groups import (
+    GROUP_NAMES,
+    GroupLimits,
+    frequency_groups,
+)
 
 
 def as_lists(groups):
@@ -76,3 +82,18 @@ def test_quantiles_replace_the_thresholds():
     for bad in ((0.5,), (0.6, 0.5), (0, 0.5), (0.5, 1)):
         with pytest.raises(ValueError, match="quantiles"):
             frequency_groups(counts, quantiles=bad)
+
+
+@pytest.mark.parametrize("empty", [[], ()])
+def test_no_limits_at_all_are_not_the_usual_ones(empty):
+    assert GroupLimits.given() is None
+    assert GroupLimits.given(quantiles=[0.2, 0.5]) == GroupLimits(quantiles=(0.2, 0.5))
+    for arguments in ((empty, None), (empty, (0.2, 0.5)), (None, empty)):
+        with pytest.raises(ValueError, match="must be two numbers"):
+            GroupLimits.given(*arguments)
+    config = dict(custom_hooks=[dict(type="ImbalanceHook", group_thresholds=empty)])
+    with pytest.raises(ValueError, match="`thresholds` must be two numbers"):
+        GroupLimits.from_config(config)
+    for kind in (CocoMetric, ImbalanceHook):
+        with pytest.raises(ValueError, match="`thresholds` must be two numbers"):
+            kind(group_thresholds=empty)
