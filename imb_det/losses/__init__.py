@@ -1,45 +1,79 @@
 """Losses."""
 
+from .acsl_loss import ACSLLoss
+from .alpha_loss import AlphaLoss
+from .asymmetric_loss import AsymmetricLoss
 from .base import ImbalanceLoss
 from .cdb_loss import CDBLoss, MaskCDBLoss
 from .cross_entropy_loss import CrossEntropyLoss, MaskCrossEntropyLoss
+from .ecm_loss import ECMLoss
+from .eql_loss import DropLoss, EQLLoss
+from .eqlv2_loss import EQLv2Loss
+from .equalized_focal_loss import EqualizedFocalLoss
+from .federated_loss import FederatedLoss
 from .flushing import flush_statistics, manage_statistics
 from .focal_loss import FocalLoss
 from .ghmc_loss import GHMCLoss
 from .ghmr_loss import GHMRLoss
+from .gumbel_loss import GumbelLoss
+from .iif_loss import IIFLoss
+from .ldam_loss import LDAMLoss
 from .links import (
     GumbelLink,
     Link,
+    ScaledSoftmaxLink,
     SigmoidLink,
+    SigmoidWithBackgroundLink,
     SigmoidWithObjectnessLink,
     SoftmaxLink,
     SoftmaxWithObjectnessLink,
 )
 from .mask_loss import MaskLoss
 from .observed import Observed
+from .seesaw_loss import SeesawLoss
 from .sigmoid_kernel import sigmoid_kernel
 from .softmax_kernel import softmax_kernel
 from .terms import Call, Terms
+from .vs_loss import BalancedSoftmaxLoss, CDTLoss, LogitAdjustmentLoss, VSLoss
 
 __all__ = [
+    "ACSLLoss",
+    "AlphaLoss",
+    "AsymmetricLoss",
+    "BalancedSoftmaxLoss",
     "CDBLoss",
+    "CDTLoss",
     "Call",
     "CrossEntropyLoss",
+    "DropLoss",
+    "ECMLoss",
+    "EQLLoss",
+    "EQLv2Loss",
+    "EqualizedFocalLoss",
+    "FederatedLoss",
     "FocalLoss",
     "GHMCLoss",
     "GHMRLoss",
     "GumbelLink",
+    "GumbelLoss",
+    "IIFLoss",
     "ImbalanceLoss",
+    "LDAMLoss",
     "Link",
+    "LogitAdjustmentLoss",
     "MaskCDBLoss",
     "MaskCrossEntropyLoss",
     "MaskLoss",
     "Observed",
+    "ScaledSoftmaxLink",
+    "SeesawLoss",
     "SigmoidLink",
+    "SigmoidWithBackgroundLink",
     "SigmoidWithObjectnessLink",
     "SoftmaxLink",
     "SoftmaxWithObjectnessLink",
     "Terms",
+    "VSLoss",
     "flush_statistics",
     "manage_statistics",
     "sigmoid_kernel",

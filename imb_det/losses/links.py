@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from imb_det.statistics.class_vector import ClassVector
+
 from .elements import Element, GumbelElement
 from .one_pass import Found
 from .sigmoid_kernel import sigmoid_kernel
@@ -16,13 +18,19 @@ from .softmax_kernel import softmax_kernel
 from .terms import Terms
 
 __all__ = [
+    "RARE_BIAS",
     "GumbelLink",
     "Link",
+    "ScaledSoftmaxLink",
     "SigmoidLink",
+    "SigmoidWithBackgroundLink",
     "SigmoidWithObjectnessLink",
     "SoftmaxLink",
     "SoftmaxWithObjectnessLink",
 ]
+
+#: Bias of classifiers whose classes are all rare at first: logit(0.001).
+RARE_BIAS = math.log(0.001 / 0.999)
 
 
 class Link(nn.Module):
@@ -87,11 +95,21 @@ class Link(nn.Module):
 
 
 class SigmoidLink(Link):
-    """Independent classes; background is the absence of all."""
+    """Independent classes; background is the absence of all.
+
+    Args:
+        start_bias: Bias of all outputs at the start of a training; None for the head's
+            own. Default None.
+    """
 
     use_sigmoid = True
     extra_channels = 0
     kernel = staticmethod(sigmoid_kernel)
+
+    def __init__(self, start_bias: float | None = None) -> None:
+        super().__init__()
+        if start_bias is not None:
+            self.start_bias = start_bias
 
     def probabilities(self, cls_score: Tensor) -> tuple[Tensor, None]:
         """Return the sigmoid."""
@@ -111,23 +129,64 @@ class SoftmaxLink(Link):
         return scores[..., :-1], scores[..., -1:]
 
 
-class SigmoidWithObjectnessLink(Link):
+class ScaledSoftmaxLink(SoftmaxLink):
+    """Softmax of logits times a factor, in training and in prediction.
+
+    The loss has the same factor among its terms.
+
+    Args:
+        scale: One factor for all outputs, or one a class; background then has 1.
+    """
+
+    def __init__(self, scale: ClassVector) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def factor(self, cls_score: Tensor) -> Tensor | None:
+        """Return the factors of the outputs, (C + 1,) or scalar; None for 1.
+
+        Args:
+            cls_score: Logits, (..., C + 1).
+        """
+        scale = self.scale(cls_score.size(-1) - 1, cls_score)
+        if scale is None or scale.dim() == 0:
+            return scale
+        return F.pad(scale, (0, 1), value=1.0)
+
+    def probabilities(self, cls_score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the softmax of the scaled logits."""
+        factor = self.factor(cls_score)
+        return super().probabilities(
+            cls_score if factor is None else cls_score * factor
+        )
+
+
+class SigmoidWithBackgroundLink(Link):
+    """Independent classes and background, the last output."""
+
+    use_sigmoid = True
+    extra_channels = 1
+    kernel = staticmethod(sigmoid_kernel)
+
+    def probabilities(self, cls_score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sigmoids."""
+        scores = cls_score.sigmoid()
+        return scores[..., :-1], scores[..., -1:]
+
+
+class SigmoidWithObjectnessLink(SigmoidWithBackgroundLink):
     r"""Independent classes and background, the last output: :math:`p_c (1 - p_{bg})`.
 
     Source: Tan et al., "Equalization Loss v2", CVPR 2021, with the bias
     logit(0.001) of all outputs as the authors' code has it.
     """
 
-    use_sigmoid = True
-    extra_channels = 1
-    kernel = staticmethod(sigmoid_kernel)
-    start_bias = math.log(0.001 / 0.999)
+    start_bias: float | None = RARE_BIAS
 
     def probabilities(self, cls_score: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sigmoids, those of classes times that of no background."""
-        scores = cls_score.sigmoid()
-        background = scores[..., -1:]
-        return scores[..., :-1] * (1 - background), background
+        classes, background = super().probabilities(cls_score)
+        return classes * (1 - background), background
 
 
 def _classes_and_objectness(

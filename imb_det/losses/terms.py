@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .elements import Element
 
-__all__ = ["Call", "OfNLL", "Terms", "Values", "values_of"]
+__all__ = ["Call", "OfNLL", "Terms", "Values", "is_background", "values_of"]
 
 #: A number for each channel, (K,), for each row and channel, (N, K), a scalar, or a
 #: function that makes (n, K) of them for the logits (n, K) and labels of some rows.
@@ -43,9 +43,19 @@ class Call:
     @property
     def is_background(self) -> Tensor:
         """Which rows have no class, bool (N,)."""
-        if self.label.dim() == 1:
-            return self.label == self.num_classes
-        return self.label[:, : self.num_classes].sum(1) == 0
+        return is_background(self.label, self.num_classes)
+
+
+def is_background(label: Tensor, num_classes: int) -> Tensor:
+    """Tell which rows have no class, bool (n,).
+
+    Args:
+        label: Class of each row, int (n,), background C; or targets, (n, K).
+        num_classes: C.
+    """
+    if label.dim() == 1:
+        return label == num_classes
+    return label[:, :num_classes].sum(1) == 0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,105 @@
+"""Rare classes that are spared as negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from imb_det.core import check_choice, check_number
+from imb_det.statistics.class_stats import ClassStats
+from imb_det.statistics.class_vector import ClassVector
+from imb_det.statistics.running_stats import RunningStats
+
+from .rows import where_counted
+from .terms import Call, Values, is_background
+
+__all__ = ["Tail", "TailNegatives"]
+
+#: What tells the rare classes: ``'frequency'``, or a 1 for each of them.
+Tail = str | Sequence[float] | Mapping[str, float]
+
+_MOMENTUM = 0.9
+
+
+class TailNegatives(nn.Module):
+    r"""Factor of negatives, 0 or less than 1 where a rare class would be pushed down.
+
+    In foreground rows, rare classes are no negatives. In background rows they are, or,
+    with ``drop``, each with the share :math:`\mu` of foreground rows whose class is
+    rare.
+
+    Args:
+        owner: Name of the loss, for messages.
+        threshold: Share of images below which a class is rare, >= 0.
+        num_images: Images that it is a share of; None for those of the training set.
+        tail: ``'frequency'`` for that rule, or 1 for each rare class and 0 for the
+            others, as a list or by class name.
+        drop: Whether background rows drop rare classes too. Default False.
+        sampled: Whether each is dropped or kept as drawn; else all have the factor
+            that this is on average. Default True.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        threshold: float,
+        num_images: int | None,
+        tail: Tail,
+        drop: bool = False,
+        sampled: bool = True,
+    ) -> None:
+        super().__init__()
+        check_number(owner, "threshold", threshold, 0, None)
+        if num_images is not None:
+            check_number(owner, "num_images", num_images, 1, None)
+        check_choice(owner, "sampled", sampled, (True, False))
+        rule = partial(_rare, float(threshold), num_images)
+        self.is_rare = ClassVector(
+            owner, "tail", tail, rules={"frequency": rule}, default=0, high=1
+        )
+        self.drop, self.sampled = drop, sampled
+        #: Foreground rows, and those of them whose class is rare, of a step on average.
+        self.foreground = RunningStats(2, _MOMENTUM) if drop else None
+
+    def forward(self, call: Call) -> Values:
+        """Return the factors of negatives of a call."""
+        classes = call.num_classes
+        rare = self.is_rare(classes, call.cls_score)
+        keep = self._share(call, rare)
+
+        def negative(z: Tensor, label: Tensor) -> Tensor:
+            is_bg = is_background(label, classes)[:, None]
+            kept: Any = is_bg
+            if keep is not None and self.sampled:
+                kept = is_bg & (torch.rand_like(z) <= keep)
+            elif keep is not None:
+                kept = is_bg * keep.to(z.dtype)
+            return 1 - rare.to(z.dtype) * (1 - kept.to(z.dtype))
+
+        return negative
+
+    def _share(self, call: Call, rare: Tensor) -> Tensor | None:
+        """Return the share of rare foreground rows in the steps before; learn it."""
+        if self.foreground is None:
+            return None
+        rows, rare_rows = self.foreground.value
+        share = torch.where(rows > 0, rare_rows / rows.clamp(min=1e-9), 1.0)
+        if call.learn and call.label.dim() == 1:
+            is_object = (call.label >= 0) & (call.label < call.num_classes)
+            counted, _ = where_counted(call.label, call.weight)
+            if counted is not None:
+                is_object = is_object & counted.any(1)
+            label = torch.where(is_object, call.label, 0).long()
+            of_tail = is_object * rare.expand(call.num_classes)[label]
+            self.foreground.add(torch.stack([is_object.sum(), of_tail.sum()]))
+        return share
+
+
+def _rare(threshold: float, num_images: int | None, stats: ClassStats) -> np.ndarray:
+    """Return 1 for classes that are in less than a share of images, else 0."""
+    return (stats.image_count < threshold * (num_images or stats.num_images)) * 1.0

@@ -1,0 +1,120 @@
+"""Losses of the long-tail literature from their formulas, one logit at a time.
+
+Rows are lists of float64 numbers. ``targets`` have one number a logit; a row of
+background has zeros in sigmoid losses, and else a one at its output.
+"""
+
+import math
+
+from .cross_entropy import log_sigmoid, log_softmax
+
+
+def adjusted_softmax(logits, targets, scale, offset, margin=None):
+    """Loss of each row: sum_k y_k (-log softmax(s_k (z_k - m_k [y = k]) + o_k))."""
+    rows = []
+    for row, target in zip(logits, targets, strict=True):
+        lower = margin or [0.0] * len(row)
+        z = [
+            s * (x - m * y) + o
+            for x, s, o, m, y in zip(row, scale, offset, lower, target, strict=True)
+        ]
+        terms = zip(target, log_softmax(z), strict=True)
+        rows.append(sum(-y * log_p for y, log_p in terms))
+    return rows
+
+
+def alpha_of(nll, alpha):
+    """Alpha loss by -log p: a / (a - 1) (1 - p^((a - 1) / a))."""
+    power = (alpha - 1) / alpha
+    return nll if power == 0 else (1 - math.exp(-nll * power)) / power
+
+
+def alpha_softmax(logits, targets, alpha):
+    """Loss of each row, the mean over classes of soft targets."""
+    rows = []
+    for row, target in zip(logits, targets, strict=True):
+        terms = zip(target, log_softmax(row), strict=True)
+        rows.append(sum(y * alpha_of(-log_p, alpha) for y, log_p in terms))
+    return rows
+
+
+def weighted_sigmoid(logits, targets, positive, negative, scale=1.0, offset=None):
+    """Loss of each element: a y (-log p) + b (1 - y) (-log(1 - p)).
+
+    Args:
+        positive: a, a row of numbers for all rows, or a function of row and target.
+        negative: b, the same.
+        scale: Of the logits.
+        offset: Of the logits, a function of the target that returns a row.
+    """
+    elements = []
+    for row, target in zip(logits, targets, strict=True):
+        shift = offset(target) if offset else [0.0] * len(row)
+        a = positive(row, target) if callable(positive) else positive
+        b = negative(row, target) if callable(negative) else negative
+        elements.append(
+            [
+                -u * y * log_sigmoid(scale * z + o)
+                - v * (1 - y) * log_sigmoid(-scale * z - o)
+                for z, y, u, v, o in zip(row, target, a, b, shift, strict=True)
+            ]
+        )
+    return elements
+
+
+def elements_of(logits, targets, of_positive, of_negative):
+    """Loss of each element from the losses of a positive and a negative."""
+    return [
+        [
+            y * of_positive(z) + (1 - y) * of_negative(z)
+            for z, y in zip(row, target, strict=True)
+        ]
+        for row, target in zip(logits, targets, strict=True)
+    ]
+
+
+def asymmetric(gamma_neg, gamma_pos, margin, alpha=None):
+    """Losses of a positive and of a negative."""
+    up, down = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+
+    def of_positive(z):
+        p = math.exp(log_sigmoid(z))
+        return -up * (1 - p) ** gamma_pos * log_sigmoid(z)
+
+    def of_negative(z):
+        p = max(math.exp(log_sigmoid(z)) - margin, 0.0)
+        return -down * p**gamma_neg * math.log(1 - p)
+
+    return of_positive, of_negative
+
+
+def gumbel(z):
+    """Losses of a positive and of a negative with p = exp(-exp(-z))."""
+    inner = math.exp(-min(max(z, -4.0), 10.0))
+    return inner, -math.log(-math.expm1(-inner))
+
+
+def seesaw_row(row, label, counts, p, q, eps):
+    """Loss of the classes of a row of a class (equations 3 to 7), by their logits.
+
+    Probabilities have no gradient: they are numbers, given the logits of the moment.
+    """
+    score = [math.exp(x) for x in log_softmax(row)]
+    total = 0.0
+    for j, z in enumerate(row):
+        factor = 1.0
+        if j != label:
+            n_i, n_j = max(counts[label], 1), max(counts[j], 1)
+            factor *= min(1.0, n_j / n_i) ** p
+            factor *= max(1.0, score[j] / max(score[label], eps)) ** q
+        total += factor * math.exp(z)
+    return math.log(total) - row[label]
+
+
+def effective_margins(counts, bg_ratio):
+    """Margin and weight of classes and background (ECM)."""
+    everything = [*counts, bg_ratio * sum(counts)]
+    total = sum(everything)
+    margins = [0.25 * math.log(n / (total - n)) for n in everything]
+    odds = [(total - n) / n for n in everything]
+    return margins, [a * math.log((1 + a) / a) for a in odds]
