@@ -14,7 +14,7 @@ LABELS = (0, BACKGROUND, 2, 1, BACKGROUND, 2, BACKGROUND)
 
 def channels(case, num_classes=NUM_CLASSES):
     """Channels of the logits: one more for softmax."""
-    return num_classes + (case.activation == "softmax")
+    return num_classes + case.channels
 
 
 def make_batch(case, labels=LABELS, seed=0, dtype=torch.float64, scale=2.0):
@@ -28,7 +28,8 @@ def make_batch(case, labels=LABELS, seed=0, dtype=torch.float64, scale=2.0):
 
 def one_hot_targets(case, labels):
     """Labels as rows of zeros and ones; background is zeros for sigmoid."""
-    return F.one_hot(labels, NUM_CLASSES + 1)[:, : channels(case)].double()
+    width = channels(case)
+    return F.one_hot(labels, max(width, NUM_CLASSES + 1))[:, :width].double()
 
 
 def soft_targets(case, seed=5):

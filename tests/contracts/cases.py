@@ -5,86 +5,13 @@ the oracle that says what it should return for three classes (with softmax, a fo
 entry of the weights is the background).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
-import torch
-
-from imb_det.core import ClassStatsListener
-from imb_det.losses import manage_statistics
-from imb_det.registry import MODELS
-from imb_det.statistics import ClassStats
-
 from . import oracles
+from .case import NAMES, NUM_CLASSES, STATS, Case
+from .long_tail_cases import LONG_TAIL
 
-NUM_CLASSES = 3
-NAMES = ("ant", "bee", "cat")
-#: Counts with round weights: inverse 0.5, 0.5, 2 and, for "auto", odds 1/4, 1/4, 1/2.
-STATS = ClassStats(NAMES, [3, 4, 1], [4, 4, 1], 6)
+__all__ = ["CASES", "NAMES", "NUM_CLASSES", "STATS", "Case", "of_activation"]
+
 ONES = [1.0, 1.0, 1.0]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A loss with arguments.
-
-    Attributes:
-        loss: Registered name.
-        activation: ``'softmax'``, ``'sigmoid'`` or ``'mask'``.
-        oracle: Makes the reference; its state is that of a new loss.
-        arguments: Of the loss, without ``use_sigmoid`` and ``use_mask``.
-        difficulty: Weights for ``set_class_difficulty_weights``.
-    """
-
-    loss: str
-    activation: str
-    oracle: Callable[[], Any]
-    arguments: dict = field(default_factory=dict)
-    difficulty: tuple[float, ...] | None = None
-
-    @property
-    def sigmoid(self):
-        return self.activation == "sigmoid"
-
-    @property
-    def config(self):
-        switch = dict(use_mask=True) if self.activation == "mask" else {}
-        if self.activation != "mask":
-            switch = dict(use_sigmoid=self.sigmoid)
-        return dict(type=f"imb_det.{self.loss}", **switch, **self.arguments)
-
-    @property
-    def any_classes(self):
-        """Whether the arguments fit any number of classes."""
-        if self.difficulty not in (None, (1.0, 1.0, 1.0)):
-            return False
-        return not any(isinstance(x, (list, dict)) for x in self.arguments.values())
-
-    @property
-    def counts_calls(self):
-        """Whether it counts each call on each rank for itself, as some authors do."""
-        return self.arguments.get("statistics") == "call"
-
-    def build(self, stats=STATS, **changes):
-        """A loss as it is after training has started."""
-        return self.start(MODELS.build({**self.config, **changes}), stats)
-
-    def start(self, loss, stats=STATS):
-        """Do what the hooks do at the start."""
-        for part in loss.modules():
-            if isinstance(part, ClassStatsListener):
-                part.set_class_stats(stats)
-        if self.difficulty is not None:
-            weights = torch.tensor(self.difficulty[: stats.num_classes])
-            loss.set_class_difficulty_weights(weights)
-        manage_statistics(loss)
-        return loss
-
-    def __str__(self):
-        words = [f"{key}={value}" for key, value in self.arguments.items()]
-        return "-".join([self.loss, self.activation, *words])
-
 
 CASES = [
     Case(
@@ -191,6 +118,7 @@ CASES = [
         {},
         (0.5, 1.0, 1.5),
     ),
+    *LONG_TAIL,
 ]
 
 

@@ -22,6 +22,8 @@ def fits(case, heading):
     """Whether a case of any activation fits a head."""
     if case.activation == "mask":
         return heading == "mask head"
+    if case.only_in_roi_heads:
+        return heading.startswith("RoI head")
     # DETRHead itself, other than its subclasses, takes a number for all classes only.
     return not (heading == "DETRHead" and "class_weight" in case.arguments)
 

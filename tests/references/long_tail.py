@@ -94,12 +94,12 @@ def gumbel(z):
     return inner, -math.log(-math.expm1(-inner))
 
 
-def seesaw_row(row, label, counts, p, q, eps):
+def seesaw_row(row, label, counts, p, q, eps, frozen=None):
     """Loss of the classes of a row of a class (equations 3 to 7), by their logits.
 
-    Probabilities have no gradient: they are numbers, given the logits of the moment.
+    Probabilities have no gradient: they are those of the logits ``frozen``, if given.
     """
-    score = [math.exp(x) for x in log_softmax(row)]
+    score = [math.exp(x) for x in log_softmax(frozen or row)]
     total = 0.0
     for j, z in enumerate(row):
         factor = 1.0
@@ -118,3 +118,23 @@ def effective_margins(counts, bg_ratio):
     margins = [0.25 * math.log(n / (total - n)) for n in everything]
     odds = [(total - n) / n for n in everything]
     return margins, [a * math.log((1 + a) / a) for a in odds]
+
+
+def focal_elements(logits, targets, gammas, positive, negative):
+    """Focal loss with an exponent, and factors, for each class."""
+    elements = []
+    for row, target in zip(logits, targets, strict=True):
+        elements.append([])
+        for z, y, g, a, b in zip(row, target, gammas, positive, negative, strict=True):
+            log_p, log_q = log_sigmoid(z), log_sigmoid(-z)
+            up = -a * y * math.exp(g * log_q) * log_p
+            down = -b * (1 - y) * math.exp(g * log_p) * log_q
+            elements[-1].append(up + down)
+    return elements
+
+
+def focal_slopes(z, gamma):
+    """Sizes of the derivatives of the focal loss of a positive and of a negative."""
+    log_p, log_q = log_sigmoid(z), log_sigmoid(-z)
+    p, q = math.exp(log_p), math.exp(log_q)
+    return q**gamma * (q - gamma * p * log_p), p**gamma * (p - gamma * q * log_q)

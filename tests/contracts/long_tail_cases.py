@@ -1,0 +1,193 @@
+"""The losses of the long-tail literature, in the forms that the contract tests."""
+
+import math
+
+import torch
+
+from . import long_tail_oracles as oracles
+from .case import Case
+
+#: Shares of instances, and of images, of ``STATS``.
+INSTANCES = [math.log(n / 9) for n in (4, 4, 1)]
+IMAGES = (3 / 6, 4 / 6, 1 / 6)
+
+
+def with_objectness(logits):
+    """Sigmoids of classes times that of no background."""
+    p = logits.sigmoid()
+    return torch.cat([p[:, :-1] * (1 - p[:, -1:]), p[:, -1:]], 1)
+
+
+def with_two_outputs(logits):
+    """Softmax of classes times that of foreground."""
+    objectness = logits[:, -2:].softmax(1)
+    classes = logits[:, :-2].softmax(1) * objectness[:, :1]
+    return torch.cat([classes, objectness[:, 1:]], 1)
+
+
+def scaled(*factors):
+    """Softmax of logits times factors."""
+    return lambda logits: (logits * torch.tensor(factors)).softmax(1)
+
+
+def gumbel(logits):
+    """Gumbel probabilities; no background."""
+    p = torch.exp(-torch.exp(-logits))
+    return torch.cat([p, 0 * p[:, :1]], 1)
+
+
+LONG_TAIL = [
+    Case(
+        "VSLoss",
+        "softmax",
+        lambda: oracles.adjusted([1.0, 1.0, 0.25**0.3, 1.0], [*INSTANCES, 0.0]),
+    ),
+    Case(
+        "VSLoss",
+        "softmax",
+        lambda: oracles.adjusted(
+            [(n / 27) ** 0.5 for n in (4, 4, 1, 27)],
+            [0.5 * math.log(n / 36) for n in (4, 4, 1, 27)],
+        ),
+        dict(gamma=0.5, tau=0.5, background=3.0),
+    ),
+    Case(
+        "LogitAdjustmentLoss",
+        "softmax",
+        lambda: oracles.adjusted(
+            [1.0] * 4, [2 * (x - math.log(1 / 3)) for x in INSTANCES] + [0.0]
+        ),
+        dict(tau=2.0, test_prior="uniform"),
+    ),
+    Case(
+        "LogitAdjustmentLoss",
+        "softmax",
+        lambda: oracles.CountedRows(with_background=True, tau=0.5),
+        dict(tau=0.5, prior="rows", background="count"),
+    ),
+    Case(
+        "BalancedSoftmaxLoss",
+        "softmax",
+        lambda: oracles.CountedRows(with_background=False),
+        dict(prior="rows"),
+    ),
+    Case("BalancedSoftmaxLoss", "sigmoid", lambda: oracles.balanced_sigmoid(IMAGES)),
+    Case(
+        "CDTLoss",
+        "softmax",
+        lambda: oracles.adjusted([1.0, 1.0, 0.5, 1.0], [0.0] * 4),
+        dict(gamma=0.5),
+    ),
+    Case(
+        "LDAMLoss",
+        "softmax",
+        lambda: oracles.adjusted(
+            [2.0] * 4, [0.0] * 4, [0.5 / math.sqrt(2)] * 2 + [0.5, 0.0]
+        ),
+        dict(scale=2.0),
+        scores=scaled(2.0, 2.0, 2.0, 2.0),
+        needs_classes=True,
+    ),
+    Case(
+        "IIFLoss",
+        "softmax",
+        lambda: oracles.adjusted([*(-math.log(f) for f in IMAGES), 1.0], [0.0] * 4),
+        scores=scaled(*(-math.log(f) for f in IMAGES), 1.0),
+    ),
+    Case(
+        "SeesawLoss",
+        "softmax",
+        oracles.Seesaw,
+        extra=2,
+        scores=with_two_outputs,
+        needs_classes=True,
+        is_detached=True,
+    ),
+    Case(
+        "SeesawLoss",
+        "softmax",
+        lambda: oracles.Seesaw(p=0.5, q=1.0, eps=0.1, average="positives"),
+        dict(p=0.5, q=1.0, eps=0.1, average="positives"),
+        extra=2,
+        scores=with_two_outputs,
+        needs_classes=True,
+        is_detached=True,
+        of_call=True,
+    ),
+    Case(
+        "SeesawLoss",
+        "softmax",
+        lambda: oracles.Seesaw(call=True),
+        dict(statistics="call"),
+        extra=2,
+        scores=with_two_outputs,
+        needs_classes=True,
+        is_detached=True,
+    ),
+    Case(
+        "EQLLoss",
+        "sigmoid",
+        lambda: oracles.equalized([0, 0, 1]),
+        dict(threshold=0.2),
+    ),
+    Case(
+        "DropLoss",
+        "sigmoid",
+        lambda: oracles.Dropped([1, 0, 1]),
+        dict(tail=[1, 0, 1], sampled=False),
+    ),
+    Case(
+        "EQLv2Loss",
+        "sigmoid",
+        oracles.EqualizedV2,
+        extra=1,
+        scores=with_objectness,
+    ),
+    Case(
+        "EQLv2Loss",
+        "sigmoid",
+        lambda: oracles.EqualizedV2(4.0, 0.5, 2.0, objectness=False),
+        dict(gamma=4.0, mu=0.5, alpha=2.0, objectness=False),
+    ),
+    Case(
+        "EqualizedFocalLoss",
+        "sigmoid",
+        oracles.EqualizedFocal,
+    ),
+    Case(
+        "FederatedLoss",
+        "sigmoid",
+        lambda: oracles.weighted(oracles.ONES, oracles.ONES),
+        of_call=True,
+    ),
+    Case(
+        "ECMLoss",
+        "sigmoid",
+        lambda: oracles.effective_margins([3, 4, 1], 6.3313),
+        extra=1,
+        scores=with_objectness,
+    ),
+    Case("GumbelLoss", "sigmoid", oracles.gumbel, scores=gumbel),
+    Case(
+        "ACSLLoss",
+        "sigmoid",
+        lambda: oracles.suppressed(0.6, [0.1, 1.0, 0.01]),
+        dict(score_thr=0.6, rates=[0.1, 1.0, 0.01], sampled=False),
+        extra=1,
+        scores=torch.sigmoid,
+    ),
+    Case("AsymmetricLoss", "sigmoid", lambda: oracles.asymmetric(4.0, 1.0, 0.05)),
+    Case(
+        "AsymmetricLoss",
+        "sigmoid",
+        lambda: oracles.asymmetric(2.0, 0.5, 0.0, alpha=0.25),
+        dict(gamma_neg=2.0, gamma_pos=0.5, margin=0.0, alpha=0.25),
+    ),
+    Case("AlphaLoss", "softmax", lambda: oracles.alpha_softmax(0.9)),
+    Case(
+        "AlphaLoss",
+        "sigmoid",
+        lambda: oracles.alpha_sigmoid([0.8, 1.0, 2.0]),
+        dict(alpha=[0.8, 1.0, 2.0]),
+    ),
+]
