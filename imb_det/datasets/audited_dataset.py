@@ -14,9 +14,9 @@ from mmengine.logging import print_log
 
 from imb_det.core.finding import Finding
 from imb_det.statistics.dataset_access import USABLE_FAULTS, box_fault, leaf_datasets
+from imb_det.statistics.image_header import size_from_image
 
 from .audit import DatasetAudit, finding_of
-from .image_header import displayed_size
 
 __all__ = ["AuditedDataset", "faulty_boxes"]
 
@@ -39,7 +39,13 @@ class AuditedDataset(BaseDetDataset):
         return self._audit
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """Read the annotations, collecting the audit.
+        """Read the annotations, collecting the audit."""
+        self._begin_audit()
+        records: list[dict[str, Any]] = super().load_data_list()
+        return records
+
+    def _begin_audit(self) -> None:
+        """Check the list of classes, and start with nothing found.
 
         Raises:
             TypeError: ``metainfo['classes']`` is one string.
@@ -56,8 +62,6 @@ class AuditedDataset(BaseDetDataset):
         if twice := [name for name, n in Counter(classes).items() if n > 1]:
             raise ValueError(f"`metainfo['classes']` names {twice} more than once")
         self._audit = DatasetAudit(str(self.ann_file))
-        records: list[dict[str, Any]] = super().load_data_list()
-        return records
 
     def filter_data(self) -> list[dict[str, Any]]:
         """Apply ``filter_cfg``, then check what is left and log the audit.
@@ -106,12 +110,7 @@ class AuditedDataset(BaseDetDataset):
     def _size_from_image(self, img_path: str, ann_path: str) -> tuple[int, int]:
         """Return the width and height that the annotations do not give."""
         self._audit.add("no_size", ann_path)
-        try:
-            return displayed_size(img_path, self.backend_args)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"{ann_path} gives no image size, and the image cannot be read: {error}"
-            ) from error
+        return size_from_image(img_path, ann_path, self.backend_args)
 
 
 def faulty_boxes(dataset: Any) -> Iterator[tuple[Any, Finding]]:

@@ -13,9 +13,14 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from imb_det.core.finding import Finding, Severity
+from imb_det.statistics.image_header import (
+    ImageHeader,
+    damage,
+    ends_properly,
+    parse_header,
+)
 
 from .annotated_images import AnnotatedImage, annotated_images
-from .image_header import ImageHeader, damage, ends_properly, parse_header
 
 __all__ = ["ImageFault", "inspect_images"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,6 +19,9 @@ __all__ = [
     "leaf_datasets",
 ]
 
+
+#: Largest number of single precision, in which boxes are trained on.
+_MOST = float(np.finfo(np.float32).max)
 
 #: Findings of :func:`box_fault` with which a box can be trained on.
 USABLE_FAULTS = (None, "over_border")
@@ -183,7 +185,7 @@ def box_fault(bbox: Sequence[float], width: float, height: float) -> str | None:
         Kind of finding, or None for a sound box; see :data:`USABLE_FAULTS`.
     """
     x1, y1, x2, y2 = bbox
-    if not all(map(math.isfinite, bbox)):
+    if not all(-_MOST <= value <= _MOST for value in bbox):
         return "not_finite"
     if x2 <= x1 or y2 <= y1:
         return "no_area"

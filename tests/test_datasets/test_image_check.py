@@ -15,7 +15,7 @@ from imb_det.core import finding as finding_module
 from imb_det.core import raise_findings
 from imb_det.datasets import VOCDataset, annotated_images
 from imb_det.datasets.image_check import inspect_images
-from imb_det.datasets.image_header import displayed_size, ends_properly, parse_header
+from imb_det.statistics.image_header import displayed_size, ends_properly, parse_header
 from tests.tiny_sets import write_image, write_voc
 
 BOX = ("cat", (1, 1, 11, 11))
