@@ -56,8 +56,8 @@ class VOCDataset(AuditedDataset, mmdet.datasets.VOCDataset):
         self._begin_audit()
         if self.bbox_min_size is not None and self.test_mode:
             raise ValueError(
-                "`filter_cfg=dict(bbox_min_size=...)` is for training: in a test, small "
-                "boxes would be no objects to find; take it out of the data set with "
+                "`filter_cfg=dict(bbox_min_size=...)` is for training: in a test, "
+                "small boxes would be no objects to find; take it out of the data set with "
                 "`test_mode=True`"
             )
         self.cat2label = {c: i for i, c in enumerate(self._metainfo["classes"])}
@@ -113,7 +113,7 @@ class VOCDataset(AuditedDataset, mmdet.datasets.VOCDataset):
         if found.fault == "unknown_class":
             self._audit.add_unknown_class(found.name, xml_path)
         elif found.fault is not None:
-            where = f"object[{found.index}]"
+            where = f"object[{found.place}]"
             self._audit.add(found.fault, xml_path, where, found.name, found.written)
 
     def _instance(self, found: VocObject) -> dict[str, Any]:

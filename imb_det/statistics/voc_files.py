@@ -35,7 +35,7 @@ class VocObject(NamedTuple):
     """An object of an XML file, judged.
 
     Args:
-        index: Its place among the objects, from 0.
+        place: Which it is among the objects, from 0.
         name: Its class.
         bbox: x1, y1, x2, y2 as mmdet reads them: whole numbers, counted from 0; NaN
             for a number that is not there.
@@ -45,7 +45,7 @@ class VocObject(NamedTuple):
         is_difficult: Whether it is marked so; False where it is of no use anyway.
     """
 
-    index: int
+    place: int
     name: str
     bbox: list[float]
     written: str
@@ -116,9 +116,9 @@ def voc_image_ids(content: bytes, source: str) -> list[str]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
+        number = content[: error.start].count(b"\n") + 1
         raise ValueError(
-            f"{source}: line {line} is not UTF-8 ({error.reason}); save it as UTF-8"
+            f"{source}: line {number} is not UTF-8 ({error.reason}); save it as UTF-8"
         ) from error
     lines: dict[str, list[int]] = defaultdict(list)
     for number, line in enumerate(text.split("\n"), 1):
