@@ -9,6 +9,7 @@ from .activations import check_activations
 from .audits import check_audits
 from .boxes import check_boxes
 from .components import check_components
+from .hidden_labels import check_hidden_labels
 from .images import check_images
 from .metric_needs import check_metric_needs
 from .num_classes import check_class_order, check_num_classes
@@ -24,6 +25,7 @@ CHECKS = (
     check_activations,
     check_samplers,
     check_boxes,
+    check_hidden_labels,
     check_images,
     check_metric_needs,
     check_watched,
@@ -40,6 +42,7 @@ __all__ = [
     "check_boxes",
     "check_class_order",
     "check_components",
+    "check_hidden_labels",
     "check_images",
     "check_metric_needs",
     "check_num_classes",

@@ -57,7 +57,7 @@ class VOCDataset(AuditedDataset, mmdet.datasets.VOCDataset):
         if self.bbox_min_size is not None and self.test_mode:
             raise ValueError(
                 "`filter_cfg=dict(bbox_min_size=...)` is for training: in a test, "
-                "small boxes would be no objects to find; take it out of the data set with "
+                "small boxes would be no objects to find. Take it out where "
                 "`test_mode=True`"
             )
         self.cat2label = {c: i for i, c in enumerate(self._metainfo["classes"])}

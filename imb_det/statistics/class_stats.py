@@ -194,8 +194,10 @@ class ClassStats:
         """Count the images of a built mmengine data set, after its own filtering.
 
         Wrappers are looked through: an image counts once, however often a wrapper
-        repeats it. Images that a subset leaves out do not count. Large sets are read
-        once and then found again on disk, by their content
+        repeats it. Images that a subset leaves out do not count. Where a pipeline hides
+        the labels (``LoadEmptyAnnotations``, for the unlabelled part of a
+        semi-supervised training), its images count as such without boxes. Large sets
+        are read once and then found again on disk, by their content
         (:func:`~imb_det.statistics.label_cache.label_table`).
 
         Args:

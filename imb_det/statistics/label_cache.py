@@ -13,6 +13,7 @@ import numpy as np
 from .cache import default_cache_dir, write_whole
 from .dataset_access import class_names, iter_data_infos, leaf_datasets
 from .label_table import LabelTable
+from .shown_labels import hides_labels
 
 __all__ = ["label_table"]
 
@@ -52,7 +53,12 @@ def label_table(dataset: Any, cache_dir: Path | None = None) -> LabelTable:
     classes = class_names(dataset)
     folder = default_cache_dir() if cache_dir is None else Path(cache_dir)
     return LabelTable.joined(
-        [_table_of(leaf, classes, folder) for leaf in leaf_datasets(dataset)]
+        [
+            LabelTable.from_dataset(leaf)
+            if hides_labels(leaf)
+            else _table_of(leaf, classes, folder)
+            for leaf in leaf_datasets(dataset)
+        ]
     )
 
 

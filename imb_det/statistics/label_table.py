@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .dataset_access import class_names, has_area, iter_data_infos
+from .dataset_access import class_names, has_area
+from .shown_labels import training_infos
 
 __all__ = ["LabelTable"]
 
@@ -60,7 +61,8 @@ class LabelTable:
         """Read every image of a built mmengine data set once, through its wrappers.
 
         Ignored, crowd and difficult boxes are not in the table, nor are boxes without
-        area: none of them is a positive example.
+        area: none of them is a positive example. Nor are boxes that the pipeline hides
+        from the training, see :func:`~imb_det.statistics.shown_labels.shows_labels`.
 
         Args:
             dataset: Data set whose records hold ``instances`` with ``bbox``
@@ -74,7 +76,7 @@ class LabelTable:
             ValueError: No class names, parts that disagree on them, or a label that is
                 none of them.
         """
-        return cls.from_infos(class_names(dataset), iter_data_infos(dataset))
+        return cls.from_infos(class_names(dataset), training_infos(dataset))
 
     @classmethod
     def from_infos(cls, classes: Sequence[str], infos: Iterable[dict]) -> LabelTable:
