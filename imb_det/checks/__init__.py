@@ -9,6 +9,7 @@ from .activations import check_activations
 from .audits import check_audits
 from .boxes import check_boxes
 from .components import check_components
+from .concatenations import check_image_ids, check_metainfo
 from .hidden_labels import check_hidden_labels
 from .images import check_images
 from .metric_needs import check_metric_needs
@@ -17,6 +18,7 @@ from .proposal_samplers import check_samplers
 from .running import run_checks
 from .stages import check_stages
 from .watched_figures import check_watched
+from .writable import check_writable
 
 #: In the order in which findings of equal severity are told.
 CHECKS = (
@@ -27,7 +29,10 @@ CHECKS = (
     check_boxes,
     check_hidden_labels,
     check_images,
+    check_metainfo,
+    check_image_ids,
     check_metric_needs,
+    check_writable,
     check_watched,
     check_stages,
     check_components,
@@ -43,11 +48,14 @@ __all__ = [
     "check_class_order",
     "check_components",
     "check_hidden_labels",
+    "check_image_ids",
     "check_images",
+    "check_metainfo",
     "check_metric_needs",
     "check_num_classes",
     "check_samplers",
     "check_stages",
     "check_watched",
+    "check_writable",
     "run_checks",
 ]

@@ -14,10 +14,13 @@ from imb_det.core.check_context import Check, CheckContext
 from imb_det.core.finding import Finding, Severity, refusal
 from imb_det.core.main_process import on_main_process
 
+from .components import check_components
+from .concatenations import check_image_ids, check_metainfo
 from .images import check_images
 from .metric_needs import check_metric_needs
 from .num_classes import check_class_order, check_num_classes
 from .running import run_checks
+from .writable import check_writable
 
 __all__ = ["check_later_test"]
 
@@ -49,7 +52,12 @@ def check_later_test(runner: Runner, context: CheckContext) -> list[Finding]:
         dataset, found = _build("dataloader", lambda: _built(data))
         if not found:
             datasets["test"] = dataset
-            checks = [check_num_classes, check_class_order, check_images]
+            checks = [
+                check_num_classes,
+                check_class_order,
+                check_images,
+                check_metainfo,
+            ]
     if not is_same or judged_by != runner._val_evaluator:
         evaluator, unbuilt = _build(
             "evaluator", lambda: runner.build_evaluator(copy.deepcopy(judged_by))
@@ -57,10 +65,17 @@ def check_later_test(runner: Runner, context: CheckContext) -> list[Finding]:
         found += unbuilt
         if not unbuilt:
             metrics = evaluator.metrics
-            checks.append(check_metric_needs)
+            checks += [check_image_ids, check_metric_needs]
+            checks += [check_writable, check_components]
             if "test" in datasets and evaluator.dataset_meta is None:
                 evaluator.dataset_meta = getattr(datasets["test"], "metainfo", None)
-    later = replace(context, datasets=datasets, metrics={"test": metrics})
+    later = replace(
+        context,
+        datasets=datasets,
+        metrics={"test": metrics},
+        components=metrics,
+        hooks=(),
+    )
     found += on_main_process(lambda: run_checks(later, checks))
     return [finding.at_most(Severity.WARNING) for finding in found]
 

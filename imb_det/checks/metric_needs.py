@@ -13,7 +13,7 @@ from imb_det.core.finding import Finding, Severity
 from imb_det.evaluation.group_metric import GroupMetric
 from imb_det.statistics.dataset_access import iter_data_infos
 
-__all__ = ["check_metric_needs"]
+__all__ = ["check_metric_needs", "obstacle"]
 
 _KEYS = ("images", "annotations", "categories")
 _SEGM_REMEDY = "Add the masks to the file, or take 'segm' out of `metric`"
@@ -28,7 +28,6 @@ def check_metric_needs(context: CheckContext) -> Iterator[Finding]:
     for split, metrics in context.metrics.items():
         for metric in metrics:
             where = f"{type(metric).__name__} of {split}"
-            yield from _unwritable(metric, where)
             if getattr(metric, "format_only", False):
                 continue
             content = getattr(getattr(metric, "_coco_api", None), "dataset", None)
@@ -36,23 +35,6 @@ def check_metric_needs(context: CheckContext) -> Iterator[Finding]:
                 yield from _of_file(metric, content, where)
             elif "segm" in getattr(metric, "metrics", ()) and split in context.datasets:
                 yield from _of_records(context.datasets[split], where)
-
-
-def _unwritable(metric: Any, where: str) -> Iterator[Finding]:
-    """Find folders for tables and results in which nothing can be written."""
-    table_dir = getattr(metric, "table_dir", None)
-    prefix = getattr(metric, "outfile_prefix", None)
-    folders = {"table_dir": table_dir, "outfile_prefix": prefix and Path(prefix).parent}
-    for argument, folder in folders.items():
-        if folder and (reason := obstacle(Path(folder))):
-            yield Finding(
-                "unwritable",
-                Severity.ERROR,
-                "a metric cannot write where it is to",
-                f"{where}, `{argument}`",
-                f"{folder}: {reason}",
-                f"Set `{argument}` to a folder that can be written to",
-            )
 
 
 def obstacle(folder: Path) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from mmdet.evaluation import VOCMetric
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
@@ -184,14 +185,15 @@ def start_findings(
             "Lower `val_interval` and `val_begin` in `train_cfg`",
         )
     by_class = [
-        metric.classwise
+        getattr(metric, "classwise", False)
         for metric in context.metrics.get("val", ())
-        if hasattr(metric, "classwise")
+        if hasattr(metric, "classwise") or isinstance(metric, VOCMetric)
     ]
     if by_class and not any(by_class):
         yield found(
             "the validation gives no average precision by class",
-            "Set `classwise=True` in `val_evaluator`",
+            "Set `classwise=True` in `val_evaluator`: `CocoMetric` has it, and judges "
+            "any data set",
         )
 
 

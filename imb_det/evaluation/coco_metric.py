@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 
 from imb_det.registry import METRICS
 from imb_det.statistics.coco_files import category_ids, check_ids
+from imb_det.statistics.dataset_access import joint_metainfo
 
 from .diagnostics import diagnose
 from .functional.coco_eval import CocoRules
@@ -96,7 +97,7 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
     @_MMDetCocoMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
         """Take the classes, and check them before the first iteration."""
-        self._dataset_meta = dataset_meta
+        self._dataset_meta = dataset_meta = joint_metainfo(dataset_meta)
         if self._coco_api is not None and dataset_meta and dataset_meta.get("classes"):
             check_ids(self._coco_api.dataset, "the annotation file")
             category_ids(self._coco_api.dataset, dataset_meta["classes"])
@@ -118,9 +119,11 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
             record, prediction = read_sample(sample, with_masks=wants)
             if self._coco_api is not None:
                 record.pop("anns", None)
-            elif "anns" not in record:
+            elif lacking := [key for key in ("anns", "width") if key not in record]:
+                named = {"anns": "`instances`", "width": "`ori_shape`"}
                 raise ValueError(
-                    f"image {record['img_id']!r} has no `instances`; without "
+                    f"image {record['img_id']!r} has no "
+                    f"{' and '.join(named[key] for key in lacking)}; without "
                     "`ann_file` the data set must yield them"
                 )
             self.results.append((record, prediction))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from imb_det.registry import METRICS
+from imb_det.statistics.dataset_access import joint_metainfo
 
 from .coco_metric import CocoMetric
 from .functional.federated import FederatedGroundTruth
@@ -122,7 +123,7 @@ class LVISMetric(CocoMetric):
     @CocoMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
         """Take the classes, and check the file before the first iteration."""
-        self._dataset_meta = dataset_meta
+        self._dataset_meta = dataset_meta = joint_metainfo(dataset_meta)
         if dataset_meta and dataset_meta.get("classes"):
             self._everything = FederatedGroundTruth.from_lvis(
                 self._coco_api.dataset, dataset_meta["classes"]

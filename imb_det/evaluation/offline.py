@@ -18,6 +18,7 @@ from imb_det.statistics.coco_files import category_ids
 from imb_det.statistics.dataset_access import (
     class_names,
     iter_data_infos,
+    joint_metainfo,
     leaf_datasets,
 )
 from imb_det.statistics.frequency_groups import GroupLimits
@@ -51,7 +52,7 @@ def score_file(config: Any, results: str | Path) -> dict[str, float]:
     dataset = DATASETS.build(config.test_dataloader.dataset)
     infos = list(iter_data_infos(dataset))
     evaluator = make_evaluator(config)
-    evaluator.dataset_meta = dataset.metainfo
+    evaluator.dataset_meta = joint_metainfo(dataset.metainfo)
     iou_type = "segm" if judges_masks(evaluator) else "bbox"
     predictions = read_results(dataset, infos, results, iou_type)
     found = {prediction["img_id"]: prediction for prediction in predictions}

@@ -13,9 +13,11 @@ __all__ = [
     "class_names",
     "dataset_nodes",
     "has_area",
+    "id_order",
     "image_of_index",
     "info_of_image",
     "iter_data_infos",
+    "joint_metainfo",
     "leaf_datasets",
 ]
 
@@ -158,6 +160,45 @@ def class_names(dataset: Any) -> tuple[str, ...]:
             f"by all its parts; found {sorted(names) or 'none'}"
         )
     return classes
+
+
+def joint_metainfo(metainfo: Any) -> Any:
+    """Return one ``metainfo`` for a concatenation of parts that differ in theirs.
+
+    mmdet's ``ConcatDataset`` has a list of them then, though a palette or the year of
+    PASCAL VOC makes no difference to those who need names.
+
+    Args:
+        metainfo: Of a data set: a mapping, or that list.
+
+    Returns:
+        The mapping, or the first of the list.
+
+    Raises:
+        ValueError: Parts with other classes; names the first that differ.
+    """
+    if not isinstance(metainfo, (list, tuple)):
+        return metainfo
+    first, *others = metainfo
+    for place, other in enumerate(others, 1):
+        ours, theirs = (tuple(m.get("classes") or ()) for m in (first, other))
+        if ours != theirs:
+            raise ValueError(
+                f"parts 0 and {place} of a concatenated data set have other classes: "
+                f"{ours} and {theirs}. Labels are places in this list: give all parts "
+                "the same `metainfo=dict(classes=...)`"
+            )
+    return first
+
+
+def id_order(image_id: Any) -> tuple[int, Any]:
+    """Return what image ids are sorted by: numbers, then names, then anything else.
+
+    A concatenation of COCO and PASCAL VOC has ids of both kinds.
+    """
+    if isinstance(image_id, (int, float, np.integer, np.floating)):
+        return 0, image_id
+    return (1, image_id) if isinstance(image_id, str) else (2, repr(image_id))
 
 
 def has_area(boxes: Any) -> np.ndarray:
