@@ -29,7 +29,7 @@ from .sample_reading import array_of, read_sample
 __all__ = ["VOCMetric"]
 
 #: Packages whose transforms load no boxes but by steps that :func:`shows_labels` knows.
-_KNOWN = ("imb_det", "mmcv", "mmdet")
+_KNOWN = ("imb_det", "mmcv", "mmdet", "mmengine")
 _REMEDY = (
     "Add `dict(type='LoadAnnotations', with_bbox=True)` to the test pipeline, before "
     "`PackDetInputs`"
