@@ -10,6 +10,7 @@ from .audits import check_audits
 from .boxes import check_boxes
 from .components import check_components
 from .concatenations import check_image_ids, check_metainfo
+from .empty_sets import check_empty_sets
 from .hidden_labels import check_hidden_labels
 from .images import check_images
 from .metric_needs import check_metric_needs
@@ -26,6 +27,7 @@ CHECKS = (
     check_class_order,
     check_activations,
     check_samplers,
+    check_empty_sets,
     check_boxes,
     check_hidden_labels,
     check_images,
@@ -47,6 +49,7 @@ __all__ = [
     "check_boxes",
     "check_class_order",
     "check_components",
+    "check_empty_sets",
     "check_hidden_labels",
     "check_image_ids",
     "check_images",

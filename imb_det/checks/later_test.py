@@ -16,6 +16,7 @@ from imb_det.core.main_process import on_main_process
 
 from .components import check_components
 from .concatenations import check_image_ids, check_metainfo
+from .empty_sets import check_empty_sets
 from .images import check_images
 from .metric_needs import check_metric_needs
 from .num_classes import check_class_order, check_num_classes
@@ -55,6 +56,7 @@ def check_later_test(runner: Runner, context: CheckContext) -> list[Finding]:
             checks = [
                 check_num_classes,
                 check_class_order,
+                check_empty_sets,
                 check_images,
                 check_metainfo,
             ]
