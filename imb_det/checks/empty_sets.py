@@ -7,6 +7,7 @@ from typing import Any
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
+from imb_det.core.text import and_more
 from imb_det.datasets.audited_dataset import AuditedDataset
 from imb_det.statistics.dataset_access import iter_data_infos, leaf_datasets
 from imb_det.statistics.shown_labels import hides_labels
@@ -25,21 +26,28 @@ def check_empty_sets(context: CheckContext) -> Iterator[Finding]:
     """
     for split, dataset in context.datasets.items():
         leaves = leaf_datasets(dataset)
-        is_empty = not len(dataset)
-        if not is_empty and (all(map(hides_labels, leaves)) or _has_boxes(dataset)):
+        if not leaves:
+            continue
+        of_leaves = sum(map(len, leaves))
+        is_empty = not (len(dataset) if hasattr(dataset, "__len__") else of_leaves)
+        if not is_empty and (_has_boxes(dataset) or all(map(hides_labels, leaves))):
             continue
         is_error = is_empty or split == "train"
-        files = [str(getattr(leaf, "ann_file", "") or type(leaf)) for leaf in leaves]
-        classes = getattr(leaves[0], "metainfo", {}).get("classes") if leaves else None
+        files = [
+            getattr(leaf, "ann_file", "") or type(leaf).__name__ for leaf in leaves
+        ]
+        classes = getattr(leaves[0], "metainfo", {}).get("classes")
         remedy = "Compare `metainfo['classes']` with the names in the annotations"
         if not all(isinstance(leaf, AuditedDataset) for leaf in leaves):
-            remedy += "; `imb_det.CocoDataset` and `imb_det.VOCDataset` tell what was left out"
+            remedy += (
+                "; `imb_det.CocoDataset` and `imb_det.VOCDataset` tell what is left out"
+            )
         yield Finding(
             "empty_set",
             Severity.ERROR if is_error else Severity.WARNING,
             "a data set has no image" if is_empty else "a data set has no box",
             f"`{split}_dataloader`",
-            f"{', '.join(files)}, for the classes {classes}",
+            f"{and_more(files, quoted=False)}, for the classes {classes}",
             remedy,
         )
 
