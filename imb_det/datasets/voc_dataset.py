@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os.path as osp
+from pathlib import Path
 from typing import Any
 
 import mmdet.datasets
-from mmengine.fileio import get, get_local_path
+from mmengine.fileio import get_local_path
 
 from imb_det.registry import DATASETS
+from imb_det.statistics.image_header import check_regular
 from imb_det.statistics.voc_files import (
     VocObject,
     parse_voc_xml,
@@ -61,7 +63,9 @@ class VOCDataset(AuditedDataset, mmdet.datasets.VOCDataset):
                 "`test_mode=True`"
             )
         self.cat2label = {c: i for i, c in enumerate(self._metainfo["classes"])}
-        content = get(self.ann_file, backend_args=self.backend_args)
+        with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
+            check_regular(path)
+            content = Path(path).read_bytes()
         return [
             self.parse_data_info(
                 {

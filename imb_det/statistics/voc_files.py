@@ -78,10 +78,12 @@ def labels_of_voc(
 
     Raises:
         FileNotFoundError: The image list is missing, or an XML file that it names.
+        OSError: The image list is no regular file.
         ValueError: A file cannot be understood; names it and the entry.
     """
     list_file = root / "ImageSets" / "Main" / f"{split}.txt"
     names_per_image = []
+    check_regular(list_file)
     for image_id in voc_image_ids(list_file.read_bytes(), str(list_file)):
         path = str(root / "Annotations" / f"{image_id}.xml")
         tree = parse_voc_xml(path, path, str(list_file))
@@ -111,7 +113,8 @@ def voc_image_ids(content: bytes, source: str) -> list[str]:
         source: The file, for the message.
 
     Raises:
-        ValueError: The list is no UTF-8, or names an image twice; names the lines.
+        ValueError: The list is empty or no UTF-8, has an address, or names an image
+            twice; names the lines.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -122,8 +125,15 @@ def voc_image_ids(content: bytes, source: str) -> list[str]:
         ) from error
     lines: dict[str, list[int]] = defaultdict(list)
     for number, line in enumerate(text.split("\n"), 1):
+        if "://" in line:
+            raise ValueError(
+                f"{source}: line {number} is the address {line.strip()!r}, but must be "
+                "the name of an image in `data_root`, without `.jpg`"
+            )
         if line.strip():
             lines[line.rstrip("\r")].append(number)
+    if not lines:
+        raise ValueError(f"{source}: the split is empty, it lists no image")
     if twice := [f"{name!r}: {own}" for name, own in lines.items() if len(own) > 1]:
         raise ValueError(
             f"{source} lists images more than once: {and_more(twice, quoted=False)} "
