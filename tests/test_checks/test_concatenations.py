@@ -1,15 +1,21 @@
 """Concatenated data sets: parts of other colours, ids of two kinds, ids in common."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from mmdet.engine.hooks import DetVisualizationHook
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from imb_det.checks import check_image_ids, check_metainfo
-from imb_det.core import CheckContext, FindingsError
+from imb_det.checks import CHECKS, check_image_ids, check_metainfo, run_checks
+from imb_det.core import CheckContext, FindingsError, raise_findings
 from imb_det.evaluation.functional.ground_truth import GroundTruth
+from imb_det.evaluation.offline import training_stats
 from imb_det.registry import DATASETS, METRICS
+from imb_det.samplers import RepeatFactorSampler
+from imb_det.statistics import ClassStats
 from imb_det.statistics.dataset_access import id_order, joint_metainfo
 from tests.tiny_sets import write_coco, write_voc
 from tests.toy_runner import (
@@ -230,3 +236,57 @@ def test_pascal_voc_tells_images_of_one_id_apart(tmp_path):
     padded = [*samples, *samples[:2]]
     metric = dict(type="imb_det.VOCMetric")
     assert figures_of(metric, dataset, padded, len(samples)) == ours
+
+
+# What everybody makes of two parts.
+
+EMPTY = [dict(type="LoadEmptyAnnotations"), dict(type="PackDetInputs")]
+SHOWN = [10, 6]  # cats and dogs
+#: Arguments of the second part or of both, and counts, or what is said.
+SECOND = {
+    "like the first": (dict(), SHOWN, 10),
+    "other colours": (dict(metainfo=dict(METAINFO, palette=COLOURS[0])), SHOWN, 10),
+    "more in its metainfo": (dict(metainfo=dict(METAINFO, year=2012)), SHOWN, 10),
+    "no labels": (dict(pipeline=EMPTY), [5, 3], 10),
+    "fewer images": (dict(indices=2), [7, 4], 7),
+    "other classes": (dict(metainfo=dict(classes=("cat", "fox"))), "('cat', 'fox')", 0),
+    "another order": (dict(metainfo=dict(classes=("dog", "cat"))), "('dog', 'cat')", 0),
+    "fewer classes": (dict(metainfo=dict(classes=("cat",))), "('cat',)", 0),
+}
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_all_agree_on_two_parts(tmp_path, name):
+    change, expected, number = SECOND[name]
+    first = dataset_config(write_voc(tmp_path / "a", IMAGES), metainfo=METAINFO)
+    first["metainfo"] = dict(METAINFO, palette=COLOURS[1], year=2007)
+    same = dict(metainfo=first["metainfo"]) | change
+    second = dataset_config(write_voc(tmp_path / "b", IMAGES), **same)
+    if "palette" not in second["metainfo"]:  # mmdet fails where a key is missing
+        second["metainfo"] = dict(first["metainfo"], **second["metainfo"])
+    config = Config(dict(train_dataloader=dict(dataset=concatenated([first, second]))))
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+
+    def of_metric():
+        metric = METRICS.build(dict(type="imb_det.VOCMetric"))
+        metric.dataset_meta = dataset.metainfo
+
+    def of_checks():
+        context = CheckContext(datasets=dict(train=dataset))
+        raise_findings(run_checks(context, CHECKS))
+
+    readers = [
+        lambda: ClassStats.from_dataset(dataset),
+        lambda: RepeatFactorSampler(dataset, repeat_thr=0.5, seed=0).class_stats,
+        lambda: training_stats(config),
+    ]
+    if isinstance(expected, str):
+        for read in [*readers, of_metric]:
+            with pytest.raises(ValueError, match=re.escape(expected)):
+                read()
+        return
+    for read in readers:
+        stats = read()
+        assert (stats.instance_count.tolist(), stats.num_images) == (expected, number)
+    of_metric()
+    of_checks()
