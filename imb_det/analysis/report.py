@@ -145,7 +145,7 @@ def make_report(
     tested = {prediction["img_id"] for prediction in predicted}
     # JSON does not tell images without a detection.
     ids = None if Path(file).suffix == ".json" else tested
-    truth = ground_truth_for(evaluator, dataset, infos, ids)
+    truth = ground_truth_for(evaluator, dataset, infos, ids).judged_by(iou_type)
     detections = Detections.from_predictions(truth, predicted, iou_type)
     stats = training_stats(config)
     if stats is not None:

@@ -14,6 +14,7 @@ from imb_det.core.check_context import Check, CheckContext
 from imb_det.core.finding import Finding, Severity, refusal
 from imb_det.core.main_process import on_main_process
 
+from .annotation_files import check_annotation_files
 from .images import check_images
 from .metric_needs import check_metric_needs
 from .num_classes import check_class_order, check_num_classes
@@ -49,7 +50,12 @@ def check_later_test(runner: Runner, context: CheckContext) -> list[Finding]:
         dataset, found = _build("dataloader", lambda: _built(data))
         if not found:
             datasets["test"] = dataset
-            checks = [check_num_classes, check_class_order, check_images]
+            checks = [
+                check_num_classes,
+                check_class_order,
+                check_annotation_files,
+                check_images,
+            ]
     if not is_same or judged_by != runner._val_evaluator:
         evaluator, unbuilt = _build(
             "evaluator", lambda: runner.build_evaluator(copy.deepcopy(judged_by))

@@ -153,7 +153,8 @@ def ground_truth_for(
     metric, rules = _judge_of(evaluator), rules_of(evaluator)
     classes, infos = class_names(dataset), list(infos)
     # mmdet's metrics of COCO and LVIS name it differently.
-    file = getattr(metric, "_lvis_api", None) or getattr(metric, "_coco_api", None)
+    api = getattr(metric, "_lvis_api", None) or getattr(metric, "_coco_api", None)
+    file = metric.file if isinstance(metric, CocoMetric) else api and api.dataset
     truth: GroundTruth
     if isinstance(rules, VocRules):
         truth = GroundTruth.from_records(classes, infos, with_empty=True)
@@ -165,10 +166,10 @@ def ground_truth_for(
                 "LVISMetric needs an annotation file, which alone says what was looked "
                 "for; give it `ann_file='annotation file of the test set'`"
             )
-        truth = FederatedGroundTruth.from_lvis(file.dataset, classes)
+        truth = FederatedGroundTruth.from_lvis(file, classes)
     elif file is not None:
-        truth = GroundTruth.from_coco(file.dataset, classes)
+        truth = GroundTruth.from_coco(file, classes)
     else:
         truth = GroundTruth.from_records(classes, infos)
-    truth = truth.subset([info["img_id"] for info in infos])
+    truth = truth.subset([info["img_id"] for info in infos]).with_sizes(infos)
     return truth if image_ids is None else truth.subset(image_ids)

@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
 
 from imb_det.statistics.class_stats import ClassStats
-from imb_det.statistics.coco_files import category_ids
+from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.dataset_access import (
     class_names,
     iter_data_infos,
@@ -141,7 +141,7 @@ def _categories(dataset: Any, classes: tuple[str, ...]) -> list[int]:
             "`tools/test.py --out`"
         )
     by_place = isinstance(leaf, LVISV05Dataset)  # v1 is derived from it
-    return category_ids(content_of(leaf), classes, leaf.ann_file, by_place)
+    return category_ids(content_of(leaf).content, classes, leaf.ann_file, by_place)
 
 
 def _sample(

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .coco_files import labels_of_coco, spellings
+from .coco_classes import spellings
+from .coco_files import labels_of_coco
 from .dataset_access import image_of_index
 from .frequency_groups import DEFAULT_LIMITS, GroupLimits
 from .label_cache import label_table
@@ -144,7 +145,7 @@ class ClassStats:
         """Refuse a model or evaluator whose classes are not these, in this order.
 
         A name that is only spelled differently, see
-        :func:`~imb_det.statistics.coco_files.spellings`, is the same class.
+        :func:`~imb_det.statistics.coco_classes.spellings`, is the same class.
 
         Raises:
             ValueError: Names both lists and the first difference.

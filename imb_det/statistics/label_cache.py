@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .cache import default_cache_dir, write_whole
-from .dataset_access import class_names, iter_data_infos, leaf_datasets
+from .dataset_access import class_names, leaf_datasets
 from .label_table import LabelTable
+from .loaded_masks import loaded_infos, mask_use
 
 __all__ = ["label_table"]
 
@@ -60,9 +61,10 @@ def _table_of(leaf: Any, classes: tuple[str, ...], folder: Path) -> LabelTable:
     is_large = len(leaf) >= _CACHED_FROM  # asked first: it loads a lazy data set
     serialised = getattr(leaf, "data_bytes", None)
     if not (is_large and isinstance(serialised, np.ndarray)):
-        return LabelTable.from_infos(classes, iter_data_infos(leaf))
+        return LabelTable.from_infos(classes, loaded_infos(leaf))
     kind = f"{type(leaf).__module__}.{type(leaf).__qualname__}"
-    digest = hashlib.sha256(repr((_VERSION, kind, classes)).encode())
+    key = (_VERSION, kind, classes, mask_use(leaf))
+    digest = hashlib.sha256(repr(key).encode())
     digest.update(np.ascontiguousarray(leaf.data_address).data)
     digest.update(serialised.data)
     path = folder / f"labels-{digest.hexdigest()[:32]}.npz"
@@ -73,7 +75,7 @@ def _table_of(leaf: Any, classes: tuple[str, ...], folder: Path) -> LabelTable:
         pass
     except _DAMAGED as error:
         _logger.warning("%s is unreadable (%s), reading the data set", path, error)
-    table = LabelTable.from_infos(classes, iter_data_infos(leaf))
+    table = LabelTable.from_infos(classes, loaded_infos(leaf))
     try:
         write_whole(
             path,

@@ -16,7 +16,7 @@ from imb_det.datasets import CocoDataset, VOCDataset
 from imb_det.datasets.audit import DatasetAudit
 from imb_det.registry import DATASETS
 from imb_det.statistics import ClassStats
-from imb_det.statistics.coco_files import category_ids
+from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.dataset_access import box_fault
 from tests.tiny_sets import voc_xml, write_coco, write_image, write_voc
 

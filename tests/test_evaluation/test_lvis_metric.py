@@ -13,7 +13,7 @@ from imb_det.evaluation import (
 )
 from imb_det.registry import METRICS
 from imb_det.statistics import ClassStats
-from imb_det.statistics.coco_files import category_ids
+from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.frequency_groups import GroupLimits
 from tests.federated_scenes import (
     box_mask,
