@@ -19,6 +19,7 @@ from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.coco_classes import category_ids, spellings
 from imb_det.statistics.coco_content import CocoContent
 from imb_det.statistics.coco_kinds import TOLD
+from imb_det.statistics.coco_masks import mask_faults, mask_findings, without_outline
 from imb_det.statistics.frequency_groups import GroupLimits
 
 __all__ = ["RULES", "judge_files", "read_groups", "read_test_set"]
@@ -35,6 +36,7 @@ def read_test_set(
     ann_file: str | Path,
     rules: str | None = None,
     classes: Sequence[str] | None = None,
+    iou_type: str = "bbox",
 ) -> tuple[GroundTruth, list[Any]]:
     """Read an annotation file of COCO or LVIS.
 
@@ -43,6 +45,8 @@ def read_test_set(
         rules: ``coco`` or ``lvis``; by the content of the file if None. Default: None.
         classes: Names of the classes that the detectors know, in the order of the
             file; all of its categories if None. Default: None.
+        iou_type: ``bbox`` or ``segm``, for which masks are looked at. Default:
+            ``bbox``.
 
     Returns:
         Ground truth, federated for the rules of LVIS, and the category id of each
@@ -59,7 +63,11 @@ def read_test_set(
     if not path.is_file():
         raise FileNotFoundError(f"there is no file '{path}'")
     file = CocoContent.read(path)
-    raise_findings(file.findings(file.chosen(classes, TOLD)), str(path))
+    findings = file.findings(file.chosen(classes, TOLD))
+    if iou_type == "segm":
+        findings += mask_faults(file, classes, "is_judged")
+        findings += mask_findings(file, without_outline(file, classes, "is_judged"))
+    raise_findings(findings, str(path))
     if rules is None:
         rules = "lvis" if file.is_federated else "coco"
     if classes is not None:

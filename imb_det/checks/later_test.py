@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from imb_det.core.check_context import Check, CheckContext
 from imb_det.core.finding import Finding, Severity, refusal
 from imb_det.core.main_process import on_main_process
+from imb_det.datasets.unread_files import explain_failures
 
 from .annotation_files import check_annotation_files
 from .images import check_images
@@ -79,7 +80,10 @@ def _dataset_of(loader: Any) -> Any:
 
 
 def _built(dataset: Any) -> Any:
-    return DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
+    if not isinstance(dataset, Mapping):
+        return dataset
+    with explain_failures({"test_dataloader": {"dataset": dataset}}):
+        return DATASETS.build(dataset)
 
 
 def _build(part: str, build: Callable[[], Any]) -> tuple[Any, list[Finding]]:

@@ -94,12 +94,8 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
 
     def _read(self, path: str) -> COCO:
         """Read the file, audit it, and decide what is left out or changed."""
-        file = CocoContent.read(
-            path,
-            self.ann_file,
-            needs_annotations=not self.test_mode,
-            name_key="file_name",
-        )
+        needs_annotations = not self.test_mode
+        file = CocoContent.read(path, self.ann_file, needs_annotations, "file_name")
         category_ids(file.content, self._metainfo["classes"], self.ann_file)
         used = {category["id"] for category in file.categories}
         if used != set(range(1, len(used) + 1)):

@@ -100,9 +100,8 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
     def _read_file(self, sort_categories: bool) -> None:
         """Read the annotation file, and refuse what is malformed in it."""
         with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
-            self.file = CocoContent.read(
-                path, self.ann_file, needs_annotations=not self.format_only
-            )
+            needs_annotations = not self.format_only
+            self.file = CocoContent.read(path, self.ann_file, needs_annotations)
         if sort_categories:  # as mmdet does for Objects365
             self.file.categories.sort(key=lambda category: category["id"])
         self._coco_api = index_of(self.file)

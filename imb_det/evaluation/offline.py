@@ -13,6 +13,7 @@ from mmdet.datasets import CocoDataset, LVISV05Dataset
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
 
+from imb_det.datasets.unread_files import explain_failures
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.dataset_access import (
@@ -22,7 +23,7 @@ from imb_det.statistics.dataset_access import (
 )
 from imb_det.statistics.frequency_groups import GroupLimits
 
-from .config_rules import judges_masks, make_evaluator
+from .config_rules import check_files, judges_masks, make_evaluator
 from .functional.ground_truth import GroundTruth, content_of
 from .result_files import read_predictions
 
@@ -48,10 +49,12 @@ def score_file(config: Any, results: str | Path) -> dict[str, float]:
         ValueError: Results that are not for the test set; names file and entry.
     """
     init_default_scope(config.get("default_scope", "mmdet"))
-    dataset = DATASETS.build(config.test_dataloader.dataset)
+    with explain_failures(config):
+        dataset = DATASETS.build(config.test_dataloader.dataset)
     infos = list(iter_data_infos(dataset))
     evaluator = make_evaluator(config)
     evaluator.dataset_meta = dataset.metainfo
+    check_files(evaluator)
     iou_type = "segm" if judges_masks(evaluator) else "bbox"
     predictions = read_results(dataset, infos, results, iou_type)
     found = {prediction["img_id"]: prediction for prediction in predictions}
@@ -111,7 +114,9 @@ def training_stats(config: Any) -> ClassStats | None:
         reason = "the config has no `train_dataloader`"
     else:
         try:
-            stats = ClassStats.from_dataset(DATASETS.build(loader["dataset"]))
+            with explain_failures(config):
+                dataset = DATASETS.build(loader["dataset"])
+            stats = ClassStats.from_dataset(dataset)
             return stats.with_limits(GroupLimits.from_config(config))
         except FileNotFoundError as error:
             reason = f"the training set is not here ({error})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from imb_det.core.finding import Finding
+from imb_det.core.finding import Finding, Severity
 
 from .coco_entries import check_entries
 from .coco_faults import FaultList, place_of
@@ -63,20 +63,20 @@ class CocoContent:
         self.annotations: list[dict[str, Any]] = content.get("annotations", [])
 
     @classmethod
-    def read(cls, path: str | Path, source: Any = None, **options: Any) -> CocoContent:
+    def read(cls, path: str | Path, source: Any = None, *options: Any) -> CocoContent:
         """Read a file.
 
         Args:
             path: Where it is.
             source: Its name in messages. Default: None, the path.
-            **options: See the class.
+            *options: Further arguments of the class.
 
         Raises:
             FindingsError: As for the class; or no JSON, or not in UTF-8.
             OSError: It cannot be opened.
         """
         name = str(path if source is None else source)
-        return cls(_parsed(Path(path).read_bytes(), name), name, **options)
+        return cls(_parsed(Path(path).read_bytes(), name), name, *options)
 
     @cached_property
     def image_rows(self) -> np.ndarray:
@@ -117,6 +117,21 @@ class CocoContent:
         """Places of the images without a size, ascending, int64."""
         known = np.isfinite(self.sides("width")) & np.isfinite(self.sides("height"))
         return np.flatnonzero(~known)
+
+    def without_size_findings(self) -> Iterator[Finding]:
+        """Refuse images without a size, for those who cannot do without."""
+        for row in self.without_size.tolist():
+            image = self.images[row]
+            sides = [image.get(key) for key in ("width", "height")]
+            yield Finding(
+                "image_size",
+                Severity.ERROR,
+                "images without a size in an annotation file",
+                place_of(self.source, "images", row, image),
+                f"has width and height {sides}",
+                "Add `width` and `height` to the images of the file, or use `imb_det.` "
+                "classes, which take them from the image",
+            )
 
     @cached_property
     def kinds(self) -> np.ndarray:

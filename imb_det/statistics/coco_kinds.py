@@ -82,7 +82,8 @@ KINDS = {
     ),
     "no_mask_area": Kind(
         "annotations with an `area` of 0 or less, left out of training as mmdet does; "
-        "COCO judges them where it is 0, LVIS does not",
+        "judged as COCO does where it is 0 (LVIS does not), by the area of their box "
+        "below",
         *_JUDGED,
     ),
     "bad_area": Kind(

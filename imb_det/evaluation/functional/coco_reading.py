@@ -52,7 +52,7 @@ def read_coco(
     new_row[by_id] = np.arange(len(by_id))
     rows = new_row[file.image_rows]
     areas = file.areas.copy()
-    bad = ~(areas <= LARGEST_AREA)
+    bad = ~((areas >= 0) & (areas <= LARGEST_AREA))
     areas[bad] = file.boxes[bad, 2:].prod(1)
     annotations: list[dict[str, Any]] = []
     for index in np.flatnonzero((label >= 0) & file.are("is_judged")).tolist():
