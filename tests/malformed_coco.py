@@ -7,11 +7,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, METRICS, init_default_scope
 
-from imb_det.analysis.comparison_inputs import read_test_set
+from imb_det.analysis.comparison_inputs import RULES, read_test_set
 from imb_det.checks import check_annotation_files, check_metric_needs, run_checks
 from imb_det.core import CheckContext
 from imb_det.core.finding import raise_findings
 from imb_det.datasets.unread_files import explain_failures
+from imb_det.evaluation.functional import Detections
 from imb_det.evaluation.offline import score_file
 from imb_det.samplers import RepeatFactorSampler
 from imb_det.statistics import ClassStats
@@ -148,7 +149,9 @@ def readers(path, images, kind="coco", with_masks=False):
 
     def tool_for_runs():
         truth, _ = read_test_set(path, classes=CLASSES, iou_type=iou_type)
-        return truth.judged_by(iou_type).object_count.tolist()
+        truth = truth.judged_by(iou_type)
+        found = Detections.from_predictions(truth, [], iou_type)
+        return RULES[kind].evaluate(truth, found).object_count.tolist()
 
     ours = dict(data_set=data_set, sampler=sampler) if kind == "coco" else {}
     training = ours | dict(counts=counts, data_set_of_mmdet=data_set_of_mmdet)

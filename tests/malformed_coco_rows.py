@@ -399,7 +399,7 @@ BOXES = [
         read(
             f"area {value}", dog(area=value), [2, 1], [2, 2], DOG, "`area` of 0 or less"
         )
-        for value in (0, -5, -INF)
+        for value in (0, 0.0)
     ),
     *(
         read(
@@ -410,7 +410,22 @@ BOXES = [
             DOG,
             "`area` that is no finite number",
         )
-        for value in (NAN, INF, 1e300, 10**400)
+        for value in (NAN, INF, 10**400)
+    ),
+    # As in pycocotools, areas that its rules do not know are ignored.
+    *(
+        read(
+            f"area {value}", dog(area=value), [2, 1], [2, 1], DOG, "`area` of 0 or less"
+        )
+        for value in (-5, -INF)
+    ),
+    read(
+        "area 1e300",
+        dog(area=1e300),
+        [2, 2],
+        [2, 1],
+        DOG,
+        "`area` beyond 1e+10",
     ),
     read(
         "image not listed",

@@ -186,7 +186,7 @@ class CocoContent:
         for index in np.flatnonzero(chosen).tolist():
             code, annotation = NAMES[self.kinds[index]], self.annotations[index]
             key = {"unknown_image": "image_id", "unknown_category": "category_id"}
-            key |= {"bad_area": "area", "no_mask_area": "area"}
+            key |= dict.fromkeys(("bad_area", "huge_area", "no_mask_area"), "area")
             evidence = f"{annotation[key.get(code, 'bbox')]!r:.120}"
             row = self.category_rows[index]
             name = self.categories[row]["name"] + " " if row >= 0 else ""

@@ -39,6 +39,7 @@ class Kind(NamedTuple):
     severity: Severity = Severity.WARNING
 
 
+_EVERYWHERE = (True, True, True)
 _NOWHERE = (False, False, False)
 _JUDGED = (False, True, True)
 #: By the code of the finding; the first that holds is told.
@@ -82,24 +83,25 @@ KINDS = {
     ),
     "no_mask_area": Kind(
         "annotations with an `area` of 0 or less, left out of training as mmdet does; "
-        "judged as COCO does where it is 0 (LVIS does not), by the area of their box "
-        "below",
+        "COCO judges them where it is 0 and ignores them below, LVIS leaves them "
+        "out",
         *_JUDGED,
     ),
     "bad_area": Kind(
-        "annotations with an `area` that is no finite number up to "
-        f"{LARGEST_AREA:.0e}; judged by the area of their box",
-        is_used=True,
-        is_counted_by_lvis=True,
-        is_judged=True,
+        "annotations with an `area` that is no finite number, judged by the area of "
+        "their box",
+        *_EVERYWHERE,
         judged_alike=False,
+    ),
+    "huge_area": Kind(
+        f"annotations with an `area` beyond {LARGEST_AREA:.0e}, which the rules of COCO "
+        "and LVIS ignore",
+        *_EVERYWHERE,
     ),
     "over_border": Kind(
         "boxes that reach over the image border, kept as they are (`Resize` clips "
         "them)",
-        is_used=True,
-        is_counted_by_lvis=True,
-        is_judged=True,
+        *_EVERYWHERE,
         severity=Severity.INFO,
     ),
 }
@@ -137,7 +139,8 @@ def box_kinds(
             "outside": ~(inside_w & inside_h),
             "below_pixel": (w < 1) | (h < 1),
             "no_mask_area": areas <= 0,
-            "bad_area": ~(areas <= LARGEST_AREA),
+            "bad_area": ~(areas < np.inf),
+            "huge_area": areas > LARGEST_AREA,
             "over_border": over,
         }
     kinds = np.zeros(len(boxes), np.uint8)

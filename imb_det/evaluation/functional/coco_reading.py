@@ -10,7 +10,6 @@ import numpy as np
 
 from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.coco_content import CocoContent
-from imb_det.statistics.coco_kinds import LARGEST_AREA
 
 __all__ = ["Source", "image_entry", "read_coco", "read_content"]
 
@@ -52,7 +51,7 @@ def read_coco(
     new_row[by_id] = np.arange(len(by_id))
     rows = new_row[file.image_rows]
     areas = file.areas.copy()
-    bad = ~((areas >= 0) & (areas <= LARGEST_AREA))
+    bad = ~(areas < np.inf)  # as `bad_area` among the kinds
     areas[bad] = file.boxes[bad, 2:].prod(1)
     annotations: list[dict[str, Any]] = []
     for index in np.flatnonzero((label >= 0) & file.are("is_judged")).tolist():
