@@ -12,6 +12,7 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.config import ConfigDict
 
 from imb_det import cli
+from imb_det.datasets.unread_files import explain_failures
 
 
 def parse_args() -> argparse.Namespace:
@@ -70,10 +71,11 @@ def main() -> None:
         cfg = trigger_visualization_hook(cfg, args)
     if args.tta:
         add_test_time_augmentation(cfg)
-    runner = cli.build_runner(cfg)
-    if args.out is not None:
-        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
-    runner.test()
+    with explain_failures(cfg):
+        runner = cli.build_runner(cfg)
+        if args.out is not None:
+            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+        runner.test()
     cli.leave_process_group()
 
 

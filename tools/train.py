@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from imb_det import cli
+from imb_det.datasets.unread_files import explain_failures
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,7 +53,8 @@ def main() -> None:
     args = parse_args()
     cfg = cli.load_config(args)
     apply_training_options(cfg, args)
-    cli.build_runner(cfg).train()
+    with explain_failures(cfg):
+        cli.build_runner(cfg).train()
     cli.leave_process_group()
 
 

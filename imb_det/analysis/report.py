@@ -11,6 +11,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
+from imb_det.datasets.unread_files import explain_failures
 from imb_det.evaluation.config_rules import (
     Rules,
     ground_truth_for,
@@ -136,7 +137,8 @@ def make_report(
     config = Config.fromfile(find_config(work_dir))
     file = find_predictions(work_dir, predictions)
     init_default_scope(config.get("default_scope", "mmdet"))
-    dataset = DATASETS.build(config.test_dataloader.dataset)
+    with explain_failures(config):
+        dataset = DATASETS.build(config.test_dataloader.dataset)
     infos = list(iter_data_infos(dataset))
     evaluator = make_evaluator(config)
     rules = rules_of(evaluator)
@@ -145,7 +147,7 @@ def make_report(
     tested = {prediction["img_id"] for prediction in predicted}
     # JSON does not tell images without a detection.
     ids = None if Path(file).suffix == ".json" else tested
-    truth = ground_truth_for(evaluator, dataset, infos, ids)
+    truth = ground_truth_for(evaluator, dataset, infos, ids).judged_by(iou_type)
     detections = Detections.from_predictions(truth, predicted, iou_type)
     stats = training_stats(config)
     if stats is not None:

@@ -82,7 +82,7 @@ def compare_runs(
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence` must be between 0 and 1, got {confidence}")
     given = rules if rules is None or isinstance(rules, str) else rules.name.lower()
-    truth, ids = read_test_set(ann_file, given, classes)
+    truth, ids = read_test_set(ann_file, given, classes, iou_type)
     name = "lvis" if isinstance(truth, FederatedGroundTruth) else "coco"
     chosen = RULES[name] if rules is None or isinstance(rules, str) else rules
     if isinstance(chosen, CocoRules):

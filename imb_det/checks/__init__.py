@@ -6,6 +6,7 @@ themselves, for a look at a config without a training.
 """
 
 from .activations import check_activations
+from .annotation_files import check_annotation_files
 from .audits import check_audits
 from .boxes import check_boxes
 from .components import check_components
@@ -28,6 +29,7 @@ CHECKS = (
     check_activations,
     check_samplers,
     check_empty_sets,
+    check_annotation_files,
     check_boxes,
     check_hidden_labels,
     check_images,
@@ -45,6 +47,7 @@ __all__ = [
     "ALL_CHECKS",
     "CHECKS",
     "check_activations",
+    "check_annotation_files",
     "check_audits",
     "check_boxes",
     "check_class_order",

@@ -13,7 +13,9 @@ from mmengine.runner import Runner
 from imb_det.core.check_context import Check, CheckContext
 from imb_det.core.finding import Finding, Severity, refusal
 from imb_det.core.main_process import on_main_process
+from imb_det.datasets.unread_files import explain_failures
 
+from .annotation_files import check_annotation_files
 from .components import check_components
 from .concatenations import check_image_ids, check_metainfo
 from .empty_sets import check_empty_sets
@@ -57,6 +59,7 @@ def check_later_test(runner: Runner, context: CheckContext) -> list[Finding]:
                 check_num_classes,
                 check_class_order,
                 check_empty_sets,
+                check_annotation_files,
                 check_images,
                 check_metainfo,
             ]
@@ -90,7 +93,10 @@ def _dataset_of(loader: Any) -> Any:
 
 
 def _built(dataset: Any) -> Any:
-    return DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
+    if not isinstance(dataset, Mapping):
+        return dataset
+    with explain_failures({"test_dataloader": {"dataset": dataset}}):
+        return DATASETS.build(dataset)
 
 
 def _build(part: str, build: Callable[[], Any]) -> tuple[Any, list[Finding]]:

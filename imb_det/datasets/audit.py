@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from imb_det.core.finding import Finding, Severity
 from imb_det.core.text import look_alike
+from imb_det.statistics.coco_kinds import KINDS
+from imb_det.statistics.coco_masks import NO_OUTLINE
 
 __all__ = ["MAX_NAMED", "DatasetAudit", "finding_of"]
 
@@ -18,28 +20,24 @@ MAX_NAMED = 20
 #: Kinds of findings that are listed one by one, and what was done about them.
 NAMED_KINDS = {
     "no_area": "boxes without area, removed",
-    "not_finite": "boxes with a missing or non-finite corner, removed",
+    "not_finite": KINDS["not_finite"].meaning,
     "outside": "boxes wholly outside their image, removed",
-    "below_pixel": "boxes narrower or lower than one pixel, left out as mmdet does",
-    "no_mask_area": "annotations with an `area` of 0 or less, left out as mmdet does",
-    "unknown_category": "annotations of a category id that the file does not define, "
-    "left out",
-    "unknown_image": "annotations of an image id that the file does not define, "
-    "left out",
     "category_ids": "category ids that are not 1, 2, 3, ...; labels are numbered "
     "without gaps, from 0",
     "no_size": "images without a size in the annotations, size taken from the image",
+    "no_annotations": "files without `annotations`, which nothing can be judged by",
     "no_objects": "images without objects, kept as background unless `filter_cfg` "
     "drops them",
 }
 #: Kinds of findings that are only counted.
 COUNTED_KINDS = {
     "ignored": "annotations marked `ignore`, left out as mmdet does",
-    "over_border": "boxes that reach over the image border, kept as they are "
-    "(`Resize` clips them)",
+    "over_border": KINDS["over_border"].meaning,
 }
+#: In which the log tells what is listed one by one.
+_ORDER = tuple(dict.fromkeys([*KINDS, NO_OUTLINE, *NAMED_KINDS]))
 #: Kinds that every healthy data set may have: they raise no warning.
-_HARMLESS = frozenset({"category_ids", "no_objects", "over_border"})
+_HARMLESS = frozenset({"category_ids", "no_annotations", "no_objects", "over_border"})
 
 
 def finding_of(
@@ -49,8 +47,8 @@ def finding_of(
 
     Args:
         kind: Key of :data:`NAMED_KINDS`.
-        file: Annotation file (VOC) or image file (COCO).
-        index: Which object: ``object[12]``, counted from 0, or ``annotation 7``.
+        file: Annotation file, perhaps with an entry of it.
+        index: Which object: ``object[12]``, counted from 0.
         class_name: Class of the box, if it has one.
         box: The box as the file has it, as text: it may hold what is no number.
     """
@@ -99,6 +97,17 @@ class DatasetAudit:
         if kind in NAMED_KINDS:
             self.findings.append(finding_of(kind, str(file), *details))
 
+    def count(self, kind: str, number: int) -> None:
+        """Note findings of a kind that is only counted."""
+        if number:
+            self.counts[kind] += number
+
+    def take(self, findings: Iterable[Finding]) -> None:
+        """Note what has been found elsewhere."""
+        for found in findings:
+            self.counts[found.code] += 1
+            self.findings.append(found)
+
     def add_unknown_class(self, name: str, file: str) -> None:
         """Note an object of a class that the config does not name."""
         entry = self.unknown_classes.setdefault(
@@ -146,14 +155,16 @@ class DatasetAudit:
             used = f"{self.num_images}"
         ignored = f" and {self.num_ignored} ignored ones" * bool(self.num_ignored)
         lines = [f"{self.source}: {used} images, {self.num_boxes} boxes{ignored}"]
-        for kind, meaning in NAMED_KINDS.items():
-            if number := self.counts[kind]:
-                entries = [
-                    " ".join(part for part in (f.where, f.evidence) if part)
-                    for f in self.findings
-                    if f.code == kind
-                ]
-                lines += [f"  {meaning}: {number}", *_shorten(entries, max_named)]
+        kinds: dict[str, list[Finding]] = {}
+        for found in self.findings:
+            kinds.setdefault(found.code, []).append(found)
+        for kind in sorted(kinds, key=_ORDER.index):
+            entries = [
+                " ".join(part for part in (f.where, f.evidence) if part)
+                for f in kinds[kind]
+            ]
+            lines += [f"  {kinds[kind][0].what}: {len(entries)}"]
+            lines += _shorten(entries, max_named)
         if self.unknown_classes:
             entries = [
                 f"{name!r}: {entry['objects']} objects, first in {entry['first']}"

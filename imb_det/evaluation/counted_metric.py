@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 
 from imb_det.core.text import and_more
 from imb_det.statistics.class_stats import ClassStats
-from imb_det.statistics.coco_files import spellings
+from imb_det.statistics.coco_classes import spellings
 from imb_det.statistics.dataset_access import joint_metainfo
 from imb_det.statistics.frequency_groups import DEFAULT_LIMITS, GroupLimits
 

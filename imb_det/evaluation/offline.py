@@ -13,8 +13,9 @@ from mmdet.datasets import CocoDataset, LVISV05Dataset
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
 
+from imb_det.datasets.unread_files import explain_failures
 from imb_det.statistics.class_stats import ClassStats
-from imb_det.statistics.coco_files import category_ids
+from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.dataset_access import (
     class_names,
     iter_data_infos,
@@ -23,7 +24,7 @@ from imb_det.statistics.dataset_access import (
 )
 from imb_det.statistics.frequency_groups import GroupLimits
 
-from .config_rules import judges_masks, make_evaluator
+from .config_rules import check_files, judges_masks, make_evaluator
 from .functional.ground_truth import GroundTruth, content_of
 from .result_files import read_predictions
 
@@ -49,10 +50,12 @@ def score_file(config: Any, results: str | Path) -> dict[str, float]:
         ValueError: Results that are not for the test set; names file and entry.
     """
     init_default_scope(config.get("default_scope", "mmdet"))
-    dataset = DATASETS.build(config.test_dataloader.dataset)
+    with explain_failures(config):
+        dataset = DATASETS.build(config.test_dataloader.dataset)
     infos = list(iter_data_infos(dataset))
     evaluator = make_evaluator(config)
     evaluator.dataset_meta = joint_metainfo(dataset.metainfo)
+    check_files(evaluator)
     iou_type = "segm" if judges_masks(evaluator) else "bbox"
     predictions = read_results(dataset, infos, results, iou_type)
     found = {prediction["img_id"]: prediction for prediction in predictions}
@@ -112,7 +115,9 @@ def training_stats(config: Any) -> ClassStats | None:
         reason = "the config has no `train_dataloader`"
     else:
         try:
-            stats = ClassStats.from_dataset(DATASETS.build(loader["dataset"]))
+            with explain_failures(config):
+                dataset = DATASETS.build(loader["dataset"])
+            stats = ClassStats.from_dataset(dataset)
             return stats.with_limits(GroupLimits.from_config(config))
         except FileNotFoundError as error:
             reason = f"the training set is not here ({error})"
@@ -142,7 +147,7 @@ def _categories(dataset: Any, classes: tuple[str, ...]) -> list[int]:
             "`tools/test.py --out`"
         )
     by_place = isinstance(leaf, LVISV05Dataset)  # v1 is derived from it
-    return category_ids(content_of(leaf), classes, leaf.ann_file, by_place)
+    return category_ids(content_of(leaf).content, classes, leaf.ann_file, by_place)
 
 
 def _sample(

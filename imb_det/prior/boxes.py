@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from imb_det.statistics.shown_labels import training_infos
+from imb_det.statistics.dataset_access import leaf_datasets
+from imb_det.statistics.loaded_masks import loaded_infos
 
 __all__ = ["TrainingBoxes", "annotated_boxes"]
 
@@ -88,7 +89,8 @@ def annotated_boxes(dataset: Any) -> TrainingBoxes:
     """
 
     def rows() -> Iterator[tuple]:
-        for info in training_infos(dataset):
+        infos = (info for x in leaf_datasets(dataset) for info in loaded_infos(x))
+        for info in infos:
             instances = info["instances"]
             yield (
                 (info["height"], info["width"]),

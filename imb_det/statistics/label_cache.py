@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .cache import default_cache_dir, write_whole
-from .dataset_access import class_names, iter_data_infos, leaf_datasets
+from .dataset_access import class_names, leaf_datasets
 from .label_table import LabelTable
+from .loaded_masks import loaded_infos, mask_use
 from .shown_labels import hides_labels
 
 __all__ = ["label_table"]
@@ -53,12 +54,7 @@ def label_table(dataset: Any, cache_dir: Path | None = None) -> LabelTable:
     classes = class_names(dataset)
     folder = default_cache_dir() if cache_dir is None else Path(cache_dir)
     return LabelTable.joined(
-        [
-            LabelTable.from_dataset(leaf)
-            if hides_labels(leaf)
-            else _table_of(leaf, classes, folder)
-            for leaf in leaf_datasets(dataset)
-        ]
+        [_table_of(leaf, classes, folder) for leaf in leaf_datasets(dataset)]
     )
 
 
@@ -66,9 +62,10 @@ def _table_of(leaf: Any, classes: tuple[str, ...], folder: Path) -> LabelTable:
     is_large = len(leaf) >= _CACHED_FROM  # asked first: it loads a lazy data set
     serialised = getattr(leaf, "data_bytes", None)
     if not (is_large and isinstance(serialised, np.ndarray)):
-        return LabelTable.from_infos(classes, iter_data_infos(leaf))
+        return LabelTable.from_infos(classes, loaded_infos(leaf))
     kind = f"{type(leaf).__module__}.{type(leaf).__qualname__}"
-    digest = hashlib.sha256(repr((_VERSION, kind, classes)).encode())
+    key = (_VERSION, kind, classes, mask_use(leaf), hides_labels(leaf))
+    digest = hashlib.sha256(repr(key).encode())
     digest.update(np.ascontiguousarray(leaf.data_address).data)
     digest.update(serialised.data)
     path = folder / f"labels-{digest.hexdigest()[:32]}.npz"
@@ -79,7 +76,7 @@ def _table_of(leaf: Any, classes: tuple[str, ...], folder: Path) -> LabelTable:
         pass
     except _DAMAGED as error:
         _logger.warning("%s is unreadable (%s), reading the data set", path, error)
-    table = LabelTable.from_infos(classes, iter_data_infos(leaf))
+    table = LabelTable.from_infos(classes, loaded_infos(leaf))
     try:
         write_whole(
             path,

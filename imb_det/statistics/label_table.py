@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .dataset_access import class_names, has_area
-from .shown_labels import training_infos
+from .dataset_access import class_names, has_area, leaf_datasets
+from .loaded_masks import loaded_infos
 
 __all__ = ["LabelTable"]
 
@@ -69,14 +69,17 @@ class LabelTable:
                 (x1, y1, x2, y2), ``bbox_label`` and ``ignore_flag``.
 
         Returns:
-            The table; its images are those of
+            The table; objects that the pipeline ignores for their mask are not in it.
+            Its images are those of
             :func:`~imb_det.statistics.dataset_access.iter_data_infos`.
 
         Raises:
             ValueError: No class names, parts that disagree on them, or a label that is
                 none of them.
         """
-        return cls.from_infos(class_names(dataset), training_infos(dataset))
+        classes = class_names(dataset)
+        leaves = leaf_datasets(dataset)
+        return cls.joined([cls.from_infos(classes, loaded_infos(x)) for x in leaves])
 
     @classmethod
     def from_infos(cls, classes: Sequence[str], infos: Iterable[dict]) -> LabelTable:

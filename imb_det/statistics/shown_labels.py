@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .dataset_access import leaf_datasets
-
-__all__ = ["hides_labels", "shows_labels", "training_infos"]
+__all__ = ["hides_labels", "shows_labels"]
 
 
 def shows_labels(leaf: Any) -> bool | None:
@@ -33,20 +31,6 @@ def shows_labels(leaf: Any) -> bool | None:
 def hides_labels(leaf: Any) -> bool:
     """Tell whether a data set's pipeline is known to hide its labels."""
     return shows_labels(leaf) is False
-
-
-def training_infos(dataset: Any) -> Iterator[dict[str, Any]]:
-    """Yield the annotation record of every image as training sees it.
-
-    Those whose labels the pipeline hides have no ``instances``.
-
-    Args:
-        dataset: Built mmengine data set, wrapped in any way.
-    """
-    for leaf in leaf_datasets(dataset):
-        without = {"instances": ()} if hides_labels(leaf) else {}
-        for index in range(len(leaf)):
-            yield {**leaf.get_data_info(index), **without}
 
 
 def _after(step: Any, shown: bool | None) -> bool | None:

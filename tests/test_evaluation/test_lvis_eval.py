@@ -326,11 +326,15 @@ def test_bad_files_and_limits_are_named():
     ):
         evaluate_lvis(truth, federated_predictions(images), max_dets=0)
     content["categories"][1]["frequency"] = "x"
-    with pytest.raises(ValueError, match=r"'class 1' \(id 7\) needs a `frequency`"):
+    with pytest.raises(ValueError, match=r"\(id 7, 'class 1'\): needs a `frequency`"):
         FederatedGroundTruth.from_lvis(content)
     for category in content["categories"]:
         del category["frequency"]
     assert FederatedGroundTruth.from_lvis(content).groups is None
+    lists = content["images"][0].pop("not_exhaustive_category_ids")
+    with pytest.raises(ValueError, match=r"\(id 3\): lacks `not_exhaustive_category_i"):
+        FederatedGroundTruth.from_lvis(content)
+    content["images"][0]["not_exhaustive_category_ids"] = lists
     del content["images"][0]["neg_category_ids"]
-    with pytest.raises(ValueError, match="1 images have no `neg_category_ids`"):
+    with pytest.raises(ValueError, match="no image has `neg_category_ids`: this is no"):
         FederatedGroundTruth.from_lvis(content)

@@ -36,9 +36,12 @@ def remote(backend):
 #: validation, `parts` how many times the set is in it.
 WRONG = {
     "no width": (
-        dict(val_evaluator=COCO, change=lambda c: c["images"][1].pop("width")),
+        dict(
+            val_evaluator=dict(COCO, metric="segm"),
+            change=lambda c: c["images"][1].pop("width"),
+        ),
         "image_size",
-        "image 2 (2.jpg) has width and height [None, 30]",
+        "has width and height [None, 30]",
     ),
     "no mask": (
         dict(
@@ -46,7 +49,7 @@ WRONG = {
             change=lambda c: c["annotations"][1].pop("segmentation"),
         ),
         "no_mask",
-        "annotation 2 of image 2",
+        "annotations[1] (id 2, image 2)",
     ),
     "no classwise": (
         dict(val_evaluator=COCO, hooks=BY_AP),

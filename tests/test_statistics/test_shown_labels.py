@@ -11,7 +11,12 @@ import pytest
 from mmengine.dataset import ClassBalancedDataset
 from mmengine.registry import init_default_scope
 
-from imb_det.checks import check_boxes, check_hidden_labels, run_checks
+from imb_det.checks import (
+    check_annotation_files,
+    check_boxes,
+    check_hidden_labels,
+    run_checks,
+)
 from imb_det.core import CheckContext
 from imb_det.prior.boxes import annotated_boxes
 from imb_det.registry import DATASETS, TRANSFORMS
@@ -180,9 +185,18 @@ def test_the_semi_supervised_config_of_mmdet(tmp_path):
     assert [shows_labels(part) for part in dataset.datasets] == [True, False]
     stats = ClassStats.from_dataset(dataset)
     assert (stats.instance_count.tolist(), stats.num_images) == ([2, 1], 4)
-    # The labels of the file come to light no more if it has them after all.
+    # The labels of the file come to light no more if it has them after all, and a file
+    # of unlabelled images may have no place for them, as COCO's own.
     path = tmp_path / "b" / "ann.json"
     content = json.loads(path.read_text())
     boxed = json.loads((tmp_path / "a" / "ann.json").read_text())["annotations"]
-    path.write_text(json.dumps({**content, "annotations": boxed}))
-    assert ClassStats.from_dataset(DATASETS.build(config)) == stats
+    without = {key: part for key, part in content.items() if key != "annotations"}
+    for changed in ({**content, "annotations": boxed}, without):
+        path.write_text(json.dumps(changed))
+        for kind in ("imb_det", "mmdet"):
+            config["datasets"][1]["type"] = f"{kind}.CocoDataset"
+            dataset = DATASETS.build(config)
+            assert ClassStats.from_dataset(dataset) == stats
+            context = CheckContext(datasets=dict(train=dataset))
+            found = [*check_annotation_files(context), *check_boxes(context)]
+            assert found == []

@@ -156,6 +156,7 @@ def evaluate_coco(
         Lin et al., Microsoft COCO (2014), as coded in pycocotools.
     """
     rules = CocoRules(iou_thrs, max_dets)
+    ground_truth = ground_truth.judged_by(iou_type)
     if not isinstance(predictions, Detections):
         predictions = Detections.from_predictions(ground_truth, predictions, iou_type)
     return rules.evaluate(ground_truth, predictions)

@@ -189,6 +189,7 @@ def evaluate_lvis(
         box.
     """
     rules = LvisRules(iou_thrs, max_dets, fixed_ap)
+    ground_truth = ground_truth.judged_by(iou_type)
     if not isinstance(predictions, Detections):
         predictions = Detections.from_predictions(ground_truth, predictions, iou_type)
     return rules.evaluate(ground_truth, predictions)

@@ -1,0 +1,105 @@
+"""What the annotation files of mmdet's own data sets of COCO and LVIS hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from mmdet import datasets
+from mmengine.fileio import get_local_path
+
+from imb_det.core.finding import Finding, FindingsError, Severity
+from imb_det.statistics.coco_classes import category_ids
+from imb_det.statistics.coco_content import CocoContent
+from imb_det.statistics.coco_kinds import KINDS, TOLD
+from imb_det.statistics.coco_masks import (
+    is_skipped_by_mmdet,
+    mask_faults,
+    mask_findings,
+    without_outline,
+)
+from imb_det.statistics.loaded_masks import mask_use
+from imb_det.statistics.shown_labels import hides_labels
+
+from .audited_dataset import AuditedDataset
+
+__all__ = ["findings_of_leaf", "is_read_by_mmdet"]
+
+_OURS = (
+    "Use `type='imb_det.CocoDataset'`, which removes and reports it, or take the entry "
+    "out of the file"
+)
+#: Data sets whose files have the form of COCO or LVIS, by how they read them.
+_READERS = {
+    kind.load_data_list
+    for kind in (
+        datasets.CocoDataset,
+        datasets.LVISV05Dataset,
+        datasets.LVISV1Dataset,
+        datasets.Objects365V1Dataset,
+        datasets.Objects365V2Dataset,
+    )
+}
+
+
+def is_read_by_mmdet(kind: type) -> bool:
+    """Tell whether a class of data sets reads COCO or LVIS files, and is mmdet's."""
+    is_ours = issubclass(kind, AuditedDataset)
+    return not is_ours and getattr(kind, "load_data_list", None) in _READERS
+
+
+def findings_of_leaf(
+    leaf: Any, in_training: bool, needs_annotations: bool
+) -> Iterator[Finding]:
+    """Find what mmdet's data set would fail at, or train on.
+
+    Args:
+        leaf: Data set; it need not have read its file.
+        in_training: Whether it is trained on.
+        needs_annotations: See :class:`~imb_det.statistics.coco_content.CocoContent`.
+    """
+    if hides_labels(leaf):  # of unlabelled images: nobody sees a box
+        in_training = needs_annotations = False
+    of_lvis = isinstance(leaf, datasets.LVISV05Dataset)  # v1 is derived from it
+    name_key = "coco_url" if isinstance(leaf, datasets.LVISV1Dataset) else "file_name"
+    classes = leaf.metainfo.get("classes")
+    try:
+        with get_local_path(leaf.ann_file, backend_args=leaf.backend_args) as path:
+            file = CocoContent.read(path, leaf.ann_file, needs_annotations, name_key)
+    except FindingsError as error:
+        yield from error.findings
+        return
+    if isinstance(leaf, datasets.Objects365V1Dataset):
+        file.categories.sort(key=lambda category: category["id"])
+    if not of_lvis and classes:
+        yield from _of_classes(file, classes)
+    names = None if of_lvis else classes  # LVIS may spell them otherwise
+    yield from file.without_size_findings()
+    for found in file.findings(file.chosen(names, TOLD)):
+        is_null = found.code == "not_finite" and "None" in found.evidence
+        is_alike = KINDS[found.code].trained_alike or not (in_training or is_null)
+        yield found if is_alike else _refused(found)
+    if mask_use(leaf) is None:
+        return
+    yield from mask_faults(file, names, "is_used")
+    hidden = without_outline(file, names, "is_used")
+    for index, found in zip(hidden, mask_findings(file, hidden), strict=True):
+        is_alike = is_skipped_by_mmdet(file.annotations[index]["segmentation"])
+        yield found if is_alike else _refused(found)
+
+
+def _of_classes(file: CocoContent, classes: Any) -> Iterator[Finding]:
+    try:
+        category_ids(file.content, classes, file.source)
+    except ValueError as error:
+        yield Finding(
+            "category_order",
+            Severity.ERROR,
+            "labels and names of classes part company",
+            evidence=str(error),
+        )
+
+
+def _refused(found: Finding) -> Finding:
+    return replace(found, severity=Severity.ERROR, remedy=_OURS)
