@@ -10,7 +10,11 @@ from .annotation_files import check_annotation_files
 from .audits import check_audits
 from .boxes import check_boxes
 from .components import check_components
-from .concatenations import check_image_ids, check_metainfo
+from .concatenations import (
+    check_evaluated_images,
+    check_image_ids,
+    check_metainfo,
+)
 from .empty_sets import check_empty_sets
 from .hidden_labels import check_hidden_labels
 from .images import check_images
@@ -35,6 +39,7 @@ CHECKS = (
     check_images,
     check_metainfo,
     check_image_ids,
+    check_evaluated_images,
     check_metric_needs,
     check_writable,
     check_watched,
@@ -53,6 +58,7 @@ __all__ = [
     "check_class_order",
     "check_components",
     "check_empty_sets",
+    "check_evaluated_images",
     "check_hidden_labels",
     "check_image_ids",
     "check_images",

@@ -14,9 +14,10 @@ from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
 from imb_det.core.text import and_more
 from imb_det.evaluation.counted_metric import CountedMetric
-from imb_det.statistics.dataset_access import leaf_datasets
+from imb_det.evaluation.metric_files import content_of
+from imb_det.statistics.dataset_access import iter_data_infos, leaf_datasets
 
-__all__ = ["check_image_ids", "check_metainfo"]
+__all__ = ["check_evaluated_images", "check_image_ids", "check_metainfo"]
 
 
 def check_metainfo(context: CheckContext) -> Iterator[Finding]:
@@ -96,6 +97,43 @@ def check_image_ids(context: CheckContext) -> Iterator[Finding]:
             and_more([f"{key!r} in {' and '.join(v)}" for key, v in twice.items()]),
             "Give the images ids of their own, or evaluate one part after the other",
         )
+
+
+def check_evaluated_images(context: CheckContext) -> Iterator[Finding]:
+    """Find images of an evaluation that the annotation file of its metric lacks.
+
+    Args:
+        context: With data sets and metrics.
+    """
+    for split, metrics in context.metrics.items():
+        if split not in context.datasets:
+            continue
+        leaves = leaf_datasets(context.datasets[split])
+        files = {getattr(leaf, "ann_file", None) for leaf in leaves}
+        for metric in metrics:
+            known = _ids_of_file(metric)
+            if known is None or files == {getattr(metric, "ann_file", None)}:
+                continue
+            infos = iter_data_infos(context.datasets[split])
+            ids = dict.fromkeys(info.get("img_id") for info in infos)
+            if not (lacking := [key for key in ids if key not in known]):
+                continue
+            yield Finding(
+                "other_images",
+                Severity.ERROR,
+                "images of an evaluation that the annotation file of its metric lacks",
+                f"{type(metric).__name__} of {split}",
+                f"{len(lacking)} of {len(ids)}, with the ids {and_more(lacking)}",
+                "Set `ann_file` of the metric to that of the data set, "
+                f"{and_more(map(str, files), quoted=False)}",
+            )
+
+
+def _ids_of_file(metric: Any) -> set[Any] | None:
+    """Return the image ids of a metric's annotation file, None if it has none."""
+    content = content_of(metric)
+    images = content.get("images") if isinstance(content, Mapping) else None
+    return None if images is None else {image.get("id") for image in images}
 
 
 def _shared_ids(leaves: Sequence[Any]) -> dict[Any, list[str]]:

@@ -17,7 +17,11 @@ from imb_det.datasets.unread_files import explain_failures
 
 from .annotation_files import check_annotation_files
 from .components import check_components
-from .concatenations import check_image_ids, check_metainfo
+from .concatenations import (
+    check_evaluated_images,
+    check_image_ids,
+    check_metainfo,
+)
 from .empty_sets import check_empty_sets
 from .images import check_images
 from .metric_needs import check_metric_needs
@@ -70,7 +74,7 @@ def check_later_test(runner: Runner, context: CheckContext) -> list[Finding]:
         found += unbuilt
         if not unbuilt:
             metrics = evaluator.metrics
-            checks += [check_image_ids, check_metric_needs]
+            checks += [check_image_ids, check_evaluated_images, check_metric_needs]
             checks += [check_writable, check_components]
             if "test" in datasets and evaluator.dataset_meta is None:
                 evaluator.dataset_meta = getattr(datasets["test"], "metainfo", None)

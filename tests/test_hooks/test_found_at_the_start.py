@@ -37,7 +37,7 @@ def remote(backend):
 WRONG = {
     "no width": (
         dict(
-            val_evaluator=dict(COCO, metric="segm"),
+            val_evaluator=dict(COCO, type="mmdet.CocoMetric", metric="segm"),
             change=lambda c: c["images"][1].pop("width"),
         ),
         "image_size",
@@ -92,6 +92,16 @@ WRONG = {
         dict(val_evaluator=VOC, pipeline=UNPACKED),
         "no_ground_truth",
         "`val_dataloader`, {root}/voc/list.txt",
+    ),
+    "other images": (
+        dict(val_evaluator=COCO),
+        "other_images",
+        "5 of 5, with the ids ['a', 'b', 'c', 'd', 'e']",
+    ),
+    "other images of mmdet's": (
+        dict(val_evaluator=dict(COCO, type="mmdet.CocoMetric")),
+        "other_images",
+        "Set `ann_file` of the metric to that of the data set, {root}/voc/list.txt",
     ),
     "ids in common": (
         dict(val_evaluator=dict(type="imb_det.CocoMetric"), parts=2),
