@@ -63,6 +63,7 @@ def findings_of_file(metric: Any, where: str) -> Iterator[Finding]:
 
 
 def content_of(metric: Any) -> Any:
+    """Return the content of a metric's annotation file, None if it has read none."""
     api = getattr(metric, "_lvis_api", None) or getattr(metric, "_coco_api", None)
     return getattr(api, "dataset", None)
 
