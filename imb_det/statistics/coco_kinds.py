@@ -94,8 +94,8 @@ KINDS = {
         judged_alike=False,
     ),
     "huge_area": Kind(
-        f"annotations with an `area` beyond {LARGEST_AREA:.0e}, which the rules of COCO "
-        "and LVIS ignore",
+        f"annotations with an `area` beyond {LARGEST_AREA:.0e}, which the rules of "
+        "COCO and LVIS ignore",
         *_EVERYWHERE,
     ),
     "over_border": Kind(
