@@ -63,6 +63,8 @@ class ImbalanceHook(Hook):
     - the samplers of proposals, where a box head must see all of them,
     - the boxes, where the data set does not do so itself (``imb_det.VOCDataset`` and
       ``imb_det.CocoDataset`` do),
+    - data sets without an image or a box, parts of concatenations that differ, and
+      labels that a pipeline hides,
     - the image files of training and validation,
     - what metrics will need: keys, sizes and masks of their annotation file, folders
       that can be written to, and groups with a class for the figures that ``save_best``

@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imb_det.core import FindingsError
+from imb_det.datasets.unread_files import explain_failures
+from imb_det.registry import DATASETS
 from tests.malformed import check_read, check_refused, outcome_of  # noqa: F401
 from tests.malformed_voc import CAT, COUNTS, DOG, readers, write
 from tests.tiny_sets import voc_xml, write_image
@@ -427,3 +430,45 @@ def test_one_verdict(name, tmp_path, outcome_of):  # noqa: F811
 
 def test_enough_is_spoiled():
     assert len(ROWS) >= 80
+
+
+#: At which mmdet's own data set stops with an error that names neither file nor entry.
+OF_MMDET = (
+    "null corner",
+    "empty corner",
+    "missing corner",
+    "missing box",
+    "infinite corner",
+    "no name",
+    "empty flag",
+    "width in words",
+    "no height",
+    "empty XML",
+    "text",
+    "cut XML",
+    "unknown encoding",
+    "null byte",
+    "address",
+)
+
+
+@pytest.mark.parametrize("name", OF_MMDET)
+def test_mmdets_own_data_set(name, tmp_path):
+    row = ROWS[name]
+    root = write(tmp_path / "voc", row.spoil).root
+    dataset = dict(
+        type="mmdet.VOCDataset",
+        data_root=str(root),
+        ann_file="ImageSets/Main/trainval.txt",
+        data_prefix=dict(sub_data_root=""),
+        metainfo=dict(classes=("cat", "dog")),
+    )
+    with (
+        pytest.raises(FindingsError) as error,
+        explain_failures(dict(train_dataloader=dict(dataset=dataset))),
+    ):
+        DATASETS.build(dataset)
+    (found,) = error.value.findings
+    assert found.code == "voc_file"
+    words = row.words if row.is_refused else ("a.xml",)
+    assert all(word in f"{found.where} {found.evidence}" for word in words)
