@@ -61,8 +61,8 @@ class ImbalanceHook(Hook):
       other,
     - the activation of every dense head against that of its loss,
     - the samplers of proposals, where a box head must see all of them,
-    - the boxes, where the data set does not do so itself (``imb_det.VOCDataset`` and
-      ``imb_det.CocoDataset`` do),
+    - annotation files and boxes, where the data set does not do so itself
+      (``imb_det.VOCDataset`` and ``imb_det.CocoDataset`` do),
     - the image files of training and validation,
     - what metrics will need: keys, sizes and masks of their annotation file, folders
       that can be written to, and groups with a class for the figures that ``save_best``
