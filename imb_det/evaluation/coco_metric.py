@@ -12,10 +12,12 @@ from mmdet.evaluation import CocoMetric as _MMDetCocoMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
+from imb_det.core.finding import FindingsError
 from imb_det.datasets.coco_index import index_of
 from imb_det.registry import METRICS
 from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.coco_content import CocoContent
+from imb_det.statistics.coco_masks import mask_faults
 from imb_det.statistics.dataset_access import joint_metainfo
 
 from .diagnostics import diagnose
@@ -120,6 +122,14 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
         self._dataset_meta = dataset_meta = joint_metainfo(dataset_meta)
         if self.file is not None and dataset_meta and dataset_meta.get("classes"):
             category_ids(self.file.content, dataset_meta["classes"], self.ann_file)
+            self._check_masks(dataset_meta["classes"])
+
+    def _check_masks(self, classes: Sequence[str] | None) -> None:
+        """Refuse objects of these classes without a mask, where masks are judged."""
+        if self.file is None or "segm" not in self.metrics or self.format_only:
+            return
+        if faults := mask_faults(self.file, classes, "is_judged"):
+            raise FindingsError(faults, f"{self.ann_file}, for metric='segm'")
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep what is needed of a batch, as arrays.

@@ -137,6 +137,7 @@ class LVISMetric(CocoMetric):
             self._everything = FederatedGroundTruth.from_lvis(
                 self.file, dataset_meta["classes"]
             )
+            self._check_masks(None)  # the file may spell names otherwise
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep what is needed of a batch; see :meth:`CocoMetric.process`."""

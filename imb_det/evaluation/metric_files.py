@@ -55,9 +55,9 @@ def findings_of_file(metric: Any, where: str) -> Iterator[Finding]:
         yield from _of_ids(file)
     if "segm" not in getattr(metric, "metrics", ()):
         return
-    if not is_ours:  # ours take sizes from what was evaluated
+    if not is_ours:  # ours take sizes from what was evaluated, and have seen the masks
         yield from file.without_size_findings()
-    yield from mask_faults(file, classes, "is_judged")
+        yield from mask_faults(file, classes, "is_judged")
     for found in mask_findings(file, without_outline(file, classes, "is_judged")):
         yield found if is_ours else _refused(found)
 

@@ -61,8 +61,8 @@ class ImbalanceHook(Hook):
       other,
     - the activation of every dense head against that of its loss,
     - the samplers of proposals, where a box head must see all of them,
-    - the boxes, where the data set does not do so itself (``imb_det.VOCDataset`` and
-      ``imb_det.CocoDataset`` do),
+    - annotation files and boxes, where the data set does not do so itself
+      (``imb_det.VOCDataset`` and ``imb_det.CocoDataset`` do),
     - data sets without an image or a box, parts of concatenations that differ, and
       labels that a pipeline hides,
     - the image files of training and validation,

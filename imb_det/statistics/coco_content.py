@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -16,11 +15,10 @@ from imb_det.core.finding import Finding, Severity
 from .coco_entries import check_entries
 from .coco_faults import FaultList, place_of
 from .coco_federated import check_federated, is_federated
+from .coco_json import check_parts, parsed
 from .coco_kinds import KINDS, NAMES, box_kinds
 
 __all__ = ["CocoContent"]
-
-_PARTS = ("images", "annotations", "categories")
 
 
 class CocoContent:
@@ -50,7 +48,7 @@ class CocoContent:
     ) -> None:
         self.source = str(source)
         faults = FaultList(self.source)
-        if _check_parts(content, faults, needs_annotations):
+        if check_parts(content, faults, needs_annotations):
             check_entries(content, faults, name_key)
         faults.raise_all()
         self.is_federated = is_federated(content)
@@ -76,7 +74,7 @@ class CocoContent:
             OSError: It cannot be opened.
         """
         name = str(path if source is None else source)
-        return cls(_parsed(Path(path).read_bytes(), name), name, *options)
+        return cls(parsed(Path(path).read_bytes(), name), name, *options)
 
     @cached_property
     def image_rows(self) -> np.ndarray:
@@ -194,38 +192,6 @@ class CocoContent:
             kind, where = KINDS[code], self.place_of(index)
             found.append(Finding(code, kind.severity, kind.meaning, where, evidence))
         return found
-
-
-def _parsed(data: bytes, source: str) -> Any:
-    faults = FaultList(source)
-    try:
-        return json.loads(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        text = f"is not in UTF-8: byte {error.start} is 0x{data[error.start]:02x}"
-        faults.add("annotation_file", source, text)
-    except RecursionError:
-        faults.add("annotation_file", source, "is nested too deeply")
-    except ValueError as error:  # numbers with thousands of digits are another one
-        faults.add("annotation_file", source, f"is not valid JSON: {error}")
-    raise faults.error()
-
-
-def _check_parts(content: Any, faults: FaultList, needs_annotations: bool) -> bool:
-    """Note parts that are missing or no lists; returns whether entries can be read."""
-    if not isinstance(content, Mapping):
-        kind = type(content).__name__
-        text = f"must hold a mapping with {', '.join(_PARTS)}, got {kind}"
-        faults.add("annotation_file", faults.source, text)
-        return False
-    needed = [p for p in _PARTS if needs_annotations or p != "annotations"]
-    if missing := [part for part in needed if part not in content]:
-        text = f"has no {missing}, only {sorted(map(str, content))}"
-        faults.add("annotation_keys", faults.source, text)
-    for part in _PARTS:
-        if part in content and not isinstance(content[part], list):
-            text = f"`{part}` must be a list, got {content[part]!r:.80}"
-            faults.add("annotation_keys", faults.source, text)
-    return not faults.findings
 
 
 def _floats(numbers: list[Any]) -> np.ndarray:
