@@ -145,7 +145,7 @@ def runner_for(root, change=None, pipeline=PIPELINE, parts=1, hooks=(HOOK,), **k
 def test_a_training_stops_before_its_first_iteration(tmp_path, name):
     what, code, text = WRONG[name]
     runner = runner_for(tmp_path, **what)
-    with pytest.raises(FindingsError, match="before the first iteration") as error:
+    with pytest.raises(FindingsError) as error:  # of the hook, or of the metric itself
         runner.train()
     assert code in {finding.code for finding in error.value.findings}
     assert text.format(root=tmp_path) in str(error.value)
