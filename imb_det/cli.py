@@ -23,6 +23,7 @@ from imb_det.samplers import EpochSampler
 from imb_det.statistics import GroupLimits
 
 __all__ = [
+    "add_allow_pickle",
     "build_runner",
     "build_train_sampler",
     "leave_process_group",
@@ -43,7 +44,9 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         ``--launcher`` and ``--local-rank``.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("config", help="path of the config file")
+    parser.add_argument(
+        "config", help="path of the config file, a program in Python, which is run"
+    )
     parser.add_argument("--work-dir", help="folder for logs, checkpoints and results")
     parser.add_argument(
         "--cfg-options",
@@ -62,6 +65,21 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     # torch.distributed.launch passes one spelling or the other, by version.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
     return parser
+
+
+def add_allow_pickle(parser: argparse.ArgumentParser) -> None:
+    """Add ``--allow-pickle``, the same for all tools that read predictions.
+
+    Args:
+        parser: Of the tool.
+    """
+    parser.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="also read predictions that are a pickle (.pkl, .pickle). WARNING: a "
+        "pickle can run any program when it is read; allow it only for files whose "
+        "makers you trust",
+    )
 
 
 def parse_args(

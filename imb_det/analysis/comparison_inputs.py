@@ -121,10 +121,12 @@ def judge_files(
     files: Sequence[Path],
     iou_type: str = "bbox",
     rules: CocoRules | LvisRules = RULES["coco"],
+    allow_pickle: bool = False,
 ) -> dict[Path, Matches]:
     """Judge the predictions of several files on the same images.
 
-    Those are all images, or the ones that were tested where pickles hold fewer.
+    Those are all images, or the ones that were tested where files of
+    ``tools/test.py --out`` hold fewer.
 
     Args:
         ground_truth: As the rules need it.
@@ -132,18 +134,21 @@ def judge_files(
         files: See :func:`.read_predictions`.
         iou_type: ``bbox`` or ``segm``. Default: ``bbox``.
         rules: By which they are judged. Default: COCO's.
+        allow_pickle: See :func:`.read_predictions`.
 
     Raises:
         FileNotFoundError: A file that is not there.
         ValueError: Predictions that cannot be read or judged, or of other images than
-            those of the first pickle; names the file.
+            those of the first file that tells its images; names the file.
     """
     judged: dict[Path, Matches] = {}
     tested: tuple[Path, set[Any]] | None = None
     part = ground_truth
     # A result file in JSON does not tell the images in which nothing was found.
     for file in sorted(files, key=lambda file: file.suffix == ".json"):
-        predictions = read_predictions(file, ground_truth, category_ids, iou_type)
+        predictions = read_predictions(
+            file, ground_truth, category_ids, iou_type, allow_pickle
+        )
         names = {prediction["img_id"] for prediction in predictions}
         if file.suffix == ".json":
             known = set(part.image_ids)
@@ -187,7 +192,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file '{path}'")
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON, or is cut short ({error})") from error
     if not isinstance(content, dict):
