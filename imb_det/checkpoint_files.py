@@ -19,13 +19,15 @@ __all__ = ["CHECKPOINT_HELP", "read_checkpoint", "read_checkpoint_of_url"]
 
 #: What tools say of their checkpoints.
 CHECKPOINT_HELP = (
-    "weights, optimizer and log of a training are read without running anything; of a "
-    "checkpoint that holds other objects a WARNING names them, and reading them can run "
-    "any program: take such files only from makers that you trust"
+    "weights, optimizer and log of a training are read without running anything; where "
+    "there are other objects in it, a WARNING names the first, and reading them can "
+    "run any program: take such files only from makers that you trust"
 )
 
 #: Statistics that mmengine's log history refers to.
 _STATISTICS = ("current", "max", "mean", "min")
+#: What torch says of an object that it does not read.
+_TOLD = r"GLOBAL ([\w.]+)|WeightsUnpickler error: ([^\n]+)"
 
 
 def read_checkpoint(file: Any, map_location: Any = None, *_: Any, **__: Any) -> Any:
@@ -87,7 +89,7 @@ def _read(name: Any, load: Callable[[bool], Any]) -> Any:
         with safe_globals(_safe_objects()):
             return load(True)
     except pickle.UnpicklingError as error:
-        told = re.search(r"GLOBAL ([\w.]+)|WeightsUnpickler error: ([^\n]+)", f"{error}")
+        told = re.search(_TOLD, str(error))
         reason = (told[1] or told[2]) if told else str(error).split("\n")[0]
     print_log(
         f"{name} holds more than weights and plain values ({reason}). It is read all "
@@ -124,7 +126,7 @@ def _safe_objects() -> list[Any]:
     """Return what may be made: the types themselves, and stand-ins of functions."""
     objects: list[Any] = [HistoryBuffer, np.ndarray, np.dtype, slice]
     objects += {type(np.dtype(code)) for code in "?bhilqBHILQefdFDSUV"}
-    stand_ins = {"builtins.getattr": _statistic}
+    stand_ins: dict[str, Callable[..., Any]] = {"builtins.getattr": _statistic}
     for package in ("numpy.core", "numpy._core"):  # NumPy 1 and 2
         stand_ins[f"{package}.multiarray.scalar"] = _scalar
         stand_ins[f"{package}.multiarray._reconstruct"] = _array

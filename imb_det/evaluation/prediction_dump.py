@@ -12,8 +12,9 @@ from mmengine.logging import print_log
 
 from imb_det.core.main_process import on_main_process
 
+from .prediction_archive import image_id_of
 from .sample_reading import read_sample
-from .saved_predictions import SavedPredictions, image_id_of
+from .saved_predictions import SavedPredictions
 
 __all__ = ["PredictionDump"]
 

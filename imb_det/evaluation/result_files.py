@@ -87,7 +87,9 @@ def _check_classes(path: Path, theirs: Sequence[str], classes: Sequence[str]) ->
     if tuple(theirs) == tuple(classes) or spellings(classes, theirs):
         return
     pairs = zip(theirs, classes, strict=False)
-    differing = (f"label {i}: {a!r} / {b!r}" for i, (a, b) in enumerate(pairs) if a != b)
+    differing = (
+        f"label {i}: {a!r} / {b!r}" for i, (a, b) in enumerate(pairs) if a != b
+    )
     first = next(differing, "one list goes on after the other ends")
     raise ValueError(
         f"{path} has predictions for {len(theirs)} classes, {and_more(theirs, 3)}, but "

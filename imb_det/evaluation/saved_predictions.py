@@ -1,63 +1,21 @@
-"""Predictions as a file of arrays, which no reader has to trust."""
+"""Predictions of a detector for many images, and the file that keeps them."""
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from imb_det.statistics.cache import write_whole
+from .prediction_archive import image_id_of, read_archive, write_archive
 
-__all__ = ["SavedPredictions", "image_id_of"]
+__all__ = ["SavedPredictions"]
 
-_FORMAT, _VERSION = "imb_det predictions", 1
-#: Kinds of the numbers and dimensions of each array; masks need not be there.
-_ARRAYS = {
-    "image_size": ("iu", 2),
-    "offsets": ("iu", 1),
-    "bboxes": ("f", 2),
-    "scores": ("f", 1),
-    "labels": ("iu", 1),
-}
-_OF_MASKS = {"mask_bytes": ("u", 1), "mask_offsets": ("iu", 1)}
-_MORE = {"mask_scores": ("f", 1)}
-#: What numpy, zipfile and zlib raise for a file that is damaged or was made up.
-_DAMAGED = (
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
-def image_id_of(value: Any) -> int | str:
-    """Return the id of an image as a file keeps it.
-
-    Raises:
-        TypeError: Neither a whole number nor a string; shows it.
-    """
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Integral) and not isinstance(value, bool):  # NumPy's too
-        return int(value)
-    raise TypeError(
-        f"ids of images must be whole numbers or strings, got {value!r} "
-        f"({type(value).__name__})"
-    )
+_ARRAYS = ("image_size", "offsets", "bboxes", "scores", "labels")
+_MORE = ("mask_bytes", "mask_offsets", "mask_scores")
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,13 +66,17 @@ class SavedPredictions:
             predictions: Of :func:`~.sample_reading.read_sample`.
             sizes: Height and width of each image.
         """
-
-        def joined(key: str, empty: Any) -> np.ndarray:
-            return np.concatenate([p[key] for p in predictions] or [empty])
-
-        counts = [len(prediction["scores"]) for prediction in predictions]
-        boxes = [np.reshape(p["bboxes"], (-1, 4)) for p in predictions]
+        of_boxes = {
+            key: np.concatenate([empty, *(p[key] for p in predictions)])
+            for key, empty in (
+                ("bboxes", np.zeros((0, 4), np.float32)),
+                ("scores", np.zeros(0, np.float32)),
+                ("labels", np.zeros(0, np.int32)),
+            )
+        }
+        of_boxes["labels"] = of_boxes["labels"].astype(np.int32)
         more: dict[str, np.ndarray] = {}
+        # Where nothing was found there may be no masks.
         found = [p for p in predictions if len(p["scores"])] or predictions
         if found and all("masks" in prediction for prediction in found):
             masks = [own for p in found for own in p["masks"].counts]
@@ -125,11 +87,9 @@ class SavedPredictions:
         return cls(
             tuple(classes),
             tuple(image_id_of(prediction["img_id"]) for prediction in predictions),
-            np.array(sizes, np.int32).reshape(-1, 2),
-            _ends(counts),
-            np.concatenate([np.zeros((0, 4), np.float32), *boxes]),
-            joined("scores", np.zeros(0, np.float32)),
-            joined("labels", np.zeros(0, np.int32)).astype(np.int32),
+            image_size=np.array(sizes, np.int32).reshape(-1, 2),
+            offsets=_ends([len(prediction["scores"]) for prediction in predictions]),
+            **of_boxes,
             **more,
         )
 
@@ -139,44 +99,20 @@ class SavedPredictions:
         Raises:
             OSError: It cannot be written.
         """
-        header = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "classes": self.classes,
-            "image_ids": self.image_ids,
-        }
-        names = (*_ARRAYS, *_OF_MASKS, *_MORE)
-        arrays = {name: getattr(self, name) for name in names}
+        arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_MORE)}
         arrays = {name: array for name, array in arrays.items() if array is not None}
-        arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        write_whole(Path(path), lambda file: np.savez(file, **arrays))
+        write_archive(path, self.classes, self.image_ids, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> SavedPredictions:
         """Read a file, and check that its parts fit together.
 
         Raises:
-            ValueError: Another file, of a later version, cut short, changed, or with
-                Python objects in it, which are not read; says what is wrong.
+            ValueError: Another file, or one that is damaged or was changed; says what
+                is wrong.
         """
-        try:
-            with np.load(path, allow_pickle=False) as content:
-                header = _header(content)
-                wanted = {**_ARRAYS}
-                if "mask_bytes" in content:
-                    wanted.update(_OF_MASKS)
-                wanted.update({k: v for k, v in _MORE.items() if k in content})
-                arrays = {
-                    name: _array(content, name, kind, dimensions)
-                    for name, (kind, dimensions) in wanted.items()
-                }
-        except _DAMAGED as error:
-            reason = str(error) or type(error).__name__
-            raise ValueError(
-                f"{path} is no file of predictions as `tools/test.py --out FILE.npz` "
-                f"writes it, or is cut short ({reason})"
-            ) from error
-        saved = cls(**header, **arrays)
+        classes, image_ids, arrays = read_archive(path)
+        saved = cls(classes, image_ids, **arrays)
         if problem := saved._problem():
             raise ValueError(f"{path} is damaged or was changed: {problem}")
         return saved
@@ -198,15 +134,21 @@ class SavedPredictions:
                 return f"`{name}` must have the shape {shape}, got {array.shape}"
         if not _covers(self.offsets, number):
             return "`offsets` do not part the detections among the images"
-        if self.mask_bytes is not None and self.mask_offsets is not None:
-            if not _covers(self.mask_offsets, len(self.mask_bytes)):
-                return "`mask_offsets` do not part the run lengths among the masks"
-        if len(self.labels) and not (
-            0 <= self.labels.min() <= self.labels.max() < len(self.classes)
+        if (self.mask_bytes is None) != (self.mask_offsets is None):
+            return "of `mask_bytes` and `mask_offsets` only one is there"
+        if not (
+            self.mask_bytes is None
+            or self.mask_offsets is None
+            or _covers(self.mask_offsets, len(self.mask_bytes))
         ):
-            low, high = self.labels.min(), self.labels.max()
-            top = len(self.classes) - 1
-            return f"labels must be 0 to {top}, got {low} to {high}"
+            return "`mask_offsets` do not part the run lengths among the masks"
+        if number and not 0 <= self.labels.min() <= self.labels.max() < len(
+            self.classes
+        ):
+            return (
+                f"labels must be 0 to {len(self.classes) - 1}, got {self.labels.min()} "
+                f"to {self.labels.max()}"
+            )
         return ""
 
     def predictions(self) -> list[dict[str, Any]]:
@@ -214,27 +156,26 @@ class SavedPredictions:
 
         Masks are run lengths in COCO's form, not yet checked.
         """
-        runs: list[bytes] = []
+        runs: list[bytes] | None = None
         if self.mask_bytes is not None and self.mask_offsets is not None:
-            whole, ends = self.mask_bytes.tobytes(), self.mask_offsets.tolist()
-            runs = [whole[a:b] for a, b in zip(ends, ends[1:], strict=False)]
-        ends = self.offsets.tolist()
+            whole = self.mask_bytes.tobytes()
+            runs = [whole[a:b] for a, b in pairwise(self.mask_offsets.tolist())]
         made = []
-        for row, image_id in enumerate(self.image_ids):
-            own = slice(ends[row], ends[row + 1])
+        ends = pairwise(self.offsets.tolist())
+        for row, (image_id, (a, b)) in enumerate(
+            zip(self.image_ids, ends, strict=True)
+        ):
             prediction: dict[str, Any] = {
                 "img_id": image_id,
-                "bboxes": self.bboxes[own],
-                "scores": self.scores[own],
-                "labels": self.labels[own],
+                "bboxes": self.bboxes[a:b],
+                "scores": self.scores[a:b],
+                "labels": self.labels[a:b],
             }
-            if self.mask_bytes is not None:
+            if runs is not None:
                 size = self.image_size[row].tolist()
-                prediction["masks"] = [
-                    {"size": size, "counts": counts} for counts in runs[own]
-                ]
+                prediction["masks"] = [{"size": size, "counts": c} for c in runs[a:b]]
             if self.mask_scores is not None:
-                prediction["mask_scores"] = self.mask_scores[own]
+                prediction["mask_scores"] = self.mask_scores[a:b]
             made.append(prediction)
         return made
 
@@ -247,31 +188,3 @@ def _covers(offsets: np.ndarray, number: int) -> bool:
     """Tell whether offsets go from 0 to a number without a step back."""
     is_whole = offsets[0] == 0 and offsets[-1] == number
     return bool(is_whole and (offsets[1:] >= offsets[:-1]).all())
-
-
-def _header(content: Any) -> dict[str, Any]:
-    """Read and check the names of classes and images."""
-    header = json.loads(_array(content, "header", "u", 1).tobytes().decode("ascii"))
-    if not isinstance(header, dict) or header.get("format") != _FORMAT:
-        raise ValueError("its header is that of another format")
-    version = header.get("version")
-    if version != _VERSION:
-        raise ValueError(
-            f"it has version {version!r} of the format, and this library reads version "
-            f"{_VERSION}; read it with the library that wrote it"
-        )
-    classes, ids = header["classes"], header["image_ids"]
-    if not isinstance(classes, list) or not all(isinstance(n, str) for n in classes):
-        raise ValueError("`classes` must be a list of names")
-    if not isinstance(ids, list):
-        raise ValueError("`image_ids` must be a list")
-    return {"classes": tuple(classes), "image_ids": tuple(map(image_id_of, ids))}
-
-
-def _array(content: Any, name: str, kinds: str, dimensions: int) -> np.ndarray:
-    array = content[name]
-    if array.dtype.kind not in kinds or array.ndim != dimensions:
-        raise ValueError(
-            f"`{name}` is an array of {array.dtype} with {array.ndim} dimensions"
-        )
-    return array

@@ -250,6 +250,6 @@ def _folder(name: str, cache_dir: str | Path | bool | None) -> Path | None:
     except RuntimeError:
         pass
     raise ValueError(
-        f"{name}: `cache_dir={cache_dir!r}` needs a home folder, and there is none; set "
-        "HOME, or name a folder such as `cache_dir='/tmp/imb_det'`"
+        f"{name}: `cache_dir={cache_dir!r}` needs a home folder, and there is none; "
+        "set HOME, or name a folder such as `cache_dir='/tmp/imb_det'`"
     )

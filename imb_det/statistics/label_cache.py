@@ -57,9 +57,7 @@ def label_table(dataset: Any, cache_dir: Path | None = None) -> LabelTable:
     )
 
 
-def _table_of(
-    leaf: Any, classes: tuple[str, ...], folder: Path | None
-) -> LabelTable:
+def _table_of(leaf: Any, classes: tuple[str, ...], folder: Path | None) -> LabelTable:
     is_large = len(leaf) >= _CACHED_FROM  # asked first: it loads a lazy data set
     serialised = getattr(leaf, "data_bytes", None)
     if folder is None or not (is_large and isinstance(serialised, np.ndarray)):
