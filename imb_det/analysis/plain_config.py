@@ -23,11 +23,6 @@ _KNOWN = ("imb_det", "mmcv", "mmdet", "mmengine")
 #: Endings of files that mmengine unpickles.
 _PICKLES = (".pkl", ".pickle")
 _NUMBERS = {"inf": float("inf"), "-inf": -float("inf"), "nan": float("nan")}
-_DICT = "dict"
-
-
-class _NotPlainError(ValueError):
-    """Something in a config that would have to be run."""
 
 
 def read_plain_config(path: str | Path) -> Config:
@@ -54,7 +49,7 @@ def read_plain_config(path: str | Path) -> Config:
             if isinstance(loader, dict):  # of which the report builds the data set
                 _check(loader.get("dataset"), f"{part}.dataset", registered)
         _check(content.get("test_evaluator"), "test_evaluator", registered)
-    except (_NotPlainError, RecursionError, SyntaxError, UnicodeDecodeError) as error:
+    except (RecursionError, SyntaxError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is not run, and cannot be read as plain values: {error}. If you "
             "trust it, name it (or the config that the run was started with) with "
@@ -70,7 +65,7 @@ def _assignments(path: Path) -> Iterator[tuple[str, Any]]:
             or len(line.targets) != 1
             or not isinstance(line.targets[0], ast.Name)
         ):
-            raise _NotPlainError(
+            raise ValueError(
                 f"line {line.lineno} is `{ast.unparse(line)[:60]}`, no `name = value`"
             )
         yield line.targets[0].id, _value(line.value)
@@ -84,16 +79,18 @@ def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Dict) and None not in node.keys:
         keys = [_value(key) for key in node.keys if key is not None]
         return dict(zip(keys, map(_value, node.values), strict=True))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        names = [word.arg for word in node.keywords]
-        if node.func.id == _DICT and not node.args and None not in names:
-            return {word.arg: _value(word.value) for word in node.keywords}
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "dict":
+        content = dict(*map(_value, node.args))
+        for word in node.keywords:
+            value = _value(word.value)
+            content.update({word.arg: value} if word.arg else value)
+        return content
     if (text := ast.unparse(node)) in _NUMBERS:
         return _NUMBERS[text]
     try:
         return ast.literal_eval(node)
     except (TypeError, ValueError) as error:
-        raise _NotPlainError(f"line {node.lineno} has `{text[:60]}`") from error
+        raise ValueError(f"line {node.lineno} has `{text[:60]}`") from error
 
 
 def _registered() -> dict[str, Any]:
@@ -121,12 +118,12 @@ def _check(value: Any, where: str, registered: dict[str, Any]) -> None:
         for index, inner in enumerate(value):
             _check(inner, f"{where}[{index}]", registered)
     elif isinstance(value, str) and value.lower().endswith(_PICKLES):
-        raise _NotPlainError(f"`{where}` is {value!r}, a pickle")
+        raise ValueError(f"`{where}` is {value!r}, a pickle")
 
 
 def _check_type(name: Any, where: str, registered: dict[str, Any]) -> None:
     kind = registered.get(name) if isinstance(name, str) else None
     if kind is None or kind.__module__.split(".")[0] not in _KNOWN:
-        raise _NotPlainError(
+        raise ValueError(
             f"`{where}` has the type {name!r}, which no installed library registers"
         )
