@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import torch
 import torch.distributed as torch_dist
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, DictAction
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DATA_SAMPLERS, DATASETS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
+from imb_det.core.shown_text import accept_any_text
 from imb_det.samplers import EpochSampler
 from imb_det.statistics import GroupLimits
 
@@ -100,6 +102,7 @@ def parse_args(
     Returns:
         The parsed arguments.
     """
+    accept_any_text()
     args = parser.parse_args(argv)
     for name in files:
         path = getattr(args, name)
@@ -149,7 +152,18 @@ def build_runner(cfg: Any) -> Any:
     """
     if cfg.launcher == "pytorch" and not torch.cuda.is_available():
         _prepare_cpu_rank(cfg)
-    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    _log_in_unicode()
+    return runner
+
+
+def _log_in_unicode() -> None:
+    """Let the log file take names of any language; mmengine asks the locale."""
+    for handler in MMLogger.get_current_instance().handlers:
+        if isinstance(handler, logging.FileHandler) and isinstance(
+            handler.stream, TextIOWrapper
+        ):
+            handler.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def build_train_sampler(cfg: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imb_det import cli
 from imb_det.analysis.run_comparison import compare_runs
+from imb_det.core.shown_text import accept_any_text
 from imb_det.evaluation.config_rules import comparable_rules
 
 
@@ -129,6 +130,7 @@ def split_run(run: str) -> tuple[str, list[str]]:
 
 def main() -> None:
     """Compare as the command line says."""
+    accept_any_text()
     parser, args = parse_args()
     try:
         comparison = compare_runs(

@@ -6,6 +6,7 @@ import argparse
 
 from imb_det import cli
 from imb_det.analysis import make_report
+from imb_det.core.shown_text import accept_any_text
 
 
 def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
@@ -45,6 +46,7 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
 
 def main() -> None:
     """Make the report as the command line says."""
+    accept_any_text()
     parser, args = parse_args()
     try:
         report = make_report(**vars(args))

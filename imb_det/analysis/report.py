@@ -11,6 +11,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
+from imb_det.core.shown_text import write_text
 from imb_det.evaluation.config_rules import (
     Rules,
     ground_truth_for,
@@ -188,8 +189,8 @@ def make_report(
             names[label] += " (rare)"
         plot_examples(files[-1], examples, names, f" (score from {score_thr:g})")
     report = Report(results, rules, groups, stats, tuple(files))
-    files[0].write_text(report.text() + "\n")
-    files[1].write_text(json.dumps(report.to_dict(), indent=1) + "\n")
+    write_text(files[0], report.text() + "\n")
+    write_text(files[1], json.dumps(report.to_dict(), indent=1) + "\n")
     return report
 
 

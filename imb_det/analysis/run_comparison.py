@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from imb_det.core.shown_text import write_text
 from imb_det.evaluation.functional import FederatedGroundTruth
 from imb_det.evaluation.functional.bootstrap import bootstrap
 from imb_det.evaluation.functional.coco_eval import CocoRules
@@ -123,6 +124,6 @@ def compare_runs(
         out = Path(out_dir)
         out.mkdir(parents=True, exist_ok=True)
         content = json.dumps(comparison.to_dict(), indent=1)
-        (out / "comparison.json").write_text(content + "\n")
+        write_text(out / "comparison.json", content + "\n")
         plot_differences(out / "comparison.png", list(files), results, confidence)
     return comparison

@@ -170,7 +170,7 @@ def _from_json(
     with_masks: bool,
 ) -> list[dict[str, Any]]:
     try:
-        entries = json.loads(path.read_text())
+        entries = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON, or is cut short ({error})") from error
     _check_list(path, entries)

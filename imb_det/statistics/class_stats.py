@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from imb_det.core.shown_text import write_text
+
 from .coco_files import labels_of_coco, spellings
 from .dataset_access import image_of_index
 from .frequency_groups import DEFAULT_LIMITS, GroupLimits
@@ -260,7 +262,7 @@ class ClassStats:
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"there is no file '{path}'")
-        with path.open() as file:
+        with path.open(encoding="utf-8") as file:
             is_own = re.match(_OWN_KEYS, file.read(200))
         if not is_own:
             return cls.from_labels(*labels_of_coco(path, classes, every_box=None))
@@ -313,9 +315,9 @@ class ClassStats:
         """Write to a JSON file, the parent folder included."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+        write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def from_json(cls, path: str | Path) -> ClassStats:
         """Read :meth:`to_json`'s file."""
-        return cls.from_dict(json.loads(Path(path).read_text()))
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))

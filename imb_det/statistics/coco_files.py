@@ -52,7 +52,7 @@ def labels_of_coco(
             or an entry that cannot be understood; names the file and the entry.
     """
     try:
-        content = json.loads(ann_file.read_text())
+        content = json.loads(ann_file.read_text(encoding="utf-8"))
         if every_box is None:
             every_box = is_federated(content)
         return _labels_of_coco(ann_file, content, classes, every_box)

@@ -174,7 +174,7 @@ def size_of(path):
     return matplotlib.image.imread(path).shape[:2]
 
 
-@pytest.mark.parametrize("num_classes", [1, 3, 300])
+@pytest.mark.parametrize("num_classes", [1, 3, 300, 3000])
 def test_histogram_of_any_number_of_classes(tmp_path, num_classes):
     counts = np.arange(num_classes)[::-1] ** 2  # the last class has no image
     ap = np.linspace(0, 1, num_classes)

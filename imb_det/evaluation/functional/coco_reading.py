@@ -18,7 +18,7 @@ def read_content(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
     """Read an annotation file, unless it has been read."""
     if isinstance(source, Mapping):
         return source
-    return json.loads(Path(source).read_text())
+    return json.loads(Path(source).read_text(encoding="utf-8"))
 
 
 def read_coco(
