@@ -57,8 +57,9 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
             with one detection for one object, ``coco_bbox_confusion.csv`` (of up to
             2,000 classes), the pairs of classes that are confused most,
             ``coco_bbox_confused_pairs.csv``, and confusion and calibration of the
-            groups, ``coco_bbox_diagnostics.json``, and to report ``bbox_calibration_error``; of detections with a score from 0.3.
-            Default: False.
+            groups, ``coco_bbox_diagnostics.json``, and to report
+            ``bbox_calibration_error``; of detections with a score from 0.3. Default:
+            False.
         **kwargs: Arguments of mmdet's ``CocoMetric``; ``metric_items`` also takes
             ``APr``, ``APr_50`` and so on, and leaves out what it does not name.
             ``class_stats``, ``group_thresholds``, ``group_quantiles`` and
