@@ -17,6 +17,7 @@ from imb_det.evaluation.result_files import read_predictions
 from imb_det.evaluation.saved_predictions import SavedPredictions
 from tests.coco_scenes import CLASSES, coco_content, data_samples, random_images
 from tests.dumps import dump
+from tests.processes import run_tool
 from tests.two_ranks import on_two_ranks
 
 IMAGES = random_images(5, num_images=7)
@@ -336,3 +337,34 @@ def test_damaged_files_are_refused(sound, tmp_path):
             read_three(path)
     path.write_bytes(whole)
     assert len(read_three(path)) == 3
+
+
+@pytest.mark.parametrize("tool", ["eval_results.py", "compare_runs.py", "report.py"])
+def test_tools_do_not_run_pickles(tmp_path, tool):
+    help_text = " ".join(run_tool(tool, "-h").stdout.split())
+    assert "--allow-pickle" in help_text
+    assert "WARNING: a pickle can run any program when it is read" in help_text
+    assert "a program in Python, which is run" in help_text or tool == "report.py"
+    canary, path = tmp_path / "canary", tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps([Canary(canary)]))
+    ann_file = tmp_path / "ann.json"
+    ann_file.write_text(json.dumps(coco_content(IMAGES)))
+    data = dict(type="CocoDataset", ann_file=str(ann_file), test_mode=True)
+    data.update(metainfo=dict(classes=CLASSES), data_prefix=dict(img=""))
+    config = tmp_path / "config.py"
+    config.write_text(
+        f"test_dataloader = dict(dataset={data})\n"
+        "test_evaluator = dict(type='imb_det.CocoMetric')\n"
+    )
+    arguments = {
+        "eval_results.py": [config, path],
+        "compare_runs.py": [ann_file, f"a={path}", f"b={path}"],
+        "report.py": [tmp_path, "--predictions", path],
+    }[tool]
+    done = run_tool(tool, *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "a.pkl is a pickle, which can run any program when it is read" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not canary.exists()
+    run_tool(tool, *arguments, "--allow-pickle", cwd=tmp_path)
+    assert canary.exists()  # so it was the flag that kept it from running
