@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from imb_det import cli
+from imb_det.checkpoint_files import CHECKPOINT_HELP
 from imb_det.datasets.unread_files import explain_failures
 
 
@@ -26,7 +27,7 @@ def parse_args() -> argparse.Namespace:
         const="auto",
         metavar="CHECKPOINT",
         help="resume from this checkpoint; without one, from the latest in the work "
-        "dir, if any",
+        f"dir, if any; {CHECKPOINT_HELP}",
     )
     return cli.parse_args(parser, files=["config", "resume"])
 

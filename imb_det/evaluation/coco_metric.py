@@ -54,15 +54,19 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
     data set) do not count as missed; ``proposal_nums`` name the ``AR@n`` they belong
     to; ``classwise`` figures count detections as the ``mAP`` they are a part of; boxes
     without area are no objects to find where there is no annotation file;
-    ``proposal_fast`` is computed as ``proposal``; ``use_mp_eval`` has no effect.
+    ``proposal_fast`` is computed as ``proposal``; ``use_mp_eval`` has no effect; an
+    object whose annotation has the id 0 can be found, which pycocotools takes for "no
+    match".
 
     Args:
         *args: Arguments of mmdet's ``CocoMetric``, in its order.
-        diagnostics: Whether to write a confusion matrix with one detection for one
-            object, ``coco_bbox_confusion.csv``, and confusion and calibration of the
-            groups, ``coco_bbox_diagnostics.json``, to the folder of the tables, and to
-            report ``bbox_calibration_error``; of detections with a score from 0.3.
-            Default: False.
+        diagnostics: Whether to write, to the folder of the tables, a confusion matrix
+            with one detection for one object, ``coco_bbox_confusion.csv`` (of up to
+            2,000 classes), the pairs of classes that are confused most,
+            ``coco_bbox_confused_pairs.csv``, and confusion and calibration of the
+            groups, ``coco_bbox_diagnostics.json``, and to report
+            ``bbox_calibration_error``; of detections with a score from 0.3. Default:
+            False.
         **kwargs: Arguments of mmdet's ``CocoMetric``; ``metric_items`` also takes
             ``APr``, ``APr_50`` and so on, and leaves out what it does not name.
             ``class_stats``, ``group_thresholds``, ``group_quantiles`` and

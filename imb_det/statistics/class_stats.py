@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from imb_det.core.shown_text import write_text
+
 from .coco_classes import spellings
 from .coco_files import labels_of_coco
 from .dataset_access import image_of_index
@@ -332,9 +334,9 @@ class ClassStats:
         """Write to a JSON file, the parent folder included."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+        write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def from_json(cls, path: str | Path) -> ClassStats:
         """Read :meth:`to_json`'s file."""
-        return cls.from_dict(json.loads(Path(path).read_text()))
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
