@@ -9,8 +9,10 @@ from .activations import check_activations
 from .audits import check_audits
 from .boxes import check_boxes
 from .components import check_components
+from .epoch_length import check_epoch_length
 from .images import check_images
 from .metric_needs import check_metric_needs
+from .multi_image import check_multi_image, check_skipped_types
 from .num_classes import check_class_order, check_num_classes
 from .proposal_samplers import check_samplers
 from .running import run_checks
@@ -23,6 +25,9 @@ CHECKS = (
     check_class_order,
     check_activations,
     check_samplers,
+    check_multi_image,
+    check_skipped_types,
+    check_epoch_length,
     check_boxes,
     check_images,
     check_metric_needs,
@@ -40,10 +45,13 @@ __all__ = [
     "check_boxes",
     "check_class_order",
     "check_components",
+    "check_epoch_length",
     "check_images",
     "check_metric_needs",
+    "check_multi_image",
     "check_num_classes",
     "check_samplers",
+    "check_skipped_types",
     "check_stages",
     "check_watched",
     "run_checks",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+import mmdet.engine.hooks
 import torch
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
@@ -15,6 +16,7 @@ from mmengine.runner import Runner
 
 from imb_det.checks import CHECKS, run_checks
 from imb_det.checks.later_test import check_later_test
+from imb_det.checks.rank_data import check_rank_data
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import (
     Finding,
@@ -30,6 +32,7 @@ from imb_det.core.listener import (
     WorkDirListener,
 )
 from imb_det.core.main_process import on_main_process
+from imb_det.core.rank_epochs import RankEpochs
 from imb_det.losses.flushing import check_alike, flush, manage_statistics
 from imb_det.prior.pretrained_bias import bias_shapes
 from imb_det.prior.start_bias import set_start_biases
@@ -38,6 +41,7 @@ from imb_det.runner_parts import (
     bare_model,
     components_of,
     context_of,
+    hooks_of,
     models_of,
     refresh_averages,
     samplers_of,
@@ -47,8 +51,13 @@ from imb_det.samplers.receipt_files import write_receipt
 from imb_det.statistics import ClassStats, GroupLimits
 from imb_det.statistics.description import describe
 from imb_det.statistics.running_stats import RunningStats
+from imb_det.transforms.skipped_types import widen_skipped_types
+
+from .check_invalid_loss_hook import CheckInvalidLossHook
 
 __all__ = ["ImbalanceHook"]
+
+_TITLE = "ImbalanceHook, before the first iteration"
 
 
 @HOOKS.register_module()
@@ -88,8 +97,9 @@ class ImbalanceHook(Hook):
     ``sampling.json`` and ``sampling.png``, with a warning if a loss weighs the same
     classes up once more.
 
-    After every training iteration it brings what losses counted on all ranks into
-    their running statistics.
+    After every training iteration it checks the loss and brings what losses counted on
+    all ranks into their running statistics. Ranks compare their data before the first
+    iteration, and the lengths of their epochs in each: one small collective.
 
     It runs before hooks of normal priority, so that they see checked data.
 
@@ -102,9 +112,12 @@ class ImbalanceHook(Hook):
             Default: None, (10, 100), or in a test what the checkpoint has.
         group_quantiles: Shares of the classes that are rare, and rare or common, in
             place of thresholds, ``0 < first < second < 1``. Default: None.
+        check_loss: Whether a loss that is infinite or not a number stops the training
+            (:class:`~imb_det.hooks.CheckInvalidLossHook`). A hook of that name in the
+            config, mmdet's too, does it in place of this one. Default: True.
 
     Raises:
-        TypeError: ``check_images`` is no bool.
+        TypeError: ``check_images`` or ``check_loss`` is no bool.
         ValueError: Limits of groups that do not exist.
         FindingsError: When a training, a validation or a test starts, a ValueError
             with all that is wrong.
@@ -120,9 +133,14 @@ class ImbalanceHook(Hook):
         check_images: bool = True,
         group_thresholds: Sequence[float] | None = None,
         group_quantiles: Sequence[float] | None = None,
+        check_loss: bool = True,
     ) -> None:
-        if not isinstance(check_images, bool):
-            raise TypeError(f"`check_images` must be a bool, got {check_images!r}")
+        for key, value in dict(
+            check_images=check_images, check_loss=check_loss
+        ).items():
+            if not isinstance(value, bool):
+                raise TypeError(f"`{key}` must be a bool, got {value!r}")
+        self.check_loss = check_loss
         self.group_limits = GroupLimits.given(group_thresholds, group_quantiles)
         self.check_images = check_images
         self.class_stats: ClassStats | None = None
@@ -130,6 +148,8 @@ class ImbalanceHook(Hook):
         self._checked: list[Any] = []  # data sets
         self._running: list[RunningStats] = []
         self._loaded_biases: dict[str, torch.Size] = {}
+        self._loss_check: CheckInvalidLossHook | None = None
+        self._epochs = RankEpochs()
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
         """Yield that another hook of this kind is there: limits are given once."""
@@ -146,7 +166,13 @@ class ImbalanceHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Check and count on rank 0, then hand the counts over on every rank."""
         stored = self.class_stats
+        self._watch(runner)
+        loaders = {"train": runner.train_dataloader}
+        if runner.val_loop is not None:
+            loaders["val"] = runner.val_dataloader
+        raise_findings(check_rank_data(loaders), _TITLE)
         dataset = runner.train_dataloader.dataset
+        widen_skipped_types(hooks_of(runner), dataset)
         stats, findings = on_main_process(lambda: _count(dataset))
         if stats is not None:
             if runner.iter > 0 and stored and not stored.same_counts(stats):
@@ -174,7 +200,7 @@ class ImbalanceHook(Hook):
         )
         findings += on_main_process(lambda: run_checks(context, CHECKS))
         findings += [*refused, *check_later_test(runner, context)]
-        raise_findings(findings, "ImbalanceHook, before the first iteration")
+        raise_findings(findings, _TITLE)
         self._checked += context.datasets.values()
         if runner.iter == 0:
             for model in models_of(runner):
@@ -186,6 +212,12 @@ class ImbalanceHook(Hook):
         self._running = manage_statistics(runner.model)
         check_alike(self._running)
 
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Stop all ranks where one has no batch any more."""
+        self._epochs.batch_comes()
+
     def after_train_iter(
         self,
         runner: Runner,
@@ -193,8 +225,14 @@ class ImbalanceHook(Hook):
         data_batch: Any = None,
         outputs: Any = None,
     ) -> None:
-        """Bring what all ranks counted in this iteration into running statistics."""
+        """Check the loss; bring what all ranks counted into running statistics."""
+        if self._loss_check is not None:
+            self._loss_check.after_train_iter(runner, batch_idx, data_batch, outputs)
         flush(self._running)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Stop all ranks where one still has batches."""
+        self._epochs.epoch_is_over()
 
     def after_train(self, runner: Runner) -> None:
         """No longer promise to bring running statistics up to date."""
@@ -224,6 +262,14 @@ class ImbalanceHook(Hook):
         if content is not None:
             self._take(ClassStats.from_dict(content))
 
+    def _watch(self, runner: Runner) -> None:
+        """Watch the loss, unless the config has a hook for it, and ends of epochs."""
+        self._epochs = RankEpochs()
+        kind = mmdet.engine.hooks.CheckInvalidLossHook
+        others = any(isinstance(hook, kind) for hook in hooks_of(runner))
+        watched = self.check_loss and not others
+        self._loss_check = CheckInvalidLossHook() if watched else None
+
     def _before_evaluation(self, runner: Runner, **loops: Any) -> None:
         """Check data sets that are new, and hand the counts over."""
         components = components_of(runner, *loops.values())
@@ -234,6 +280,10 @@ class ImbalanceHook(Hook):
         )
         datasets = list(context.datasets.values())
         if not all(any(d is known for known in self._checked) for d in datasets):
+            loaders = {
+                name: getattr(runner, f"{name}_dataloader") for name in context.datasets
+            }
+            findings += check_rank_data(loaders)
             findings += on_main_process(lambda: run_checks(context, CHECKS))
         raise_findings(findings, "ImbalanceHook, before the first image")
         self._checked += datasets

@@ -11,6 +11,7 @@ from mmengine.dist import get_dist_info, is_main_process, sync_random_seed
 from mmengine.logging import print_log
 from torch.utils.data import Sampler
 
+from imb_det.core.finding import raise_findings
 from imb_det.core.main_process import on_main_process
 from imb_det.statistics import ClassStats
 from imb_det.statistics.dataset_access import (
@@ -20,12 +21,21 @@ from imb_det.statistics.dataset_access import (
 )
 from imb_det.statistics.label_cache import label_table
 from imb_det.statistics.label_table import LabelTable
+from imb_det.statistics.rank_agreement import compare_ranks
 from imb_det.statistics.systematic import draw_copies, epoch_length
 
 from .partner_weights import set_partner_weights
 from .receipt import SamplingReceipt, make_receipt
 
-__all__ = ["EpochSampler"]
+__all__ = ["LONG_EPOCH", "EpochSampler"]
+
+#: Times the data set from which on an epoch is worth a warning.
+LONG_EPOCH = 4.0
+_LONGEST_EPOCH = 1000.0  # times the data set
+_SHORTER = (
+    "Set `max_repeat`, lower `repeat_thr`, `power` or `level`, or set `num_samples`, the "
+    "images of an epoch"
+)
 
 
 class EpochSampler(Sampler[int]):
@@ -87,11 +97,17 @@ class EpochSampler(Sampler[int]):
                 )
             if number < least:
                 raise ValueError(f"{name}: `{key}` must be >= {least}, got {number}")
+        settings = {f"`{key}`": value for key, value in vars(self).items()}
+        settings |= dict(seed=seed, shuffle=shuffle, round_up=round_up)
+        settings |= dict(num_samples=num_samples, sampler=name)
+        raise_findings(compare_ranks(name, dataset, settings), f"{name}, when built")
         self.dataset = dataset
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed
         self.shuffle = shuffle
         self.round_up = round_up
+        #: Whether the config gives the length of an epoch.
+        self.asked = num_samples is not None
         self.epoch = 0
         self.table: LabelTable = on_main_process(lambda: label_table(dataset))
         self.image = image_of_index(dataset)
@@ -103,7 +119,7 @@ class EpochSampler(Sampler[int]):
         if num_samples is not None:
             self.length = num_samples
         elif self.weights_are_copies:
-            self.length = epoch_length(wanted)
+            self.length = self._sum_of(wanted)
         else:
             self.length = len(self.image)
         set_partner_weights(dataset, self.table, self._checked_weights(0))
@@ -217,18 +233,49 @@ class EpochSampler(Sampler[int]):
             copies=self.expected_copies(epoch),
             length=self.length,
             name_of=lambda image: _name_of(self.dataset, image),
-            warnings=[*_repeats_twice(self.dataset), *self.notes()],
+            warnings=[
+                *_repeats_twice(self.dataset),
+                *self._is_long(),
+                *self.notes(),
+            ],
         )
 
     def _checked_weights(self, epoch: int) -> np.ndarray:
         """Return the weights, if an epoch can be drawn by them."""
         weights = self.image_weights(epoch)
+        if not np.isfinite(weights).all():
+            raise ValueError(
+                f"{type(self).__name__}: {np.count_nonzero(~np.isfinite(weights))} of "
+                f"{len(weights)} images have no finite weight, by {self.describe()}"
+            )
         if not weights[self.image].sum() > 0:
             raise ValueError(
                 f"{type(self).__name__}: none of the {len(self.image)} images has a "
                 "box of a class that weighs anything: there is nothing to draw by"
             )
         return weights
+
+    def _sum_of(self, copies: np.ndarray) -> int:
+        """Return the length of an epoch, if anybody can mean it."""
+        length = epoch_length(copies)
+        if length > _LONGEST_EPOCH * len(copies):
+            raise ValueError(
+                f"{type(self).__name__}: an epoch would have {length:.3g} images, "
+                f"{length / len(copies):.3g} times the data set, by {self.describe()}. "
+                f"{_SHORTER}"
+            )
+        return length
+
+    def _is_long(self) -> list[str]:
+        """Warn of an epoch that is much longer than the data set without being asked."""
+        factor = self.length / len(self.image)
+        if self.asked or factor <= LONG_EPOCH:
+            return []
+        return [
+            f"{type(self).__name__} makes an epoch {factor:.1f} times as long: "
+            f"{self.length} images in place of {len(self.image)}, and schedules that "
+            f"count epochs with it. {_SHORTER}"
+        ]
 
     def _report(self) -> None:
         """Log the receipt on the main rank."""
