@@ -12,6 +12,7 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.config import ConfigDict
 
 from imb_det import cli
+from imb_det.command_line.ranks import run_as_rank
 
 
 def parse_args() -> argparse.Namespace:
@@ -78,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_as_rank(main)

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from imb_det import cli
+from imb_det.command_line.ranks import run_as_rank
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_as_rank(main)

@@ -54,7 +54,7 @@ class RankEpochs:
             return
         ends = all_gather_object(None if goes_on else self.batches)
         more = " and ".join(str(r) for r, end in enumerate(ends) if end is None)
-        raise_findings(
+        found = [
             Finding(
                 "uneven_epochs",
                 Severity.ERROR,
@@ -66,4 +66,5 @@ class RankEpochs:
             )
             for rank, end in enumerate(ends)
             if end is not None
-        )
+        ]
+        raise_findings(found, "The training stops")

@@ -19,9 +19,9 @@ __all__ = ["CheckInvalidLossHook"]
 
 _REMEDY = (
     "Lower the learning rate, warm up for longer, or set `clip_grad` in "
-    "`optim_wrapper`; under AMP, try without. Look at the images and boxes of the batch. "
-    "The last checkpoint was saved before. `ImbalanceHook(check_loss=False)` goes on all "
-    "the same"
+    "`optim_wrapper`; under AMP, try without. Look at the images and boxes of the "
+    "batch. The last checkpoint was saved before. `ImbalanceHook(check_loss=False)` "
+    "goes on all the same"
 )
 
 

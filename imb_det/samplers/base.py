@@ -33,8 +33,8 @@ __all__ = ["LONG_EPOCH", "EpochSampler"]
 LONG_EPOCH = 4.0
 _LONGEST_EPOCH = 1000.0  # times the data set
 _SHORTER = (
-    "Set `max_repeat`, lower `repeat_thr`, `power` or `level`, or set `num_samples`, the "
-    "images of an epoch"
+    "Set `max_repeat`, lower `repeat_thr`, `power` or `level`, or set `num_samples`, "
+    "the images of an epoch"
 )
 
 
@@ -267,7 +267,7 @@ class EpochSampler(Sampler[int]):
         return length
 
     def _is_long(self) -> list[str]:
-        """Warn of an epoch that is much longer than the data set without being asked."""
+        """Warn of an epoch that is much longer than the data set, unasked."""
         factor = self.length / len(self.image)
         if self.asked or factor <= LONG_EPOCH:
             return []
