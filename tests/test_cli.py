@@ -22,8 +22,9 @@ RETINANET = MMDET / "configs" / "retinanet" / "retinanet_r50_fpn_1x_coco.py"
 
 
 @pytest.fixture
-def start(monkeypatch):
+def start(monkeypatch, tmp_path):
     """Start a script with a runner that does nothing; return what it was given."""
+    monkeypatch.chdir(tmp_path)  # where the work folders are
 
     def start(script, *argv):
         seen = SimpleNamespace(calls=[])

@@ -36,8 +36,6 @@ def run_as_rank(main: Callable[[], None]) -> None:
     Args:
         main: Function without arguments.
     """
-    errors = get_error_handler()
-    errors.initialize()
     try:
         main()
     except BaseException as error:
@@ -47,7 +45,7 @@ def run_as_rank(main: Callable[[], None]) -> None:
             raise
         if _is_first(error):
             # For the summary of torchrun.
-            errors.record_exception(error)
+            get_error_handler().record_exception(error)
             traceback.print_exception(error)
         code = error.code if isinstance(error, SystemExit) else 1
         _leave(code if isinstance(code, int) else 1)
@@ -64,8 +62,12 @@ def _is_first(error: BaseException) -> bool:
         mine = first
         first = store.compare_set(_KEY, "", mine).decode()
         if first != mine:
+            who, _, why = first.partition(": ")
             here = textwrap.shorten(head, 100)
-            print(f"rank {rank} ends, as {first} (here: {here})", file=sys.stderr)
+            text = f"rank {rank} ends, as {first} (here: {here})"
+            if why == head:
+                text = f"rank {rank} ends for the same reason as {who}"
+            print(text, file=sys.stderr)
             return False
     print(f"rank {rank} is the first to fail:", file=sys.stderr)
     return True
