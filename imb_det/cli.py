@@ -20,7 +20,7 @@ from mmengine.registry import DATA_SAMPLERS, DATASETS, RUNNERS, init_default_sco
 from mmengine.runner import Runner
 
 from imb_det.command_line.config_keys import misspelt_keys
-from imb_det.core.finding import render
+from imb_det.core.finding import FindingsError, raise_findings
 from imb_det.samplers import EpochSampler
 from imb_det.statistics import GroupLimits
 
@@ -122,8 +122,10 @@ def load_config(args: argparse.Namespace) -> Any:
         cfg.work_dir = os.path.join("./work_dirs", Path(args.config).stem)
     if cfg.get("default_scope") is None:
         cfg.default_scope = "mmdet"
-    if misspelt := list(misspelt_keys(cfg)):
-        raise SystemExit(render(misspelt, str(args.config)))
+    try:
+        raise_findings(misspelt_keys(cfg), str(args.config))
+    except FindingsError as error:
+        raise SystemExit(str(error)) from None
     return cfg
 
 

@@ -54,7 +54,7 @@ _FORMER = {
     "resume_from": "resume` and `load_from",
     "total_epochs": "train_cfg.max_epochs",
 }
-_SHORT = 7  # letters, up to which one slip makes a key another, beyond them two
+_SHORT = 9  # letters, up to which one slip makes a key another, beyond them two
 
 
 def misspelt_keys(cfg: Any) -> Iterator[Finding]:
@@ -72,7 +72,9 @@ def misspelt_keys(cfg: Any) -> Iterator[Finding]:
         if key in _RUNNER or _is_used(str(key), text):
             continue
         if key in _FORMER:
-            yield _finding(str(key), "mmdet 2 read it, mmdet 3 does not", _FORMER[key])
+            evidence = "mmdet 2 read it, mmdet 3 does not"
+            found = _finding(str(key), evidence, _FORMER[key])
+            yield found.at_most(Severity.WARNING)  # as configs of mmdet itself have it
         yield from _near(str(key), _RUNNER, set(cfg), str(key))
     for name, known in _INSIDE.items():
         inner = cfg.get(name)
