@@ -26,7 +26,7 @@ def named(cfg):
         ("train_dataloder", "train_dataloader"),
         ("tarin_cfg", "train_cfg"),
         ("optim_wraper", "optim_wrapper"),
-        ("modle", "model"),
+        ("mmodel", "model"),
         ("param_schedulers", "param_scheduler"),
         ("Load_from", "load_from"),
         ("resumed", "resume"),
