@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -59,6 +59,12 @@ class CheckInvalidLossHook(mmdet.engine.hooks.CheckInvalidLossHook):
         if interval < 1:
             raise ValueError(f"`interval` must be >= 1, got {interval}")
         super().__init__(interval)
+
+    @classmethod
+    def unless_in(cls, hooks: Iterable[Any]) -> CheckInvalidLossHook | None:
+        """Build one unless a config has a hook for it, of mmdet's class or this."""
+        others = mmdet.engine.hooks.CheckInvalidLossHook
+        return None if any(isinstance(h, others) for h in hooks) else cls()
 
     def after_train_iter(
         self,

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-import mmdet.engine.hooks
 import torch
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
@@ -26,11 +25,7 @@ from imb_det.core.finding import (
     refusal,
 )
 from imb_det.core.hand_over import HandOver
-from imb_det.core.listener import (
-    ClassStatsListener,
-    TrainingMemory,
-    WorkDirListener,
-)
+from imb_det.core.listener import ClassStatsListener
 from imb_det.core.main_process import on_main_process
 from imb_det.core.rank_epochs import RankEpochs
 from imb_det.losses.flushing import check_alike, flush, manage_statistics
@@ -41,10 +36,12 @@ from imb_det.runner_parts import (
     bare_model,
     components_of,
     context_of,
+    forget_training,
     hooks_of,
     models_of,
     refresh_averages,
     samplers_of,
+    tell_work_dir,
 )
 from imb_det.samplers import EpochSampler
 from imb_det.samplers.receipt_files import write_receipt
@@ -70,6 +67,8 @@ class ImbalanceHook(Hook):
       other,
     - the activation of every dense head against that of its loss,
     - the samplers of proposals, where a box head must see all of them,
+    - transforms that mix images, and what is to switch them off
+      (``YOLOXModeSwitchHook``, for which ``'Mosaic'`` stands for ``'imb_det.Mosaic'``),
     - the boxes, where the data set does not do so itself (``imb_det.VOCDataset`` and
       ``imb_det.CocoDataset`` do),
     - the image files of training and validation,
@@ -99,7 +98,7 @@ class ImbalanceHook(Hook):
 
     After every training iteration it checks the loss and brings what losses counted on
     all ranks into their running statistics. Ranks compare their data before the first
-    iteration, and the lengths of their epochs in each: one small collective.
+    iteration and in each whether all have a batch.
 
     It runs before hooks of normal priority, so that they see checked data.
 
@@ -135,9 +134,8 @@ class ImbalanceHook(Hook):
         group_quantiles: Sequence[float] | None = None,
         check_loss: bool = True,
     ) -> None:
-        for key, value in dict(
-            check_images=check_images, check_loss=check_loss
-        ).items():
+        flags = dict(check_images=check_images, check_loss=check_loss)
+        for key, value in flags.items():
             if not isinstance(value, bool):
                 raise TypeError(f"`{key}` must be a bool, got {value!r}")
         self.check_loss = check_loss
@@ -166,7 +164,9 @@ class ImbalanceHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Check and count on rank 0, then hand the counts over on every rank."""
         stored = self.class_stats
-        self._watch(runner)
+        self._epochs = RankEpochs()
+        if self.check_loss:
+            self._loss_check = CheckInvalidLossHook.unless_in(hooks_of(runner))
         loaders = {"train": runner.train_dataloader}
         if runner.val_loop is not None:
             loaders["val"] = runner.val_dataloader
@@ -186,10 +186,10 @@ class ImbalanceHook(Hook):
             line = f"ImbalanceHook: training set of {describe(stats)}"
             print_log(line, logger="current")
         if runner.iter == 0:
-            _forget_training(runner)
+            forget_training(runner)
         # Before the checks, as metrics then know which figures they will report.
         components = components_of(runner, runner.val_loop, for_training=True)
-        _tell_work_dir(runner, components)
+        tell_work_dir(runner, components)
         refused = [] if stats is None else self._inform(components)
         context = context_of(
             runner,
@@ -262,27 +262,18 @@ class ImbalanceHook(Hook):
         if content is not None:
             self._take(ClassStats.from_dict(content))
 
-    def _watch(self, runner: Runner) -> None:
-        """Watch the loss, unless the config has a hook for it, and ends of epochs."""
-        self._epochs = RankEpochs()
-        kind = mmdet.engine.hooks.CheckInvalidLossHook
-        others = any(isinstance(hook, kind) for hook in hooks_of(runner))
-        watched = self.check_loss and not others
-        self._loss_check = CheckInvalidLossHook() if watched else None
-
     def _before_evaluation(self, runner: Runner, **loops: Any) -> None:
         """Check data sets that are new, and hand the counts over."""
         components = components_of(runner, *loops.values())
-        _tell_work_dir(runner, components)
+        tell_work_dir(runner, components)
         findings = self._inform(components)
         context = context_of(
             runner, class_stats=self.class_stats, look_at_images=False, **loops
         )
         datasets = list(context.datasets.values())
         if not all(any(d is known for known in self._checked) for d in datasets):
-            loaders = {
-                name: getattr(runner, f"{name}_dataloader") for name in context.datasets
-            }
+            names = context.datasets
+            loaders = {name: getattr(runner, f"{name}_dataloader") for name in names}
             findings += check_rank_data(loaders)
             findings += on_main_process(lambda: run_checks(context, CHECKS))
         raise_findings(findings, "ImbalanceHook, before the first image")
@@ -324,18 +315,3 @@ def _count(dataset: Any) -> tuple[ClassStats | None, list[Finding]]:
     except Exception as error:  # what else is wrong must be told all the same
         what = "the classes of the training set cannot be counted"
         return None, [refusal("class_counts", what, error)]
-
-
-def _forget_training(runner: Runner) -> None:
-    """Clear the counts of another training, in the model and its moving averages."""
-    for model in models_of(runner):
-        for part in model.modules():
-            if isinstance(part, TrainingMemory):
-                part.forget_training()
-
-
-def _tell_work_dir(runner: Runner, components: Sequence[Any]) -> None:
-    """Tell components where they may write."""
-    for component in components:
-        if isinstance(component, WorkDirListener):
-            component.set_work_dir(runner.work_dir)
