@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
-from imb_det.samplers.base import LONG_EPOCH
+from imb_det.samplers.epoch_length import LONG_EPOCH
 from imb_det.statistics.dataset_access import dataset_nodes
 
 __all__ = ["check_epoch_length"]

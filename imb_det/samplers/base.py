@@ -15,27 +15,19 @@ from imb_det.core.finding import raise_findings
 from imb_det.core.main_process import on_main_process
 from imb_det.statistics import ClassStats
 from imb_det.statistics.dataset_access import (
-    dataset_nodes,
     image_of_index,
     info_of_image,
 )
 from imb_det.statistics.label_cache import label_table
 from imb_det.statistics.label_table import LabelTable
 from imb_det.statistics.rank_agreement import compare_ranks
-from imb_det.statistics.systematic import draw_copies, epoch_length
+from imb_det.statistics.systematic import draw_copies
 
+from .epoch_length import checked_length, long_epoch, repeats_twice
 from .partner_weights import set_partner_weights
 from .receipt import SamplingReceipt, make_receipt
 
-__all__ = ["LONG_EPOCH", "EpochSampler"]
-
-#: Times the data set from which on an epoch is worth a warning.
-LONG_EPOCH = 4.0
-_LONGEST_EPOCH = 1000.0  # times the data set
-_SHORTER = (
-    "Set `max_repeat`, lower `repeat_thr`, `power` or `level`, or set `num_samples`, "
-    "the images of an epoch"
-)
+__all__ = ["EpochSampler"]
 
 
 class EpochSampler(Sampler[int]):
@@ -107,7 +99,7 @@ class EpochSampler(Sampler[int]):
         self.shuffle = shuffle
         self.round_up = round_up
         #: Whether the config gives the length of an epoch.
-        self.asked = num_samples is not None
+        self.is_asked_length = num_samples is not None
         self.epoch = 0
         self.table: LabelTable = on_main_process(lambda: label_table(dataset))
         self.image = image_of_index(dataset)
@@ -119,7 +111,7 @@ class EpochSampler(Sampler[int]):
         if num_samples is not None:
             self.length = num_samples
         elif self.weights_are_copies:
-            self.length = self._sum_of(wanted)
+            self.length = checked_length(self, wanted)
         else:
             self.length = len(self.image)
         set_partner_weights(dataset, self.table, self._checked_weights(0))
@@ -234,8 +226,8 @@ class EpochSampler(Sampler[int]):
             length=self.length,
             name_of=lambda image: _name_of(self.dataset, image),
             warnings=[
-                *_repeats_twice(self.dataset),
-                *self._is_long(),
+                *repeats_twice(self.dataset),
+                *long_epoch(self, len(self.image)),
                 *self.notes(),
             ],
         )
@@ -255,28 +247,6 @@ class EpochSampler(Sampler[int]):
             )
         return weights
 
-    def _sum_of(self, copies: np.ndarray) -> int:
-        """Return the length of an epoch, if anybody can mean it."""
-        length = epoch_length(copies)
-        if length > _LONGEST_EPOCH * len(copies):
-            raise ValueError(
-                f"{type(self).__name__}: an epoch would have {length:.3g} images, "
-                f"{length / len(copies):.3g} times the data set, by {self.describe()}. "
-                f"{_SHORTER}"
-            )
-        return length
-
-    def _is_long(self) -> list[str]:
-        """Warn of an epoch that is much longer than the data set, unasked."""
-        factor = self.length / len(self.image)
-        if self.asked or factor <= LONG_EPOCH:
-            return []
-        return [
-            f"{type(self).__name__} makes an epoch {factor:.1f} times as long: "
-            f"{self.length} images in place of {len(self.image)}, and schedules that "
-            f"count epochs with it. {_SHORTER}"
-        ]
-
     def _report(self) -> None:
         """Log the receipt on the main rank."""
         if not is_main_process():
@@ -291,14 +261,3 @@ def _name_of(dataset: Any, image: int) -> str:
     """Return the file of an image, or what else there is to name it."""
     info = info_of_image(dataset, image)
     return str(info.get("img_path") or f"image {info.get('img_id', image)}")
-
-
-def _repeats_twice(dataset: Any) -> list[str]:
-    """Warn of a wrapper that repeats rare classes as well."""
-    return [
-        f"{type(node).__name__} (oversample_thr={node.oversample_thr}) in the data set "
-        "repeats images with rare classes already, and the sampler does so once more: "
-        "give the sampler the data set without that wrapper, or use DefaultSampler"
-        for node in dataset_nodes(dataset)
-        if hasattr(node, "repeat_indices")
-    ]
