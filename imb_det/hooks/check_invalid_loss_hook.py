@@ -38,6 +38,7 @@ class CheckInvalidLossHook(mmdet.engine.hooks.CheckInvalidLossHook):
     It costs no wait: mmengine reads the loss of every iteration for its log. Several
     ranks compare one number each.
 
+    It runs before hooks of normal priority, so that none goes on with such weights.
     ``ImbalanceHook`` does this already, unless the config has this hook, or mmdet's.
 
     Args:

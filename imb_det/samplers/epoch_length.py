@@ -59,7 +59,7 @@ def long_epoch(sampler: _Sampler, before: int) -> list[str]:
         return []
     return [
         f"{type(sampler).__name__} makes an epoch {factor:.1f} times as long: "
-        f"{sampler.length} images in place of {before}; schedules that count epochs grow "
+        f"{sampler.length} images in place of {before}; schedules by epochs grow "
         f"with it. {_SHORTER}"
     ]
 

@@ -33,7 +33,7 @@ def compare_ranks(
     Images count by file name (not by folder, which may differ between machines), id,
     boxes and labels, in their order; in addition the classes and the order in which
     wrappers show the images. Where records are serialised, as mmengine does by default,
-    their bytes are compared first, which takes a second for a million images.
+    their bytes are compared first, and no record is read where these are the same.
 
     Every rank must call this; a single process has nothing to compare.
 
