@@ -160,6 +160,23 @@ def test_one_line_for_a_wrong_path(start, capsys, script, argv, line):
     assert printed.startswith(f"{script}: error: {line}")
 
 
+def test_what_stands_in_the_way_of_a_training_is_one_line(start, tmp_path, monkeypatch):
+    cut = tmp_path / "epoch_3.pth"
+    torch.save({}, cut)
+    cut.write_bytes(cut.read_bytes()[:-30])
+    for argv in (["--resume", cut], ["--resume", "--work-dir", tmp_path]):
+        with pytest.raises(SystemExit, match=r"^train\.py: error: .*3\.pth.* cut, or"):
+            start(OURS / "train.py", RETINANET, *argv)
+
+    def refuse(work_dir):
+        raise BlockingIOError(f"{work_dir} is busy")
+
+    where = "imb_det.command_line.work_dir_lock.lock_work_dir"
+    monkeypatch.setattr(where, refuse)
+    with pytest.raises(SystemExit, match=r"^train\.py: error: there is busy$"):
+        start(OURS / "train.py", RETINANET, "--work-dir", "there")
+
+
 @pytest.mark.parametrize(
     ("cuda", "launcher", "dist_cfg", "joined"),
     [
