@@ -38,6 +38,9 @@ def take_part(rank, folder, fault):
 
 def two_ranks(folder, fault):
     start_server()
+    ready = FORKED.Process(target=time.sleep, args=(0,))
+    ready.start()
+    ready.join()  # the server has imported everything
     ranks = [
         FORKED.Process(target=take_part, args=(rank, folder, fault)) for rank in (0, 1)
     ]
