@@ -20,6 +20,8 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DATA_SAMPLERS, DATASETS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
+from imb_det.command_line.config_keys import misspelt_keys
+from imb_det.core.finding import FindingsError, raise_findings
 from imb_det.core.shown_text import accept_any_text
 from imb_det.samplers import EpochSampler
 from imb_det.statistics import GroupLimits
@@ -126,6 +128,9 @@ def load_config(args: argparse.Namespace) -> Any:
 
     Returns:
         The config (:class:`mmengine.config.Config`).
+
+    Raises:
+        SystemExit: It has keys that nobody reads, and that are nearly one that is read.
     """
     setup_cache_size_limit_of_dynamo()
     cfg = Config.fromfile(args.config)
@@ -138,6 +143,10 @@ def load_config(args: argparse.Namespace) -> Any:
         cfg.work_dir = os.path.join("./work_dirs", Path(args.config).stem)
     if cfg.get("default_scope") is None:
         cfg.default_scope = "mmdet"
+    try:
+        raise_findings(misspelt_keys(cfg), str(args.config))
+    except FindingsError as error:
+        raise SystemExit(str(error)) from None
     return cfg
 
 

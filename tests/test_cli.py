@@ -28,8 +28,9 @@ RETINANET = MMDET / "configs" / "retinanet" / "retinanet_r50_fpn_1x_coco.py"
 
 
 @pytest.fixture
-def start(monkeypatch):
+def start(monkeypatch, tmp_path):
     """Start a script with a runner that does nothing; return what it was given."""
+    monkeypatch.chdir(tmp_path)  # where the work folders are
 
     def start(script, *argv):
         seen = SimpleNamespace(calls=[])
@@ -173,6 +174,23 @@ def test_one_line_for_a_wrong_path(start, capsys, script, argv, line):
     assert stop.value.code == 2
     (printed,) = capsys.readouterr().err.splitlines()
     assert printed.startswith(f"{script}: error: {line}")
+
+
+def test_what_stands_in_the_way_of_a_training_is_one_line(start, tmp_path, monkeypatch):
+    cut = tmp_path / "epoch_3.pth"
+    torch.save({}, cut)
+    cut.write_bytes(cut.read_bytes()[:-30])
+    for argv in (["--resume", cut], ["--resume", "--work-dir", tmp_path]):
+        with pytest.raises(SystemExit, match=r"^train\.py: error: .*3\.pth.* cut, or"):
+            start(OURS / "train.py", RETINANET, *argv)
+
+    def refuse(work_dir):
+        raise BlockingIOError(f"{work_dir} is busy")
+
+    where = "imb_det.command_line.work_dir_lock.lock_work_dir"
+    monkeypatch.setattr(where, refuse)
+    with pytest.raises(SystemExit, match=r"^train\.py: error: there is busy$"):
+        start(OURS / "train.py", RETINANET, "--work-dir", "there")
 
 
 @pytest.mark.parametrize(

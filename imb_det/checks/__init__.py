@@ -16,9 +16,11 @@ from .concatenations import (
     check_metainfo,
 )
 from .empty_sets import check_empty_sets
+from .epoch_length import check_epoch_length
 from .hidden_labels import check_hidden_labels
 from .images import check_images
 from .metric_needs import check_metric_needs
+from .multi_image import check_multi_image, check_skipped_types
 from .num_classes import check_class_order, check_num_classes
 from .proposal_samplers import check_samplers
 from .running import run_checks
@@ -32,6 +34,9 @@ CHECKS = (
     check_class_order,
     check_activations,
     check_samplers,
+    check_multi_image,
+    check_skipped_types,
+    check_epoch_length,
     check_empty_sets,
     check_annotation_files,
     check_boxes,
@@ -58,14 +63,17 @@ __all__ = [
     "check_class_order",
     "check_components",
     "check_empty_sets",
+    "check_epoch_length",
     "check_evaluated_images",
     "check_hidden_labels",
     "check_image_ids",
     "check_images",
     "check_metainfo",
     "check_metric_needs",
+    "check_multi_image",
     "check_num_classes",
     "check_samplers",
+    "check_skipped_types",
     "check_stages",
     "check_watched",
     "check_writable",

@@ -3,13 +3,20 @@
 Nothing here imports another room of the library, mmdet, mmcv or matplotlib.
 """
 
-from .check_context import Check, CheckContext, SelfChecking
+from .check_context import (
+    Check,
+    CheckContext,
+    FigureSource,
+    ProposalTaker,
+    SelfChecking,
+)
 from .checks import NUMBERS, check_choice, check_number
 from .finding import Finding, FindingsError, Severity, raise_findings, refusal, render
 from .hand_over import HandOver
 from .listener import (
     ClassDifficultyListener,
     ClassStatsListener,
+    NamedStageListener,
     PartnerListener,
     Stage,
     StageListener,
@@ -26,10 +33,13 @@ __all__ = [
     "CheckContext",
     "ClassDifficultyListener",
     "ClassStatsListener",
+    "FigureSource",
     "Finding",
     "FindingsError",
     "HandOver",
+    "NamedStageListener",
     "PartnerListener",
+    "ProposalTaker",
     "SelfChecking",
     "Severity",
     "Stage",
