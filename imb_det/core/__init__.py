@@ -4,7 +4,7 @@ Nothing here imports another room of the library, mmdet, mmcv or matplotlib.
 """
 
 from .check_context import Check, CheckContext, SelfChecking
-from .checks import NUMBERS, check_choice, check_number
+from .checks import NUMBERS, check_choice, check_number, is_number
 from .finding import Finding, FindingsError, Severity, raise_findings, refusal, render
 from .hand_over import HandOver
 from .listener import (
@@ -40,6 +40,7 @@ __all__ = [
     "and_more",
     "check_choice",
     "check_number",
+    "is_number",
     "on_main_process",
     "raise_findings",
     "refusal",

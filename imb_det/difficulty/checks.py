@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from imb_det.core import NUMBERS
+from imb_det.core import is_number
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
 from imb_det.core.listener import ClassDifficultyListener
@@ -82,14 +82,14 @@ def check_arguments(
             f"{_HOW_TO_HOLD_OUT}"
         )
     if tau != "dynamic" and (
-        isinstance(tau, str) or not (_is_number(tau) and 0 <= tau < math.inf)
+        isinstance(tau, str) or not (is_number(tau) and 0 <= tau < math.inf)
     ):
         raise ValueError(
             f"{name}: `tau` must be 'dynamic' or a number >= 0, got {tau!r}"
         )
-    if not (_is_number(momentum) and 0 <= momentum < 1):
+    if not (is_number(momentum) and 0 <= momentum < 1):
         raise ValueError(f"{name}: `momentum` must be in [0, 1), got {momentum!r}")
-    if max_ratio is not None and not (_is_number(max_ratio) and max_ratio >= 1):
+    if max_ratio is not None and not (is_number(max_ratio) and max_ratio >= 1):
         raise ValueError(
             f"{name}: `max_ratio` must be None or at least 1, got {max_ratio!r}"
         )
@@ -103,10 +103,6 @@ def check_arguments(
                 f"{name}: `{key}` must be a whole number of at least {least}, got "
                 f"{count!r}"
             )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, NUMBERS) and not isinstance(value, bool)
 
 
 def listeners_of(runner: Runner) -> list[ClassDifficultyListener]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from imb_det.core import NUMBERS, and_more, check_number
+from imb_det.core import and_more, check_number, is_number
 
 from .class_stats import ClassStats
 
@@ -83,7 +83,7 @@ class ClassSpec:
             return {str(key): number(value) for key, value in spec.items()}
         if isinstance(spec, (Tensor, np.ndarray)):
             spec = spec.tolist()
-        if isinstance(spec, NUMBERS) and not isinstance(spec, bool):
+        if is_number(spec):
             return number(spec)
         if isinstance(spec, Sequence):
             return [number(value) for value in spec]

@@ -13,13 +13,14 @@ from imb_det.core import Stage
 
 from .class_spec import ClassSpec, Rules
 from .class_stats import ClassStats
+from .exact_buffers import ExactBuffers
 
 __all__ = ["ClassVector", "rename_old_numbers"]
 
 _STATS_LINE = "`custom_hooks = [dict(type='imb_det.ImbalanceHook')]`"
 
 
-class ClassVector(nn.Module):
+class ClassVector(ExactBuffers):
     """Numbers of the classes: weights, margins, priors, thresholds and the like.
 
     Components are built without knowing the classes. So the numbers are checked and
