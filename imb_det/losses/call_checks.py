@@ -285,7 +285,9 @@ def _like(rows: Tensor, other: Tensor) -> Tensor:
 def _first(values: Tensor, where: Tensor) -> str:
     """Name the first of some elements, and how many there are."""
     index = where.nonzero()[0].tolist()
-    place = f"row {index[0]}" + f", column {index[1]}" * (len(index) > 1)
+    place = f"row {index[0]}"
+    if len(index) > 1:
+        place += f", column {', '.join(map(str, index[1:]))}"
     more = int(where.sum()) - 1
     text = f"{values[tuple(index)].item():g} in {place}"
     return text + f" and {more} more" * bool(more)

@@ -33,6 +33,9 @@ SLACK = 1e-3
 #: Devices whose numbers can be looked at without waiting for them.
 AT_HAND = ("cpu",)
 
+# Times factors and sums of these, float32 does not overflow.
+_SMALL = 1e20
+
 #: Loss, gradient and observations of some rows.
 Found = tuple[Tensor, Tensor, Observed | None]
 
@@ -112,9 +115,9 @@ def can_look(x: Tensor) -> bool:
 def _must_guard(rows: Rows) -> bool:
     """Tell whether logits that do not count have to be kept out of the computation.
 
-    They, or their targets, may be infinite or not a number, which a factor of 0 does
-    not mend. To look costs little on a CPU, where it saves a pass; elsewhere it would
-    be waited for.
+    They, or their targets, may be infinite or not a number, or become so on the way,
+    which a factor of 0 does not mend. To look costs little on a CPU, where it saves a
+    pass; elsewhere it would be waited for.
     """
     if rows.counted is None:
         return False
@@ -124,9 +127,15 @@ def _must_guard(rows: Rows) -> bool:
     if not idle.any():
         return False
     which = idle.squeeze(1) if idle.size(1) == 1 else idle
-    if rows.own is None and not rows.label[which].isfinite().all():
+    if rows.own is None and not _is_small(rows.label[which]):
         return True
-    return not rows.cls_score[which].isfinite().all()
+    return not _is_small(rows.cls_score[which])
+
+
+def _is_small(x: Tensor) -> bool:
+    """Tell whether no factor makes numbers infinite; NaN is not small."""
+    low, high = x.aminmax()
+    return float(low) >= -_SMALL and float(high) <= _SMALL
 
 
 def adjusted(terms: Terms, which: slice | None, rows: Rows, guard: bool) -> Tensor:
