@@ -10,6 +10,7 @@ from .audits import check_audits
 from .boxes import check_boxes
 from .components import check_components
 from .images import check_images
+from .loss_callers import check_loss_callers
 from .metric_needs import check_metric_needs
 from .num_classes import check_class_order, check_num_classes
 from .proposal_samplers import check_samplers
@@ -22,6 +23,7 @@ CHECKS = (
     check_num_classes,
     check_class_order,
     check_activations,
+    check_loss_callers,
     check_samplers,
     check_boxes,
     check_images,
@@ -41,6 +43,7 @@ __all__ = [
     "check_class_order",
     "check_components",
     "check_images",
+    "check_loss_callers",
     "check_metric_needs",
     "check_num_classes",
     "check_samplers",

@@ -16,6 +16,8 @@ from imb_det.core.listener import ClassDifficultyListener
 from imb_det.runner_parts import components_of
 from imb_det.statistics import ClassStats
 
+from .class_difficulty import DYNAMIC_TAUS
+
 __all__ = [
     "check_arguments",
     "check_counts",
@@ -81,11 +83,11 @@ def check_arguments(
             f"{name}: `held_out` has no `dataset`, only {list(held_out)}. "
             f"{_HOW_TO_HOLD_OUT}"
         )
-    if tau != "dynamic" and (
-        isinstance(tau, str) or not (is_number(tau) and 0 <= tau < math.inf)
-    ):
+    is_exponent = is_number(tau) and 0 <= float(tau) < math.inf
+    if not (is_exponent or (isinstance(tau, str) and tau in DYNAMIC_TAUS)):
         raise ValueError(
-            f"{name}: `tau` must be 'dynamic' or a number >= 0, got {tau!r}"
+            f"{name}: `tau` must be one of {tuple(DYNAMIC_TAUS)} or a number >= 0, got "
+            f"{tau!r}"
         )
     if not (is_number(momentum) and 0 <= momentum < 1):
         raise ValueError(f"{name}: `momentum` must be in [0, 1), got {momentum!r}")

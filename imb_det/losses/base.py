@@ -32,7 +32,7 @@ REDUCTIONS = ("none", "mean", "sum")
 
 
 class ImbalanceLoss(nn.Module):
-    """Base of the classification losses: right in RoI, dense and DETR heads.
+    """Base of the classification losses, for the RoI, dense and DETR heads of mmdet.
 
     A loss is a :class:`~imb_det.losses.links.Link`, how logits become probabilities,
     and :class:`~imb_det.losses.terms.Terms`, what it does to logits, elements and rows.

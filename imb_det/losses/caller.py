@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
-__all__ = ["in_head", "instead"]
-
-#: What mmdet has in place of our losses where a head calls them in another form.
-_OF_MMDET = {"FocalLoss": "FocalLoss", "GHMRLoss": "GHMR"}
+__all__ = ["as_config", "in_head", "instead", "own_loss"]
 
 
 def in_head(owner: str) -> str:
@@ -20,11 +19,11 @@ def in_head(owner: str) -> str:
     Args:
         owner: Name of the class of the loss.
 
-    Example:
-        ``CrossEntropyLoss (`loss_centerness` of FCOSHead)``
+    Returns:
+        Such as ``CrossEntropyLoss (`loss_centerness` of FCOSHead)``.
     """
     attribute, head = _caller(owner)
-    return f"{owner} (`{attribute}` of {head})" if head else owner
+    return f"{owner} (`{attribute}` of {type(head).__name__})" if head else owner
 
 
 def instead(owner: str) -> str:
@@ -33,17 +32,39 @@ def instead(owner: str) -> str:
     Args:
         owner: Name of the class of the loss.
     """
-    attribute, _ = _caller(owner)
-    kind = _OF_MMDET.get(owner, "CrossEntropyLoss")
-    arguments = "" if kind == "GHMR" else ", use_sigmoid=True"
+    attribute, head = _caller(owner)
+    config = own_loss(head, attribute) or dict(
+        type="mmdet.CrossEntropyLoss", use_sigmoid=True
+    )
     return (
-        "a head that calls it so needs mmdet's own loss, "
-        f"`{attribute}=dict(type='mmdet.{kind}'{arguments})` for example"
+        f"a head that calls it so needs a loss of mmdet: {as_config(attribute, config)}"
     )
 
 
-def _caller(owner: str) -> tuple[str, str]:
-    """Return the attribute that holds the loss, and the class of its head, or ''."""
+def own_loss(head: nn.Module | None, attribute: str) -> dict[str, Any] | None:
+    """Return the config of the loss that mmdet gives a head by default, if it does.
+
+    Args:
+        head: The head.
+        attribute: Name of the loss in it.
+    """
+    for kind in type(head).__mro__:
+        start = vars(kind).get("__init__")
+        parameters = inspect.signature(start).parameters if start else {}
+        default = getattr(parameters.get(attribute), "default", None)
+        if isinstance(default, Mapping) and "type" in default:
+            return {**default, "type": f"mmdet.{default['type']}"}
+    return None
+
+
+def as_config(attribute: str, config: Mapping[str, Any]) -> str:
+    """Write a line of a config, for messages."""
+    text = ", ".join(f"{key}={value!r}" for key, value in config.items())
+    return f"`{attribute}=dict({text})`"
+
+
+def _caller(owner: str) -> tuple[str, nn.Module | None]:
+    """Return the attribute that holds the loss, and the head, or None."""
     loss = None
     frame = inspect.currentframe()
     while frame is not None:
@@ -53,6 +74,6 @@ def _caller(owner: str) -> tuple[str, str]:
                 loss = me
             for name, child in me._modules.items():
                 if loss is not None and child is loss:
-                    return name, type(me).__name__
+                    return name, me
         frame = frame.f_back
-    return "loss_cls", ""
+    return "loss_cls", None
