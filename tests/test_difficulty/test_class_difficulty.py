@@ -54,9 +54,7 @@ def test_tau_by_hand(accuracy, tau):
 def test_tau_of_cifar_by_hand(accuracy, tau):
     assert dynamic_tau(accuracy, "dynamic_cifar") == pytest.approx(tau, rel=1e-12)
     assert difficulty_weights(accuracy, "dynamic_cifar")[1] == pytest.approx(tau)
-    with pytest.raises(
-        ValueError, match=r"\('dynamic', 'dynamic_cifar'\), got 'cifar'"
-    ):
+    with pytest.raises(ValueError, match=r"'dynamic_cifar'\), got 'cifar'"):
         dynamic_tau(accuracy, "cifar")
 
 
@@ -146,9 +144,10 @@ def test_filling_by_hand():
     st.lists(st.lists(st.none() | SHARE, min_size=4, max_size=4), max_size=4),
     st.lists(st.integers(0, 200), min_size=4, max_size=4),
     st.floats(0, 0.99),
+    FORM,
 )
-def test_following_equals_the_reference(measurements, image_count, momentum):
-    tracker = DifficultyTracker(stats_of(image_count), "dynamic", momentum)
+def test_following_equals_the_reference(measurements, image_count, momentum, form):
+    tracker = DifficultyTracker(stats_of(image_count), form, momentum)
     for position, measured in enumerate(measurements, 1):
         tracker.update([NAN if a is None else a for a in measured], position)
     wanted = reference.follow(measurements, momentum, image_count)
@@ -157,7 +156,7 @@ def test_following_equals_the_reference(measurements, image_count, momentum):
         assert tracker.weights.tolist() == [1.0] * 4
         return
     assert tracker.filled == pytest.approx(wanted)
-    tau = reference.dynamic_tau(wanted)
+    tau = reference.dynamic_tau(wanted, form)
     weights = reference.difficulty_weights(wanted, tau, 100.0)
     assert tracker.weights == pytest.approx(weights, rel=1e-6)
     assert tracker.last_update == len(measurements)
