@@ -64,10 +64,12 @@ def check_inputs(
         )
     shape = tuple(cls_score.shape)
     if cls_score.dim() != 2:
-        masks = "; the loss of a mask head is made with `use_mask=True`"
+        place = in_head(owner)
+        of_masks = cls_score.dim() > 2 and ("loss_mask" in place or place == owner)
+        masks = "; the loss of a mask head is made with `use_mask=True`" * of_masks
         raise ValueError(
-            f"{in_head(owner)}: `cls_score` must have shape (N, channels), got {shape}"
-            f"{masks * (cls_score.dim() > 2)}; {instead(owner)}"
+            f"{place}: `cls_score` must have shape (N, channels), got {shape}{masks}; "
+            f"{instead(owner)}"
         )
     n, channels = shape
     whole = not (label.is_floating_point() or label.dtype == torch.bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -149,8 +150,24 @@ class ClassVector(ExactBuffers):
 
     @torch.no_grad()
     def tell(self, numbers: Tensor | np.ndarray | None) -> None:
-        """Take the numbers from now on, (C,); None for no numbers."""
-        self._set(torch.empty(0) if numbers is None else torch.as_tensor(numbers))
+        """Take the numbers from now on, (C,); None for no numbers.
+
+        Raises:
+            ValueError: Another shape, or numbers that are out of range or none; they
+                are listed.
+        """
+        told = torch.empty(0) if numbers is None else torch.as_tensor(numbers)
+        giver = f"{self.owner}: what hands `{self.name}` over"
+        if told.dim() > 1:
+            raise ValueError(
+                f"{giver} gives {tuple(told.shape)}, and it must be one number a class"
+            )
+        if not told.is_meta:
+            names: Sequence[object] = range(told.numel())
+            if self._stats is not None and told.numel() == self._stats.num_classes:
+                names = self._stats.classes
+            self.form.check_numbers(giver, told.double().cpu().numpy(), names)
+        self._set(told)
         self.told = True
 
     def _fill(self) -> None:
