@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from imb_det.losses import flush_statistics, manage_statistics, one_pass
+from imb_det.losses import flush_statistics, manage_statistics
 from imb_det.registry import MODELS
 from tests.references.differences import gradient
 
@@ -155,7 +155,7 @@ def test_far_away_the_loss_is_the_distance(case, dtype):
 
 
 @each
-def test_weights_that_cannot_be_are_named(case, monkeypatch):
+def test_weights_that_cannot_be_are_named(case, request):
     pred, target, weight = make_boxes()
     for value in (-1.0, math.nan, math.inf):
         spoiled = weight.clone()
