@@ -17,7 +17,7 @@ from .test_loss_second_derivatives import ARGUMENTS, PLANNED
 from .test_planned_losses import start
 
 BATCHES = 200
-OF_PLANNED = 50
+OF_PLANNED = 30
 
 each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
 
