@@ -15,13 +15,13 @@ from imb_det.statistics.class_vector import rename_old_numbers
 from .call_checks import (
     check_avg_factor,
     check_inputs,
-    impossible_rows,
     refuse_unknown,
 )
 from .caller import in_head
 from .compilation import compiled_for, should_compile
 from .finite import check_finite
 from .links import Link, SigmoidLink, SoftmaxLink
+from .number_checks import impossible_rows
 from .observed import Observed
 from .one_pass import attach_gradient
 from .terms import Call, Terms

@@ -12,11 +12,12 @@ from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
 
 from .base import REDUCTIONS
-from .call_checks import check_avg_factor, check_weight, refuse_unknown
+from .call_checks import check_avg_factor, refuse_unknown
 from .caller import in_head
 from .elements import bin_of
 from .finite import check_finite
 from .gradient_density import GradientDensity, bin_counts, check_density
+from .number_checks import check_weight
 from .one_pass import can_look, compute_dtype
 
 __all__ = ["GHMRLoss"]
