@@ -19,6 +19,7 @@ from .empty_sets import check_empty_sets
 from .epoch_length import check_epoch_length
 from .hidden_labels import check_hidden_labels
 from .images import check_images
+from .loss_callers import check_loss_callers
 from .metric_needs import check_metric_needs
 from .multi_image import check_multi_image, check_skipped_types
 from .num_classes import check_class_order, check_num_classes
@@ -33,6 +34,7 @@ CHECKS = (
     check_num_classes,
     check_class_order,
     check_activations,
+    check_loss_callers,
     check_samplers,
     check_multi_image,
     check_skipped_types,
@@ -68,6 +70,7 @@ __all__ = [
     "check_hidden_labels",
     "check_image_ids",
     "check_images",
+    "check_loss_callers",
     "check_metainfo",
     "check_metric_needs",
     "check_multi_image",

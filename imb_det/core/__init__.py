@@ -10,7 +10,7 @@ from .check_context import (
     ProposalTaker,
     SelfChecking,
 )
-from .checks import NUMBERS, check_choice, check_number
+from .checks import NUMBERS, check_choice, check_number, is_number
 from .finding import Finding, FindingsError, Severity, raise_findings, refusal, render
 from .hand_over import HandOver
 from .listener import (
@@ -50,6 +50,7 @@ __all__ = [
     "and_more",
     "check_choice",
     "check_number",
+    "is_number",
     "on_main_process",
     "raise_findings",
     "refusal",
