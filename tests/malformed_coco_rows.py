@@ -546,6 +546,16 @@ MASKS = [
         )
     ),
     read(
+        "polygon of NaN beside a sound one",
+        dog(segmentation=[[NAN] * 6, *OUTLINE]),
+        [2, 2],
+        [2, 2],
+        DOG,
+        "left out of their masks",
+        masks=True,
+        mmdet=True,
+    ),
+    read(
         "mask of a class that nobody uses",
         lambda c: [
             added("categories", dict(id=7, name="bird"))(c),

@@ -19,7 +19,7 @@ from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.coco_classes import category_ids, spellings
 from imb_det.statistics.coco_content import CocoContent
 from imb_det.statistics.coco_kinds import TOLD
-from imb_det.statistics.coco_masks import mask_faults, mask_findings, without_outline
+from imb_det.statistics.coco_masks import judge_masks
 from imb_det.statistics.frequency_groups import GroupLimits
 
 __all__ = ["RULES", "judge_files", "read_groups", "read_test_set"]
@@ -65,8 +65,8 @@ def read_test_set(
     file = CocoContent.read(path)
     findings = file.findings(file.chosen(classes, TOLD))
     if iou_type == "segm":
-        findings += mask_faults(file, classes, "is_judged")
-        findings += mask_findings(file, without_outline(file, classes, "is_judged"))
+        masks = judge_masks(file, classes, "is_judged")
+        findings += [*masks.faults, *masks.findings.values()]
     raise_findings(findings, str(path))
     if rules is None:
         rules = "lvis" if file.is_federated else "coco"

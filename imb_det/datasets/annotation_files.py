@@ -13,12 +13,7 @@ from imb_det.core.finding import Finding, FindingsError, Severity
 from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.coco_content import CocoContent
 from imb_det.statistics.coco_kinds import KINDS, TOLD
-from imb_det.statistics.coco_masks import (
-    is_skipped_by_mmdet,
-    mask_faults,
-    mask_findings,
-    without_outline,
-)
+from imb_det.statistics.coco_masks import is_safe_in_mmdet, judge_masks
 from imb_det.statistics.loaded_masks import mask_use
 from imb_det.statistics.shown_labels import hides_labels
 
@@ -82,10 +77,10 @@ def findings_of_leaf(
         yield found if is_alike else _refused(found)
     if mask_use(leaf) is None:
         return
-    yield from mask_faults(file, names, "is_used")
-    hidden = without_outline(file, names, "is_used")
-    for index, found in zip(hidden, mask_findings(file, hidden), strict=True):
-        is_alike = is_skipped_by_mmdet(file.annotations[index]["segmentation"])
+    masks = judge_masks(file, names, "is_used")
+    yield from masks.faults
+    for index, found in masks.findings.items():
+        is_alike = is_safe_in_mmdet(file.annotations[index]["segmentation"])
         yield found if is_alike else _refused(found)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from imb_det.core.finding import Finding, Severity
 from imb_det.core.text import look_alike
 from imb_det.statistics.coco_kinds import KINDS
-from imb_det.statistics.coco_masks import NO_OUTLINE
+from imb_det.statistics.coco_masks import BAD_POLYGON, NO_OUTLINE
 
 __all__ = ["MAX_NAMED", "DatasetAudit", "finding_of"]
 
@@ -35,7 +35,7 @@ COUNTED_KINDS = {
     "over_border": KINDS["over_border"].meaning,
 }
 #: In which the log tells what is listed one by one.
-_ORDER = tuple(dict.fromkeys([*KINDS, NO_OUTLINE, *NAMED_KINDS]))
+_ORDER = tuple(dict.fromkeys([*KINDS, NO_OUTLINE, BAD_POLYGON, *NAMED_KINDS]))
 #: Kinds that every healthy data set may have: they raise no warning.
 _HARMLESS = frozenset({"category_ids", "no_annotations", "no_objects", "over_border"})
 

@@ -17,13 +17,7 @@ from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.coco_content import CocoContent
 from imb_det.statistics.coco_faults import place_of
 from imb_det.statistics.coco_kinds import NAMES, TOLD
-from imb_det.statistics.coco_masks import (
-    is_ignored_mask,
-    mask_faults,
-    mask_findings,
-    sound_parts,
-    without_outline,
-)
+from imb_det.statistics.coco_masks import judge_masks
 from imb_det.statistics.loaded_masks import mask_use
 from imb_det.statistics.shown_labels import hides_labels
 
@@ -138,21 +132,20 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
 
     def _audit_masks(self, file: CocoContent, as_polygons: bool) -> None:
         """Ignore objects whose mask shows nothing, as the pipeline does."""
-        classes = self._metainfo["classes"]
-        if faults := mask_faults(file, classes, "is_used"):
-            raise FindingsError(faults, file.source)
-        hidden = without_outline(file, classes, "is_used")
-        self._audit.take(mask_findings(file, hidden))
-        for index in np.flatnonzero(file.of_classes(classes)).tolist():
-            ann = file.annotations[index]
-            mask = ann.get("segmentation")
-            if ann["id"] in self._changed or not mask:
-                continue
-            if is_ignored_mask(mask, as_polygons):
-                kept = [[]] if isinstance(mask, list) else mask
-                self._changed[ann["id"]] = {**ann, "iscrowd": 1, "segmentation": kept}
-            elif isinstance(mask, list) and len(parts := sound_parts(mask)) < len(mask):
-                self._changed[ann["id"]] = {**ann, "segmentation": parts}
+        masks = judge_masks(file, self._metainfo["classes"], "is_used")
+        if masks.faults:
+            raise FindingsError(masks.faults, file.source)
+        self._audit.take(masks.findings.values())
+        shown: dict[int, dict[str, Any]] = {}
+        for index, polygons in masks.trimmed.items():
+            shown[index] = {"segmentation": polygons}
+        for index in masks.hidden:
+            shown[index] = {"iscrowd": 1, "segmentation": [[]]}
+        for index in masks.encoded if as_polygons else ():
+            shown[index] = {"iscrowd": 1}
+        for index, values in shown.items():
+            annotation = file.annotations[index]
+            self._changed[annotation["id"]] = {**annotation, **values}
 
 
 def _describe_ids(used: Collection[Any]) -> list[str]:

@@ -17,7 +17,7 @@ from imb_det.datasets.coco_index import index_of
 from imb_det.registry import METRICS
 from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.coco_content import CocoContent
-from imb_det.statistics.coco_masks import mask_faults
+from imb_det.statistics.coco_masks import judge_masks
 from imb_det.statistics.dataset_access import joint_metainfo
 
 from .diagnostics import diagnose
@@ -132,8 +132,9 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
         """Refuse objects of these classes without a mask, where masks are judged."""
         if self.file is None or "segm" not in self.metrics or self.format_only:
             return
-        if faults := mask_faults(self.file, classes, "is_judged"):
-            raise FindingsError(faults, f"{self.ann_file}, for metric='segm'")
+        masks = judge_masks(self.file, classes, "is_judged")
+        if masks.faults:
+            raise FindingsError(masks.faults, f"{self.ann_file}, for metric='segm'")
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep what is needed of a batch, as arrays.

@@ -9,7 +9,7 @@ from typing import Any
 from imb_det.core.finding import Finding, FindingsError, Severity
 from imb_det.statistics.coco_content import CocoContent
 from imb_det.statistics.coco_kinds import KINDS, TOLD
-from imb_det.statistics.coco_masks import mask_faults, mask_findings, without_outline
+from imb_det.statistics.coco_masks import judge_masks
 
 from .coco_metric import CocoMetric
 
@@ -55,10 +55,11 @@ def findings_of_file(metric: Any, where: str) -> Iterator[Finding]:
         yield from _of_ids(file)
     if "segm" not in getattr(metric, "metrics", ()):
         return
-    if not is_ours:  # ours take sizes from what was evaluated, and have seen the masks
+    if not is_ours:  # ours take sizes from what was evaluated
         yield from file.without_size_findings()
-        yield from mask_faults(file, classes, "is_judged")
-    for found in mask_findings(file, without_outline(file, classes, "is_judged")):
+    masks = judge_masks(file, classes, "is_judged")
+    yield from masks.faults
+    for found in masks.findings.values():
         yield found if is_ours else _refused(found)
 
 

@@ -12,7 +12,7 @@ from imb_det.core.finding import raise_findings
 from .coco_classes import respelled
 from .coco_content import CocoContent
 from .coco_kinds import KINDS, TOLD
-from .coco_masks import mask_faults, mask_findings, without_outline
+from .coco_masks import judge_masks
 
 __all__ = ["labels_of_coco"]
 
@@ -59,10 +59,9 @@ def labels_of_coco(
     told = [kind for kind in TOLD if not (every_box and KINDS[kind].is_counted_by_lvis)]
     findings = file.findings(file.chosen(in_file, told))
     if with_masks:
-        findings += mask_faults(file, in_file, "is_used")
-        hidden = without_outline(file, in_file, "is_used")
-        findings += mask_findings(file, hidden)
-        counts[hidden] = False
+        masks = judge_masks(file, in_file, "is_used")
+        findings += [*masks.faults, *masks.findings.values()]
+        counts[masks.hidden] = False
     raise_findings(findings, str(ann_file))
     label_of = {name: label for label, name in enumerate(in_file)}
     by_row = [label_of.get(category["name"], -1) for category in file.categories]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,23 +16,26 @@ from .coco_faults import FaultList
 from .run_length_code import pixels_of
 
 __all__ = [
+    "BAD_POLYGON",
     "NO_OUTLINE",
+    "MaskVerdicts",
     "is_ignored_mask",
-    "is_skipped_by_mmdet",
-    "mask_faults",
-    "mask_findings",
+    "is_safe_in_mmdet",
+    "judge_masks",
     "sound_parts",
-    "without_outline",
 ]
 
 #: Largest coordinate of a point: the library in C walks outlines in fifths of a pixel.
 LARGEST = 1e5
 NO_OUTLINE = "no_outline"
-_MEANING = (
-    "masks that show nothing (no polygon with an even count of six or more finite "
-    f"numbers up to {LARGEST:.0e}): their objects are ignored in training and not "
-    "counted, and are not judged by masks"
-)
+BAD_POLYGON = "bad_polygon"
+_MEANINGS = {
+    NO_OUTLINE: "masks that show nothing (no polygon with an even count of six or more "
+    f"finite numbers up to {LARGEST:.0e}): their objects are ignored in training and "
+    "not counted, and are not judged by masks",
+    BAD_POLYGON: "polygons with numbers that are not finite or beyond "
+    f"{LARGEST:.0e}, left out of their masks",
+}
 
 
 def sound_parts(polygons: Sequence[Any]) -> list[Any]:
@@ -75,30 +79,28 @@ def is_ignored_mask(mask: Any, as_polygons: bool) -> bool:
         return False
 
 
-def is_skipped_by_mmdet(polygons: Sequence[Any]) -> bool:
-    """Tell whether mmdet's pipeline draws none of the polygons, as they are too short.
+def is_safe_in_mmdet(polygons: Sequence[Any]) -> bool:
+    """Tell whether mmdet's pipeline leaves out all polygons that cannot be drawn.
 
-    It would draw others, that are not finite or huge, to no end.
+    It goes by their length alone, and draws numbers that are not finite to no end.
     """
-    return all(len(part) < 6 or len(part) % 2 for part in polygons)
+    return all(len(p) < 6 or len(p) % 2 or _is_sound(p) for p in polygons)
 
 
-def _fault(mask: Any, size: Sequence[float]) -> str:
-    """Say why a mask is none, empty if it can be read.
+def _no_polygons(mask: Any) -> str:
+    return (
+        "`segmentation` must be run lengths or a list of polygons [x1, y1, x2, y2, "
+        f"...], got {mask!r:.80}"
+    )
+
+
+def _fault_of_run_lengths(mask: Any, size: Sequence[float]) -> str:
+    """Say why a mask is no run lengths, empty if it can be read.
 
     Args:
         mask: As in the file.
         size: Height and width of the image, inf where it is not known.
     """
-    if isinstance(mask, list):
-        try:
-            sound_parts(mask)
-        except TypeError:
-            return (
-                "`segmentation` must be run lengths or a list of polygons [x1, y1, x2, "
-                f"y2, ...], got {mask!r:.80}"
-            )
-        return ""
     given = mask if isinstance(mask, Mapping) else {}
     own, counts = given.get("size"), given.get("counts")
     is_size = isinstance(own, list) and [type(side) for side in own] == [int, int]
@@ -129,62 +131,74 @@ def _pixels(counts: Any) -> float | None:
     return float(total[0]) if is_valid.all() else None
 
 
-def _with_masks(
+@dataclass(frozen=True)
+class MaskVerdicts:
+    """What the masks of a file are, for one use of it.
+
+    Args:
+        faults: Objects without a mask and masks that are none; errors, as neither a
+            pipeline nor a metric could go on.
+        hidden: Places of annotations of which no polygon can be drawn.
+        trimmed: Polygons that can be drawn, by the place of an annotation that has
+            others as well.
+        encoded: Places of annotations with run lengths.
+        findings: By the place of the annotation, a warning for each that is hidden, or
+            has polygons with numbers that are not finite beside others.
+    """
+
+    faults: list[Finding]
+    hidden: list[int]
+    trimmed: dict[int, list[Any]]
+    encoded: list[int]
+    findings: dict[int, Finding]
+
+
+def judge_masks(
     file: CocoContent, classes: Collection[str] | None, what: str
-) -> Iterable[tuple[int, Any]]:
+) -> MaskVerdicts:
+    """Look at the masks of a file.
+
+    Args:
+        file: With the masks.
+        classes: Names of the classes in use; all if None.
+        what: ``is_used`` for a training, ``is_judged`` for an evaluation: the
+            annotations of which a :class:`~.coco_kinds.Kind` says so.
+    """
+    faults = FaultList(file.source)
+    hidden, encoded, trimmed, findings = [], [], {}, {}
+    heights, widths = file.sides("height").tolist(), file.sides("width").tolist()
     chosen = file.of_classes(classes) & file.are(what)
     if what == "is_used":
         chosen &= ~file.flags("ignore")
     for index in np.flatnonzero(chosen).tolist():
-        yield index, file.annotations[index].get("segmentation")
-
-
-def mask_faults(
-    file: CocoContent, classes: Collection[str] | None, what: str
-) -> list[Finding]:
-    """List objects without a mask, and masks that are none.
-
-    Args:
-        file: With the masks.
-        classes: Names of the classes in use; all if None.
-        what: ``is_used`` for a training, ``is_judged`` for an evaluation.
-
-    Returns:
-        Errors, as neither a pipeline nor a metric could go on.
-    """
-    faults = FaultList(file.source)
-    heights, widths = file.sides("height").tolist(), file.sides("width").tolist()
-    for index, mask in _with_masks(file, classes, what):
-        row = file.image_rows[index]
-        if mask in (None, [], {}):
-            text = f"`segmentation` is {mask!r}" if mask is not None else "has no mask"
+        mask = file.annotations[index].get("segmentation")
+        if mask is None or mask in ([], {}):
+            text = "has no mask" if mask is None else f"`segmentation` is {mask!r}"
             faults.add("no_mask", file.place_of(index), text)
-        elif text := _fault(mask, (heights[row], widths[row])):
-            faults.add("mask", file.place_of(index), text)
-    return faults.everything()
+        elif isinstance(mask, list):
+            try:
+                parts = sound_parts(mask)
+            except TypeError:
+                faults.add("mask", file.place_of(index), _no_polygons(mask))
+                continue
+            if not parts:
+                hidden.append(index)
+                findings[index] = _finding(file, index, NO_OUTLINE)
+            elif len(parts) < len(mask):
+                trimmed[index] = parts
+                if not is_safe_in_mmdet(mask):  # those too short do no harm
+                    findings[index] = _finding(file, index, BAD_POLYGON)
+        else:
+            encoded.append(index)
+            row = file.image_rows[index]
+            if text := _fault_of_run_lengths(mask, (heights[row], widths[row])):
+                faults.add("mask", file.place_of(index), text)
+    return MaskVerdicts(faults.everything(), hidden, trimmed, encoded, findings)
 
 
-def without_outline(
-    file: CocoContent, classes: Collection[str] | None, what: str
-) -> list[int]:
-    """List the annotations of which the polygons show nothing.
-
-    Args:
-        file: With the masks.
-        classes: Names of the classes in use; all if None.
-        what: As in :func:`mask_faults`.
-    """
-    masks = _with_masks(file, classes, what)
-    return [index for index, mask in masks if mask and is_ignored_mask(mask, False)]
-
-
-def mask_findings(file: CocoContent, indices: Iterable[int]) -> list[Finding]:
-    """Describe what :func:`without_outline` has found."""
-    found = []
-    for index in indices:
-        annotation = file.annotations[index]
-        name = file.categories[file.category_rows[index]]["name"]
-        evidence = f"{name} {annotation['segmentation']!r:.80}"
-        where = file.place_of(index)
-        found.append(Finding(NO_OUTLINE, Severity.WARNING, _MEANING, where, evidence))
-    return found
+def _finding(file: CocoContent, index: int, code: str) -> Finding:
+    annotation = file.annotations[index]
+    name = file.categories[file.category_rows[index]]["name"]
+    evidence = f"{name} {annotation['segmentation']!r:.80}"
+    where = file.place_of(index)
+    return Finding(code, Severity.WARNING, _MEANINGS[code], where, evidence)
