@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,9 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from mmengine.logging import print_log
+
+from imb_det.core.shown_text import shown
 
 __all__ = [
     "GREY",
@@ -18,6 +23,7 @@ __all__ = [
     "class_bars",
     "colour_patch",
     "grid_lines",
+    "label_of",
     "save_figure",
 ]
 
@@ -31,6 +37,8 @@ GROUP_COLOURS = {"rare": "#c44e52", "common": "#dd8452", "frequent": "#4c72b0"}
 _DPI = 120
 _ALPHA = 0.8
 _MOST_NAMES = 100  # classes that are named below their bars
+_MOST_BARS = 2500  # pixels of the widest picture
+_NO_GLYPH = re.compile(r"Glyph \d+ .*missing from")
 _LEGEND_ROW, _LEGEND_EDGE = 0.21, 0.06  # inches
 
 
@@ -60,15 +68,31 @@ def class_bars(
     figure = Figure(figsize=(min(max(7.0, 0.24 * number + 2), 22), 5.0))
     axes = figure.subplots()
     position, colour = np.arange(number), list(colours[order])
-    axes.bar(position, heights[order], color=colour, width=0.85, alpha=_ALPHA)
+    if number <= _MOST_BARS:
+        axes.bar(position, heights[order], color=colour, width=0.85, alpha=_ALPHA)
+    else:  # bars of less than a pixel, of which each would take a millisecond
+        foot = heights[heights > 0].min(initial=1) / 10  # a log axis has no zero
+        axes.vlines(position, foot, heights[order], colour, lw=0.5, alpha=_ALPHA)
     axes.set_xlim(-0.7, number - 0.3)
     if number <= _MOST_NAMES:
-        names = [classes[i] for i in order]
+        names = [label_of(classes[i]) for i in order]
         is_long = max(map(len, names)) * number > 90
         axes.set_xticks(position, names, rotation=90 if is_long else 0, fontsize=8)
     else:
         axes.set_xlabel(f"{number} classes, most {sorted_by} first")
     return figure, axes
+
+
+def label_of(name: str, most: int = 40) -> str:
+    """Write a name of anybody's into a picture: every text there goes through this.
+
+    Args:
+        name: Any string: matplotlib would take ``$`` for mathematics, keep what begins
+            with ``_`` out of legends, and fail at halves of characters.
+        most: Characters that are shown. Default: 40.
+    """
+    text = shown(name, most).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def colour_patch(colour: str, label: str) -> Patch:
@@ -101,6 +125,20 @@ def save_figure(
         rows = -(-len(handles) // columns)
         figure.legend(handles=handles, loc="upper center", ncols=columns, frameon=False)
         top -= (rows * _LEGEND_ROW + _LEGEND_EDGE) / figure.get_figheight()
-    figure.tight_layout(rect=(0, 0, 1, top))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=_DPI)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        figure.tight_layout(rect=(0, 0, 1, top))
+        figure.savefig(path, dpi=_DPI)
+    glyphs = {str(w.message) for w in caught if _NO_GLYPH.match(str(w.message))}
+    if glyphs:
+        print_log(
+            f"{path}: the font has no letters for {len(glyphs)} of the characters in "
+            "names, and shows boxes; set `font.family` in your matplotlibrc",
+            logger="current",
+        )
+    for other in caught:
+        if str(other.message) not in glyphs:
+            warnings.warn_explicit(
+                other.message, other.category, other.filename, other.lineno
+            )

@@ -11,18 +11,21 @@ from mmengine.runner import Runner
 from torch import nn
 
 from imb_det.core.check_context import CheckContext
+from imb_det.core.listener import TrainingMemory, WorkDirListener
 from imb_det.statistics.dataset_access import dataset_nodes
 
 __all__ = [
     "bare_model",
     "components_of",
     "context_of",
+    "forget_training",
     "hooks_of",
     "metrics_of",
     "models_of",
     "modules_of",
     "refresh_averages",
     "samplers_of",
+    "tell_work_dir",
     "transforms_of",
 ]
 
@@ -63,6 +66,21 @@ def refresh_averages(runner: Runner) -> None:
     for average in _averages(runner):
         if getattr(average, "update_buffers", False):
             average.avg_parameters = average.module.state_dict()
+
+
+def forget_training(runner: Runner) -> None:
+    """Clear the counts of another training, in the model and its moving averages."""
+    for model in models_of(runner):
+        for part in model.modules():
+            if isinstance(part, TrainingMemory):
+                part.forget_training()
+
+
+def tell_work_dir(runner: Runner, components: Iterable[Any]) -> None:
+    """Tell components where they may write."""
+    for component in components:
+        if isinstance(component, WorkDirListener):
+            component.set_work_dir(runner.work_dir)
 
 
 def samplers_of(loader: Any) -> list[Any]:

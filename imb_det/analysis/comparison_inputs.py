@@ -122,10 +122,12 @@ def judge_files(
     files: Sequence[Path],
     iou_type: str = "bbox",
     rules: CocoRules | LvisRules = RULES["coco"],
+    allow_pickle: bool = False,
 ) -> dict[Path, Matches]:
     """Judge the predictions of several files on the same images.
 
-    Those are all images, or the ones that were tested where pickles hold fewer.
+    Those are all images, or the ones that were tested where files of
+    ``tools/test.py --out`` hold fewer.
 
     Args:
         ground_truth: As the rules need it.
@@ -133,18 +135,21 @@ def judge_files(
         files: See :func:`.read_predictions`.
         iou_type: ``bbox`` or ``segm``. Default: ``bbox``.
         rules: By which they are judged. Default: COCO's.
+        allow_pickle: See :func:`.read_predictions`.
 
     Raises:
         FileNotFoundError: A file that is not there.
         ValueError: Predictions that cannot be read or judged, or of other images than
-            those of the first pickle; names the file.
+            those of the first file that tells its images; names the file.
     """
     judged: dict[Path, Matches] = {}
     tested: tuple[Path, set[Any]] | None = None
     ground_truth = part = ground_truth.judged_by(iou_type)
     # A result file in JSON does not tell the images in which nothing was found.
     for file in sorted(files, key=lambda file: file.suffix == ".json"):
-        predictions = read_predictions(file, ground_truth, category_ids, iou_type)
+        predictions = read_predictions(
+            file, ground_truth, category_ids, iou_type, allow_pickle
+        )
         names = {prediction["img_id"] for prediction in predictions}
         if file.suffix == ".json":
             known = set(part.image_ids)

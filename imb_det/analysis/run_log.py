@@ -69,7 +69,7 @@ def _read_run(path: Path) -> tuple[_Points, _Points]:
     val: _Points = {}
     iteration = 0
     unreadable = 0
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             record = json.loads(line)
         except json.JSONDecodeError:

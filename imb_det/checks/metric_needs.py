@@ -13,7 +13,7 @@ from imb_det.datasets.audited_dataset import AuditedDataset
 from imb_det.evaluation.metric_files import findings_of_file, has_file
 from imb_det.statistics.dataset_access import iter_data_infos, leaf_datasets
 
-__all__ = ["check_metric_needs"]
+__all__ = ["check_metric_needs", "obstacle"]
 
 
 def check_metric_needs(context: CheckContext) -> Iterator[Finding]:
@@ -29,7 +29,6 @@ def check_metric_needs(context: CheckContext) -> Iterator[Finding]:
     for split, metrics in context.metrics.items():
         for metric in metrics:
             where = f"{type(metric).__name__} of {split}"
-            yield from _unwritable(metric, where)
             if getattr(metric, "format_only", False):
                 continue
             if has_file(metric):
@@ -44,23 +43,6 @@ def _told(context: CheckContext) -> Iterator[Finding]:
         for leaf in leaf_datasets(dataset):
             if isinstance(leaf, AuditedDataset):
                 yield from leaf.audit.findings
-
-
-def _unwritable(metric: Any, where: str) -> Iterator[Finding]:
-    """Find folders for tables and results in which nothing can be written."""
-    table_dir = getattr(metric, "table_dir", None)
-    prefix = getattr(metric, "outfile_prefix", None)
-    folders = {"table_dir": table_dir, "outfile_prefix": prefix and Path(prefix).parent}
-    for argument, folder in folders.items():
-        if folder and (reason := obstacle(Path(folder))):
-            yield Finding(
-                "unwritable",
-                Severity.ERROR,
-                "a metric cannot write where it is to",
-                f"{where}, `{argument}`",
-                f"{folder}: {reason}",
-                f"Set `{argument}` to a folder that can be written to",
-            )
 
 
 def obstacle(folder: Path) -> str:

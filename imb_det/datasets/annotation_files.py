@@ -15,6 +15,7 @@ from imb_det.statistics.coco_content import CocoContent
 from imb_det.statistics.coco_kinds import KINDS, TOLD
 from imb_det.statistics.coco_masks import is_safe_in_mmdet, judge_masks
 from imb_det.statistics.loaded_masks import mask_use
+from imb_det.statistics.shown_labels import hides_labels
 
 from .audited_dataset import AuditedDataset
 
@@ -53,6 +54,8 @@ def findings_of_leaf(
         in_training: Whether it is trained on.
         needs_annotations: See :class:`~imb_det.statistics.coco_content.CocoContent`.
     """
+    if hides_labels(leaf):  # of unlabelled images: nobody sees a box
+        in_training = needs_annotations = False
     of_lvis = isinstance(leaf, datasets.LVISV05Dataset)  # v1 is derived from it
     name_key = "coco_url" if isinstance(leaf, datasets.LVISV1Dataset) else "file_name"
     classes = leaf.metainfo.get("classes")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imb_det.core.finding import Finding, Severity
+from imb_det.core.text import look_alike
 from imb_det.statistics.coco_kinds import KINDS
 from imb_det.statistics.coco_masks import BAD_POLYGON, NO_OUTLINE
 
@@ -77,6 +78,7 @@ class DatasetAudit:
         findings: The entries of the named kinds.
         unknown_classes: For each class name that the config does not know, its
             number of ``objects`` and the ``first`` file with one.
+        classes: Names that the config has.
     """
 
     source: str
@@ -87,6 +89,7 @@ class DatasetAudit:
     counts: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     unknown_classes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     def add(self, kind: str, file: str, *details: str) -> None:
         """Note one finding; of counted kinds only the number is kept."""
@@ -132,7 +135,9 @@ class DatasetAudit:
                 "classes that the config does not name, left out",
                 f"{self.source}: {name!r}",
                 f"{entry['objects']} objects, first in {entry['first']}",
-                "Add the class to `metainfo['classes']`, if it is to be learned",
+                f"The config has {alike!r}: write it alike in both"
+                if (alike := look_alike(name, self.classes))
+                else "Add the class to `metainfo['classes']`, if it is to be learned",
             )
         for kind, meaning in COUNTED_KINDS.items():
             if number := self.counts[kind]:
@@ -163,7 +168,9 @@ class DatasetAudit:
         if self.unknown_classes:
             entries = [
                 f"{name!r}: {entry['objects']} objects, first in {entry['first']}"
+                + (f"; the config has {alike!r}" if alike else "")
                 for name, entry in self.unknown_classes.items()
+                for alike in [look_alike(name, self.classes)]
             ]
             head = f"  classes that the config does not name, left out: {len(entries)}"
             lines += [head, *_shorten(entries, max_named)]

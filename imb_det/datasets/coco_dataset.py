@@ -19,6 +19,7 @@ from imb_det.statistics.coco_faults import place_of
 from imb_det.statistics.coco_kinds import NAMES, TOLD
 from imb_det.statistics.coco_masks import judge_masks
 from imb_det.statistics.loaded_masks import mask_use
+from imb_det.statistics.shown_labels import hides_labels
 
 from .audited_dataset import AuditedDataset
 from .coco_index import index_of
@@ -88,7 +89,7 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
 
     def _read(self, path: str) -> COCO:
         """Read the file, audit it, and decide what is left out or changed."""
-        needs_annotations = not self.test_mode
+        needs_annotations = not (self.test_mode or hides_labels(self))
         file = CocoContent.read(path, self.ann_file, needs_annotations, "file_name")
         category_ids(file.content, self._metainfo["classes"], self.ann_file)
         used = {category["id"] for category in file.categories}

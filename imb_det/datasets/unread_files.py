@@ -14,16 +14,19 @@ from imb_det.core.finding import Finding, FindingsError, Severity
 from imb_det.statistics.coco_content import CocoContent
 
 from .annotation_files import findings_of_leaf, is_read_by_mmdet
+from .voc_findings import findings_of_voc, is_voc_of_mmdet
 
 __all__ = ["explain_failures", "findings_of_config"]
 
 
 #: What reading ends with where it meets something malformed.
 _FAILURES = (
+    ArithmeticError,
     AssertionError,
     AttributeError,
     LookupError,
     RecursionError,
+    SyntaxError,
     TypeError,
     ValueError,
 )
@@ -55,7 +58,7 @@ def explain_failures(config: Any) -> Iterator[None]:
 
 
 def findings_of_config(config: Any) -> Iterator[Finding]:
-    """Read the annotation files of mmdet's data sets and metrics of COCO and LVIS.
+    """Read the annotation files of mmdet's data sets and metrics.
 
     Args:
         config: With loaders and evaluators.
@@ -66,6 +69,9 @@ def findings_of_config(config: Any) -> Iterator[Finding]:
                 leaf = DATASETS.build({**entry, "lazy_init": True})
                 is_training = split == "train"
                 yield from findings_of_leaf(leaf, is_training, is_training)
+            elif is_voc_of_mmdet(_class_of(DATASETS, entry)):
+                leaf = DATASETS.build({**entry, "lazy_init": True})
+                yield from findings_of_voc(leaf)
         for entry in _entries(config.get(f"{split}_evaluator")):
             path = entry.get("ann_file")
             is_of_coco = issubclass(_class_of(METRICS, entry), CocoMetric)

@@ -18,6 +18,7 @@ from imb_det.registry import METRICS
 from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.coco_content import CocoContent
 from imb_det.statistics.coco_masks import judge_masks
+from imb_det.statistics.dataset_access import joint_metainfo
 
 from .diagnostics import diagnose
 from .functional.coco_eval import CocoRules
@@ -53,15 +54,19 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
     data set) do not count as missed; ``proposal_nums`` name the ``AR@n`` they belong
     to; ``classwise`` figures count detections as the ``mAP`` they are a part of; boxes
     without area are no objects to find where there is no annotation file;
-    ``proposal_fast`` is computed as ``proposal``; ``use_mp_eval`` has no effect.
+    ``proposal_fast`` is computed as ``proposal``; ``use_mp_eval`` has no effect; an
+    object whose annotation has the id 0 can be found, which pycocotools takes for "no
+    match".
 
     Args:
         *args: Arguments of mmdet's ``CocoMetric``, in its order.
-        diagnostics: Whether to write a confusion matrix with one detection for one
-            object, ``coco_bbox_confusion.csv``, and confusion and calibration of the
-            groups, ``coco_bbox_diagnostics.json``, to the folder of the tables, and to
-            report ``bbox_calibration_error``; of detections with a score from 0.3.
-            Default: False.
+        diagnostics: Whether to write, to the folder of the tables, a confusion matrix
+            with one detection for one object, ``coco_bbox_confusion.csv`` (of up to
+            2,000 classes), the pairs of classes that are confused most,
+            ``coco_bbox_confused_pairs.csv``, and confusion and calibration of the
+            groups, ``coco_bbox_diagnostics.json``, and to report
+            ``bbox_calibration_error``; of detections with a score from 0.3. Default:
+            False.
         **kwargs: Arguments of mmdet's ``CocoMetric``; ``metric_items`` also takes
             ``APr``, ``APr_50`` and so on, and leaves out what it does not name.
             ``class_stats``, ``group_thresholds``, ``group_quantiles`` and
@@ -118,7 +123,7 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
     @_MMDetCocoMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
         """Take the classes, and check them before the first iteration."""
-        self._dataset_meta = dataset_meta
+        self._dataset_meta = dataset_meta = joint_metainfo(dataset_meta)
         if self.file is not None and dataset_meta and dataset_meta.get("classes"):
             category_ids(self.file.content, dataset_meta["classes"], self.ann_file)
             self._check_masks(dataset_meta["classes"])
@@ -148,9 +153,11 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
             record, prediction = read_sample(sample, with_masks=wants)
             if self.file is not None:
                 record.pop("anns", None)
-            elif "anns" not in record:
+            elif lacking := [key for key in ("anns", "width") if key not in record]:
+                named = {"anns": "`instances`", "width": "`ori_shape`"}
                 raise ValueError(
-                    f"image {record['img_id']!r} has no `instances`; without "
+                    f"image {record['img_id']!r} has no "
+                    f"{' and '.join(named[key] for key in lacking)}; without "
                     "`ann_file` the data set must yield them"
                 )
             self.results.append((record, prediction))

@@ -9,6 +9,7 @@ import numpy as np
 
 from imb_det.registry import METRICS
 from imb_det.statistics.coco_content import CocoContent
+from imb_det.statistics.dataset_access import joint_metainfo
 
 from .coco_metric import CocoMetric
 from .functional.federated import FederatedGroundTruth
@@ -131,7 +132,7 @@ class LVISMetric(CocoMetric):
     @CocoMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
         """Take the classes, and check the file before the first iteration."""
-        self._dataset_meta = dataset_meta
+        self._dataset_meta = dataset_meta = joint_metainfo(dataset_meta)
         if self.file is not None and dataset_meta and dataset_meta.get("classes"):
             self._everything = FederatedGroundTruth.from_lvis(
                 self.file, dataset_meta["classes"]

@@ -13,7 +13,7 @@ from imb_det.statistics.coco_masks import judge_masks
 
 from .coco_metric import CocoMetric
 
-__all__ = ["findings_of_file", "has_file"]
+__all__ = ["content_of", "findings_of_file", "has_file"]
 
 _OURS = (
     "Use `imb_det.CocoMetric` or `imb_det.LVISMetric`, which judge the file as the "
@@ -23,7 +23,7 @@ _OURS = (
 
 def has_file(metric: Any) -> bool:
     """Tell whether a metric, ours or mmdet's, has read an annotation file."""
-    return isinstance(_content_of(metric), Mapping)
+    return isinstance(content_of(metric), Mapping)
 
 
 def findings_of_file(metric: Any, where: str) -> Iterator[Finding]:
@@ -41,7 +41,7 @@ def findings_of_file(metric: Any, where: str) -> Iterator[Finding]:
     is_ours = isinstance(metric, CocoMetric)
     try:  # mmdet's do not keep the path
         source = f"`ann_file` of {where}"
-        file = metric.file if is_ours else CocoContent(_content_of(metric), source)
+        file = metric.file if is_ours else CocoContent(content_of(metric), source)
     except FindingsError as error:
         yield from error.findings
         return
@@ -63,7 +63,8 @@ def findings_of_file(metric: Any, where: str) -> Iterator[Finding]:
         yield found if is_ours else _refused(found)
 
 
-def _content_of(metric: Any) -> Any:
+def content_of(metric: Any) -> Any:
+    """Return the content of a metric's annotation file, None if it has read none."""
     api = getattr(metric, "_lvis_api", None) or getattr(metric, "_coco_api", None)
     return getattr(api, "dataset", None)
 

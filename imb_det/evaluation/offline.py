@@ -19,6 +19,7 @@ from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.dataset_access import (
     class_names,
     iter_data_infos,
+    joint_metainfo,
     leaf_datasets,
 )
 from imb_det.statistics.frequency_groups import GroupLimits
@@ -30,16 +31,20 @@ from .result_files import read_predictions
 __all__ = ["no_detections", "read_results", "score_file", "training_stats"]
 
 
-def score_file(config: Any, results: str | Path) -> dict[str, float]:
+def score_file(
+    config: Any, results: str | Path, allow_pickle: bool = False
+) -> dict[str, float]:
     """Evaluate a result file with the ``test_evaluator`` of a config.
 
     Args:
         config: Config with ``test_dataloader``, ``test_evaluator`` and perhaps
             ``train_dataloader`` (for the groups of classes) and ``work_dir`` (for the
             tables).
-        results: A pickle of ``tools/test.py --out``, judged on the images it holds; or
+        results: What ``tools/test.py --out`` wrote, judged on the images it holds; or
             a result file of COCO or LVIS (``.json``), judged on all images of the test
             set, which must have an annotation file of that kind.
+        allow_pickle: Whether to read a pickle (``.pkl``), which can run any program.
+            Default: False.
 
     Returns:
         Figures by name.
@@ -53,10 +58,10 @@ def score_file(config: Any, results: str | Path) -> dict[str, float]:
         dataset = DATASETS.build(config.test_dataloader.dataset)
     infos = list(iter_data_infos(dataset))
     evaluator = make_evaluator(config)
-    evaluator.dataset_meta = dataset.metainfo
+    evaluator.dataset_meta = joint_metainfo(dataset.metainfo)
     check_files(evaluator)
     iou_type = "segm" if judges_masks(evaluator) else "bbox"
-    predictions = read_results(dataset, infos, results, iou_type)
+    predictions = read_results(dataset, infos, results, iou_type, allow_pickle)
     found = {prediction["img_id"]: prediction for prediction in predictions}
     is_json = Path(results).suffix == ".json"
     tested = [info for info in infos if is_json or info["img_id"] in found]
@@ -79,6 +84,7 @@ def read_results(
     infos: Sequence[Mapping[str, Any]],
     results: str | Path,
     iou_type: str = "bbox",
+    allow_pickle: bool = False,
 ) -> list[dict[str, Any]]:
     """Read the predictions of a detector for a test set.
 
@@ -87,6 +93,7 @@ def read_results(
         infos: Its records.
         results: Result file; see :func:`score_file`.
         iou_type: ``bbox`` or ``segm``, for which masks are read. Default: ``bbox``.
+        allow_pickle: See :func:`score_file`.
 
     Returns, Raises: see :func:`~.result_files.read_predictions`.
     """
@@ -101,6 +108,7 @@ def read_results(
         GroundTruth(classes, tuple(images), list(images.values()), []),
         _categories(dataset, classes) if is_json else (),
         iou_type,
+        allow_pickle,
     )
 
 
@@ -142,8 +150,8 @@ def _categories(dataset: Any, classes: tuple[str, ...]) -> list[int]:
     if more or not isinstance(leaf, CocoDataset):
         raise ValueError(
             "a result file of COCO (.json) needs a test set with one COCO or LVIS "
-            f"annotation file, but it is {type(dataset).__name__}; score the pickle of "
-            "`tools/test.py --out`"
+            f"annotation file, but it is {type(dataset).__name__}; score what "
+            "`tools/test.py --out` wrote"
         )
     by_place = isinstance(leaf, LVISV05Dataset)  # v1 is derived from it
     return category_ids(content_of(leaf).content, classes, leaf.ann_file, by_place)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from imb_det.core.shown_text import write_text
+
 from .coco_classes import spellings
 from .coco_files import labels_of_coco
 from .dataset_access import image_of_index
@@ -195,8 +197,10 @@ class ClassStats:
         """Count the images of a built mmengine data set, after its own filtering.
 
         Wrappers are looked through: an image counts once, however often a wrapper
-        repeats it. Images that a subset leaves out do not count. Large sets are read
-        once and then found again on disk, by their content
+        repeats it. Images that a subset leaves out do not count. Where a pipeline hides
+        the labels (``LoadEmptyAnnotations``, for the unlabelled part of a
+        semi-supervised training), its images count as such without boxes. Large sets
+        are read once and then found again on disk, by their content
         (:func:`~imb_det.statistics.label_cache.label_table`).
 
         Args:
@@ -330,9 +334,9 @@ class ClassStats:
         """Write to a JSON file, the parent folder included."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+        write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def from_json(cls, path: str | Path) -> ClassStats:
         """Read :meth:`to_json`'s file."""
-        return cls.from_dict(json.loads(Path(path).read_text()))
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))

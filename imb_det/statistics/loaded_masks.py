@@ -7,6 +7,7 @@ from typing import Any
 
 from .coco_masks import is_ignored_mask
 from .dataset_access import iter_data_infos
+from .shown_labels import hides_labels
 
 __all__ = ["loaded_infos", "mask_use"]
 
@@ -48,10 +49,15 @@ def loaded_infos(dataset: Any) -> Iterator[dict[str, Any]]:
 
     Yields:
         The records; objects that ``LoadAnnotations`` ignores, as their mask shows
-        nothing, have ``ignore_flag`` 1.
+        nothing, have ``ignore_flag`` 1. Where the pipeline hides the labels
+        (:func:`~.shown_labels.shows_labels`), there are no ``instances``.
     """
     as_polygons = mask_use(dataset)
+    is_hidden = hides_labels(dataset)
     for info in iter_data_infos(dataset):
+        if is_hidden:
+            yield {**info, "instances": ()}
+            continue
         if as_polygons is not None:
             info = {**info, "instances": _marked(info["instances"], as_polygons)}
         yield info

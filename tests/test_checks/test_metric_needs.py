@@ -2,12 +2,10 @@
 
 import copy
 import json
-import os
 
 import pytest
 
 from imb_det.checks import check_metric_needs
-from imb_det.checks.metric_needs import obstacle
 from imb_det.core import CheckContext, FindingsError
 from imb_det.registry import DATASETS, METRICS
 from tests.tiny_sets import write_coco, write_voc
@@ -185,18 +183,6 @@ def test_results_only_need_no_annotations(tmp_path):
     metric = dict(type="CocoMetric", ann_file=path, format_only=True)
     prefix = str(tmp_path / "new" / "out")
     assert findings(METRICS.build(dict(metric, outfile_prefix=prefix))) == []
-    (tmp_path / "new").touch()
-    (found,) = findings(METRICS.build(dict(metric, outfile_prefix=prefix)))
-    assert found.code == "unwritable"
-    assert found.where == "CocoMetric of val, `outfile_prefix`"
-    assert found.evidence == f"{tmp_path}/new: {tmp_path}/new is no folder"
-
-
-def test_folders_that_can_be_made_are_no_obstacle(tmp_path, monkeypatch):
-    assert obstacle(tmp_path / "a" / "b") == ""
-    assert not (tmp_path / "a").exists()
-    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
-    assert obstacle(tmp_path / "a") == f"there is no right to write to {tmp_path}"
 
 
 def test_a_training_stops_at_its_start_and_a_test_too(tmp_path):

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from imb_det.core.text import look_alike
 from imb_det.datasets import CocoDataset, VOCDataset
 from imb_det.datasets.audit import DatasetAudit
 from imb_det.registry import DATASETS
@@ -263,6 +264,48 @@ def test_empty_splits_are_errors_that_name_the_annotation_file(tmp_path):
     with pytest.raises(ValueError, match=r"no box to train on[\s\S]*'Cat': 1 objects"):
         voc(tmp_path, [[("Cat", (1, 1, 9, 9))]])
     assert len(voc(tmp_path, [[DIFFICULT], []], test_mode=True)) == 2
+
+
+def test_an_error_for_want_of_images_tells_what_was_left_out(tmp_path):
+    """And which class of the config is perhaps meant."""
+    images = [[("Cat", (1, 1, 9, 9)), (" dog", (1, 1, 9, 9))], [("fox", (1, 1, 9, 9))]]
+    with pytest.raises(ValueError, match="none of the 2 images is left") as error:
+        voc(tmp_path / "a", images, filter_cfg=dict(filter_empty_gt=True))
+    a, b = (tmp_path / "a" / "Annotations" / f"{name}.xml" for name in "ab")
+    assert str(error.value).splitlines()[-3:] == [
+        f"    'Cat': 1 objects, first in {a}; the config has 'cat'",
+        f"    ' dog': 1 objects, first in {a}; the config has 'dog'",
+        f"    'fox': 1 objects, first in {b}",
+    ]
+    with pytest.raises(ValueError, match="none of the 2 images is left") as error:
+        coco(
+            tmp_path / "b",
+            2,
+            [(1, 7, [1, 1, 9, 9]), (2, 8, [1, 1, 9, 9])],
+            filter_cfg=dict(filter_empty_gt=True),
+        )
+    for number, image in ((7, 1), (8, 2)):
+        entry = f"annotations[{image - 1}] (id {image}, image {image})"
+        assert f"ann.json: {entry} category_id {number}" in str(error.value)
+    audit = voc(tmp_path / "a", [*images, [GOOD]]).audit
+    remedies = [f.remedy for f in audit.everything() if f.code == "unknown_class"]
+    assert remedies[0] == "The config has 'cat': write it alike in both"
+    assert remedies[2].startswith("Add the class to `metainfo['classes']`")
+
+
+@pytest.mark.parametrize(
+    ("name", "alike"),
+    [
+        ("Traffic  Light", "traffic light"),
+        ("traffic-light", "traffic light"),
+        ("traffic_light ", "traffic light"),
+        ("Zu\u0308rich", "Z\u00fcrich"),  # an accent as a character of its own
+        ("traffic lights", None),
+        ("", None),
+    ],
+)
+def test_names_that_are_perhaps_meant(name, alike):
+    assert look_alike(name, ["bus", "traffic light", "Z\u00fcrich"]) == alike
 
 
 def test_class_lists_are_checked(tmp_path):

@@ -248,11 +248,25 @@ def test_evaluation_leaves_its_input_alone():
 
 
 def test_annotation_with_id_zero_is_found():
-    images = [([(0, (0, 0, 10, 10), False)], [(0, (0, 0, 10, 10), 0.9)])]
+    """The one thing in which figures differ from pycocotools', which holds both."""
+    box = (0, 0, 10, 10)
+    images = [([(0, box, False)], [(0, box, 0.9)])] * 2
     content = coco_content(images)
-    content["annotations"][0]["id"] = 0
-    truth = GroundTruth.from_coco(content, CLASSES)
-    assert evaluate_coco(truth, predictions_of(images)).ap[0] == pytest.approx(1)
+
+    def figures():
+        truth = GroundTruth.from_coco(content, CLASSES)
+        oracle = pycocotools_eval(content, results_json(images), "bbox", (1, 10, 100))
+        return evaluate_coco(truth, predictions_of(images)).summary[
+            "mAP"
+        ], oracle.stats[0]
+
+    assert figures() == pytest.approx((1, 1))
+    for number, annotation in enumerate(content["annotations"]):
+        annotation["id"] = number
+    # Of two objects that are found, pycocotools counts the second.
+    ours, theirs = figures()
+    assert ours == pytest.approx(1)
+    assert theirs == pytest.approx(0.5 * 51 / 101)
 
 
 def test_nothing_detected_is_zero():

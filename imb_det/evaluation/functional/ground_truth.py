@@ -18,6 +18,7 @@ from imb_det.statistics.coco_masks import sound_parts
 from imb_det.statistics.dataset_access import (
     class_names,
     has_area,
+    id_order,
     iter_data_infos,
     leaf_datasets,
 )
@@ -182,9 +183,9 @@ class GroundTruth:
         Raises:
             ValueError: Two records with one image id.
         """
-        records = sorted(records, key=lambda record: record["img_id"])
+        records = sorted(records, key=lambda record: id_order(record["img_id"]))
         ids = [record["img_id"] for record in records]
-        if twice := sorted({a for a, b in pairwise(ids) if a == b}):
+        if twice := list(dict.fromkeys(a for a, b in pairwise(ids) if a == b)):
             raise ValueError(f"images must have unique ids, found twice: {twice[:5]}")
         annotations: list[dict[str, Any]] = []
         without_area = 0
