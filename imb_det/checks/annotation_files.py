@@ -8,6 +8,7 @@ from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding
 from imb_det.datasets.annotation_files import findings_of_leaf, is_read_by_mmdet
 from imb_det.statistics.dataset_access import leaf_datasets
+from imb_det.statistics.shown_labels import hides_labels
 
 __all__ = ["check_annotation_files"]
 
@@ -30,5 +31,7 @@ def check_annotation_files(context: CheckContext) -> Iterator[Finding]:
             if is_read_by_mmdet(type(leaf)):
                 in_training = split == "train"
                 yield from findings_of_leaf(
-                    leaf, in_training, needs_annotations=in_training or by_records
+                    leaf,
+                    in_training,
+                    (in_training and not hides_labels(leaf)) or by_records,
                 )

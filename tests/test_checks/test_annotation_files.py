@@ -85,6 +85,22 @@ def test_masks_that_the_pipeline_ignores_are_not_counted(tmp_path, outline, seve
     assert found_in({**config, "pipeline": []}) == []
 
 
+@pytest.mark.parametrize("kind", ["mmdet", "imb_det"])
+def test_unlabelled_images_need_no_annotations(tmp_path, kind):
+    """As in COCO's file of unlabelled images, for semi-supervised trainings."""
+    step = dict(type="LoadEmptyAnnotations")
+    config = config_of(tmp_path, lambda c: c.pop("annotations"), pipeline=[LOAD, step])
+    config["type"] = f"{kind}.CocoDataset"
+    assert found_in(config) == []
+    assert ClassStats.from_dataset(DATASETS.build(config)).num_images == 1
+    missing = dict(config, pipeline=[LOAD, dict(type="LoadAnnotations")])
+    if kind == "mmdet":
+        assert found_in(missing) == [("annotation_keys", "error")]
+    else:
+        with pytest.raises(FindingsError, match=r"has no \['annotations'\]"):
+            DATASETS.build(missing)
+
+
 def test_run_lengths_that_stay_no_polygons_are_not_counted(tmp_path):
     step = dict(type="LoadAnnotations", with_mask=True, poly2mask=False)
     mask = dict(segmentation=dict(size=[30, 40], counts=[100, 50, 1050]))
