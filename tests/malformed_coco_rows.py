@@ -205,7 +205,7 @@ IDS = [
             "annotations[1]",
             f"`image_id` {WHOLE} the ids of images are, got {value!r}",
         )
-        for value in ("11", None, 11.0, [11])
+        for value in ("11", None, 11.5, [11])
     ),
     *(
         refused(
@@ -214,7 +214,7 @@ IDS = [
             DOG,
             f"`category_id` {WHOLE} the ids of categories are, got {value!r}",
         )
-        for value in ("2", None, 2.0, {})
+        for value in ("2", None, 2.5, {})
     ),
     refused(
         "annotations share an id",

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding
 from imb_det.datasets.annotation_files import findings_of_leaf, is_read_by_mmdet
+from imb_det.evaluation.metric_files import judges_records
 from imb_det.statistics.dataset_access import leaf_datasets
-from imb_det.statistics.shown_labels import hides_labels
 
 __all__ = ["check_annotation_files"]
 
@@ -22,16 +22,10 @@ def check_annotation_files(context: CheckContext) -> Iterator[Finding]:
         context: With data sets.
     """
     for split, dataset in context.datasets.items():
-        by_records = any(
-            getattr(metric, "_coco_api", None) is None
-            for metric in context.metrics.get(split, ())
-            if not getattr(metric, "format_only", False)
-        )
+        by_records = any(map(judges_records, context.metrics.get(split, ())))
         for leaf in leaf_datasets(dataset):
             if is_read_by_mmdet(type(leaf)):
                 in_training = split == "train"
                 yield from findings_of_leaf(
-                    leaf,
-                    in_training,
-                    (in_training and not hides_labels(leaf)) or by_records,
+                    leaf, in_training, needs_annotations=in_training or by_records
                 )

@@ -10,7 +10,12 @@ from typing import Any
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
 from imb_det.datasets.audited_dataset import AuditedDataset
-from imb_det.evaluation.metric_files import findings_of_file, has_file
+from imb_det.evaluation.metric_files import (
+    findings_of_file,
+    has_file,
+    judges,
+    judges_records,
+)
 from imb_det.statistics.dataset_access import iter_data_infos, leaf_datasets
 
 __all__ = ["check_metric_needs", "obstacle"]
@@ -29,11 +34,11 @@ def check_metric_needs(context: CheckContext) -> Iterator[Finding]:
     for split, metrics in context.metrics.items():
         for metric in metrics:
             where = f"{type(metric).__name__} of {split}"
-            if getattr(metric, "format_only", False):
+            if not judges(metric):
                 continue
             if has_file(metric):
                 yield from (f for f in findings_of_file(metric, where) if f not in told)
-            elif split in context.datasets:
+            elif split in context.datasets and judges_records(metric):
                 yield from _of_records(metric, context.datasets[split], where)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from mmdet import datasets
 from mmengine.fileio import get_local_path
 
 from imb_det.core.finding import Finding, FindingsError, Severity
+from imb_det.core.text import and_more
 from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.coco_content import CocoContent
 from imb_det.statistics.coco_kinds import KINDS, TOLD
@@ -40,8 +41,10 @@ _READERS = {
 
 def is_read_by_mmdet(kind: type) -> bool:
     """Tell whether a class of data sets reads COCO or LVIS files, and is mmdet's."""
-    is_ours = issubclass(kind, AuditedDataset)
-    return not is_ours and getattr(kind, "load_data_list", None) in _READERS
+    # Panoptic files have another form, and are read by the same function.
+    if issubclass(kind, (AuditedDataset, datasets.CocoPanopticDataset)):
+        return False
+    return getattr(kind, "load_data_list", None) in _READERS
 
 
 def findings_of_leaf(
@@ -54,7 +57,7 @@ def findings_of_leaf(
         in_training: Whether it is trained on.
         needs_annotations: See :class:`~imb_det.statistics.coco_content.CocoContent`.
     """
-    if hides_labels(leaf):  # of unlabelled images: nobody sees a box
+    if is_hidden := hides_labels(leaf):  # of unlabelled images: nobody sees a box
         in_training = needs_annotations = False
     of_lvis = isinstance(leaf, datasets.LVISV05Dataset)  # v1 is derived from it
     name_key = "coco_url" if isinstance(leaf, datasets.LVISV1Dataset) else "file_name"
@@ -67,8 +70,8 @@ def findings_of_leaf(
         return
     if isinstance(leaf, datasets.Objects365V1Dataset):
         file.categories.sort(key=lambda category: category["id"])
-    if not of_lvis and classes:
-        yield from _of_classes(file, classes)
+    if not of_lvis and classes and not is_hidden:
+        yield from _of_classes(file, classes, in_training)
     names = None if of_lvis else classes  # LVIS may spell them otherwise
     yield from file.without_size_findings()
     for found in file.findings(file.chosen(names, TOLD)):
@@ -84,7 +87,21 @@ def findings_of_leaf(
         yield found if is_alike else _refused(found)
 
 
-def _of_classes(file: CocoContent, classes: Any) -> Iterator[Finding]:
+def _of_classes(
+    file: CocoContent, classes: Sequence[str], in_training: bool
+) -> Iterator[Finding]:
+    known = [c["name"] for c in file.categories if c["name"] in set(classes)]
+    if in_training and known and known == list(classes)[: len(known)]:
+        if lacking := list(classes)[len(known) :]:  # the last, so that no label shifts
+            yield Finding(
+                "category_missing",
+                Severity.WARNING,
+                "a training file lacks categories, so that there is nothing to learn "
+                "of them",
+                file.source,
+                and_more(lacking),
+            )
+        return
     try:
         category_ids(file.content, classes, file.source)
     except ValueError as error:

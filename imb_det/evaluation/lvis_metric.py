@@ -9,6 +9,7 @@ import numpy as np
 
 from imb_det.registry import METRICS
 from imb_det.statistics.coco_content import CocoContent
+from imb_det.statistics.coco_federated import refuse_unfederated
 from imb_det.statistics.dataset_access import joint_metainfo
 
 from .coco_metric import CocoMetric
@@ -123,11 +124,8 @@ class LVISMetric(CocoMetric):
 
     def _read_file(self, sort_categories: bool) -> None:
         super()._read_file(sort_categories)
-        if self.file is not None and not self.file.is_federated:
-            raise ValueError(
-                f"{self.ann_file}: no image has `neg_category_ids`: this is no LVIS "
-                "file; use imb_det.CocoMetric"
-            )
+        if self.file is not None:
+            refuse_unfederated(self.file.content, self.ann_file)
 
     @CocoMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:

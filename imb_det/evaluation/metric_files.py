@@ -6,14 +6,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from mmdet.evaluation import CocoMetric as _MMDetCocoMetric
+from mmdet.evaluation import DumpProposals
+from mmengine.evaluator import DumpResults
+
 from imb_det.core.finding import Finding, FindingsError, Severity
 from imb_det.statistics.coco_content import CocoContent
 from imb_det.statistics.coco_kinds import KINDS, TOLD
 from imb_det.statistics.coco_masks import judge_masks
 
 from .coco_metric import CocoMetric
+from .prediction_dump import PredictionDump
 
-__all__ = ["content_of", "findings_of_file", "has_file"]
+__all__ = ["content_of", "findings_of_file", "has_file", "judges", "judges_records"]
 
 _OURS = (
     "Use `imb_det.CocoMetric` or `imb_det.LVISMetric`, which judge the file as the "
@@ -21,9 +26,25 @@ _OURS = (
 )
 
 
+#: Metrics that keep predictions, and judge none.
+_DUMPS = (DumpProposals, DumpResults, PredictionDump)
+
+
 def has_file(metric: Any) -> bool:
-    """Tell whether a metric, ours or mmdet's, has read an annotation file."""
-    return isinstance(content_of(metric), Mapping)
+    """Tell whether a metric, ours or mmdet's, has read a file of COCO or LVIS."""
+    # Others have files too, those of panoptic segmentation in another form.
+    is_of_coco = isinstance(metric, _MMDetCocoMetric)
+    return is_of_coco and isinstance(content_of(metric), Mapping)
+
+
+def judges(metric: Any) -> bool:
+    """Tell whether a metric judges predictions, and does not write them alone."""
+    return not (isinstance(metric, _DUMPS) or getattr(metric, "format_only", False))
+
+
+def judges_records(metric: Any) -> bool:
+    """Tell whether a metric judges by what the data set holds."""
+    return judges(metric) and not content_of(metric)
 
 
 def findings_of_file(metric: Any, where: str) -> Iterator[Finding]:
@@ -75,13 +96,20 @@ def _refused(found: Finding) -> Finding:
 
 def _of_ids(file: CocoContent) -> Iterator[Finding]:
     """Find ids of annotations that pycocotools takes for something else."""
+    meanings = {
+        str: (Severity.ERROR, "ids of annotations that are text stop pycocotools"),
+        int: (
+            Severity.WARNING,
+            "an object whose annotation has the id 0 is never found by pycocotools",
+        ),
+    }
     for index, annotation in enumerate(file.annotations):
-        if annotation["id"] == 0 or not isinstance(annotation["id"], int):
+        if annotation["id"] == 0 or isinstance(annotation["id"], str):
+            severity, meaning = meanings[type(annotation["id"])]
             yield Finding(
                 "annotation_id",
-                Severity.ERROR,
-                "ids of annotations that pycocotools does not know: text stops it, and "
-                "what has id 0 is never found",
+                severity,
+                meaning,
                 file.place_of(index),
                 remedy="Use `imb_det.CocoMetric`, or number the annotations from 1",
             )

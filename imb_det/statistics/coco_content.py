@@ -28,7 +28,8 @@ class CocoContent:
     refuse the same ones in the same words, and leave the same annotations out.
 
     Args:
-        content: What the JSON holds; it is not copied.
+        content: What the JSON holds; it is not copied, and ids such as 11.0 in it
+            become whole numbers.
         source: The file, for messages.
         needs_annotations: Whether the file must have ``annotations``, as one of a test
             set without them has not. Default: True.

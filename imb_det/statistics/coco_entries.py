@@ -25,7 +25,8 @@ def check_entries(
     """Note every entry that is malformed.
 
     Whatever can be read passes, also where nothing can be learned from it: boxes with
-    a corner that is not known, of no area, of an image that is not listed.
+    a corner that is not known, of no area, of an image that is not listed. Ids such as
+    11.0, as table libraries write them, become whole numbers.
 
     Args:
         content: ``images``, ``categories`` and perhaps ``annotations``, lists.
@@ -37,6 +38,8 @@ def check_entries(
         part: content.get(part, ()) for part in ("images", "categories", "annotations")
     }
     sound = {part: _mappings(part, entries, faults) for part, entries in parts.items()}
+    for part in sound.values():
+        part.make_whole("id", "image_id", "category_id")
     kinds = {name: _check_ids(part, faults) for name, part in sound.items()}
     _check_images(sound["images"], faults, name_key)
     _check_names(sound["categories"], faults)
@@ -47,7 +50,7 @@ class _Part:
     """Entries of one part that are mappings, each with its place in the file."""
 
     def __init__(
-        self, name: str, entries: Sequence[Any], places: Sequence[int]
+        self, name: str, entries: Sequence[dict[str, Any]], places: Sequence[int]
     ) -> None:
         self.name, self.entries, self.places = name, entries, places
 
@@ -87,6 +90,16 @@ class _Part:
                 text = f"`{key}` must be {wanted}, got {value!r:.80}"
                 self.note(code, index, text, faults)
         return values
+
+    def make_whole(self, *keys: str) -> None:
+        """Replace numbers such as 11.0 by whole ones, in the entries."""
+        for key in keys:
+            if float not in set(map(type, (e.get(key) for e in self.entries))):
+                continue
+            for entry in self.entries:
+                value = entry.get(key)
+                if type(value) is float and value.is_integer():
+                    entry[key] = int(value)
 
     def note(self, code: str, index: int, text: str, faults: FaultList) -> None:
         place, entry = self.places[index], self.entries[index]
@@ -166,7 +179,10 @@ def _check_images(images: _Part, faults: FaultList, name_key: str | None) -> Non
         )
     for key in ("file_name", "coco_url"):
         is_needed = key == name_key
-        images.check(key, {str}, None, "text", "file_name", faults, is_needed)
+        types: set[type] = {str}
+        if key == "coco_url" and not is_needed:
+            types.add(type(None))  # as tools write that know of no address
+        images.check(key, types, None, "text", "file_name", faults, is_needed)
 
 
 def _check_names(categories: _Part, faults: FaultList) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .coco_faults import FaultList
 
-__all__ = ["check_federated", "is_federated"]
+__all__ = ["check_federated", "is_federated", "refuse_unfederated"]
 
 #: Classes that were looked for in an image, and those of which objects may lack.
 LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
@@ -15,9 +15,26 @@ _LETTERS = ("r", "c", "f")
 
 
 def is_federated(content: Mapping[str, Any]) -> bool:
-    """Tell an annotation file of LVIS from one of COCO."""
+    """Tell an annotation file of LVIS from one of COCO.
+
+    Files of Open Images in COCO's form have the first of the lists alone.
+    """
     images = content.get("images", ())
-    return any("neg_category_ids" in image for image in images)
+    return all(any(key in image for image in images) for key in LISTS)
+
+
+def refuse_unfederated(content: Mapping[str, Any], source: Any) -> None:
+    """Refuse a file of COCO, where one of LVIS is needed.
+
+    Raises:
+        ValueError: Names a list that no image has.
+    """
+    for key in LISTS:
+        if not any(key in image for image in content["images"]):
+            raise ValueError(
+                f"{source}: no image has `{key}`: this is no LVIS file; use "
+                "imb_det.CocoMetric"
+            )
 
 
 def check_federated(content: Mapping[str, Any], faults: FaultList) -> None:

@@ -51,6 +51,9 @@ def loaded_infos(dataset: Any) -> Iterator[dict[str, Any]]:
         The records; objects that ``LoadAnnotations`` ignores, as their mask shows
         nothing, have ``ignore_flag`` 1. Where the pipeline hides the labels
         (:func:`~.shown_labels.shows_labels`), there are no ``instances``.
+
+    Raises:
+        ValueError: A record without ``instances``, of a data set of another kind.
     """
     as_polygons = mask_use(dataset)
     is_hidden = hides_labels(dataset)
@@ -58,6 +61,12 @@ def loaded_infos(dataset: Any) -> Iterator[dict[str, Any]]:
         if is_hidden:
             yield {**info, "instances": ()}
             continue
+        if "instances" not in info:
+            source = getattr(dataset, "ann_file", "") or "its files"
+            raise ValueError(
+                f"{type(dataset).__name__} has no `instances` in its records, only "
+                f"{sorted(info)}: there are no boxes of classes to count in {source}"
+            )
         if as_polygons is not None:
             info = {**info, "instances": _marked(info["instances"], as_polygons)}
         yield info

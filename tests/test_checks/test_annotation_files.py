@@ -4,12 +4,21 @@ import json
 import runpy
 
 import pytest
+from mmdet.evaluation import CocoPanopticMetric, DumpDetResults
+from mmdet.evaluation.metrics import coco_panoptic_metric
 from mmengine.config import Config
 
-from imb_det.checks import check_annotation_files
+from imb_det.checks import (
+    ALL_CHECKS,
+    check_annotation_files,
+    check_empty_sets,
+    check_metric_needs,
+    run_checks,
+)
 from imb_det.core import CheckContext, FindingsError
 from imb_det.datasets.unread_files import explain_failures, findings_of_config
-from imb_det.registry import DATASETS
+from imb_det.evaluation.prediction_dump import PredictionDump
+from imb_det.registry import DATASETS, METRICS
 from imb_det.statistics import ClassStats
 from imb_det.statistics.label_cache import label_table
 from tests.tiny_sets import write_coco, write_image
@@ -99,6 +108,73 @@ def test_unlabelled_images_need_no_annotations(tmp_path, kind):
     else:
         with pytest.raises(FindingsError, match=r"has no \['annotations'\]"):
             DATASETS.build(missing)
+
+
+def test_unlabelled_images_need_no_classes_either(tmp_path):
+    step = dict(type="LoadEmptyAnnotations")
+    for kind in ("mmdet", "imb_det"):
+        config = config_of(
+            tmp_path,
+            lambda c: c.update(annotations=[], categories=[]),
+            pipeline=[LOAD, step],
+        )
+        config["type"] = f"{kind}.CocoDataset"
+        assert found_in(config) == []
+
+
+def test_the_last_classes_may_be_without_a_category_in_training(tmp_path):
+    """No label shifts; a metric of mmdet would fail at a detection of such a class."""
+    names = dict(metainfo=dict(classes=("cat", "dog", "bird")))
+    config = config_of(tmp_path, **names)
+    assert found_in(config) == [("category_missing", "warning")]
+    assert found_in(config, "val") == [("category_order", "error")]
+    other = config_of(tmp_path, metainfo=dict(classes=("bird", "cat", "dog")))
+    assert found_in(other) == [("category_order", "error")]
+
+
+def test_panoptic_files_have_another_form(tmp_path, monkeypatch):
+    """Their data set reads them by the same function."""
+    entry = dict(id=5, category_id=1, bbox=[1, 1, 9, 9], area=81, iscrowd=0)
+    config = config_of(
+        tmp_path,
+        lambda c: c.update(
+            annotations=[dict(image_id=1, file_name="1.png", segments_info=[entry])],
+            categories=[dict(category, isthing=1) for category in c["categories"]],
+        ),
+    )
+    dataset = DATASETS.build(dict(config, type="CocoPanopticDataset"))
+    monkeypatch.setattr(coco_panoptic_metric, "panopticapi", object())
+    metric = CocoPanopticMetric(ann_file=str(tmp_path / "ann.json"))
+    metric.dataset_meta = dataset.metainfo
+    context = CheckContext(
+        datasets=dict(train=dataset, val=dataset), metrics=dict(val=[metric])
+    )
+    assert list(run_checks(context, ALL_CHECKS)) == []
+    assert ClassStats.from_dataset(dataset).instance_count.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("kind", ["mmdet", "imb_det"])
+def test_a_set_with_secret_objects_is_tested_with_a_dump(tmp_path, kind):
+    """As by `tools/test.py --out`, beside a metric that writes results."""
+    config = config_of(tmp_path, lambda c: c.pop("annotations"), test_mode=True)
+    dataset = DATASETS.build({**config, "type": f"{kind}.CocoDataset"})
+    path = str(tmp_path / "out")
+    ann_file = str(tmp_path / "ann.json")
+    writer = dict(ann_file=ann_file, format_only=True, outfile_prefix=path)
+    dumps = [PredictionDump(f"{path}.npz"), DumpDetResults(out_file_path=f"{path}.pkl")]
+    for metrics in ([METRICS.build(dict(type="CocoMetric", **writer))], []):
+        context = CheckContext(
+            datasets=dict(test=dataset), metrics=dict(test=[*dumps, *metrics])
+        )
+        checks = (check_annotation_files, check_metric_needs, check_empty_sets)
+        assert list(run_checks(context, checks)) == []
+    # A metric that goes by the data set has nothing to judge.
+    by_records = METRICS.build(dict(type="VOCMetric"))
+    context = CheckContext(
+        datasets=dict(test=dataset), metrics=dict(test=[*dumps, by_records])
+    )
+    codes = {finding.code for finding in run_checks(context, checks)}
+    assert codes == {"annotation_keys", "empty_set"}
 
 
 def test_run_lengths_that_stay_no_polygons_are_not_counted(tmp_path):

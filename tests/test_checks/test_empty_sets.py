@@ -5,6 +5,7 @@ import pytest
 from imb_det.checks import check_empty_sets
 from imb_det.core import CheckContext
 from imb_det.registry import DATASETS
+from imb_det.statistics import ClassStats
 from tests.tiny_sets import write_voc
 from tests.toy_runner import dataset_config
 
@@ -48,3 +49,14 @@ def test_data_sets_of_others(tmp_path, images, filter_cfg, in_training, in_test)
             finding.evidence
         )
         assert "`imb_det.VOCDataset` tell what is left out" in finding.remedy
+
+
+def test_data_sets_of_another_kind_are_not_judged(tmp_path):
+    """Records of videos or maps of classes hold no `instances`."""
+    (tmp_path / "1.jpg").touch()
+    folders = dict(img_path=str(tmp_path), seg_map_path=str(tmp_path))
+    dataset = DATASETS.build(dict(type="CocoSegDataset", data_prefix=folders))
+    assert len(dataset) == 1
+    assert list(check_empty_sets(CheckContext(datasets=dict(train=dataset)))) == []
+    with pytest.raises(ValueError, match="CocoSegDataset has no `instances` in its"):
+        ClassStats.from_dataset(dataset)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imb_det.statistics.coco_classes import category_ids
+from imb_det.statistics.coco_federated import refuse_unfederated
 
 from .coco_reading import Source, read_coco, read_content
 from .detections import Detections
@@ -98,11 +99,7 @@ class FederatedGroundTruth(GroundTruth):
                 :meth:`GroundTruth.from_coco` refuses.
         """
         file = read_content(source)
-        if not file.is_federated:
-            raise ValueError(
-                f"{file.source}: no image has `neg_category_ids`: this is no LVIS "
-                "file; use imb_det.CocoMetric"
-            )
+        refuse_unfederated(file.content, file.source)
         fields = read_coco(file, classes, ("ignore",), by_place=True)
         of_id = {category["id"]: category for category in file.categories}
         ids = category_ids(file.content, fields[0], file.source, by_place=True)
