@@ -14,7 +14,7 @@ from mmengine.config import ConfigDict
 
 from imb_det import cli
 from imb_det.checkpoint_files import CHECKPOINT_HELP
-from imb_det.checks.metric_needs import obstacle
+from imb_det.checks.writable import obstacle
 from imb_det.command_line.ranks import run_as_rank
 from imb_det.datasets.unread_files import explain_failures
 from imb_det.evaluation.prediction_dump import PredictionDump

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from imb_det.core.check_context import CheckContext
@@ -18,7 +16,7 @@ from imb_det.evaluation.metric_files import (
 )
 from imb_det.statistics.dataset_access import iter_data_infos, leaf_datasets
 
-__all__ = ["check_metric_needs", "obstacle"]
+__all__ = ["check_metric_needs"]
 
 
 def check_metric_needs(context: CheckContext) -> Iterator[Finding]:
@@ -48,16 +46,6 @@ def _told(context: CheckContext) -> Iterator[Finding]:
         for leaf in leaf_datasets(dataset):
             if isinstance(leaf, AuditedDataset):
                 yield from leaf.audit.findings
-
-
-def obstacle(folder: Path) -> str:
-    """Return why nothing can be written to a folder, made if need be, or nothing."""
-    folder = folder.absolute()
-    first = next(p for p in (folder, *folder.parents) if p.exists())
-    if not first.is_dir():
-        return f"{first} is no folder"
-    is_open = os.access(first, os.W_OK | os.X_OK)
-    return "" if is_open else f"there is no right to write to {first}"
 
 
 def _of_records(metric: Any, dataset: Any, where: str) -> Iterator[Finding]:

@@ -13,9 +13,7 @@ from mmengine.hooks import CheckpointHook, LoggerHook
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
 
-from .metric_needs import obstacle
-
-__all__ = ["check_writable"]
+__all__ = ["check_writable", "obstacle"]
 
 #: Arguments of metrics, and whether they name a folder, a file, or how files begin.
 _OF_METRICS = {
@@ -45,6 +43,16 @@ def check_writable(context: CheckContext) -> Iterator[Finding]:
                 yield from _look(hook, "out_dir", "folder", owner)
         elif isinstance(hook, DetVisualizationHook) and hook.draw:
             yield from _look(hook, "test_out_dir", "folder", owner)
+
+
+def obstacle(folder: Path) -> str:
+    """Return why nothing can be written to a folder, made if need be, or nothing."""
+    folder = folder.absolute()
+    first = next(p for p in (folder, *folder.parents) if p.exists())
+    if not first.is_dir():
+        return f"{first} is no folder"
+    is_open = os.access(first, os.W_OK | os.X_OK)
+    return "" if is_open else f"there is no right to write to {first}"
 
 
 def _look(owner: Any, argument: str, kind: str, where: str) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from mmdet.engine.hooks import DetVisualizationHook
 from mmengine.hooks import CheckpointHook, LoggerHook
 
 from imb_det.checks import check_writable
-from imb_det.checks.metric_needs import obstacle
+from imb_det.checks.writable import obstacle
 from imb_det.core import CheckContext
 from imb_det.registry import METRICS
 
