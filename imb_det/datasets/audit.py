@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from imb_det.core.finding import Finding, Severity
+from imb_det.core.finding import Finding, Severity, render
 from imb_det.core.text import look_alike
 from imb_det.statistics.coco_kinds import KINDS
-from imb_det.statistics.coco_masks import BAD_POLYGON, NO_OUTLINE
 
 __all__ = ["MAX_NAMED", "DatasetAudit", "finding_of"]
 
@@ -34,8 +33,6 @@ COUNTED_KINDS = {
     "ignored": "annotations marked `ignore`, left out as mmdet does",
     "over_border": KINDS["over_border"].meaning,
 }
-#: In which the log tells what is listed one by one.
-_ORDER = tuple(dict.fromkeys([*KINDS, NO_OUTLINE, BAD_POLYGON, *NAMED_KINDS]))
 #: Kinds that every healthy data set may have: they raise no warning.
 _HARMLESS = frozenset({"category_ids", "no_annotations", "no_objects", "over_border"})
 
@@ -129,14 +126,16 @@ class DatasetAudit:
         """Yield all entries, unknown classes, and one entry for each counted kind."""
         yield from self.findings
         for name, entry in self.unknown_classes.items():
+            alike = look_alike(name, self.classes)
+            evidence = f"{entry['objects']} objects, first in {entry['first']}"
             yield Finding(
                 "unknown_class",
                 Severity.WARNING,
                 "classes that the config does not name, left out",
                 f"{self.source}: {name!r}",
-                f"{entry['objects']} objects, first in {entry['first']}",
-                f"The config has {alike!r}: write it alike in both"
-                if (alike := look_alike(name, self.classes))
+                evidence + f"; the config has {alike!r}" * bool(alike),
+                "Write names alike in config and annotations"
+                if alike
                 else "Add the class to `metainfo['classes']`, if it is to be learned",
             )
         for kind, meaning in COUNTED_KINDS.items():
@@ -154,37 +153,6 @@ class DatasetAudit:
         if self.num_images == self.num_listed:
             used = f"{self.num_images}"
         ignored = f" and {self.num_ignored} ignored ones" * bool(self.num_ignored)
-        lines = [f"{self.source}: {used} images, {self.num_boxes} boxes{ignored}"]
-        kinds: dict[str, list[Finding]] = {}
-        for found in self.findings:
-            kinds.setdefault(found.code, []).append(found)
-        for kind in sorted(kinds, key=_ORDER.index):
-            entries = [
-                " ".join(part for part in (f.where, f.evidence) if part)
-                for f in kinds[kind]
-            ]
-            lines += [f"  {kinds[kind][0].what}: {len(entries)}"]
-            lines += _shorten(entries, max_named)
-        if self.unknown_classes:
-            entries = [
-                f"{name!r}: {entry['objects']} objects, first in {entry['first']}"
-                + (f"; the config has {alike!r}" if alike else "")
-                for name, entry in self.unknown_classes.items()
-                for alike in [look_alike(name, self.classes)]
-            ]
-            head = f"  classes that the config does not name, left out: {len(entries)}"
-            lines += [head, *_shorten(entries, max_named)]
-        lines += [
-            f"  {meaning}: {self.counts[kind]}"
-            for kind, meaning in COUNTED_KINDS.items()
-            if self.counts[kind]
-        ]
-        return "\n".join(lines)
-
-
-def _shorten(entries: Sequence[str], max_named: int) -> list[str]:
-    """Indent the first entries and tell how many more there are."""
-    lines = [f"    {entry}" for entry in entries[:max_named]]
-    if more := len(entries) - max_named:
-        lines += [f"    ... and {more} more (attribute `audit`)"] * (more > 0)
-    return lines
+        head = f"{self.source}: {used} images, {self.num_boxes} boxes{ignored}"
+        found = list(self.everything())
+        return render(found, head, max_named) if found else head

@@ -272,10 +272,13 @@ def test_an_error_for_want_of_images_tells_what_was_left_out(tmp_path):
     with pytest.raises(ValueError, match="none of the 2 images is left") as error:
         voc(tmp_path / "a", images, filter_cfg=dict(filter_empty_gt=True))
     a, b = (tmp_path / "a" / "Annotations" / f"{name}.xml" for name in "ab")
-    assert str(error.value).splitlines()[-3:] == [
-        f"    'Cat': 1 objects, first in {a}; the config has 'cat'",
-        f"    ' dog': 1 objects, first in {a}; the config has 'dog'",
-        f"    'fox': 1 objects, first in {b}",
+    source = tmp_path / "a" / "list.txt"
+    assert str(error.value).splitlines()[-5:] == [
+        f"    {source}: 'Cat': 1 objects, first in {a}; the config has 'cat'",
+        f"    {source}: ' dog': 1 objects, first in {a}; the config has 'dog'",
+        f"    {source}: 'fox': 1 objects, first in {b}",
+        "    Write names alike in config and annotations",
+        "    Add the class to `metainfo['classes']`, if it is to be learned",
     ]
     with pytest.raises(ValueError, match="none of the 2 images is left") as error:
         coco(
@@ -286,10 +289,10 @@ def test_an_error_for_want_of_images_tells_what_was_left_out(tmp_path):
         )
     for number, image in ((7, 1), (8, 2)):
         entry = f"annotations[{image - 1}] (id {image}, image {image})"
-        assert f"ann.json: {entry} category_id {number}" in str(error.value)
+        assert f"ann.json: {entry}: category_id {number}" in str(error.value)
     audit = voc(tmp_path / "a", [*images, [GOOD]]).audit
     remedies = [f.remedy for f in audit.everything() if f.code == "unknown_class"]
-    assert remedies[0] == "The config has 'cat': write it alike in both"
+    assert remedies[0] == "Write names alike in config and annotations"
     assert remedies[2].startswith("Add the class to `metainfo['classes']`")
 
 
@@ -331,11 +334,12 @@ def test_the_log_is_one_block_with_the_first_entries(tmp_path, monkeypatch):
     assert (clean, info) == (f"{source}: 1 images, 1 boxes", 20)
     lines = block.splitlines()
     assert warning == 30
-    assert lines[1] == "  boxes without area, removed: 23"
+    assert lines[0] == f"{source}: 1 images, 1 boxes: 23 warnings"
+    assert lines[1] == "  warning no_area: boxes without area, removed: 23"
     xml = tmp_path / "Annotations" / "a.xml"
-    assert lines[2] == f"    {xml} object[1] dog (7, 7, 7, 0)"
+    assert lines[2] == f"    {xml} object[1]: dog (7, 7, 7, 0)"
     assert len(lines) == 2 + 20 + 1
-    assert lines[-1] == "    ... and 3 more (attribute `audit`)"
+    assert lines[-1] == "    ... and 3 more"
 
 
 def test_only_the_main_process_logs(tmp_path, monkeypatch):
@@ -350,10 +354,10 @@ def test_a_shortened_summary_still_counts_all():
     for number in range(5):
         audit.add("no_area", f"{number}.xml")
     assert audit.summary(2).splitlines()[1:] == [
-        "  boxes without area, removed: 5",
+        "  warning no_area: boxes without area, removed: 5",
         "    0.xml",
         "    1.xml",
-        "    ... and 3 more (attribute `audit`)",
+        "    ... and 3 more",
     ]
 
 
