@@ -50,7 +50,11 @@ def explain_failures(config: Any) -> Iterator[None]:
     except FindingsError:
         raise
     except _FAILURES as error:
-        found = [f for f in findings_of_config(config) if f.severity is Severity.ERROR]
+        try:
+            everything = list(findings_of_config(config))
+        except Exception:  # of a part that cannot be built: the first error tells more
+            everything = []
+        found = [f for f in everything if f.severity is Severity.ERROR]
         if not found:
             raise
         title = f"The annotation files of the config ({type(error).__name__}: {error})"

@@ -210,6 +210,11 @@ def test_errors_of_mmdet_are_explained_by_the_file(tmp_path):
         raise KeyError("mine")
     with pytest.raises(OSError, match="mine"), explain_failures(loaders):
         raise OSError("mine")
+    # So are those beside which files cannot be looked at.
+    config["ann_file"] = "nowhere.json"
+    missing = Config(dict(val_dataloader=dict(dataset=config)))
+    with pytest.raises(KeyError, match="mine"), explain_failures(missing):
+        raise KeyError("mine")
 
 
 def test_files_of_metrics_are_explained_too(tmp_path):
