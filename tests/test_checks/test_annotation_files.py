@@ -4,6 +4,7 @@ import json
 import runpy
 
 import pytest
+from mmdet.datasets import CocoDataset
 from mmdet.evaluation import CocoPanopticMetric, DumpDetResults
 from mmdet.evaluation.metrics import coco_panoptic_metric
 from mmengine.config import Config
@@ -11,6 +12,7 @@ from mmengine.config import Config
 from imb_det.checks import (
     ALL_CHECKS,
     check_annotation_files,
+    check_boxes,
     check_empty_sets,
     check_metric_needs,
     run_checks,
@@ -130,6 +132,30 @@ def test_the_last_classes_may_be_without_a_category_in_training(tmp_path):
     assert found_in(config, "val") == [("category_order", "error")]
     other = config_of(tmp_path, metainfo=dict(classes=("bird", "cat", "dog")))
     assert found_in(other) == [("category_order", "error")]
+
+
+class OwnEntries(CocoDataset):
+    """Reads annotations that have no area."""
+
+    def parse_data_info(self, raw_data_info):
+        for annotation in raw_data_info["raw_ann_info"]:
+            annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
+        return super().parse_data_info(raw_data_info)
+
+
+@pytest.mark.parametrize("wide", [9, float("inf")])
+def test_classes_of_ones_own_may_read_entries_of_another_form(tmp_path, wide):
+    """Their records are looked at all the same."""
+
+    def change(content):
+        content["annotations"][1]["bbox"][2] = wide
+        for annotation in content["annotations"]:
+            annotation.pop("area", None)
+
+    dataset = DATASETS.build({**config_of(tmp_path, change), "type": OwnEntries})
+    context = CheckContext(datasets=dict(train=dataset))
+    found = run_checks(context, (check_annotation_files, check_boxes))
+    assert [f.code for f in found] == ["unusable_box"] * (wide != 9)
 
 
 def test_panoptic_files_have_another_form(tmp_path, monkeypatch):
