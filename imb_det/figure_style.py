@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from mmengine.logging import print_log
@@ -40,6 +41,7 @@ _MOST_NAMES = 100  # classes that are named below their bars
 _MOST_BARS = 2500  # pixels of the widest picture
 _NO_GLYPH = re.compile(r"Glyph \d+ .*missing from")
 _LEGEND_ROW, _LEGEND_EDGE = 0.21, 0.06  # inches
+_LETTER = 0.065  # inches of a letter of a class name
 
 
 def class_bars(
@@ -76,8 +78,11 @@ def class_bars(
     axes.set_xlim(-0.7, number - 0.3)
     if number <= _MOST_NAMES:
         names = [label_of(classes[i]) for i in order]
-        is_long = max(map(len, names)) * number > 90
+        longest = max(map(len, names))
+        is_long = longest * number > 90
         axes.set_xticks(position, names, rotation=90 if is_long else 0, fontsize=8)
+        if is_long:  # names take their room below, not that of the bars
+            figure.set_figheight(5.0 + _LETTER * max(longest - 12, 0))
     else:
         axes.set_xlabel(f"{number} classes, most {sorted_by} first")
     return figure, axes
@@ -105,6 +110,20 @@ def grid_lines(axes: Any, axis: str = "both") -> None:
     axes.grid(axis=axis, alpha=0.3)
 
 
+def _add_legend(figure: Figure, handles: list[Artist], columns: int) -> int:
+    """Put the legend on top, in fewer columns where it is too wide; return its rows."""
+    canvas: Any = FigureCanvasAgg(figure)
+    renderer = canvas.get_renderer()
+    for number in range(columns, 0, -1):
+        legend = figure.legend(
+            handles=handles, loc="upper center", ncols=number, frameon=False
+        )
+        if number == 1 or legend.get_window_extent(renderer).width <= figure.bbox.width:
+            break
+        legend.remove()
+    return -(-len(handles) // number)
+
+
 def save_figure(
     figure: Figure,
     path: str | Path,
@@ -119,15 +138,13 @@ def save_figure(
         legend: Entries. Default: none, and no legend.
         columns: Most columns of the legend, >= 1. Default: 3.
     """
-    top = 1.0
-    if handles := list(legend):
-        columns = min(len(handles), columns)
-        rows = -(-len(handles) // columns)
-        figure.legend(handles=handles, loc="upper center", ncols=columns, frameon=False)
-        top -= (rows * _LEGEND_ROW + _LEGEND_EDGE) / figure.get_figheight()
+    handles, top = list(legend), 1.0
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        if handles:
+            rows = _add_legend(figure, handles, min(len(handles), columns))
+            top -= (rows * _LEGEND_ROW + _LEGEND_EDGE) / figure.get_figheight()
         figure.tight_layout(rect=(0, 0, 1, top))
         figure.savefig(path, dpi=_DPI)
     glyphs = {str(w.message) for w in caught if _NO_GLYPH.match(str(w.message))}
