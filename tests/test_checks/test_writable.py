@@ -4,6 +4,7 @@ import os
 
 import pytest
 from mmdet.engine.hooks import DetVisualizationHook
+from mmdet.visualization import DetLocalVisualizer
 from mmengine.hooks import CheckpointHook, LoggerHook
 
 from imb_det.checks import check_writable
@@ -54,6 +55,7 @@ def test_result_files(tmp_path, monkeypatch):
 
 
 def test_places_of_hooks(tmp_path):
+    DetLocalVisualizer.get_instance("places")  # which the hooks ask for
     (tmp_path / "file").touch()
     place = str(tmp_path / "file" / "out")
     hooks = [
