@@ -565,8 +565,33 @@ CANARY = "open({path!r}, 'w')"
         (
             "test_dataloader = dict(dataset=dict(type='BaseDetDataset', "
             "ann_file='{path}.PKL'))",
-            "PKL', a pickle",
+            "PKL', which would be unpickled or run",
         ),
+        (
+            "test_dataloader = dict(dataset=dict(type='BaseDetDataset', "
+            "ann_file='{path}.yaml'))",
+            "yaml', which would be unpickled or run",
+        ),
+        (
+            "test_dataloader = dict(dataset=dict(type='OpenImagesDataset', "
+            "meta_file='{path}.json'))",
+            "`test_dataloader.dataset.meta_file` is .* which would be run",
+        ),
+        # This backend imports `mc` from there.
+        (
+            "test_dataloader = dict(dataset=dict(type='CocoDataset', "
+            "backend_args=dict(backend='memcached', sys_path='{path}')))",
+            "`test_dataloader.dataset.backend_args.sys_path` is ",
+        ),
+        # mmengine imports `registry` from there.
+        ("default_scope = 'work_dirs.given'", "`default_scope` is 'work_dirs.given'"),
+        (
+            "test_evaluator = dict(type='CocoMetric', _scope_='work_dirs.given')",
+            "`test_evaluator` has `_scope_`",
+        ),
+        ("test_evaluator = dict(type='mmdet.datasets.coco.osp.join')", "has the type"),
+        ("test_dataloader = [dict(dataset=dict(type='A'))]", "is no dictionary"),
+        ("text = 'a'", "text is reserved"),
     ],
 )
 def test_a_config_of_a_work_dir_is_not_run(coco_work_dir, tmp_path, line, message):
@@ -596,6 +621,37 @@ def test_a_config_that_is_named_is_run(coco_work_dir, tmp_path):
     assert canary.exists()
 
 
+def test_what_is_not_looked_at_does_not_run_where_a_data_set_fails(
+    coco_work_dir, tmp_path
+):
+    """The data sets of a config are built to find out why one of them fails."""
+    canary = tmp_path / "canary"
+    run = dict(type="subprocess.Popen", args=["touch", str(canary)])
+    loader = dict(
+        dataset=dict(type="CocoDataset", ann_file="a.json", pipeline=[run]),
+        sampler=run,
+    )
+    config = coco_work_dir / "toy.py"
+    lines = [config.read_text(), f"val_dataloader = {loader}"]
+    config.write_text("\n".join(lines).replace("test_mode=True", "wrong=True"))
+    with pytest.raises(TypeError, match="wrong"):
+        make_report(coco_work_dir)
+    assert not canary.exists()
+
+
+def test_a_config_with_imports_is_read(coco_work_dir):
+    config = coco_work_dir / "toy.py"
+    text = config.read_text()
+    for name, path in (
+        ("'CocoDataset'", "'mmdet.datasets.CocoDataset'"),
+        ("'imb_det.CocoMetric'", "'imb_det.evaluation.coco_metric.CocoMetric'"),
+    ):
+        assert name in text
+        text = text.replace(name, path)
+    config.write_text(text)
+    assert make_report(coco_work_dir).figures["AP"] > 0
+
+
 def test_a_dumped_config_is_read_as_mmengine_reads_it(tmp_path):
     content = dict(
         a=float("inf"),
@@ -603,7 +659,10 @@ def test_a_dumped_config_is_read_as_mmengine_reads_it(tmp_path):
         c={"not-a-name": (1, (2,)), 3: {4}},
         test_dataloader=dict(dataset=dict(type="CocoDataset", ann_file="a.json")),
         train_dataloader=None,
-        test_evaluator=[dict(type="imb_det.VOCMetric"), dict(type="CocoMetric")],
+        test_evaluator=[
+            dict(type="imb_det.VOCMetric"),
+            dict(type="DumpDetResults", out_file_path="a.pkl"),
+        ],
     )
     path = tmp_path / "dumped.py"
     Config(content).dump(path)
