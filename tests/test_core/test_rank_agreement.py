@@ -1,5 +1,6 @@
 """Two ranks whose data, settings, epochs or losses differ stop with one message."""
 
+import numpy as np
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler
@@ -51,6 +52,13 @@ class Unreadable(LabelledDataset):
         raise OSError("the disk is gone")
 
 
+class Arrays(LabelledDataset):
+    def get_data_info(self, index):
+        info = super().get_data_info(index)
+        boxes = [dict(i, bbox=np.array([i["bbox"]])) for i in info["instances"]]
+        return dict(info, instances=boxes)
+
+
 def message(act):
     """What a call is refused with, if it is."""
     try:
@@ -71,6 +79,7 @@ def data_of(rank):
         labels=[sets(0, 1, 2, 3), sets(0, 1, 1, 3)],
         length=[sets(0, 1, 2, 3), sets(0, 1)],
         classes=[sets(0, 1, 2, 3), other_classes],
+        arrays=[Arrays(SETS, 2), Arrays([*SETS[:3], [0]], 2)],
         unreadable=[sets(0, 1, 2, 3), Unreadable(SETS, 2)],
     )
     return {name: pair[rank] for name, pair in cases.items()}
@@ -145,6 +154,7 @@ def seen(tmp_path_factory):
         ("labels", "image 2 is '2.jpg' (id 2, labels [1]) on rank 0, '2.jpg' (id 2, "),
         ("length", "the number of images is 4 on rank 0, 2 on rank 1"),
         ("classes", "the list of classes is "),
+        ("arrays", "image 3 is '3.jpg' (id 3, labels []) on rank 0, '3.jpg' (id 3, "),
         ("unreadable", "the data set is missing on rank 0, not to be read (OSError: "),
         ("settings", "here: seed is 0 on rank 0, 1 on rank 1"),
     ],
