@@ -99,6 +99,27 @@ def test_new_run_in_an_old_folder_starts_anew(tmp_path):
     assert points(log.val["coco/bbox_mAP"]) == [(10, 0.4)]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"iter": "ten", "loss": 1}',
+        '{"iter": [1], "loss": 1}',
+        '{"iter": NaN, "loss": 1}',
+        '{"iter": 1e30, "loss": 1}',
+        f'{{"iter": {"9" * 400}, "loss": 1}}',
+        "[" * 100_000,
+        "[3]",
+        "3",
+    ],
+)
+def test_lines_that_are_no_record_are_skipped(tmp_path, line):
+    huge = dict(train_line(20, 10**400), loss_cls=2)
+    write_log(tmp_path, "20250101_000000", [train_line(10, 3.0), line, huge])
+    log = read_run_log(tmp_path)
+    assert points(log.train["loss"]) == [(10, 3.0), (20, float("inf"))]
+    assert points(log.train["loss_cls"]) == [(20, 2.0)]
+
+
 def test_no_log(tmp_path):
     log = read_run_log(tmp_path)
     assert log.train == {}
