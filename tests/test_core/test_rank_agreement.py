@@ -131,9 +131,36 @@ def differing(rank, root):
     ).items():
         runner = runner_of(name, **options)
         seen[name] = message(runner.train), runner.iter
+    # Trainings that are sound, whose ranks come to their ends together.
+    seen["stopped"], seen["by iteration"] = sound_trainings(rank, root, wrapper)
     loader = runner.train_dataloader
     seen["equal loaders"] = check_rank_data(dict(train=loader, val=loader))
     return seen
+
+
+def sound_trainings(rank, root, wrapper):
+    """Iterations of a training that is stopped early, and of one by iterations."""
+    files = dict(ann_file="list.txt", data_prefix=dict(sub_data_root=""))
+    dataset = dataset_config(dict(data_root=root, **files))
+    stop = dict(
+        type="EarlyStoppingHook", monitor="toy/images", rule="greater", patience=1
+    )
+    by_iter = dict(type="IterBasedTrainLoop", max_iters=7, val_interval=2)
+    for name, hooks, train_cfg in (
+        ("stopped", [stop], dict(by_epoch=True, max_epochs=9)),
+        ("by iteration", [], by_iter),
+    ):
+        runner = make_runner(
+            f"{root}/{name}",
+            dataset,
+            hooks=[dict(type="imb_det.ImbalanceHook"), *hooks],
+            model=dict(type="SpoiledOnOneRank"),
+            train_cfg=train_cfg,
+            train_dataloader=loader_config(dataset, True) | dict(batch_size=1),
+            launcher="pytorch",
+            cfg=dict(model_wrapper_cfg=wrapper),
+        )
+        yield message(runner.train), runner.iter
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +196,11 @@ def test_equal_ranks_have_nothing_to_say(seen):
     assert seen["same"] == seen["equal loaders"] == []
     # Machines may keep the same files in different folders.
     assert seen["folder"] == ("", 3)
+
+
+def test_sound_trainings_come_to_their_end(seen):
+    assert seen["stopped"] == ("", 6)  # two epochs of three batches
+    assert seen["by iteration"] == ("", 7)
 
 
 def test_samplers_compare_without_the_hook(seen):
