@@ -44,8 +44,8 @@ def read_plain_config(path: str | Path) -> Config:
 
     Raises:
         ValueError: A line that is no such assignment, or a data set, transform or
-            metric that is not registered by an installed library, or reads a pickle;
-            names the file, the place, and the remedy.
+            metric that none of these libraries registers, or that would run or unpickle
+            a file; names the file, the place, and the remedy.
     """
     path = Path(path)
     try:
@@ -155,7 +155,8 @@ def _check_type(name: Any, where: str, registered: dict[str, Any]) -> None:
         kind = _by_path(name, registered)
     if kind is None or kind.__module__.split(".")[0] not in _KNOWN:
         raise ValueError(
-            f"`{where}` has the type {name!r}, which no installed library registers"
+            f"`{where}` has the type {name!r}, which none of {', '.join(_KNOWN)} "
+            "registers"
         )
 
 

@@ -566,7 +566,7 @@ CANARY = "open({path!r}, 'w')"
         # Types by a path are imported, and called.
         (
             "test_evaluator = dict(type='subprocess.Popen', args=['touch', '{path}'])",
-            "`test_evaluator` has the type 'subprocess.Popen', which no installed",
+            "`test_evaluator` has the type 'subprocess.Popen', which none of",
         ),
         (
             "test_dataloader = dict(dataset=dict(type='RepeatDataset', times=1, "
