@@ -26,8 +26,12 @@ CHECKPOINT_HELP = (
 
 #: Statistics that mmengine's log history refers to.
 _STATISTICS = ("current", "max", "mean", "min")
-#: What torch says of an object that it does not read.
-_TOLD = r"GLOBAL ([\w.]+)|WeightsUnpickler error: ([^\n]+)"
+#: Where torch's messages name an object that it does not read, the best first.
+_TOLD = (
+    r"GLOBAL ([\w.]+)",
+    r"got <class '([\w.]+)'>",
+    r"WeightsUnpickler error:\s+([^\n]+)",
+)
 
 
 def read_checkpoint(file: Any, map_location: Any = None, *_: Any, **__: Any) -> Any:
@@ -48,6 +52,7 @@ def read_checkpoint(file: Any, map_location: Any = None, *_: Any, **__: Any) -> 
 
     Raises:
         FileNotFoundError: There is no such file.
+        ValueError: It is empty, cut, or no checkpoint at all.
     """
     if isinstance(file, (str, Path)):
         file = Path(file).expanduser()
@@ -89,8 +94,11 @@ def _read(name: Any, load: Callable[[bool], Any]) -> Any:
         with safe_globals(_safe_objects()):
             return load(True)
     except pickle.UnpicklingError as error:
-        told = re.search(_TOLD, str(error))
-        reason = (told[1] or told[2]) if told else str(error).split("\n")[0]
+        told = (re.search(pattern, str(error)) for pattern in _TOLD)
+        named = next(filter(None, told), None)
+        reason = named[1] if named else str(error).split("\n")[0]
+    except (EOFError, RuntimeError) as error:
+        raise _damaged(name, error) from error
     print_log(
         f"{name} holds more than weights and plain values ({reason}). It is read all "
         "the same, which runs whatever its maker has put into it: use it only if you "
@@ -98,7 +106,19 @@ def _read(name: Any, load: Callable[[bool], Any]) -> Any:
         logger="current",
         level=logging.WARNING,
     )
-    return load(False)
+    try:
+        return load(False)
+    except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise _damaged(name, error) from error
+
+
+def _damaged(name: Any, error: Exception) -> Exception:
+    """Name the file that is cut; other errors, as of devices, are what they are."""
+    text = str(error).split("\n")[0]
+    if isinstance(error, RuntimeError) and "PytorchStreamReader" not in text:
+        return error
+    reason = text or "it is empty"
+    return ValueError(f"{name} is no checkpoint, or is cut short ({reason})")
 
 
 def _statistic(owner: Any, name: str) -> Any:

@@ -303,8 +303,25 @@ def test_checkpoints_run_nothing_where_weights_suffice(tmp_path):
         _, warned = load_checkpoint(path)
         (text,) = warned
         assert f"{path} holds more than weights" in text
-        assert name in text
+        reason = text.partition(" plain values (")[2]
+        assert name in reason
+        assert "allow" not in reason
     assert canary.exists()  # as the warning said
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>log in</html>", "cut", "cut pickle"])
+def test_checkpoints_that_are_cut_are_named(tmp_path, content):
+    path = tmp_path / "cut.pth"
+    if isinstance(content, str):
+        torch.save(
+            {"state_dict": {"a": torch.zeros(99)}},
+            path,
+            _use_new_zipfile_serialization=content == "cut",
+        )
+        content = path.read_bytes()[:300]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"cut\.pth is no checkpoint, or is cut sho"):
+        load_checkpoint(path)
 
 
 def test_downloaded_checkpoints_too(tmp_path, monkeypatch):

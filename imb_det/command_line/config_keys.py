@@ -54,6 +54,20 @@ _FORMER = {
     "resume_from": "resume` and `load_from",
     "total_epochs": "train_cfg.max_epochs",
 }
+#: What is a text, a number or a bool; the others are built from dictionaries or lists.
+_PLAIN = (
+    "activation_checkpointing",
+    "compile",
+    "default_scope",
+    "experiment_name",
+    "find_unused_parameters",
+    "launcher",
+    "load_from",
+    "log_level",
+    "resume",
+    "runner_type",
+    "work_dir",
+)
 _SHORT = 9  # letters, up to which one slip makes a key another, beyond them two
 
 
@@ -61,7 +75,8 @@ def misspelt_keys(cfg: Any) -> Iterator[Finding]:
     """Find keys that nobody reads and that are nearly one that is read.
 
     A config may have variables of its own at its top level. One that is used in the
-    config, or that starts with an underscore, is passed over.
+    config, that starts with an underscore, that ends in a number, or that is a text
+    where the key is a dictionary, is passed over.
 
     Args:
         cfg: Config (:class:`mmengine.config.Config`), options of the command line
@@ -71,11 +86,17 @@ def misspelt_keys(cfg: Any) -> Iterator[Finding]:
     for key in cfg:
         if key in _RUNNER or _is_used(str(key), text):
             continue
+        # The text of a config with imports is without those that it imports.
+        if "read_base" in text and _is_part(
+            cfg[key], [cfg[k] for k in cfg if k != key]
+        ):
+            continue
         if key in _FORMER:
             evidence = "mmdet 2 read it, mmdet 3 does not"
             found = _finding(str(key), evidence, _FORMER[key])
             yield found.at_most(Severity.WARNING)  # as configs of mmdet itself have it
-        yield from _near(str(key), _RUNNER, set(cfg), str(key))
+        likely = [name for name in _RUNNER if _could_be(cfg[key], name)]
+        yield from _near(str(key), likely, set(cfg), str(key))
     for name, known in _INSIDE.items():
         inner = cfg.get(name)
         if isinstance(inner, Mapping):
@@ -87,7 +108,7 @@ def _near(
     key: str, known: Iterable[str], taken: Iterable[str], where: str
 ) -> Iterator[Finding]:
     """Find a key that is nearly a known one, or that was one."""
-    if key in known or key.startswith("_"):
+    if key in known or key.startswith("_") or key.rstrip("_0123456789") in known:
         return
     slips = {name: _slips(key, name) for name in known}
     nearest = min(slips, key=slips.__getitem__)
@@ -128,3 +149,21 @@ def _is_used(key: str, text: str) -> bool:
     rest = re.sub(rf"(?m)^{re.escape(key)}\s*=", "", text)
     rest = re.sub(r"(?m)#.*$", "", rest)
     return re.search(rf"\b{re.escape(key)}\b", rest) is not None
+
+
+def _could_be(value: Any, name: str) -> bool:
+    """Tell whether a value is of a kind that a key may have."""
+    if value is None:
+        return True
+    if name in _PLAIN:
+        return not isinstance(value, (list, tuple, Mapping))
+    return not isinstance(value, (str, int, float)) or isinstance(value, bool)
+
+
+def _is_part(value: Any, whole: Any) -> bool:
+    """Tell whether a value is somewhere in others."""
+    if isinstance(whole, Mapping):
+        whole = list(whole.values())
+    if not isinstance(whole, (list, tuple)):
+        return False
+    return any(part == value or _is_part(value, part) for part in whole)

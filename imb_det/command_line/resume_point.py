@@ -61,7 +61,14 @@ def find_resume_point(work_dir: str | Path) -> str | None:
         if "://" in named:
             return named
         # The folder may have another name than when it was written.
-        found = [p for p in (Path(named), folder / Path(named).name) if p.is_file()]
+        places = (Path(named), folder / Path(named).name)
+        # DeepSpeed and its like write folders, and check them themselves. Of a pointer
+        # that is cut there may be the folder of all that is left.
+        above = (folder.resolve(), *folder.resolve().parents)
+        folders = [p for p in places if p.is_dir() and p.resolve() not in above]
+        if named and folders:
+            return str(folders[0])
+        found = [path for path in places if path.is_file()]
         if named and found:
             candidates = [found[0], *(p for p in candidates if p != found[0])]
         else:

@@ -30,8 +30,11 @@ _MORE = {
     "mask_offsets": ("iu", 1),
     "mask_scores": ("f", 1),
 }
+#: Times the size of a file, and bytes, beyond which no predictions unpack.
+_MOST_TIMES, _MOST_BYTES = 100, 1e8
 #: What numpy, zipfile and zlib raise for a file that is damaged or was made up.
 _DAMAGED = (
+    AttributeError,
     EOFError,
     KeyError,
     MemoryError,
@@ -94,6 +97,7 @@ def read_archive(
     """
     try:
         with np.load(path, allow_pickle=False) as content:
+            _check_size(content, Path(path).stat().st_size)
             classes, image_ids = _header(content)
             more = {name: kind for name, kind in _MORE.items() if name in content}
             arrays = {
@@ -107,6 +111,13 @@ def read_archive(
             f"writes it, or is cut short ({reason})"
         ) from error
     return classes, image_ids, arrays
+
+
+def _check_size(content: Any, packed: int) -> None:
+    """Refuse what would fill the memory; files of ours are not packed at all."""
+    size = sum(entry.file_size for entry in content.zip.infolist())
+    if size > max(_MOST_TIMES * packed, _MOST_BYTES):
+        raise ValueError(f"its {packed} bytes would unpack to {size}")
 
 
 def _header(content: Any) -> tuple[tuple[str, ...], tuple[int | str, ...]]:

@@ -45,9 +45,17 @@ class PredictionDump(BaseMetric):
             data_samples: Data samples with predictions.
 
         Raises:
-            ValueError: A sample without boxes, as of panoptic segmentation.
+            ValueError: A sample without boxes of four corners, as of panoptic
+                segmentation or of rotated boxes; or nobody said which classes there
+                are.
             TypeError: The id of an image is neither a whole number nor a string.
         """
+        # With the first batch, not when all of a long test is done.
+        if not (self.dataset_meta or {}).get("classes"):
+            raise ValueError(
+                f"{self.file}: the classes of the test set are unknown; its `metainfo` "
+                "must have them"
+            )
         for sample in data_samples:
             if "pred_instances" not in sample:
                 raise ValueError(
@@ -57,6 +65,13 @@ class PredictionDump(BaseMetric):
                     "file of arrays keeps boxes and masks of objects alone"
                 )
             record, prediction = read_sample(sample)
+            shape = prediction["bboxes"].shape
+            if len(prediction["scores"]) and shape[1:] != (4,):
+                raise ValueError(
+                    f"{self.file}: image {record['img_id']!r} has boxes of the shape "
+                    f"{shape}; a file of arrays keeps x1, y1, x2, y2"
+                )
+            prediction["bboxes"] = prediction["bboxes"].reshape(-1, 4)
             prediction["img_id"] = image_id_of(record["img_id"])
             self.results.append((prediction, (record["height"], record["width"])))
 
@@ -71,7 +86,6 @@ class PredictionDump(BaseMetric):
 
         Raises:
             OSError: The file cannot be written; on every rank.
-            ValueError: Nobody said which classes there are.
         """
         results = collect_results(self.results, size, self.collect_device)
         try:
@@ -85,11 +99,6 @@ class PredictionDump(BaseMetric):
         Args:
             results: Pairs of a prediction and the image's height and width.
         """
-        if not (self.dataset_meta or {}).get("classes"):
-            raise ValueError(
-                f"{self.file}: the classes of the test set are unknown; its `metainfo` "
-                "must have them"
-            )
         predictions = [prediction for prediction, _ in results]
         sizes = [own for _, own in results]
         classes = tuple(self.dataset_meta["classes"])

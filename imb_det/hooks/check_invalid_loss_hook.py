@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 import mmdet.engine.hooks
+import numpy as np
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size
 from mmengine.runner import Runner
@@ -91,13 +92,29 @@ class CheckInvalidLossHook(mmdet.engine.hooks.CheckInvalidLossHook):
 
 def _is_finite(terms: Mapping[str, Any]) -> bool:
     """Tell whether the loss is; one number is read where there is a total."""
-    values = [terms["loss"]] if "loss" in terms else _losses(terms).values()
-    return all(bool(torch.isfinite(torch.as_tensor(v)).all()) for v in values)
+    values = _numbers(terms["loss"]) if "loss" in terms else _losses(terms).values()
+    return all(bool(value.isfinite().all()) for value in values)
 
 
-def _losses(terms: Mapping[str, Any]) -> dict[str, Any]:
+def _losses(terms: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Leave out what is only logged, as mmengine does when it sums the terms up."""
-    return {name: value for name, value in terms.items() if "loss" in name}
+    return {
+        name if index == 0 else f"{name}[{index}]": value
+        for name, values in terms.items()
+        if "loss" in str(name)
+        for index, value in enumerate(_numbers(values))
+    }
+
+
+def _numbers(value: Any) -> Iterator[torch.Tensor]:
+    """Yield the numbers of a term, which may be lists or dictionaries; nothing else."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _numbers(part)
+    elif isinstance(value, (torch.Tensor, np.ndarray, np.number, int, float)):
+        yield torch.as_tensor(value)
 
 
 def _findings(
@@ -105,7 +122,7 @@ def _findings(
 ) -> Iterator[Finding]:
     """Say where in the training this rank is, and with what."""
     numbers = {
-        name: float(torch.as_tensor(value).detach().float().mean())
+        name: float(value.detach().float().mean())
         for name, value in _losses(terms).items()
     }
     parts = {name: number for name, number in numbers.items() if name != "loss"}

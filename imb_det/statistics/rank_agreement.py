@@ -108,10 +108,15 @@ def _record(info: Mapping[str, Any]) -> tuple:
     """Return what stands for an image."""
     instances = info.get("instances") or ()
     objects = [
-        (i.get("bbox_label"), i.get("ignore_flag"), *map(float, i.get("bbox") or ()))
+        (i.get("bbox_label"), i.get("ignore_flag"), *_corners(i.get("bbox")))
         for i in instances
     ]
     return PurePath(str(info.get("img_path"))).name, info.get("img_id"), objects
+
+
+def _corners(box: Any) -> list[float]:
+    """Return the numbers of a list or an array, of whatever shape."""
+    return [] if box is None else np.asarray(box, float).ravel().tolist()
 
 
 def _first_difference(dataset: Any) -> Iterator[str]:

@@ -99,6 +99,27 @@ def test_new_run_in_an_old_folder_starts_anew(tmp_path):
     assert points(log.val["coco/bbox_mAP"]) == [(10, 0.4)]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"iter": "ten", "loss": 1}',
+        '{"iter": [1], "loss": 1}',
+        '{"iter": NaN, "loss": 1}',
+        '{"iter": 1e30, "loss": 1}',
+        f'{{"iter": {"9" * 400}, "loss": 1}}',
+        "[" * 100_000,
+        "[3]",
+        "3",
+    ],
+)
+def test_lines_that_are_no_record_are_skipped(tmp_path, line):
+    huge = dict(train_line(20, 10**400), loss_cls=2)
+    write_log(tmp_path, "20250101_000000", [train_line(10, 3.0), line, huge])
+    log = read_run_log(tmp_path)
+    assert points(log.train["loss"]) == [(10, 3.0), (20, float("inf"))]
+    assert points(log.train["loss_cls"]) == [(20, 2.0)]
+
+
 def test_no_log(tmp_path):
     log = read_run_log(tmp_path)
     assert log.train == {}
@@ -545,7 +566,7 @@ CANARY = "open({path!r}, 'w')"
         # Types by a path are imported, and called.
         (
             "test_evaluator = dict(type='subprocess.Popen', args=['touch', '{path}'])",
-            "`test_evaluator` has the type 'subprocess.Popen', which no installed",
+            "`test_evaluator` has the type 'subprocess.Popen', which none of",
         ),
         (
             "test_dataloader = dict(dataset=dict(type='RepeatDataset', times=1, "
@@ -565,8 +586,33 @@ CANARY = "open({path!r}, 'w')"
         (
             "test_dataloader = dict(dataset=dict(type='BaseDetDataset', "
             "ann_file='{path}.PKL'))",
-            "PKL', a pickle",
+            "PKL', which would be unpickled or run",
         ),
+        (
+            "test_dataloader = dict(dataset=dict(type='BaseDetDataset', "
+            "ann_file='{path}.yaml'))",
+            "yaml', which would be unpickled or run",
+        ),
+        (
+            "test_dataloader = dict(dataset=dict(type='OpenImagesDataset', "
+            "meta_file='{path}.json'))",
+            "`test_dataloader.dataset.meta_file` is .* which would be run",
+        ),
+        # This backend imports `mc` from there.
+        (
+            "test_dataloader = dict(dataset=dict(type='CocoDataset', "
+            "backend_args=dict(backend='memcached', sys_path='{path}')))",
+            "`test_dataloader.dataset.backend_args.sys_path` is ",
+        ),
+        # mmengine imports `registry` from there.
+        ("default_scope = 'work_dirs.given'", "`default_scope` is 'work_dirs.given'"),
+        (
+            "test_evaluator = dict(type='CocoMetric', _scope_='work_dirs.given')",
+            "`test_evaluator` has `_scope_`",
+        ),
+        ("test_evaluator = dict(type='mmdet.datasets.coco.osp.join')", "has the type"),
+        ("test_dataloader = [dict(dataset=dict(type='A'))]", "is no dictionary"),
+        ("text = 'a'", "text is reserved"),
     ],
 )
 def test_a_config_of_a_work_dir_is_not_run(coco_work_dir, tmp_path, line, message):
@@ -596,6 +642,37 @@ def test_a_config_that_is_named_is_run(coco_work_dir, tmp_path):
     assert canary.exists()
 
 
+def test_what_is_not_looked_at_does_not_run_where_a_data_set_fails(
+    coco_work_dir, tmp_path
+):
+    """The data sets of a config are built to find out why one of them fails."""
+    canary = tmp_path / "canary"
+    run = dict(type="subprocess.Popen", args=["touch", str(canary)])
+    loader = dict(
+        dataset=dict(type="CocoDataset", ann_file="a.json", pipeline=[run]),
+        sampler=run,
+    )
+    config = coco_work_dir / "toy.py"
+    lines = [config.read_text(), f"val_dataloader = {loader}"]
+    config.write_text("\n".join(lines).replace("test_mode=True", "wrong=True"))
+    with pytest.raises(TypeError, match="wrong"):
+        make_report(coco_work_dir)
+    assert not canary.exists()
+
+
+def test_a_config_with_imports_is_read(coco_work_dir):
+    config = coco_work_dir / "toy.py"
+    text = config.read_text()
+    for name, path in (
+        ("'CocoDataset'", "'mmdet.datasets.CocoDataset'"),
+        ("'imb_det.CocoMetric'", "'imb_det.evaluation.coco_metric.CocoMetric'"),
+    ):
+        assert name in text
+        text = text.replace(name, path)
+    config.write_text(text)
+    assert make_report(coco_work_dir).figures["AP"] > 0
+
+
 def test_a_dumped_config_is_read_as_mmengine_reads_it(tmp_path):
     content = dict(
         a=float("inf"),
@@ -603,7 +680,10 @@ def test_a_dumped_config_is_read_as_mmengine_reads_it(tmp_path):
         c={"not-a-name": (1, (2,)), 3: {4}},
         test_dataloader=dict(dataset=dict(type="CocoDataset", ann_file="a.json")),
         train_dataloader=None,
-        test_evaluator=[dict(type="imb_det.VOCMetric"), dict(type="CocoMetric")],
+        test_evaluator=[
+            dict(type="imb_det.VOCMetric"),
+            dict(type="DumpDetResults", out_file_path="a.pkl"),
+        ],
     )
     path = tmp_path / "dumped.py"
     Config(content).dump(path)

@@ -42,7 +42,9 @@ def named(cfg):
 )
 def test_the_nearest_key_is_named(tmp_path, key, meant):
     path = tmp_path / "config.py"
-    path.write_text(f"model = dict(type='RetinaNet')\n{key} = dict(a=1)\n")
+    value = True if meant in ("load_from", "resume", "default_scope") else dict(a=1)
+    value = True if meant == "find_unused_parameters" else value
+    path.write_text(f"model = dict(type='RetinaNet')\n{key} = {value}\n")
     expected = {f"`{key}`": f"the nearest that is read is `{meant}`"}
     if meant == "vis_backends":  # a variable that others refer to
         expected = {}
@@ -75,6 +77,10 @@ def test_keys_inside_default_hooks_and_of_mmdet_2(tmp_path):
         "model_ = 3\nmodel = dict(a='{{model_}}')",
         "train_pipeline = []\ntest_pipeline = []\nval_pipeline = []\nimg_scale = 3",
         "dataset_type = 'A'\ndata_root = ''\nbackend_args = None\nmax_epochs = 3",
+        "default_hooks = dict(checkpoint2=dict(type='A'), logger_2=dict(type='B'))",
+        "model2 = dict(a=1)\nval_evaluator_1 = [dict(a=1)]",
+        # Such as are used, in a config that mmengine has written without the uses.
+        "mode = 'train'\nmodels = 3\nval_cfgs = 'x'\nresumed = dict(a=1)",
         "max_iters = 3\nclasses = ()\nmetainfo = dict()\nnum_classes = 3\nloss = 2",
     ],
 )
@@ -82,6 +88,16 @@ def test_variables_of_users_pass(tmp_path, lines):
     path = tmp_path / "config.py"
     path.write_text(lines)
     assert named(Config.fromfile(path)) == {}
+
+
+def test_variables_that_imported_configs_use_pass(tmp_path):
+    (tmp_path / "base.py").write_text("models = dict(a=1)\nmodel = dict(b=models)\n")
+    path = tmp_path / "config.py"
+    path.write_text(
+        "from mmengine.config import read_base\nwith read_base():\n"
+        "    from .base import *\ncustom_hook = [dict(a=2)]\n"
+    )
+    assert list(named(Config.fromfile(path))) == ["`custom_hook`"]
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,19 @@ def test_nothing_to_go_on_from(tmp_path, warned):
     assert not warned
 
 
+def test_a_checkpoint_that_is_a_folder(tmp_path, warned):
+    """As DeepSpeed writes it; a pointer that is cut may name a folder as well."""
+    folder = tmp_path / "work"
+    (folder / "epoch_2").mkdir(parents=True)
+    (folder / "last_checkpoint").write_text("/moved/away/epoch_2")
+    assert resume_point(folder) == str(folder / "epoch_2")
+    whole = write(folder, "epoch_1.pth")
+    for cut in (folder, f"{folder}/", tmp_path):
+        (folder / "last_checkpoint").write_text(str(cut))
+        assert resume_point(folder) == str(whole)
+    assert len(warned) == 3
+
+
 def test_a_checkpoint_that_is_asked_for(tmp_path):
     path = write(tmp_path, "mine.pth")
     assert resume_point(tmp_path, str(path)) == str(path)

@@ -1,5 +1,6 @@
 """Two ranks whose data, settings, epochs or losses differ stop with one message."""
 
+import numpy as np
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler
@@ -51,6 +52,13 @@ class Unreadable(LabelledDataset):
         raise OSError("the disk is gone")
 
 
+class Arrays(LabelledDataset):
+    def get_data_info(self, index):
+        info = super().get_data_info(index)
+        boxes = [dict(i, bbox=np.array([i["bbox"]])) for i in info["instances"]]
+        return dict(info, instances=boxes)
+
+
 def message(act):
     """What a call is refused with, if it is."""
     try:
@@ -71,6 +79,7 @@ def data_of(rank):
         labels=[sets(0, 1, 2, 3), sets(0, 1, 1, 3)],
         length=[sets(0, 1, 2, 3), sets(0, 1)],
         classes=[sets(0, 1, 2, 3), other_classes],
+        arrays=[Arrays(SETS, 2), Arrays([*SETS[:3], [0]], 2)],
         unreadable=[sets(0, 1, 2, 3), Unreadable(SETS, 2)],
     )
     return {name: pair[rank] for name, pair in cases.items()}
@@ -122,9 +131,36 @@ def differing(rank, root):
     ).items():
         runner = runner_of(name, **options)
         seen[name] = message(runner.train), runner.iter
+    # Trainings that are sound, whose ranks come to their ends together.
+    seen["stopped"], seen["by iteration"] = sound_trainings(rank, root, wrapper)
     loader = runner.train_dataloader
     seen["equal loaders"] = check_rank_data(dict(train=loader, val=loader))
     return seen
+
+
+def sound_trainings(rank, root, wrapper):
+    """Iterations of a training that is stopped early, and of one by iterations."""
+    files = dict(ann_file="list.txt", data_prefix=dict(sub_data_root=""))
+    dataset = dataset_config(dict(data_root=root, **files))
+    stop = dict(
+        type="EarlyStoppingHook", monitor="toy/images", rule="greater", patience=1
+    )
+    by_iter = dict(type="IterBasedTrainLoop", max_iters=7, val_interval=2)
+    for name, hooks, train_cfg in (
+        ("stopped", [stop], dict(by_epoch=True, max_epochs=9)),
+        ("by iteration", [], by_iter),
+    ):
+        runner = make_runner(
+            f"{root}/{name}",
+            dataset,
+            hooks=[dict(type="imb_det.ImbalanceHook"), *hooks],
+            model=dict(type="SpoiledOnOneRank"),
+            train_cfg=train_cfg,
+            train_dataloader=loader_config(dataset, True) | dict(batch_size=1),
+            launcher="pytorch",
+            cfg=dict(model_wrapper_cfg=wrapper),
+        )
+        yield message(runner.train), runner.iter
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +181,7 @@ def seen(tmp_path_factory):
         ("labels", "image 2 is '2.jpg' (id 2, labels [1]) on rank 0, '2.jpg' (id 2, "),
         ("length", "the number of images is 4 on rank 0, 2 on rank 1"),
         ("classes", "the list of classes is "),
+        ("arrays", "image 3 is '3.jpg' (id 3, labels []) on rank 0, '3.jpg' (id 3, "),
         ("unreadable", "the data set is missing on rank 0, not to be read (OSError: "),
         ("settings", "here: seed is 0 on rank 0, 1 on rank 1"),
     ],
@@ -159,6 +196,11 @@ def test_equal_ranks_have_nothing_to_say(seen):
     assert seen["same"] == seen["equal loaders"] == []
     # Machines may keep the same files in different folders.
     assert seen["folder"] == ("", 3)
+
+
+def test_sound_trainings_come_to_their_end(seen):
+    assert seen["stopped"] == ("", 6)  # two epochs of three batches
+    assert seen["by iteration"] == ("", 7)
 
 
 def test_samplers_compare_without_the_hook(seen):

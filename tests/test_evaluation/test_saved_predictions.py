@@ -125,15 +125,21 @@ def test_other_classes_are_refused(tmp_path):
 
 def test_a_sample_that_cannot_be_kept():
     metric = PredictionDump("a.npz")
+    (sample,) = data_samples([([], [])])
+    with pytest.raises(ValueError, match="the classes of the test set are unknown"):
+        metric.process({}, [sample])
+    metric.dataset_meta = dict(classes=CLASSES)
     with pytest.raises(ValueError, match=r"image 3 has no `pred_instances`, only.*pan"):
         metric.process({}, [dict(img_id=3, pred_panoptic_seg=0)])
-    (sample,) = data_samples([([], [])])
     for bad in (None, 0.5, True, (1,)):
         with pytest.raises(TypeError, match="whole numbers or strings, got"):
             metric.process({}, [dict(sample, img_id=bad)])
-    metric.process({}, [sample])
-    with pytest.raises(ValueError, match="the classes of the test set are unknown"):
-        metric.evaluate(1)
+    rotated = dict(
+        bboxes=torch.zeros(1, 5), scores=torch.ones(1), labels=torch.zeros(1).long()
+    )
+    with pytest.raises(ValueError, match=r"image 0 has boxes of the shape \(1, 5\)"):
+        metric.process({}, [dict(sample, pred_instances=rotated)])
+    assert not metric.results
 
 
 def dumped_on(rank, path, shares):
@@ -313,6 +319,17 @@ def test_changed_files_are_refused(sound, tmp_path, change, message):
     path = tmp_path / "b.npz"
     np.savez(path, **arrays)
     with pytest.raises(ValueError, match=rf"b\.npz.*{message}"):
+        read_three(path)
+
+
+def test_a_file_that_fills_the_memory_is_refused(sound, tmp_path):
+    path = tmp_path / "b.npz"
+    with np.load(sound) as content:
+        arrays = dict(content)
+    np.savez_compressed(path, **arrays)
+    assert len(read_three(path)) == 3
+    np.savez_compressed(path, **changed(arrays, scores=np.zeros(15_000_000)))
+    with pytest.raises(ValueError, match=r"b\.npz is no file.*would unpack to 12000"):
         read_three(path)
 
 

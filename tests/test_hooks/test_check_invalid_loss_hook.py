@@ -72,6 +72,29 @@ def test_what_is_told(outputs, told, as_tensor):
     assert finding.place.endswith("; learning rate 0.5, 0.25")
 
 
+@pytest.mark.parametrize(
+    ("outputs", "told"),
+    [
+        # Of models that do not sum their terms up, or not as mmdet's.
+        (
+            dict(loss_cls=[torch.ones(2), torch.tensor([1.0, NAN])]),
+            r"loss_cls\[1\] nan",
+        ),
+        (dict(loss=dict(a=1.0, b=[INF])), r"iteration 7: loss\[1\] inf"),
+        (dict(loss_g=torch.tensor(2.0), loss_d=torch.tensor(NAN)), "loss_d nan"),
+        (dict(loss=[torch.ones(3), torch.ones(2)], loss_of="text"), None),
+        (dict(loss_kind="focal", loss_parts=dict(a=None, b="x")), None),
+        (dict(loss=None), None),
+    ],
+)
+def test_terms_of_any_form(outputs, told):
+    if told is None:
+        look(outputs)
+        return
+    with pytest.raises(FindingsError, match=told):
+        look(outputs)
+
+
 def test_the_images_of_a_batch_are_named_in_all_its_branches():
     named = [SimpleNamespace(img_path=f"{name}.jpg") for name in "ab"]
     unnamed = SimpleNamespace(img_id=7)
