@@ -57,7 +57,7 @@ def find_resume_point(work_dir: str | Path) -> str | None:
         reverse=True,
     )
     if pointer.is_file():
-        named = pointer.read_text(errors="replace").strip(" \n\r\t\0")
+        named = pointer.read_text(encoding="utf-8", errors="replace").strip(" \n\r\t\0")
         if "://" in named:
             return named
         # The folder may have another name than when it was written.

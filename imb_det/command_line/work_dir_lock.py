@@ -42,7 +42,7 @@ def lock_work_dir(work_dir: str | Path) -> None:
     if fcntl is None or rank != "0" or str(path) in _held:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+")
+    file = path.open("a+", encoding="utf-8")
     try:
         # Of the process: data workers, its children, do not hold it.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
