@@ -308,12 +308,9 @@ def test_a_validation_that_never_comes(root):
         runner.train()
 
 
-@pytest.mark.parametrize("of_voc", [False, True])
-def test_a_validation_without_classes(root, of_voc):
+def test_a_validation_without_classes(root):
     options = with_validation(root)
     options["val_evaluator"]["classwise"] = False
-    if of_voc:
-        options["val_evaluator"] = dict(type="imb_det.VOCMetric")
     runner = make_runner(root, "run", dict(source="ap"), epochs=1, **options)
     with pytest.raises(ValueError, match=r"Set `classwise=True` in `val_eval"):
         runner.train()
