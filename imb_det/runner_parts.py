@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmdet.models.dense_heads import RPNHead
@@ -12,7 +12,7 @@ from torch import nn
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.listener import TrainingMemory, WorkDirListener
-from imb_det.statistics.dataset_access import dataset_nodes
+from imb_det.statistics.dataset_access import dataset_nodes, steps_of
 
 __all__ = [
     "bare_model",
@@ -94,20 +94,8 @@ def transforms_of(dataset: Any) -> list[Any]:
     """Return the transforms of a data set and of all that it wraps, each once."""
     nodes = dataset_nodes(dataset)
     return _once(
-        step for node in nodes for step in _steps(getattr(node, "pipeline", None))
+        step for node in nodes for step in steps_of(getattr(node, "pipeline", None))
     )
-
-
-def _steps(transform: Any) -> Iterator[Any]:
-    """Yield a transform and those inside it, as `Compose` and `RandomApply` have."""
-    if isinstance(transform, (list, tuple)):
-        for step in transform:
-            yield from _steps(step)
-        return
-    yield transform
-    inner = getattr(transform, "transforms", None)
-    if inner is not None and inner is not transform:
-        yield from _steps(inner)
 
 
 def metrics_of(loop: Any) -> list[Any]:

@@ -45,7 +45,6 @@ class _Form:
         )
 
 
-#: The first that fits a head and a loss counts.
 _FORMS = (
     _Form(
         ("FreeAnchorRetinaHead", "AutoAssignHead"),
@@ -122,13 +121,11 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
     if context.model is None:
         return
     for name, module in context.model.named_modules():
-        told: set[str] = set()
         for form in _FORMS:
             loss = getattr(module, form.attribute, None)
             ours = isinstance(loss, (ImbalanceLoss, MaskLoss))
-            if not ours or form.attribute in told or not form.fits(module):
+            if not (ours and form.fits(module)):
                 continue
-            told.add(form.attribute)
             config = form.instead or own_loss(module, form.attribute)
             remedy = "Leave `loss_cls` out, or use another head such as RetinaHead"
             if "no effect" not in form.passes and config is not None:

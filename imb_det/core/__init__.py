@@ -10,7 +10,7 @@ from .check_context import (
     ProposalTaker,
     SelfChecking,
 )
-from .checks import NUMBERS, check_choice, check_number, is_number
+from .checks import check_choice, check_number, is_number
 from .finding import Finding, FindingsError, Severity, raise_findings, refusal, render
 from .hand_over import HandOver
 from .listener import (
@@ -28,7 +28,6 @@ from .stage_plan import StagePlan
 from .text import and_more
 
 __all__ = [
-    "NUMBERS",
     "Check",
     "CheckContext",
     "ClassDifficultyListener",

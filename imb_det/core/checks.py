@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NUMBERS", "check_choice", "check_number", "is_number"]
+__all__ = ["check_choice", "check_number", "is_number"]
 
-NUMBERS = (int, float, np.integer, np.floating)
+_NUMBERS = (int, float, np.integer, np.floating)
 
 
 def is_number(value: object) -> bool:
     """Tell whether a value is a number of Python or numpy; True and False are none."""
-    return isinstance(value, NUMBERS) and not isinstance(value, bool)
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool)
 
 
 def check_choice(owner: str, name: str, value: Any, choices: Sequence[Any]) -> None:

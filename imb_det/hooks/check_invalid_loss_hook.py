@@ -22,7 +22,7 @@ _REMEDY = (
     "Lower the learning rate, warm up for longer, or set `clip_grad` in "
     "`optim_wrapper`; under AMP, try without. Look at the images and boxes of the "
     "batch. The last checkpoint was saved before. `ImbalanceHook(check_loss=False)` "
-    "goes on all the same"
+    "leaves this check out"
 )
 
 

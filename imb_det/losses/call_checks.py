@@ -82,11 +82,9 @@ def check_inputs(
     _refuse_gradients(owner, label=label, weight=weight)
     if label.dim() == 1:
         check_range(owner, label, num_classes)
-        known = label >= 0
     else:
         check_targets(owner, "label", label, weight)
-        known = None
-    check_weight(owner, weight, known)
+    check_weight(owner, weight, label if label.dim() == 1 else None)
     return weight
 
 

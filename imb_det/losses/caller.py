@@ -33,16 +33,17 @@ def instead(owner: str) -> str:
         owner: Name of the class of the loss.
     """
     attribute, head = _caller(owner)
+    text = "a head that calls it so needs a loss of mmdet"
+    if head is None:
+        return text
     config = own_loss(head, attribute) or dict(
         type="mmdet.CrossEntropyLoss", use_sigmoid=True
     )
-    return (
-        f"a head that calls it so needs a loss of mmdet: {as_config(attribute, config)}"
-    )
+    return f"{text}: {as_config(attribute, config)}"
 
 
-def own_loss(head: nn.Module | None, attribute: str) -> dict[str, Any] | None:
-    """Return the config of the loss that mmdet gives a head by default, if it does.
+def own_loss(head: nn.Module, attribute: str) -> dict[str, Any] | None:
+    """Return the config of the loss that a head has by default, if it has one.
 
     Args:
         head: The head.
@@ -53,7 +54,8 @@ def own_loss(head: nn.Module | None, attribute: str) -> dict[str, Any] | None:
         parameters = inspect.signature(start).parameters if start else {}
         default = getattr(parameters.get(attribute), "default", None)
         if isinstance(default, Mapping) and "type" in default:
-            return {**default, "type": f"mmdet.{default['type']}"}
+            scope = "mmdet." if kind.__module__.startswith("mmdet.") else ""
+            return {**default, "type": f"{scope}{default['type']}"}
     return None
 
 

@@ -26,6 +26,7 @@ def check_finite(
     inputs: Tensor,
     label: Tensor | None = None,
     weight: Tensor | None = None,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Stop where a loss is no finite number, on a CPU; a GPU would be waited for.
 
@@ -39,12 +40,13 @@ def check_finite(
         inputs: Logits, or what else it is computed from, (N, ...).
         label: Classes (N,), ignored below 0, or targets (N, K), or None.
         weight: Factors (N,) or of the shape of the inputs, or None.
+        dtype: Of the logits, where the inputs are in another; None for theirs.
 
     Raises:
         FloatingPointError: Names the first row and channel that count and are no finite
             numbers, or the largest that is one.
     """
-    if inputs.dtype == torch.float16 or not can_look(loss):
+    if (dtype or inputs.dtype) == torch.float16 or not can_look(loss):
         return
     total = float(loss.detach().sum())  # one read in place of many
     if math.isfinite(total) or (loss.dim() and loss.isfinite().all()):

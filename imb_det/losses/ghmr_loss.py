@@ -18,11 +18,9 @@ from .elements import bin_of
 from .finite import check_finite
 from .gradient_density import GradientDensity, bin_counts, check_density
 from .number_checks import check_weight
-from .one_pass import can_look, compute_dtype
+from .one_pass import can_look, compute_dtype, is_small
 
 __all__ = ["GHMRLoss"]
-
-_FAR = 1e18
 
 
 @MODELS.register_module()
@@ -120,17 +118,14 @@ class GHMRLoss(nn.Module):
             )
         check_weight(name, weight)
         reduction = reduction_override or self.reduction
-        pred, target = pred.to(compute_dtype(pred)), target.to(compute_dtype(pred))
-        difference = pred - target
-        if weight is not None:
+        dtype = compute_dtype(pred)
+        difference = pred.to(dtype) - target.to(dtype)
+        if weight is not None and not _is_small(difference):
             difference = torch.where(weight != 0, difference, 0)
-        # Far away, where the square is too large, the root is the distance itself.
-        distance = difference.abs()
-        is_far = distance > _FAR
-        near = torch.where(is_far, 0, difference)
-        root = (near**2 + self.mu**2).sqrt()
-        loss = torch.where(is_far, distance, root) - self.mu
-        norm = torch.where(is_far, 1, near / root).detach().abs()
+        # The square of what is far away would be too large.
+        root = torch.hypot(difference, difference.new_full((), self.mu))
+        loss = root - self.mu
+        norm = (difference / root).detach().abs()
         valid = torch.ones_like(norm) if weight is None else weight
         learn = self.training and torch.is_grad_enabled()
         learn = learn and reduction_override is None
@@ -141,7 +136,7 @@ class GHMRLoss(nn.Module):
         avg_factor = total if reduction == "mean" else None
         value = weight_reduce_loss(loss, None, reduction, avg_factor)
         value = self.loss_weight * value
-        check_finite(name, value, difference)
+        check_finite(name, value, difference, dtype=pred.dtype)
         return value
 
     @torch.no_grad()
@@ -155,3 +150,9 @@ class GHMRLoss(nn.Module):
         if learn:
             density.stats.add(count)
         return beta, torch.where(total > 0, total, count.sum()).clamp(min=1)
+
+
+def _is_small(difference: Tensor) -> bool:
+    """Tell whether a weight of 0 is enough to leave a box out: not for NaN."""
+    difference = difference.detach()
+    return can_look(difference) and (not difference.numel() or is_small(difference))

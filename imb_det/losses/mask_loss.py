@@ -137,7 +137,7 @@ class MaskLoss(nn.Module):
             avg_factor = max(n, 1)
         value = weight_reduce_loss(loss, None, reduction, avg_factor)
         value = self.loss_weight * value
-        check_finite(name, value, own)
+        check_finite(name, value, own, dtype=pred.dtype)
         return value
 
     def _load_from_state_dict(

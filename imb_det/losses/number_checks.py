@@ -58,7 +58,7 @@ def check_targets(
     """
     if target.dtype == torch.bool or not can_look(target) or not target.numel():
         return
-    low, high = target.aminmax()
+    low, high = _ends(target)
     if low >= -SLACK and high <= 1 + SLACK:  # NaN is not
         return
     outside = ~((target >= -SLACK) & (target <= 1 + SLACK))
@@ -72,14 +72,14 @@ def check_targets(
 
 
 def check_weight(
-    owner: str, weight: Tensor | None, known: Tensor | None = None
+    owner: str, weight: Tensor | None, label: Tensor | None = None
 ) -> None:
     """Refuse weights that are negative, infinite or no numbers, on a CPU.
 
     Args:
         owner: Name of the loss.
         weight: Factors, (N,) or (N, ...), or None.
-        known: Rows that are not ignored, bool (N,); None for all.
+        label: Class of each row, int (N,), ignored below 0; None where none is.
 
     Raises:
         ValueError: The first of them, and where it is.
@@ -88,12 +88,12 @@ def check_weight(
         return
     if not can_look(weight):
         return
-    low, high = weight.aminmax()
+    low, high = _ends(weight)
     if low >= 0 and high < math.inf:  # NaN is not
         return
     outside = ~((weight >= 0) & (weight < math.inf))
-    if known is not None:
-        outside &= _like(known, weight)
+    if label is not None:
+        outside &= _like(label >= 0, weight)
     if outside.any():
         raise ValueError(
             f"{in_head(owner)}: weights must be finite and at least 0, `weight` has "
@@ -125,6 +125,12 @@ def impossible_rows(
             below = below & (label >= 0)
         found = below if found is None else found | below
     return found
+
+
+def _ends(x: Tensor) -> tuple[float, float]:
+    """Return the least and the largest number: comparing tensors takes longer."""
+    low, high = x.aminmax()
+    return float(low), float(high)
 
 
 def _like(rows: Tensor, other: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ __all__ = [
     "compute_dtype",
     "gradient_dtype",
     "in_chunks",
+    "is_small",
     "multiplied",
     "soft_targets",
 ]
@@ -127,13 +128,17 @@ def _must_guard(rows: Rows) -> bool:
     if not idle.any():
         return False
     which = idle.squeeze(1) if idle.size(1) == 1 else idle
-    if rows.own is None and not _is_small(rows.label[which]):
+    if rows.own is None and not is_small(rows.label[which]):
         return True
-    return not _is_small(rows.cls_score[which])
+    return not is_small(rows.cls_score[which])
 
 
-def _is_small(x: Tensor) -> bool:
-    """Tell whether no factor makes numbers infinite; NaN is not small."""
+def is_small(x: Tensor) -> bool:
+    """Tell whether no factor makes numbers infinite; NaN is not small.
+
+    Args:
+        x: At least one number, at hand.
+    """
     low, high = x.aminmax()
     return float(low) >= -_SMALL and float(high) <= _SMALL
 

@@ -19,6 +19,7 @@ __all__ = [
     "iter_data_infos",
     "joint_metainfo",
     "leaf_datasets",
+    "steps_of",
 ]
 
 
@@ -71,6 +72,18 @@ def _children(node: Any) -> list[Any]:
     if isinstance(getattr(node, "datasets", None), (list, tuple)):
         return list(node.datasets)
     return [node.dataset] if hasattr(node, "dataset") else []
+
+
+def steps_of(transform: Any) -> Iterator[Any]:
+    """Yield a transform and those inside it, as `Compose` and `RandomApply` have."""
+    if isinstance(transform, (list, tuple)):
+        for step in transform:
+            yield from steps_of(step)
+        return
+    yield transform
+    inner = getattr(transform, "transforms", None)
+    if inner is not None and inner is not transform:
+        yield from steps_of(inner)
 
 
 def iter_data_infos(dataset: Any) -> Iterator[dict]:

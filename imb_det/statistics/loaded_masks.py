@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .coco_masks import is_ignored_mask
-from .dataset_access import iter_data_infos
+from .dataset_access import iter_data_infos, steps_of
 from .shown_labels import hides_labels
 
 __all__ = ["loaded_infos", "mask_use"]
@@ -22,23 +22,11 @@ def mask_use(dataset: Any) -> bool | None:
         None where it loads none; else whether they stay polygons, as with
         ``LoadAnnotations(with_mask=True, poly2mask=False)``.
     """
-    for step in _steps(getattr(dataset, "pipeline", None)):
+    for step in steps_of(getattr(dataset, "pipeline", None)):
         as_bitmap = getattr(step, "poly2mask", None)
         if as_bitmap is not None and getattr(step, "with_mask", False):
             return not as_bitmap
     return None
-
-
-def _steps(transform: Any) -> Iterator[Any]:
-    """Yield a transform and those inside it, as `Compose` and `RandomApply` have."""
-    if isinstance(transform, (list, tuple)):
-        for step in transform:
-            yield from _steps(step)
-        return
-    yield transform
-    inner = getattr(transform, "transforms", None)
-    if inner is not None and inner is not transform:
-        yield from _steps(inner)
 
 
 def loaded_infos(dataset: Any) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Which loss the tests run in which head; ``python -m tests.contracts.support_matrix``.
 
-The tables of the README are these, made of the combinations that
+The tables of READMEs are these, made of the combinations that
 ``test_loss_in_heads.py`` trains and predicts with, and of the heads of mmdet that
 ``test_loss_in_mmdet_heads.py`` trains, or is refused by.
 """

@@ -11,6 +11,7 @@ from tests.test_heads.guided_cases import CASES as HEAD_CASES
 from .batches import channels, warm
 from .box_cases import BOX_CASES, warm_box_loss
 from .cases import CASES, of_activation
+from .test_loss_arguments import every, loss_and_batch
 
 #: Counts that float16 and bfloat16 cannot hold, and weights that they would round.
 LARGE, ROUNDED = 100_001, 1.0001
@@ -91,6 +92,15 @@ def test_a_box_loss_goes_on_as_before(case):
         assert torch.equal(loss(pred, target), cast(pred, target))
         for part in (loss, cast):
             flush_statistics(part)
+
+
+@every
+def test_float16_that_overflows_is_left_to_mixed_precision(case):
+    loss, (logits, *rest) = loss_and_batch(case)
+    infinite = torch.full_like(logits, torch.inf).half()
+    assert not loss(infinite, *rest).isfinite()
+    with pytest.raises(FloatingPointError):
+        loss_and_batch(case)[0](infinite.float(), *rest)
 
 
 def test_a_whole_model():

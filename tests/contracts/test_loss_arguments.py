@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from .batches import channels, gradient_of, make_batch, soft_targets, warm
+from .batches import (
+    channels,
+    gradient_of,
+    make_batch,
+    one_hot_targets,
+    soft_targets,
+    warm,
+)
 from .box_cases import BOX_CASES, make_boxes, warm_box_loss
 from .cases import NUM_CLASSES, of_activation
 from .test_mask_loss_contract import make_masks
@@ -75,7 +82,7 @@ def test_an_avg_factor_of_a_gpu_is_not_looked_at(case, elsewhere):
 @every
 def test_what_a_loss_has_no_use_for_is_named(case):
     loss, batch = loss_and_batch(case)
-    text = r"\['pos_inds', 'activated'\], which it has no use for; .*`loss_cls=dict\("
+    text = r"\['pos_inds', 'activated'\], which it has no use for; .* a loss of mmdet$"
     with pytest.raises(TypeError, match=text):
         loss(*batch, pos_inds=None, activated=True)
 
@@ -108,6 +115,18 @@ def test_targets_may_be_rounded(case):
     targets = soft_targets(case).clamp(0, 1) * 1.000001
     targets[0, 0] = -1e-6
     assert loss(logits, targets).isfinite()
+
+
+@each
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.half])
+def test_targets_and_weights_of_any_type(case, dtype):
+    logits, labels = make_batch(case)
+    for targets in (labels, one_hot_targets(case, labels)):
+        weight = (labels > 0).float()
+        wanted = warm(case)[0](logits, targets, weight)
+        if targets.dim() == 2:
+            targets = targets.to(dtype)
+        assert torch.equal(warm(case)[0](logits, targets, weight.to(dtype)), wanted)
 
 
 @each

@@ -107,10 +107,12 @@ def test_logits_that_are_no_numbers_are_named(case):
     loss, _ = warm(case)
     logits, labels = make_batch(case)
     with torch.no_grad():
-        logits[2, 1] = torch.nan
+        logits[2, 1] = logits[0] = torch.nan
+    weight = torch.ones(7)
+    weight[0] = 0  # of no account, so that it is not named
     text = rf"{case.loss}: .* 1 of 7 rows, .*nan in row 2 \(label 2\), channel 1\. .*lr"
     with pytest.raises(FloatingPointError, match=text):
-        loss(logits, labels)
+        loss(logits, labels, weight)
 
 
 @each

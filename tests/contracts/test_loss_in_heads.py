@@ -70,14 +70,18 @@ def test_predicts_with_the_trained_activation(case, heading):
 
 
 @pytest.mark.parametrize(
-    ("name", "table"),
-    [("support matrix", support_matrix), ("heads of mmdet", heads_of_mmdet)],
+    ("file", "name", "table"),
+    [
+        ("README.md", "support matrix", support_matrix),
+        ("configs/class_weight/README.md", "heads of mmdet", heads_of_mmdet),
+    ],
 )
-def test_readme_has_the_tables(repo_root, name, table):
-    _, _, rest = (repo_root / "README.md").read_text().partition(f"<!-- {name} -->")
+def test_readme_has_the_tables(repo_root, file, name, table):
+    text = (repo_root / file).read_text(encoding="utf-8")
+    _, _, rest = text.partition(f"<!-- {name} -->")
     found, end, _ = rest.partition(f"<!-- end of {name} -->")
     assert end
     assert found.strip() == table(), (
         "put the output of `python -m tests.contracts.support_matrix` between "
-        f"`<!-- {name} -->` and `<!-- end of {name} -->` of README.md"
+        f"`<!-- {name} -->` and `<!-- end of {name} -->` of {file}"
     )

@@ -183,7 +183,8 @@ def test_switches_that_do_nothing(voc, keys, wrapped, code):
 
 
 @pytest.mark.parametrize(
-    ("threshold", "code"), [(1e-3, []), (1.0, []), (40.0, ["long_epoch"])]
+    ("threshold", "code"),
+    [(1e-3, []), (1.0, []), (1.5, ["long_epoch"]), (40.0, ["long_epoch"])],
 )
 def test_wrappers_that_make_an_epoch_long(voc, threshold, code):
     dataset = dict(type="ClassBalancedDataset", dataset=voc, oversample_thr=threshold)
