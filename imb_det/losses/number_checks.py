@@ -129,7 +129,7 @@ def impossible_rows(
 
 def _ends(x: Tensor) -> tuple[float, float]:
     """Return the least and the largest number: comparing tensors takes longer."""
-    low, high = x.aminmax()
+    low, high = x.detach().aminmax()
     return float(low), float(high)
 
 
