@@ -1,12 +1,12 @@
 """Imbalance toolbox for MMDetection 3.x; importing it registers everything."""
 
-from .compat import check_stack, load_whole_checkpoints
+from .compat import check_stack, load_checkpoints_safely
 
 __version__ = "0.1.0"
 
 # Before anything below imports mmdet: a broken stack is explained, not traced back.
 check_stack()
-load_whole_checkpoints()
+load_checkpoints_safely()
 
 from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
 

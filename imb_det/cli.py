@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,18 @@ import torch
 import torch.distributed as torch_dist
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, DictAction
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DATA_SAMPLERS, DATASETS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
+from imb_det.command_line.config_keys import misspelt_keys
+from imb_det.core.finding import FindingsError, raise_findings
+from imb_det.core.shown_text import accept_any_text
 from imb_det.samplers import EpochSampler
 from imb_det.statistics import GroupLimits
 
 __all__ = [
+    "add_allow_pickle",
     "build_runner",
     "build_train_sampler",
     "leave_process_group",
@@ -43,7 +48,9 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         ``--launcher`` and ``--local-rank``.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("config", help="path of the config file")
+    parser.add_argument(
+        "config", help="path of the config file, a program in Python, which is run"
+    )
     parser.add_argument("--work-dir", help="folder for logs, checkpoints and results")
     parser.add_argument(
         "--cfg-options",
@@ -64,6 +71,21 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def add_allow_pickle(parser: argparse.ArgumentParser) -> None:
+    """Add ``--allow-pickle``, the same for all tools that read predictions.
+
+    Args:
+        parser: Of the tool.
+    """
+    parser.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="also read predictions that are a pickle (.pkl, .pickle). WARNING: a "
+        "pickle can run any program when it is read; allow it only for files whose "
+        "makers you trust",
+    )
+
+
 def parse_args(
     parser: argparse.ArgumentParser,
     argv: Sequence[str] | None = None,
@@ -82,6 +104,7 @@ def parse_args(
     Returns:
         The parsed arguments.
     """
+    accept_any_text()
     args = parser.parse_args(argv)
     for name in files:
         path = getattr(args, name)
@@ -105,6 +128,9 @@ def load_config(args: argparse.Namespace) -> Any:
 
     Returns:
         The config (:class:`mmengine.config.Config`).
+
+    Raises:
+        SystemExit: It has keys that nobody reads, and that are nearly one that is read.
     """
     setup_cache_size_limit_of_dynamo()
     cfg = Config.fromfile(args.config)
@@ -117,6 +143,10 @@ def load_config(args: argparse.Namespace) -> Any:
         cfg.work_dir = os.path.join("./work_dirs", Path(args.config).stem)
     if cfg.get("default_scope") is None:
         cfg.default_scope = "mmdet"
+    try:
+        raise_findings(misspelt_keys(cfg), str(args.config))
+    except FindingsError as error:
+        raise SystemExit(str(error)) from None
     return cfg
 
 
@@ -131,7 +161,18 @@ def build_runner(cfg: Any) -> Any:
     """
     if cfg.launcher == "pytorch" and not torch.cuda.is_available():
         _prepare_cpu_rank(cfg)
-    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    _log_in_unicode()
+    return runner
+
+
+def _log_in_unicode() -> None:
+    """Let the log file take names of any language; mmengine asks the locale."""
+    for handler in MMLogger.get_current_instance().handlers:
+        if isinstance(handler, logging.FileHandler) and isinstance(
+            handler.stream, TextIOWrapper
+        ):
+            handler.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def build_train_sampler(cfg: Any) -> Any:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
-from typing import Any
 
-import torch
-
-__all__ = ["check_stack", "load_whole_checkpoints"]
+__all__ = ["check_stack", "load_checkpoints_safely"]
 
 _INSTALL = (
     "install one stack: `pip install 'imb-det[onedl]'` (maintained) or "
@@ -41,24 +37,20 @@ def check_stack() -> None:
         ) from error
 
 
-def load_whole_checkpoints() -> None:
-    """Let mmengine 0.10.7 load its own checkpoints with torch 2.6 or newer.
+def load_checkpoints_safely() -> None:
+    """Let mmengine read checkpoints as :mod:`.checkpoint_files` does.
 
-    They hold the log history beside the weights, which ``torch.load`` refuses since it
-    loads weights only by default. Later versions of mmengine ask for the rest; for this
-    one its loader of local files is replaced, through mmengine's own registration.
+    Version 0.10.7 cannot read its own ones with torch 2.6 or newer, which load weights
+    only by default: they hold the log history too. Later versions fall back to running
+    what is in the file, with little said, and all of them do so with downloads.
     """
     from mmengine.runner import checkpoint
 
-    if hasattr(checkpoint, "_safe_torch_load"):
-        return
-
-    def load_from_local(filename: str, map_location: Any) -> Any:
-        path = Path(filename).expanduser()
-        if not path.is_file():
-            raise FileNotFoundError(f"{filename} can not be found.")
-        return torch.load(path, map_location=map_location, weights_only=False)
+    from .checkpoint_files import read_checkpoint, read_checkpoint_of_url
 
     checkpoint.CheckpointLoader.register_scheme(
-        prefixes="", loader=load_from_local, force=True
+        prefixes="", loader=read_checkpoint, force=True
     )
+    # Loaders of other schemes take these from their module.
+    checkpoint._safe_torch_load = read_checkpoint
+    checkpoint.load_url = read_checkpoint_of_url

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmdet.models.dense_heads import RPNHead
@@ -11,18 +11,21 @@ from mmengine.runner import Runner
 from torch import nn
 
 from imb_det.core.check_context import CheckContext
-from imb_det.statistics.dataset_access import dataset_nodes
+from imb_det.core.listener import TrainingMemory, WorkDirListener
+from imb_det.statistics.dataset_access import dataset_nodes, steps_of
 
 __all__ = [
     "bare_model",
     "components_of",
     "context_of",
+    "forget_training",
     "hooks_of",
     "metrics_of",
     "models_of",
     "modules_of",
     "refresh_averages",
     "samplers_of",
+    "tell_work_dir",
     "transforms_of",
 ]
 
@@ -65,6 +68,21 @@ def refresh_averages(runner: Runner) -> None:
             average.avg_parameters = average.module.state_dict()
 
 
+def forget_training(runner: Runner) -> None:
+    """Clear the counts of another training, in the model and its moving averages."""
+    for model in models_of(runner):
+        for part in model.modules():
+            if isinstance(part, TrainingMemory):
+                part.forget_training()
+
+
+def tell_work_dir(runner: Runner, components: Iterable[Any]) -> None:
+    """Tell components where they may write."""
+    for component in components:
+        if isinstance(component, WorkDirListener):
+            component.set_work_dir(runner.work_dir)
+
+
 def samplers_of(loader: Any) -> list[Any]:
     """Return the samplers of a data loader, each once."""
     batch_sampler = getattr(loader, "batch_sampler", None)
@@ -76,20 +94,8 @@ def transforms_of(dataset: Any) -> list[Any]:
     """Return the transforms of a data set and of all that it wraps, each once."""
     nodes = dataset_nodes(dataset)
     return _once(
-        step for node in nodes for step in _steps(getattr(node, "pipeline", None))
+        step for node in nodes for step in steps_of(getattr(node, "pipeline", None))
     )
-
-
-def _steps(transform: Any) -> Iterator[Any]:
-    """Yield a transform and those inside it, as `Compose` and `RandomApply` have."""
-    if isinstance(transform, (list, tuple)):
-        for step in transform:
-            yield from _steps(step)
-        return
-    yield transform
-    inner = getattr(transform, "transforms", None)
-    if inner is not None and inner is not transform:
-        yield from _steps(inner)
 
 
 def metrics_of(loop: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """Our tools/train.py and tools/test.py against mmdet's own, and on two CPU ranks."""
 
+import logging
 import os
 import runpy
 import subprocess
@@ -7,14 +8,19 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
-from mmengine.logging import HistoryBuffer
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.logging import HistoryBuffer, MMLogger
 from mmengine.runner import CheckpointLoader, Runner
+from mmengine.structures import InstanceData
 from mmengine.utils import get_installed_path
 
 from imb_det import cli
+from imb_det.evaluation.saved_predictions import SavedPredictions
 
 OURS = Path(__file__).parents[1] / "tools"
 MMDET = Path(get_installed_path("mmdet")) / ".mim"
@@ -22,8 +28,9 @@ RETINANET = MMDET / "configs" / "retinanet" / "retinanet_r50_fpn_1x_coco.py"
 
 
 @pytest.fixture
-def start(monkeypatch):
+def start(monkeypatch, tmp_path):
     """Start a script with a runner that does nothing; return what it was given."""
+    monkeypatch.chdir(tmp_path)  # where the work folders are
 
     def start(script, *argv):
         seen = SimpleNamespace(calls=[])
@@ -148,7 +155,17 @@ def test_scope_is_mmdet_where_the_config_has_none(tmp_path, start):
         ("train.py", [OURS], f"config file '{OURS}' is a folder"),
         ("train.py", [RETINANET, "--resume", "x"], "resume file 'x' does not exist"),
         ("test.py", [RETINANET, "x"], "checkpoint file 'x' does not exist"),
-        ("test.py", [RETINANET, RETINANET, "--out", "x"], "--out must end in .pkl"),
+        ("test.py", [RETINANET, RETINANET, "--out", "x"], "--out must end in .npz"),
+        (
+            "test.py",
+            [RETINANET, RETINANET, "--out", RETINANET / "x.npz"],
+            f"--out '{RETINANET / 'x.npz'}' cannot be written: {RETINANET} is no fold",
+        ),
+        (
+            "test.py",
+            [RETINANET, RETINANET, "--out", "/dev/null/a/x.pkl"],
+            "--out '/dev/null/a/x.pkl' cannot be written: /dev/null is no folder",
+        ),
     ],
 )
 def test_one_line_for_a_wrong_path(start, capsys, script, argv, line):
@@ -157,6 +174,23 @@ def test_one_line_for_a_wrong_path(start, capsys, script, argv, line):
     assert stop.value.code == 2
     (printed,) = capsys.readouterr().err.splitlines()
     assert printed.startswith(f"{script}: error: {line}")
+
+
+def test_what_stands_in_the_way_of_a_training_is_one_line(start, tmp_path, monkeypatch):
+    cut = tmp_path / "epoch_3.pth"
+    torch.save({}, cut)
+    cut.write_bytes(cut.read_bytes()[:-30])
+    for argv in (["--resume", cut], ["--resume", "--work-dir", tmp_path]):
+        with pytest.raises(SystemExit, match=r"^train\.py: error: .*3\.pth.* cut, or"):
+            start(OURS / "train.py", RETINANET, *argv)
+
+    def refuse(work_dir):
+        raise BlockingIOError(f"{work_dir} is busy")
+
+    where = "imb_det.command_line.work_dir_lock.lock_work_dir"
+    monkeypatch.setattr(where, refuse)
+    with pytest.raises(SystemExit, match=r"^train\.py: error: there is busy$"):
+        start(OURS / "train.py", RETINANET, "--work-dir", "there")
 
 
 @pytest.mark.parametrize(
@@ -184,6 +218,128 @@ def test_gloo_group_only_where_nccl_cannot_work(
     assert cli.build_runner(cfg) == "runner"
     assert calls == ([] if joined is None else [("gloo", joined["timeout"])])
     assert ("model_wrapper_cfg" in cfg) == (joined is not None)
+
+
+class Failing(BaseMetric):
+    """A metric that comes to nothing once all images are done."""
+
+    default_prefix = "failing"
+
+    def process(self, data_batch, data_samples):
+        self.results.append(1)
+
+    def compute_metrics(self, results):
+        raise ValueError("no figure")
+
+
+def test_predictions_are_there_even_if_a_metric_fails(tmp_path):
+    tool = runpy.run_path(str(OURS / "test.py"))
+    out = tmp_path / "folder" / "found.npz"
+    evaluator = Evaluator([Failing()])
+    evaluator.dataset_meta = dict(classes=("cat", "dog", "emu"))
+    tool["keep_predictions"](evaluator, str(out))
+    samples = [DetDataSample(metainfo=dict(img_id=3, ori_shape=(4, 5)))]
+    samples[0].pred_instances = InstanceData(
+        bboxes=torch.ones(2, 4), scores=torch.ones(2), labels=torch.tensor([2, 0])
+    )
+    evaluator.process(samples, {})
+    with pytest.raises(ValueError, match="no figure"):
+        evaluator.evaluate(1)
+    saved = SavedPredictions.load(out)
+    assert saved.classes == ("cat", "dog", "emu")
+    assert saved.labels.tolist() == [2, 0]
+
+
+def load_checkpoint(path):
+    """Load as a training does; return what comes out and the warnings."""
+    warned = []
+    logger = MMLogger.get_current_instance()
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: warned.append(record.getMessage())
+    logger.addHandler(handler)
+    try:
+        return CheckpointLoader.load_checkpoint(str(path), map_location="cpu"), warned
+    finally:
+        logger.removeHandler(handler)
+
+
+def run_code(path):
+    """Make an object that makes a file when it is unpickled."""
+    return type("Canary", (), {"__reduce__": lambda self: (open, (str(path), "w"))})()
+
+
+def attribute_of_history():
+    """Make an object by which all that Python has could be reached."""
+    reach = (getattr, (HistoryBuffer, "__init__"))
+    return type("Reach", (), {"__reduce__": lambda self: reach})()
+
+
+def test_checkpoints_run_nothing_where_weights_suffice(tmp_path):
+    history = HistoryBuffer()
+    history.update(2.5)
+    content = dict(
+        state_dict={"weight": torch.ones(2)},
+        meta=dict(
+            dataset_meta=dict(palette=np.arange(3)), cfg="a = 1", seed=np.int64(3)
+        ),
+        message_hub=dict(log_scalars=[history]),
+        optimizer=dict(state={0: torch.ones(2)}, param_groups=[dict(lr=0.1)]),
+        more=[np.float32(1.5), slice(1, 2), np.array(["name"]), None, {1, 2}],
+    )
+    path = tmp_path / "epoch_1.pth"
+    torch.save(content, path)
+    loaded, warned = load_checkpoint(path)
+    assert not warned
+    assert loaded["message_hub"]["log_scalars"][0].mean() == 2.5
+    assert loaded["meta"]["dataset_meta"]["palette"].tolist() == [0, 1, 2]
+    assert (loaded["meta"]["seed"], loaded["more"][0]) == (3, 1.5)
+    canary = tmp_path / "canary"
+    for bad, name in (
+        (run_code(canary), "io.open"),
+        (attribute_of_history(), "attribute '__init__'"),
+    ):
+        path = tmp_path / f"bad {name}.pth"
+        torch.save({**content, "bad": bad}, path)
+        _, warned = load_checkpoint(path)
+        (text,) = warned
+        assert f"{path} holds more than weights" in text
+        reason = text.partition(" plain values (")[2]
+        assert name in reason
+        assert "allow" not in reason
+    assert canary.exists()  # as the warning said
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>log in</html>", "cut", "cut pickle"])
+def test_checkpoints_that_are_cut_are_named(tmp_path, content):
+    path = tmp_path / "cut.pth"
+    if isinstance(content, str):
+        torch.save(
+            {"state_dict": {"a": torch.zeros(99)}},
+            path,
+            _use_new_zipfile_serialization=content == "cut",
+        )
+        content = path.read_bytes()[:300]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"cut\.pth is no checkpoint, or is cut sho"):
+        load_checkpoint(path)
+
+
+def test_downloaded_checkpoints_too(tmp_path, monkeypatch):
+    canary = tmp_path / "canary"
+    asked = []
+
+    def download(url, weights_only, **arguments):
+        asked.append((url, weights_only))
+        return torch.load(tmp_path / "bad.pth", weights_only=weights_only)
+
+    monkeypatch.setattr("imb_det.checkpoint_files.load_state_dict_from_url", download)
+    torch.save({"state_dict": {}}, tmp_path / "bad.pth")
+    url = "https://host/bad.pth"
+    assert load_checkpoint(url) == ({"state_dict": {}}, [])
+    assert asked == [(url, True)]
+    torch.save({"bad": run_code(canary)}, tmp_path / "bad.pth")
+    _, (text,) = load_checkpoint(url)
+    assert f"{url} holds more than weights" in text
 
 
 def test_checkpoints_with_a_log_history_load(tmp_path):

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from imb_det import losses
 from imb_det.analysis.measuring import machine, peak_memory, seconds
+from imb_det.core.shown_text import write_text
 
 PLAIN = {"sigmoid": "plain BCE, targets ready", "softmax": "F.cross_entropy"}
 COPY = "copying the logits"
@@ -202,7 +203,7 @@ def main() -> None:
             print(table(part), flush=True)
             rows += part
             if args.out is not None:  # after each size: an interrupted run is not lost
-                Path(args.out).write_text(json.dumps(results, indent=1) + "\n")
+                write_text(Path(args.out), json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from mmengine.structures import InstanceData
 from mmengine.utils import ProgressBar
 
 from imb_det.analysis.measuring import machine, peak_memory, seconds
+from imb_det.core.shown_text import write_text
 from imb_det.heads import GuidedLossScaling
 from imb_det.hooks import GradientHook
 
@@ -306,7 +307,7 @@ def main() -> None:
         rows += part
         if args.out is not None:  # after each config: an interrupted run is not lost
             content = {machine(args.device): rows}
-            Path(args.out).write_text(json.dumps(content, indent=1) + "\n")
+            write_text(Path(args.out), json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -83,7 +83,11 @@ def main() -> int:
         remove_for_reinstall(site, broken)
         return INCOMPLETE
     state = "\n".join(sorted(info.name for info in site.glob("*.dist-info")))
-    if args.stamp and args.stamp.is_file() and args.stamp.read_text() == state:
+    if (
+        args.stamp
+        and args.stamp.is_file()
+        and args.stamp.read_text(encoding="utf-8") == state
+    ):
         return 0
     try:
         load_operators(site)
@@ -99,7 +103,7 @@ def main() -> int:
             print(f"{name} cannot be imported: {explain_import_error(error)}")
             return NO_IMPORT
     if args.stamp:
-        args.stamp.write_text(state)
+        args.stamp.write_text(state, encoding="utf-8")
     return 0
 
 

@@ -6,7 +6,9 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from imb_det import cli
 from imb_det.analysis.run_comparison import compare_runs
+from imb_det.core.shown_text import accept_any_text
 from imb_det.evaluation.config_rules import comparable_rules
 
 
@@ -23,8 +25,9 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         nargs="+",
         metavar="[NAME=]FILE[,FILE...]",
         help="predictions of a method, with commas between its seeds: what "
-        "`tools/test.py --out` wrote (.pkl) or a COCO result file (.json)",
+        "`tools/test.py --out` wrote (.npz) or a COCO result file (.json)",
     )
+    cli.add_allow_pickle(parser)
     parser.add_argument(
         "--iou-type",
         choices=("bbox", "segm"),
@@ -60,14 +63,15 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="config whose test_evaluator says the rules, with its caps",
+        help="config whose test_evaluator says the rules, with its caps; a config is a "
+        "program in Python, which is run",
     )
     parser.add_argument(
         "--classes",
         nargs="+",
         metavar="NAME",
-        help="classes that the detectors know, in the order of ANN_FILE: label 0 of a "
-        "pickle is the first of them (default: all categories of ANN_FILE)",
+        help="classes that the detectors know, in the order of ANN_FILE: label 0 is "
+        "the first of them (default: all categories of ANN_FILE)",
     )
     parser.add_argument(
         "--max-dets",
@@ -126,6 +130,7 @@ def split_run(run: str) -> tuple[str, list[str]]:
 
 def main() -> None:
     """Compare as the command line says."""
+    accept_any_text()
     parser, args = parse_args()
     try:
         comparison = compare_runs(
@@ -143,6 +148,7 @@ def main() -> None:
             seed=args.seed,
             fixed_seeds=args.fixed_seeds,
             out_dir=args.out,
+            allow_pickle=args.allow_pickle,
         )
     except (FileNotFoundError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")

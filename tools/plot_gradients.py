@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from imb_det import analysis
+from imb_det.core.shown_text import accept_any_text
 
 
 def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
@@ -40,6 +41,7 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
 
 def main() -> None:
     """Read the logs, draw and print."""
+    accept_any_text()
     parser, args = parse_args()
     runs = {
         name: analysis.read_run_log(folder)

@@ -63,11 +63,11 @@ train() {
 
 evaluate() {
   local checkpoint
-  [[ -f $WORK/.evaluated ]] && return
+  [[ -f $WORK/.evaluated && -f $WORK/predictions.npz ]] && return
   say "Evaluating the last checkpoint: about 1 minute"
   checkpoint=$(<"$WORK/last_checkpoint")
   "$PY" tools/test.py "$CONFIG" "$WORK/${checkpoint##*/}" --work-dir "$WORK" \
-    --out "$WORK/predictions.pkl"
+    --out "$WORK/predictions.npz"
   touch "$WORK/.evaluated"
 }
 

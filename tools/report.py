@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from imb_det import cli
 from imb_det.analysis import make_report
+from imb_det.core.shown_text import accept_any_text
 
 
 def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
@@ -13,23 +15,24 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         description="Print AP by class and frequency group, and write report.txt, "
         "report.json, predictions.png, curves.png and class_histogram.png."
     )
-    parser.add_argument("work_dir", help="work dir of the run: its config and logs")
-    parser.add_argument(
+    parser.add_argument("work_dir", help="of the run; its config is read, but not run")
+    add = parser.add_argument
+    add("--config", metavar="FILE", help="another config: a program, which is run")
+    add(
         "--predictions",
-        metavar="FILE.pkl",
+        metavar="FILE.npz",
         help="what `tools/test.py --out` wrote, or a result file of COCO or LVIS "
-        "(.json) (default: WORK_DIR/predictions.pkl)",
+        "(.json) (default: WORK_DIR/predictions.npz)",
     )
-    parser.add_argument(
-        "--out", metavar="DIR", help="folder for the files (default: WORK_DIR)"
-    )
-    parser.add_argument(
+    cli.add_allow_pickle(parser)
+    add("--out", dest="out_dir", metavar="DIR", help="for files (default: WORK_DIR)")
+    add(
         "--score-thr",
         type=float,
         default=0.3,
         help="least score of a detection in the picture (default: %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--num-images",
         type=int,
         default=6,
@@ -43,11 +46,10 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
 
 def main() -> None:
     """Make the report as the command line says."""
+    accept_any_text()
     parser, args = parse_args()
     try:
-        report = make_report(
-            args.work_dir, args.predictions, args.out, args.score_thr, args.num_images
-        )
+        report = make_report(**vars(args))
     except (FileNotFoundError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
     print(report.text())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from mmdet.engine.hooks.utils import trigger_visualization_hook
@@ -12,13 +13,27 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.config import ConfigDict
 
 from imb_det import cli
+from imb_det.checkpoint_files import CHECKPOINT_HELP
+from imb_det.checks.writable import obstacle
+from imb_det.command_line.ranks import run_as_rank
+from imb_det.datasets.unread_files import explain_failures
+from imb_det.evaluation.prediction_dump import PredictionDump
+
+_PICKLES = (".pkl", ".pickle")
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = cli.make_parser("Test (and evaluate) a detector")
-    parser.add_argument("checkpoint", help="path or address of the checkpoint")
-    parser.add_argument("--out", metavar="FILE.pkl", help="write all predictions here")
+    parser.add_argument(
+        "checkpoint", help=f"path or address of the checkpoint; {CHECKPOINT_HELP}"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE.npz",
+        help="write all predictions here, with the names of the classes; FILE.pkl "
+        "writes mmdet's pickle, which can run any program when it is read",
+    )
     parser.add_argument("--show", action="store_true", help="show each prediction")
     parser.add_argument(
         "--show-dir",
@@ -30,9 +45,29 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--tta", action="store_true", help="augment the test images")
     args = cli.parse_args(parser, files=["config", "checkpoint"])
-    if args.out is not None and not args.out.endswith((".pkl", ".pickle")):
-        parser.exit(2, f"{parser.prog}: error: --out must end in .pkl or .pickle\n")
+    if args.out is not None and (problem := problem_of(Path(args.out))):
+        parser.exit(2, f"{parser.prog}: error: --out {problem}\n")
     return args
+
+
+def problem_of(out: Path) -> str:
+    """Return why predictions cannot be written to a file, or nothing."""
+    if out.suffix not in (".npz", *_PICKLES):
+        return f"must end in .npz (or .pkl, .pickle for a pickle), got '{out}'"
+    if out.is_dir():
+        return f"'{out}' is a folder"
+    reason = obstacle(out.parent)
+    return f"'{out}' cannot be written: {reason}" if reason else ""
+
+
+def keep_predictions(evaluator: Any, out: str) -> None:
+    """Write the predictions of a test, before any metric could fail."""
+    if out.endswith(_PICKLES):
+        dump = DumpDetResults(out_file_path=out)
+    else:
+        dump = PredictionDump(out)
+        dump.dataset_meta = evaluator.dataset_meta
+    evaluator.metrics.insert(0, dump)
 
 
 def add_test_time_augmentation(cfg: Any) -> None:
@@ -70,12 +105,13 @@ def main() -> None:
         cfg = trigger_visualization_hook(cfg, args)
     if args.tta:
         add_test_time_augmentation(cfg)
-    runner = cli.build_runner(cfg)
-    if args.out is not None:
-        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
-    runner.test()
+    with explain_failures(cfg):
+        runner = cli.build_runner(cfg)
+        if args.out is not None:
+            keep_predictions(runner.test_evaluator, args.out)
+        runner.test()
     cli.leave_process_group()
 
 
 if __name__ == "__main__":
-    main()
+    run_as_rank(main)

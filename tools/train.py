@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from imb_det import cli
+from imb_det.checkpoint_files import CHECKPOINT_HELP
+from imb_det.command_line.ranks import run_as_rank
+from imb_det.command_line.resume_point import resume_point
+from imb_det.command_line.work_dir_lock import lock_work_dir
+from imb_det.datasets.unread_files import explain_failures
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,13 +31,16 @@ def parse_args() -> argparse.Namespace:
         const="auto",
         metavar="CHECKPOINT",
         help="resume from this checkpoint; without one, from the latest in the work "
-        "dir, if any",
+        f"dir, if any; {CHECKPOINT_HELP}",
     )
     return cli.parse_args(parser, files=["config", "resume"])
 
 
 def apply_training_options(cfg: Any, args: argparse.Namespace) -> None:
-    """Write ``--amp``, ``--auto-scale-lr`` and ``--resume`` into the config."""
+    """Write ``--amp``, ``--auto-scale-lr`` and ``--resume`` into the config.
+
+    The work folder is this training's from now on.
+    """
     if args.amp:
         cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.loss_scale = "dynamic"
@@ -45,16 +54,23 @@ def apply_training_options(cfg: Any, args: argparse.Namespace) -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
+    lock_work_dir(cfg.work_dir)
+    if cfg.get("resume"):
+        cfg.load_from = resume_point(cfg.work_dir, cfg.get("load_from"))
 
 
 def main() -> None:
     """Train as the command line says."""
     args = parse_args()
     cfg = cli.load_config(args)
-    apply_training_options(cfg, args)
-    cli.build_runner(cfg).train()
+    try:
+        apply_training_options(cfg, args)
+    except OSError as error:  # of the work folder and its checkpoints
+        sys.exit(f"train.py: error: {error}")
+    with explain_failures(cfg):
+        cli.build_runner(cfg).train()
     cli.leave_process_group()
 
 
 if __name__ == "__main__":
-    main()
+    run_as_rank(main)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,18 +9,17 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
+from imb_det.core.finding import raise_findings
 from imb_det.evaluation.functional import Detections, FederatedGroundTruth, GroundTruth
 from imb_det.evaluation.functional.coco_eval import CocoRules
 from imb_det.evaluation.functional.lvis_eval import LvisRules
 from imb_det.evaluation.functional.matches import Matches
 from imb_det.evaluation.result_files import read_predictions
 from imb_det.statistics.class_stats import ClassStats
-from imb_det.statistics.coco_files import (
-    category_ids,
-    check_ids,
-    is_federated,
-    spellings,
-)
+from imb_det.statistics.coco_classes import category_ids, spellings
+from imb_det.statistics.coco_content import CocoContent
+from imb_det.statistics.coco_kinds import TOLD
+from imb_det.statistics.coco_masks import judge_masks
 from imb_det.statistics.frequency_groups import GroupLimits
 
 __all__ = ["RULES", "judge_files", "read_groups", "read_test_set"]
@@ -38,6 +36,7 @@ def read_test_set(
     ann_file: str | Path,
     rules: str | None = None,
     classes: Sequence[str] | None = None,
+    iou_type: str = "bbox",
 ) -> tuple[GroundTruth, list[Any]]:
     """Read an annotation file of COCO or LVIS.
 
@@ -46,6 +45,8 @@ def read_test_set(
         rules: ``coco`` or ``lvis``; by the content of the file if None. Default: None.
         classes: Names of the classes that the detectors know, in the order of the
             file; all of its categories if None. Default: None.
+        iou_type: ``bbox`` or ``segm``, for which masks are looked at. Default:
+            ``bbox``.
 
     Returns:
         Ground truth, federated for the rules of LVIS, and the category id of each
@@ -59,22 +60,22 @@ def read_test_set(
     if rules not in (None, *RULES):
         raise ValueError(f"`rules` must be one of {list(RULES)}, got {rules!r}")
     path = Path(ann_file)
-    content = _read_json(path)
-    try:
-        check_ids(content, path)
-        if rules is None:
-            rules = "lvis" if is_federated(content) else "coco"
-        if classes is not None:
-            _check_classes(content, classes)
-        reader = FederatedGroundTruth.from_lvis if rules == "lvis" else None
-        truth = (reader or GroundTruth.from_coco)(content, classes)
-        by_place = rules == "lvis"  # as mmdet's data sets of LVIS
-        return truth, category_ids(content, truth.classes, path, by_place)
-    except KeyError as error:
-        raise ValueError(f"{path}: an entry lacks the key {error}") from error
-    except ValueError as error:
-        prefix = "" if str(path) in str(error) else f"{path}: "
-        raise ValueError(f"{prefix}{error}") from error
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file '{path}'")
+    file = CocoContent.read(path)
+    findings = file.findings(file.chosen(classes, TOLD))
+    if iou_type == "segm":
+        masks = judge_masks(file, classes, "is_judged")
+        findings += [*masks.faults, *masks.findings.values()]
+    raise_findings(findings, str(path))
+    if rules is None:
+        rules = "lvis" if file.is_federated else "coco"
+    if classes is not None:
+        _check_classes(file, classes)
+    reader = FederatedGroundTruth.from_lvis if rules == "lvis" else None
+    truth = (reader or GroundTruth.from_coco)(file, classes)
+    by_place = rules == "lvis"  # as mmdet's data sets of LVIS
+    return truth, category_ids(file.content, truth.classes, path, by_place)
 
 
 def read_groups(
@@ -121,10 +122,12 @@ def judge_files(
     files: Sequence[Path],
     iou_type: str = "bbox",
     rules: CocoRules | LvisRules = RULES["coco"],
+    allow_pickle: bool = False,
 ) -> dict[Path, Matches]:
     """Judge the predictions of several files on the same images.
 
-    Those are all images, or the ones that were tested where pickles hold fewer.
+    Those are all images, or the ones that were tested where files of
+    ``tools/test.py --out`` hold fewer.
 
     Args:
         ground_truth: As the rules need it.
@@ -132,18 +135,21 @@ def judge_files(
         files: See :func:`.read_predictions`.
         iou_type: ``bbox`` or ``segm``. Default: ``bbox``.
         rules: By which they are judged. Default: COCO's.
+        allow_pickle: See :func:`.read_predictions`.
 
     Raises:
         FileNotFoundError: A file that is not there.
         ValueError: Predictions that cannot be read or judged, or of other images than
-            those of the first pickle; names the file.
+            those of the first file that tells its images; names the file.
     """
     judged: dict[Path, Matches] = {}
     tested: tuple[Path, set[Any]] | None = None
-    part = ground_truth
+    ground_truth = part = ground_truth.judged_by(iou_type)
     # A result file in JSON does not tell the images in which nothing was found.
     for file in sorted(files, key=lambda file: file.suffix == ".json"):
-        predictions = read_predictions(file, ground_truth, category_ids, iou_type)
+        predictions = read_predictions(
+            file, ground_truth, category_ids, iou_type, allow_pickle
+        )
         names = {prediction["img_id"] for prediction in predictions}
         if file.suffix == ".json":
             known = set(part.image_ids)
@@ -170,27 +176,16 @@ def judge_files(
     return {file: judged[file] for file in files}
 
 
-def _check_classes(content: dict[str, Any], classes: Sequence[str]) -> None:
-    names = [category["name"] for category in content["categories"]]
+def _check_classes(file: CocoContent, classes: Sequence[str]) -> None:
+    names = [category["name"] for category in file.categories]
     chosen = [name for name in names if name in set(classes)]
     if chosen == list(classes) or spellings(classes, names):
         return
     if unknown := [name for name in classes if name not in names]:
-        raise ValueError(f"`classes`: there is no category {unknown}, only {names}")
+        raise ValueError(
+            f"{file.source}: `classes`: there is no category {unknown}, only {names}"
+        )
     raise ValueError(
-        f"`classes` must be in the order of the file, each once: {chosen}, got "
-        f"{list(classes)}"
+        f"{file.source}: `classes` must be in the order of the file, each once: "
+        f"{chosen}, got {list(classes)}"
     )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file '{path}'")
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON, or is cut short ({error})") from error
-    if not isinstance(content, dict):
-        kind = type(content).__name__
-        raise ValueError(f"{path} must hold a dictionary, got {kind}")
-    return content

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from imb_det.evaluation.functional.bootstrap import BootstrapResults
-from imb_det.figure_style import GREY, grid_lines, save_figure
+from imb_det.figure_style import GREY, grid_lines, label_of, save_figure
 
 __all__ = ["plot_differences"]
 
@@ -46,9 +46,13 @@ def plot_differences(
         known = np.isfinite(change) & np.isfinite(ends[m]).all(1)
         colour = f"C{m - 1}"
         axes.hlines(at[known], *ends[m][known].T, color=colour, lw=1.8)
-        axes.plot(change[known], at[known], "o", ms=5, color=colour, label=name)
+        axes.plot(
+            change[known], at[known], "o", ms=5, color=colour, label=label_of(name)
+        )
     axes.set_yticks(row, results.figures)
     axes.set_ylim(len(row) - 0.4, -0.6)
-    axes.set_xlabel(f"difference to {names[0]}, with {confidence:.0%} interval")
+    axes.set_xlabel(
+        f"difference to {label_of(names[0])}, with {confidence:.0%} interval"
+    )
     grid_lines(axes, "x")
     save_figure(figure, path, axes.get_legend_handles_labels()[0])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imb_det.core.shown_text import shown
 from imb_det.evaluation.functional import text_table
 from imb_det.evaluation.functional.bootstrap import BootstrapResults
 from imb_det.evaluation.functional.tables import plain
@@ -43,7 +44,7 @@ class RunComparison:
         ends = found.difference_intervals(self.confidence)
         shares = found.share_above()
         for m, name in enumerate(names[1:], 1):
-            lines += ["", f"{name} - {names[0]}"]
+            lines += ["", f"{shown(name)} - {shown(names[0])}"]
             for f, figure in enumerate(figures):
                 change, share = found.differences[m, f], shares[m, f]
                 line = "-"
@@ -67,8 +68,8 @@ class RunComparison:
         text += ", and of the seeds." if len(single) < len(self.runs) else "."
         if single:
             text += (
-                f" Of {', '.join(single)} there is one seed: how much another training "
-                "would differ is not in the intervals."
+                f" Of {', '.join(map(shown, single))} there is one seed: how much "
+                "another training would differ is not in the intervals."
             )
         return text
 

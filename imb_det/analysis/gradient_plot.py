@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from imb_det.figure_style import INK, grid_lines, save_figure
+from imb_det.core.shown_text import shown
+from imb_det.figure_style import INK, grid_lines, label_of, save_figure
 
 from .run_log import RunLog
 
@@ -71,6 +72,9 @@ def gradient_text(rows: Sequence[Mapping[str, Any]]) -> str:
     Args:
         rows: At least one.
     """
+    rows = [
+        {**row, **{key: shown(row[key]) for key in ("run", "head")}} for row in rows
+    ]
     run, head = (max(len(row[key]) for row in rows) for key in ("run", "head"))
     lines = [f"{'run':<{run}}  {'head':<{head}}" + "".join(f"{s:>10}" for s in _SIZES)]
     for row in rows:
@@ -117,10 +121,13 @@ def plot_gradients(path: str | Path, runs: Mapping[str, RunLog]) -> None:
             grid_lines(axes)
             if column == 0:
                 axes.set_ylabel(title)
-        grid[0, column].set_title(head)
+        grid[0, column].set_title(label_of(head))
         grid[-1, column].set_xlabel("iteration")
     handles = [
-        *(Line2D([], [], color=f"C{i}", label=run) for i, run in enumerate(runs)),
+        *(
+            Line2D([], [], color=f"C{i}", label=label_of(run))
+            for i, run in enumerate(runs)
+        ),
         Line2D([], [], color=INK, ls="-", label="foreground"),
         Line2D([], [], color=INK, ls="--", label="background"),
     ]

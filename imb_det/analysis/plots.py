@@ -20,6 +20,7 @@ from imb_det.figure_style import (
     class_bars,
     colour_patch,
     grid_lines,
+    label_of,
     save_figure,
 )
 
@@ -110,7 +111,7 @@ def plot_curves(path: str | Path, log: RunLog) -> None:
                 style = {"color": INK, "lw": 1.8}
             elif label == "AP":
                 style = {"marker": "o", "markersize": 3.5, **style}
-            axes.plot(iterations, values, label=name, **style)
+            axes.plot(iterations, values, label=label_of(name), **style)
         axes.set_ylabel(label)
         grid_lines(axes)
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -145,6 +146,7 @@ def plot_examples(
     pairs = 2 if len(examples) > 1 else 1
     rows = math.ceil(len(examples) / pairs)
     images = [mmcv.imread(e.image, channel_order="rgb") for e in examples]
+    names = [label_of(name) for name in classes]
     tallest = max(image.shape[0] / image.shape[1] for image in images)
     height = rows * (3.1 * min(tallest, 2.0) + 0.3) + 0.4
     figure = Figure(figsize=(6.4 * pairs, height))
@@ -156,15 +158,15 @@ def plot_examples(
         truth, found = grid[index // pairs, left : left + 2]
         for axes in (truth, found):
             axes.imshow(image)
-        truth.set_title(f"ground truth · {example.image.name}", fontsize=8)
+        truth.set_title(f"ground truth · {label_of(example.image.name)}", fontsize=8)
         found.set_title(f"detections{note}", fontsize=8)
         for box, label, is_found in zip(
             example.objects, example.object_labels, example.is_found, strict=True
         ):
-            _draw(truth, box, classes[label], _FOUND if is_found else _MISSED)
+            _draw(truth, box, names[label], _FOUND if is_found else _MISSED)
         # The best detection is drawn last, on top.
         for i in range(len(example.boxes))[::-1]:
-            text = f"{classes[example.labels[i]]} {example.scores[i]:.2f}"
+            text = f"{names[example.labels[i]]} {example.scores[i]:.2f}"
             colour = _FOUND if example.is_right[i] else _WRONG
             _draw(found, example.boxes[i], text, colour)
     handles = [

@@ -11,6 +11,8 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
+from imb_det.core.shown_text import write_text
+from imb_det.datasets.unread_files import explain_failures
 from imb_det.evaluation.config_rules import (
     Rules,
     ground_truth_for,
@@ -31,6 +33,7 @@ from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.dataset_access import iter_data_infos
 
 from .examples import make_example, pick_images
+from .plain_config import read_plain_config
 from .plots import plot_classes, plot_curves, plot_examples
 from .run_log import read_run_log
 from .work_dir import find_config, find_predictions
@@ -108,6 +111,8 @@ def make_report(
     out_dir: str | Path | None = None,
     score_thr: float = 0.3,
     num_images: int = 6,
+    config: str | Path | None = None,
+    allow_pickle: bool = False,
 ) -> Report:
     """Judge saved predictions and write the report's files.
 
@@ -119,10 +124,14 @@ def make_report(
     Args:
         work_dir: Work dir of a run; holds the config and the logs.
         predictions: File of ``tools/test.py --out``, or a result file of COCO or LVIS
-            (``.json``); ``predictions.pkl`` of the work dir if None. Default: None.
+            (``.json``); ``predictions.npz`` of the work dir if None. Default: None.
         out_dir: Folder for the files; the work dir if None. Default: None.
         score_thr: Least score of a detection in the picture, 0 to 1. Default: 0.3.
         num_images: Images in the picture, >= 1. Default: 6.
+        config: File of a config, which is run. None takes the one that mmengine wrote
+            into the work dir, which is read and not run. Default: None.
+        allow_pickle: Whether the predictions may be a pickle, which can run any program
+            when it is read. Default: False.
 
     Returns:
         The figures. Written are ``report.txt``, ``report.json``, ``predictions.png``,
@@ -131,23 +140,25 @@ def make_report(
     Raises:
         FileNotFoundError: No config, or no predictions; the message says how to make
             them.
-        ValueError: Predictions that do not belong to the test set.
+        ValueError: Predictions that do not belong to the test set, or are a pickle; a
+            config of the work dir that would have to be run.
     """
-    config = Config.fromfile(find_config(work_dir))
+    cfg = _read_config(work_dir, config)
     file = find_predictions(work_dir, predictions)
-    init_default_scope(config.get("default_scope", "mmdet"))
-    dataset = DATASETS.build(config.test_dataloader.dataset)
+    init_default_scope(cfg.get("default_scope", "mmdet"))
+    with explain_failures(cfg):
+        dataset = DATASETS.build(cfg.test_dataloader.dataset)
     infos = list(iter_data_infos(dataset))
-    evaluator = make_evaluator(config)
+    evaluator = make_evaluator(cfg)
     rules = rules_of(evaluator)
     iou_type = "segm" if judges_masks(evaluator, only=True) else "bbox"
-    predicted = read_results(dataset, infos, file, iou_type)
+    predicted = read_results(dataset, infos, file, iou_type, allow_pickle)
     tested = {prediction["img_id"] for prediction in predicted}
     # JSON does not tell images without a detection.
     ids = None if Path(file).suffix == ".json" else tested
-    truth = ground_truth_for(evaluator, dataset, infos, ids)
+    truth = ground_truth_for(evaluator, dataset, infos, ids).judged_by(iou_type)
     detections = Detections.from_predictions(truth, predicted, iou_type)
-    stats = training_stats(config)
+    stats = training_stats(cfg)
     if stats is not None:
         stats.check_classes(truth.classes)
     groups = dict(groups_of(evaluator, truth.classes, stats))
@@ -180,6 +191,14 @@ def make_report(
             names[label] += " (rare)"
         plot_examples(files[-1], examples, names, f" (score from {score_thr:g})")
     report = Report(results, rules, groups, stats, tuple(files))
-    files[0].write_text(report.text() + "\n")
-    files[1].write_text(json.dumps(report.to_dict(), indent=1) + "\n")
+    write_text(files[0], report.text() + "\n")
+    write_text(files[1], json.dumps(report.to_dict(), indent=1) + "\n")
     return report
+
+
+def _read_config(work_dir: str | Path, config: str | Path | None) -> Config:
+    if config is None:
+        return read_plain_config(find_config(work_dir))
+    if not Path(config).is_file():
+        raise FileNotFoundError(f"there is no config '{config}'")
+    return Config.fromfile(config)

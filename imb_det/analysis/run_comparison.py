@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from imb_det.core.shown_text import write_text
 from imb_det.evaluation.functional import FederatedGroundTruth
 from imb_det.evaluation.functional.bootstrap import bootstrap
 from imb_det.evaluation.functional.coco_eval import CocoRules
@@ -37,6 +38,7 @@ def compare_runs(
     seed: int = 0,
     fixed_seeds: bool = False,
     out_dir: str | Path | None = None,
+    allow_pickle: bool = False,
 ) -> RunComparison:
     """Judge saved predictions of several methods, and resample images and seeds.
 
@@ -57,8 +59,8 @@ def compare_runs(
             them (COCO's overlaps are taken); by the content of the file if None.
             Default: None.
         classes: Names of the classes that the detectors know, in the order of the
-            file, where they are not all of its categories: label 0 of a pickle is the
-            first of them. Default: None.
+            file, where they are not all of its categories: label 0 is the first of
+            them. Default: None.
         max_dets: Detections that count, >= 1: of a class in an image for COCO, of an
             image for LVIS; those of the rules if None, which are 100 and 300 where the
             rules are not given themselves. Default: None.
@@ -68,6 +70,8 @@ def compare_runs(
         fixed_seeds: Whether the seeds are not resampled. Default: False.
         out_dir: Folder for ``comparison.json`` and ``comparison.png``; None writes
             nothing. Default: None.
+        allow_pickle: Whether predictions may be pickles, which can run any program when
+            they are read. Default: False.
 
     Raises:
         FileNotFoundError: A file that is not there.
@@ -82,7 +86,7 @@ def compare_runs(
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence` must be between 0 and 1, got {confidence}")
     given = rules if rules is None or isinstance(rules, str) else rules.name.lower()
-    truth, ids = read_test_set(ann_file, given, classes)
+    truth, ids = read_test_set(ann_file, given, classes, iou_type)
     name = "lvis" if isinstance(truth, FederatedGroundTruth) else "coco"
     chosen = RULES[name] if rules is None or isinstance(rules, str) else rules
     if isinstance(chosen, CocoRules):
@@ -92,7 +96,7 @@ def compare_runs(
     files = {name: [Path(file) for file in own] for name, own in runs.items()}
     every = dict.fromkeys(file for own in files.values() for file in own)
     groups, limits = read_groups(truth, train, limits)
-    judged = judge_files(truth, ids, list(every), iou_type, chosen)
+    judged = judge_files(truth, ids, list(every), iou_type, chosen, allow_pickle)
     results = bootstrap(
         [[judged[file] for file in own] for own in files.values()],
         groups,
@@ -120,6 +124,6 @@ def compare_runs(
         out = Path(out_dir)
         out.mkdir(parents=True, exist_ok=True)
         content = json.dumps(comparison.to_dict(), indent=1)
-        (out / "comparison.json").write_text(content + "\n")
+        write_text(out / "comparison.json", content + "\n")
         plot_differences(out / "comparison.png", list(files), results, confidence)
     return comparison

@@ -40,7 +40,7 @@ def read_run_log(work_dir: str | Path) -> RunLog:
 
     A later run replaces what earlier ones logged from its first iteration on: a
     resumed run continues the curves, a new run in the same folder starts them anew.
-    Lines that are no JSON, such as the last one of a run that was killed, are skipped.
+    Lines that are no record are skipped, such as the last one of a run that was killed.
 
     Args:
         work_dir: Work dir of an mmengine runner.
@@ -69,23 +69,24 @@ def _read_run(path: Path) -> tuple[_Points, _Points]:
     val: _Points = {}
     iteration = 0
     unreadable = 0
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            record = None
-        if not isinstance(record, dict):
+            record = json.loads(line, parse_int=float)  # no number is too large
+            number = record.get("iter") or record.get("step") or iteration
+            is_training = "iter" in record or "lr" in record
+            if is_training:
+                iteration = int(np.int64(int(number)))
+        except (AttributeError, OverflowError, RecursionError, TypeError, ValueError):
             unreadable += bool(line.strip())
             continue
-        if "iter" in record or "lr" in record:
-            iteration = int(record.get("iter") or record.get("step") or iteration)
+        if is_training:
             _add(train, record, iteration)
         else:
             _add(val, record, iteration)
     if unreadable:
         print_log(
-            f"{path}: {unreadable} lines are no JSON and were skipped (a run that was "
-            "killed leaves one).",
+            f"{path}: {unreadable} lines are no record and were skipped (a run that "
+            "was killed leaves one).",
             logger="current",
             level=logging.WARNING,
         )

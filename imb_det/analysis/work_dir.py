@@ -38,14 +38,14 @@ def find_checkpoint(work_dir: str | Path) -> Path | None:
     if not pointer.is_file():
         return None
     # The path in it is that of the training machine; the file is beside it.
-    beside = work_dir / Path(pointer.read_text().strip()).name
+    beside = work_dir / Path(pointer.read_text(encoding="utf-8").strip()).name
     return beside if beside.is_file() else None
 
 
 def find_predictions(
     work_dir: str | Path, predictions: str | Path | None = None
 ) -> Path:
-    """Find the predictions of the test set, by default ``predictions.pkl``.
+    """Find the predictions of the test set, by default ``predictions.npz``.
 
     Args:
         work_dir: Work dir of the run.
@@ -55,12 +55,19 @@ def find_predictions(
         FileNotFoundError: There is no such file; the message holds the command that
             makes it.
     """
-    path = Path(predictions or Path(work_dir) / "predictions.pkl")
+    path = Path(predictions or Path(work_dir) / "predictions.npz")
     if path.is_file():
         return path
+    older = path.with_suffix(".pkl")
+    also = (
+        f"\n(there is a pickle, '{older}', which can run any program when it is read; "
+        f"if you trust it: --predictions {older} --allow-pickle)"
+    )
     checkpoint = find_checkpoint(work_dir)
     raise FileNotFoundError(
         f"there are no predictions '{path}'; this makes them:\n"
         f"python tools/test.py {find_config(work_dir)} "
         f"{checkpoint or 'CHECKPOINT.pth'} --work-dir {work_dir} --out {path}"
+        + also
+        * older.is_file()
     )

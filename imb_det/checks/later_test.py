@@ -13,11 +13,21 @@ from mmengine.runner import Runner
 from imb_det.core.check_context import Check, CheckContext
 from imb_det.core.finding import Finding, Severity, refusal
 from imb_det.core.main_process import on_main_process
+from imb_det.datasets.unread_files import explain_failures
 
+from .annotation_files import check_annotation_files
+from .components import check_components
+from .concatenations import (
+    check_evaluated_images,
+    check_image_ids,
+    check_metainfo,
+)
+from .empty_sets import check_empty_sets
 from .images import check_images
 from .metric_needs import check_metric_needs
 from .num_classes import check_class_order, check_num_classes
 from .running import run_checks
+from .writable import check_writable
 
 __all__ = ["check_later_test"]
 
@@ -49,7 +59,14 @@ def check_later_test(runner: Runner, context: CheckContext) -> list[Finding]:
         dataset, found = _build("dataloader", lambda: _built(data))
         if not found:
             datasets["test"] = dataset
-            checks = [check_num_classes, check_class_order, check_images]
+            checks = [
+                check_num_classes,
+                check_class_order,
+                check_empty_sets,
+                check_annotation_files,
+                check_images,
+                check_metainfo,
+            ]
     if not is_same or judged_by != runner._val_evaluator:
         evaluator, unbuilt = _build(
             "evaluator", lambda: runner.build_evaluator(copy.deepcopy(judged_by))
@@ -57,10 +74,17 @@ def check_later_test(runner: Runner, context: CheckContext) -> list[Finding]:
         found += unbuilt
         if not unbuilt:
             metrics = evaluator.metrics
-            checks.append(check_metric_needs)
+            checks += [check_image_ids, check_evaluated_images, check_metric_needs]
+            checks += [check_writable, check_components]
             if "test" in datasets and evaluator.dataset_meta is None:
                 evaluator.dataset_meta = getattr(datasets["test"], "metainfo", None)
-    later = replace(context, datasets=datasets, metrics={"test": metrics})
+    later = replace(
+        context,
+        datasets=datasets,
+        metrics={"test": metrics},
+        components=metrics,
+        hooks=(),
+    )
     found += on_main_process(lambda: run_checks(later, checks))
     return [finding.at_most(Severity.WARNING) for finding in found]
 
@@ -73,7 +97,10 @@ def _dataset_of(loader: Any) -> Any:
 
 
 def _built(dataset: Any) -> Any:
-    return DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
+    if not isinstance(dataset, Mapping):
+        return dataset
+    with explain_failures({"test_dataloader": {"dataset": dataset}}):
+        return DATASETS.build(dataset)
 
 
 def _build(part: str, build: Callable[[], Any]) -> tuple[Any, list[Finding]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mmdet.models.roi_heads import BaseRoIHead
 from torch import nn
 
-from imb_det.core.check_context import CheckContext
+from imb_det.core.check_context import CheckContext, ProposalTaker
 from imb_det.core.finding import Finding, Severity
 
 __all__ = ["check_samplers"]
@@ -30,7 +30,7 @@ def check_samplers(context: CheckContext) -> Iterator[Finding]:
         if not isinstance(heads, nn.ModuleList):  # a cascade has one a stage
             heads, cfgs = [heads], [cfgs]
         for stage, (head, cfg) in enumerate(zip(heads, cfgs, strict=True)):
-            if not hasattr(head, "check_sampler"):
+            if not isinstance(head, ProposalTaker):
                 continue
             try:
                 head.check_sampler(cfg["sampler"])

@@ -8,7 +8,7 @@ from torch import nn
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
-from imb_det.core.listener import StageListener
+from imb_det.core.listener import NamedStageListener, StageListener
 from imb_det.core.stage_plan import StagePlan
 from imb_det.runner_parts import transforms_of
 
@@ -20,8 +20,9 @@ _LINE = "dict(type='imb_det.StageHook', stages=[{}])"
 def check_stages(context: CheckContext) -> Iterator[Finding]:
     """Find stages that nobody announces, or that do not reach who listens to them.
 
-    A component that is configured by stages tells their names by an attribute
-    ``stage_names``; it must know all stages, and no other.
+    A component that is configured by stages
+    (:class:`~imb_det.core.listener.NamedStageListener`) must know all stages, and no
+    other.
 
     Args:
         context: Of a training, with components and hooks.
@@ -51,8 +52,10 @@ def _misnamed(context: CheckContext, plans: list[StagePlan]) -> Iterator[Finding
     paths = dict(context.model.named_modules()) if context.model is not None else {}
     places = {id(module): f"`{path}` " for path, module in paths.items()}
     for component in context.components:
-        known = list(getattr(component, "stage_names", None) or ())
-        if not known or not isinstance(component, StageListener):
+        if not isinstance(component, NamedStageListener):
+            continue
+        known = list(component.stage_names)
+        if not known:
             continue
         if isinstance(component, nn.Module) and id(component) not in places:
             continue  # in a moving average: a copy of one that is looked at

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 
-from imb_det.core.check_context import CheckContext
+from imb_det.core.check_context import CheckContext, FigureSource
 from imb_det.core.finding import Finding, Severity
 
 __all__ = ["check_watched"]
@@ -27,7 +27,7 @@ def check_watched(context: CheckContext) -> Iterator[Finding]:
         elif isinstance(hook, EarlyStoppingHook):
             keys.append(hook.monitor)
     for metric in context.metrics.get("val", ()):
-        if not hasattr(metric, "check_watched"):
+        if not isinstance(metric, FigureSource):
             continue
         for key in dict.fromkeys(keys):
             try:

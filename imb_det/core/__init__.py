@@ -3,13 +3,20 @@
 Nothing here imports another room of the library, mmdet, mmcv or matplotlib.
 """
 
-from .check_context import Check, CheckContext, SelfChecking
-from .checks import NUMBERS, check_choice, check_number
+from .check_context import (
+    Check,
+    CheckContext,
+    FigureSource,
+    ProposalTaker,
+    SelfChecking,
+)
+from .checks import check_choice, check_number, is_number
 from .finding import Finding, FindingsError, Severity, raise_findings, refusal, render
 from .hand_over import HandOver
 from .listener import (
     ClassDifficultyListener,
     ClassStatsListener,
+    NamedStageListener,
     PartnerListener,
     Stage,
     StageListener,
@@ -21,15 +28,17 @@ from .stage_plan import StagePlan
 from .text import and_more
 
 __all__ = [
-    "NUMBERS",
     "Check",
     "CheckContext",
     "ClassDifficultyListener",
     "ClassStatsListener",
+    "FigureSource",
     "Finding",
     "FindingsError",
     "HandOver",
+    "NamedStageListener",
     "PartnerListener",
+    "ProposalTaker",
     "SelfChecking",
     "Severity",
     "Stage",
@@ -40,6 +49,7 @@ __all__ = [
     "and_more",
     "check_choice",
     "check_number",
+    "is_number",
     "on_main_process",
     "raise_findings",
     "refusal",

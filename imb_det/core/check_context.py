@@ -13,7 +13,7 @@ from .finding import Finding
 if TYPE_CHECKING:
     from imb_det.statistics.class_stats import ClassStats
 
-__all__ = ["Check", "CheckContext", "SelfChecking"]
+__all__ = ["Check", "CheckContext", "FigureSource", "ProposalTaker", "SelfChecking"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,22 @@ class Check(Protocol):
 
     def __call__(self, context: CheckContext) -> Iterable[Finding]:
         """Yield what is wrong; nothing where the matter does not arise."""
+
+
+@runtime_checkable
+class FigureSource(Protocol):
+    """A metric that knows which figures it will report."""
+
+    def check_watched(self, keys: Sequence[str]) -> None:
+        """Raise ValueError if one of the figures is its own and will not come."""
+
+
+@runtime_checkable
+class ProposalTaker(Protocol):
+    """A box head that cannot do with every sampler of proposals."""
+
+    def check_sampler(self, sampler: Any) -> None:
+        """Raise ValueError if the config of the sampler does not suit it."""
 
 
 @runtime_checkable

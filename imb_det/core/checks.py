@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NUMBERS", "check_choice", "check_number"]
+__all__ = ["check_choice", "check_number", "is_number"]
 
-NUMBERS = (int, float, np.integer, np.floating)
+_NUMBERS = (int, float, np.integer, np.floating)
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value is a number of Python or numpy; True and False are none."""
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool)
 
 
 def check_choice(owner: str, name: str, value: Any, choices: Sequence[Any]) -> None:
@@ -34,7 +39,7 @@ def check_number(
         TypeError: No number.
         ValueError: Out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, NUMBERS):
+    if not is_number(value):
         raise TypeError(f"{owner}: `{name}` must be a number, got {value!r}")
     inside = low < value if open_ends else low <= value
     if high is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassDifficultyListener",
     "ClassStatsListener",
+    "NamedStageListener",
     "PartnerListener",
     "Stage",
     "StageListener",
@@ -75,14 +77,20 @@ class PartnerListener(Protocol):
 
 @runtime_checkable
 class StageListener(Protocol):
-    """A component that changes with the stage of the training.
-
-    One that is configured for stages by name has them in an attribute ``stage_names``;
-    they must be those of ``StageHook``.
-    """
+    """A component that changes with the stage of the training."""
 
     def set_stage(self, stage: Stage) -> None:
         """Enter a stage; it may happen more than once, also with the same stage."""
+
+
+@runtime_checkable
+class NamedStageListener(StageListener, Protocol):
+    """One that is configured for stages by name.
+
+    These must be the stages of ``StageHook``; none, where it goes without.
+    """
+
+    stage_names: Sequence[str]
 
 
 @runtime_checkable

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["and_more"]
+__all__ = ["and_more", "look_alike"]
 
 
 def and_more(items: Iterable[Any], most: int = 5, *, quoted: bool = True) -> str:
@@ -30,3 +31,27 @@ def and_more(items: Iterable[Any], most: int = 5, *, quoted: bool = True) -> str
     named = everything[:most]
     text = f"{named}" if quoted else ", ".join(map(str, named))
     return text + f" and {more} more" * (more > 0)
+
+
+def look_alike(name: str, names: Iterable[str]) -> str | None:
+    """Find the name that is perhaps meant by another one, which is none of them.
+
+    Args:
+        name: As somebody wrote it.
+        names: Those that there are.
+
+    Returns:
+        The first that differs in nothing but small and capital letters, blanks,
+        hyphens, underscores, or how accents are coded; None if there is none.
+
+    Example:
+        >>> look_alike(" Traffic_light", ["bus", "traffic light"])
+        'traffic light'
+    """
+    plain = _plain(name)
+    return next((other for other in names if _plain(other) == plain), None)
+
+
+def _plain(name: str) -> str:
+    letters = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(c for c in letters if c not in "-_" and not c.isspace())

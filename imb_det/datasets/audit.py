@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from imb_det.core.finding import Finding, Severity
+from imb_det.core.finding import Finding, Severity, render
+from imb_det.core.text import look_alike
+from imb_det.statistics.coco_kinds import KINDS
 
 __all__ = ["MAX_NAMED", "DatasetAudit", "finding_of"]
 
@@ -17,28 +19,22 @@ MAX_NAMED = 20
 #: Kinds of findings that are listed one by one, and what was done about them.
 NAMED_KINDS = {
     "no_area": "boxes without area, removed",
-    "not_finite": "boxes with a missing or non-finite corner, removed",
+    "not_finite": KINDS["not_finite"].meaning,
     "outside": "boxes wholly outside their image, removed",
-    "below_pixel": "boxes narrower or lower than one pixel, left out as mmdet does",
-    "no_mask_area": "annotations with an `area` of 0 or less, left out as mmdet does",
-    "unknown_category": "annotations of a category id that the file does not define, "
-    "left out",
-    "unknown_image": "annotations of an image id that the file does not define, "
-    "left out",
     "category_ids": "category ids that are not 1, 2, 3, ...; labels are numbered "
     "without gaps, from 0",
     "no_size": "images without a size in the annotations, size taken from the image",
+    "no_annotations": "files without `annotations`, which nothing can be judged by",
     "no_objects": "images without objects, kept as background unless `filter_cfg` "
     "drops them",
 }
 #: Kinds of findings that are only counted.
 COUNTED_KINDS = {
     "ignored": "annotations marked `ignore`, left out as mmdet does",
-    "over_border": "boxes that reach over the image border, kept as they are "
-    "(`Resize` clips them)",
+    "over_border": KINDS["over_border"].meaning,
 }
 #: Kinds that every healthy data set may have: they raise no warning.
-_HARMLESS = frozenset({"category_ids", "no_objects", "over_border"})
+_HARMLESS = frozenset({"category_ids", "no_annotations", "no_objects", "over_border"})
 
 
 def finding_of(
@@ -48,8 +44,8 @@ def finding_of(
 
     Args:
         kind: Key of :data:`NAMED_KINDS`.
-        file: Annotation file (VOC) or image file (COCO).
-        index: Which object: ``object[12]``, counted from 0, or ``annotation 7``.
+        file: Annotation file, perhaps with an entry of it.
+        index: Which object: ``object[12]``, counted from 0.
         class_name: Class of the box, if it has one.
         box: The box as the file has it, as text: it may hold what is no number.
     """
@@ -79,6 +75,7 @@ class DatasetAudit:
         findings: The entries of the named kinds.
         unknown_classes: For each class name that the config does not know, its
             number of ``objects`` and the ``first`` file with one.
+        classes: Names that the config has.
     """
 
     source: str
@@ -89,12 +86,24 @@ class DatasetAudit:
     counts: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     unknown_classes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     def add(self, kind: str, file: str, *details: str) -> None:
         """Note one finding; of counted kinds only the number is kept."""
         self.counts[kind] += 1
         if kind in NAMED_KINDS:
             self.findings.append(finding_of(kind, str(file), *details))
+
+    def count(self, kind: str, number: int) -> None:
+        """Note findings of a kind that is only counted."""
+        if number:
+            self.counts[kind] += number
+
+    def take(self, findings: Iterable[Finding]) -> None:
+        """Note what has been found elsewhere."""
+        for found in findings:
+            self.counts[found.code] += 1
+            self.findings.append(found)
 
     def add_unknown_class(self, name: str, file: str) -> None:
         """Note an object of a class that the config does not name."""
@@ -117,13 +126,17 @@ class DatasetAudit:
         """Yield all entries, unknown classes, and one entry for each counted kind."""
         yield from self.findings
         for name, entry in self.unknown_classes.items():
+            alike = look_alike(name, self.classes)
+            evidence = f"{entry['objects']} objects, first in {entry['first']}"
             yield Finding(
                 "unknown_class",
                 Severity.WARNING,
                 "classes that the config does not name, left out",
                 f"{self.source}: {name!r}",
-                f"{entry['objects']} objects, first in {entry['first']}",
-                "Add the class to `metainfo['classes']`, if it is to be learned",
+                evidence + f"; the config has {alike!r}" * bool(alike),
+                "Write names alike in config and annotations"
+                if alike
+                else "Add the class to `metainfo['classes']`, if it is to be learned",
             )
         for kind, meaning in COUNTED_KINDS.items():
             if number := self.counts[kind]:
@@ -140,33 +153,6 @@ class DatasetAudit:
         if self.num_images == self.num_listed:
             used = f"{self.num_images}"
         ignored = f" and {self.num_ignored} ignored ones" * bool(self.num_ignored)
-        lines = [f"{self.source}: {used} images, {self.num_boxes} boxes{ignored}"]
-        for kind, meaning in NAMED_KINDS.items():
-            if number := self.counts[kind]:
-                entries = [
-                    " ".join(part for part in (f.where, f.evidence) if part)
-                    for f in self.findings
-                    if f.code == kind
-                ]
-                lines += [f"  {meaning}: {number}", *_shorten(entries, max_named)]
-        if self.unknown_classes:
-            entries = [
-                f"{name!r}: {entry['objects']} objects, first in {entry['first']}"
-                for name, entry in self.unknown_classes.items()
-            ]
-            head = f"  classes that the config does not name, left out: {len(entries)}"
-            lines += [head, *_shorten(entries, max_named)]
-        lines += [
-            f"  {meaning}: {self.counts[kind]}"
-            for kind, meaning in COUNTED_KINDS.items()
-            if self.counts[kind]
-        ]
-        return "\n".join(lines)
-
-
-def _shorten(entries: Sequence[str], max_named: int) -> list[str]:
-    """Indent the first entries and tell how many more there are."""
-    lines = [f"    {entry}" for entry in entries[:max_named]]
-    if more := len(entries) - max_named:
-        lines += [f"    ... and {more} more (attribute `audit`)"] * (more > 0)
-    return lines
+        head = f"{self.source}: {used} images, {self.num_boxes} boxes{ignored}"
+        found = list(self.everything())
+        return render(found, head, max_named) if found else head

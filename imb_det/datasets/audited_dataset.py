@@ -14,9 +14,10 @@ from mmengine.logging import print_log
 
 from imb_det.core.finding import Finding
 from imb_det.statistics.dataset_access import USABLE_FAULTS, box_fault, leaf_datasets
+from imb_det.statistics.image_header import size_from_image
+from imb_det.statistics.shown_labels import hides_labels
 
 from .audit import DatasetAudit, finding_of
-from .image_header import displayed_size
 
 __all__ = ["AuditedDataset", "faulty_boxes"]
 
@@ -39,7 +40,13 @@ class AuditedDataset(BaseDetDataset):
         return self._audit
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """Read the annotations, collecting the audit.
+        """Read the annotations, collecting the audit."""
+        self._begin_audit()
+        records: list[dict[str, Any]] = super().load_data_list()
+        return records
+
+    def _begin_audit(self) -> None:
+        """Check the list of classes, and start with nothing found.
 
         Raises:
             TypeError: ``metainfo['classes']`` is one string.
@@ -55,9 +62,7 @@ class AuditedDataset(BaseDetDataset):
             raise ValueError(f"{self.ann_file}: `metainfo['classes']` names no class")
         if twice := [name for name, n in Counter(classes).items() if n > 1]:
             raise ValueError(f"`metainfo['classes']` names {twice} more than once")
-        self._audit = DatasetAudit(str(self.ann_file))
-        records: list[dict[str, Any]] = super().load_data_list()
-        return records
+        self._audit = DatasetAudit(str(self.ann_file), classes=tuple(classes))
 
     def filter_data(self) -> list[dict[str, Any]]:
         """Apply ``filter_cfg``, then check what is left and log the audit.
@@ -75,7 +80,7 @@ class AuditedDataset(BaseDetDataset):
             used = [kept[index] for index in self._indices]
         flags = Counter(
             bool(instance["ignore_flag"])
-            for info in used
+            for info in (() if hides_labels(self) else used)
             for instance in info["instances"]
         )
         self._audit.num_images = len(used)
@@ -97,7 +102,7 @@ class AuditedDataset(BaseDetDataset):
                 f"filter_cfg={self.filter_cfg} and indices={self._indices}\n"
                 f"{audit.summary()}"
             )
-        if not audit.num_boxes and not self.test_mode:
+        if not (audit.num_boxes or self.test_mode or hides_labels(self)):
             raise ValueError(
                 f"{audit.source}: no box to train on in {audit.num_images} images, for "
                 f"the classes {tuple(self._metainfo['classes'])}\n{audit.summary()}"
@@ -106,12 +111,7 @@ class AuditedDataset(BaseDetDataset):
     def _size_from_image(self, img_path: str, ann_path: str) -> tuple[int, int]:
         """Return the width and height that the annotations do not give."""
         self._audit.add("no_size", ann_path)
-        try:
-            return displayed_size(img_path, self.backend_args)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"{ann_path} gives no image size, and the image cannot be read: {error}"
-            ) from error
+        return size_from_image(img_path, ann_path, self.backend_args)
 
 
 def faulty_boxes(dataset: Any) -> Iterator[tuple[Any, Finding]]:
@@ -119,7 +119,8 @@ def faulty_boxes(dataset: Any) -> Iterator[tuple[Any, Finding]]:
 
     Args:
         dataset: Built mmengine data set; wrappers are looked through, and parts that
-            derive from :class:`AuditedDataset` are skipped: they have no such box.
+            derive from :class:`AuditedDataset` are skipped: they have no such box, and
+            so are parts whose pipeline hides their boxes.
 
     Yields:
         The part and the finding, for each box that is not ignored and has no area, a
@@ -128,7 +129,7 @@ def faulty_boxes(dataset: Any) -> Iterator[tuple[Any, Finding]]:
         image is known to be outside.
     """
     for leaf in leaf_datasets(dataset):
-        if isinstance(leaf, AuditedDataset):
+        if isinstance(leaf, AuditedDataset) or hides_labels(leaf):
             continue
         classes = leaf.metainfo.get("classes") or ()
         for number in range(len(leaf)):

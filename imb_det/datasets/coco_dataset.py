@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os.path as osp
 from collections.abc import Collection
 from itertools import islice
 from typing import Any
 
 import mmdet.datasets
+import numpy as np
+from mmdet.datasets.api_wrappers import COCO
 
+from imb_det.core.finding import FindingsError
 from imb_det.registry import DATASETS
-from imb_det.statistics.coco_files import (
-    category_ids,
-    check_ids,
-    coco_fault,
-)
-from imb_det.statistics.dataset_access import USABLE_FAULTS
+from imb_det.statistics.coco_classes import category_ids
+from imb_det.statistics.coco_content import CocoContent
+from imb_det.statistics.coco_faults import place_of
+from imb_det.statistics.coco_kinds import NAMES, TOLD
+from imb_det.statistics.coco_masks import judge_masks
+from imb_det.statistics.loaded_masks import mask_use
+from imb_det.statistics.shown_labels import hides_labels
 
 from .audited_dataset import AuditedDataset
+from .coco_index import index_of
 
 __all__ = ["CocoDataset"]
 
-_ANN_KEYS = ("bbox", "area", "category_id")
 _NAMED = 20  # ids that the log names
 
 
@@ -34,37 +37,37 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
     non-finite number are removed. Whatever mmdet leaves out without a word (boxes
     without area, under a pixel or outside the image, ``ignore``, ``area`` of 0,
     categories that the config does not name) is counted, named in the attribute
-    ``audit`` and, once, in the log. Crowds stay, as ignored boxes.
+    ``audit`` and, once, in the log. Crowds stay, as ignored boxes. Where the pipeline
+    loads masks (``LoadAnnotations(with_mask=True)``), an object whose polygons show
+    nothing is ignored too, in the records as in the pipeline, and so not counted.
 
     mmdet numbers the labels by the order of the *file*, and skips classes that the
     file does not have, so that labels and names drift apart; of several images,
     annotations or categories with one id it keeps the last. All of that is an error
     here, and so are two categories of one name.
 
-    In evaluation, ``CocoMetric`` with an ``ann_file`` reads the ground truth from
-    the file itself: what is left out here is not left out there.
+    What cannot be read at all is one error with all entries that are malformed. The
+    counts of ``ClassStats`` and the metrics of this library read files by the same
+    rules (:mod:`imb_det.statistics.coco_kinds` says what becomes of what).
 
     Args:
         **kwargs: Arguments of mmdet's ``CocoDataset``.
 
     Raises:
         ValueError: The file cannot be understood, lacks a class of the config or has
-            the classes in another order; entries share an id; an image or annotation
-            is malformed; no image is listed or left after filtering; or a training
-            set has no box.
+            the classes in another order; entries share an id, or are malformed; no
+            image is listed or left after filtering; or a training set has no box.
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the annotation file."""
-        self._file_is_audited = False
+        self.COCOAPI = self._read  # mmdet calls it with the path
+        self._changed: dict[Any, dict[str, Any] | None] = {}
         try:
-            return super().load_data_list()
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{self.ann_file} is not valid JSON: {error}") from error
-        except KeyError as error:
-            raise ValueError(
-                f"{self.ann_file}: an entry lacks the key {error}"
-            ) from error
+            records: list[dict[str, Any]] = super().load_data_list()
+            return records
+        finally:
+            del self.COCOAPI, self._changed
 
     def parse_data_info(self, raw_data_info: dict[str, Any]) -> dict[str, Any]:
         """Convert the annotations of one image.
@@ -76,70 +79,75 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
         Returns:
             mmdet's record, with ``instances``.
         """
-        if not self._file_is_audited:
-            self._audit_file()
-            self._file_is_audited = True
-        image = raw_data_info["raw_img_info"]
-        annotations = raw_data_info["raw_ann_info"]
-        size = [image.get(key) or 0 for key in ("width", "height")]
-        if not all(isinstance(side, (int, float)) for side in size):
-            raise ValueError(
-                f"{self.ann_file}: image {image['id']} ({image['file_name']}): `width` "
-                f"and `height` must be numbers, got {size}"
-            )
-        if min(size) <= 0:
-            path = osp.join(self.data_prefix["img"], image["file_name"])
-            where = f"{self.ann_file}, image {image['file_name']}"
-            image["width"], image["height"] = self._size_from_image(path, where)
-        if not annotations:
-            self._audit.add("no_objects", image["file_name"])
-        usable = [ann for ann in annotations if self._is_usable(ann, image)]
+        own = raw_data_info["raw_ann_info"]
+        own = [self._changed.get(ann["id"], ann) for ann in own]
+        usable = [ann for ann in own if ann is not None]
         record: dict[str, Any] = super().parse_data_info(
             {**raw_data_info, "raw_ann_info": usable}
         )
         return record
 
-    def _audit_file(self) -> None:
-        """Compare categories and ids; mmdet's ``self.coco`` holds the whole file."""
-        content = self.coco.dataset
-        check_ids(content, self.ann_file)
-        category_ids(content, self._metainfo["classes"], self.ann_file)
-        used = {category["id"] for category in content["categories"]}
+    def _read(self, path: str) -> COCO:
+        """Read the file, audit it, and decide what is left out or changed."""
+        is_hidden = hides_labels(self)
+        needs_annotations = not (self.test_mode or is_hidden)
+        file = CocoContent.read(path, self.ann_file, needs_annotations, "file_name")
+        if not is_hidden:  # labels that nobody sees may be any
+            category_ids(file.content, self._metainfo["classes"], self.ann_file)
+        used = {category["id"] for category in file.categories}
         if used != set(range(1, len(used) + 1)):
             self._audit.add("category_ids", str(self.ann_file), *_describe_ids(used))
-        for ann in content.get("annotations", ()):
-            if ann["image_id"] not in self.coco.imgs:
-                self._audit.add(
-                    "unknown_image",
-                    f"image_id {ann['image_id']!r}",
-                    f"annotation {ann['id']}",
-                )
+        for row in file.without_size.tolist():
+            image = file.images[row]
+            img_path = osp.join(self.data_prefix["img"], image["file_name"])
+            where = place_of(file.source, "images", row, image)
+            image["width"], image["height"] = self._size_from_image(img_path, where)
+        if "annotations" not in file.content:  # of a test set whose objects are secret
+            self._audit.add("no_annotations", str(self.ann_file))
+            return index_of(file)
+        self._audit_boxes(file)
+        if (as_polygons := mask_use(self)) is not None:
+            self._audit_masks(file, as_polygons)
+        return index_of(file)
 
-    def _is_usable(self, ann: dict[str, Any], image: dict[str, Any]) -> bool:
-        """Judge one annotation, noting why it is left out."""
-        file, index = image["file_name"], f"annotation {ann['id']}"
-        if missing := [key for key in _ANN_KEYS if key not in ann]:
-            raise ValueError(
-                f"{self.ann_file}: {index} ({file}) lacks the keys {missing}"
-            )
-        category = self.coco.cats.get(ann["category_id"])
-        if category is None:
-            self._audit.add("unknown_category", file, index, f"id {ann['category_id']}")
-            return False
-        name = category["name"]
-        if ann["category_id"] not in self.cat2label:
-            self._audit.add_unknown_class(name, file)
-            return False
-        if ann.get("ignore"):
-            self._audit.add("ignored", file)
-            return False
-        try:
-            fault = coco_fault(ann, image["width"], image["height"])
-        except ValueError as error:
-            raise ValueError(f"{self.ann_file}: {index} ({file}): {error}") from error
-        if fault is not None:
-            self._audit.add(fault, file, index, name, str(ann["bbox"]))
-        return fault in USABLE_FAULTS
+    def _audit_boxes(self, file: CocoContent) -> None:
+        """Leave out what cannot be trained on, and note it."""
+        classes, audit = self._metainfo["classes"], self._audit
+        ignored = file.flags("ignore") & (file.kinds != NAMES.index("unknown_image"))
+        chosen = file.chosen(classes, NAMES) & ~ignored
+        audit.take(file.findings(chosen & file.chosen(classes, TOLD)))
+        border = chosen & (file.kinds == NAMES.index("over_border"))
+        audit.count("over_border", int(border.sum()))
+        is_known = (file.category_rows >= 0) & (file.image_rows >= 0)
+        is_wanted = file.of_classes(classes)
+        audit.count("ignored", int((is_known & is_wanted & ignored).sum()))
+        for index in np.flatnonzero(is_known & ~is_wanted).tolist():
+            category = file.categories[file.category_rows[index]]
+            image = file.images[file.image_rows[index]]
+            audit.add_unknown_class(category["name"], image["file_name"])
+        for index in np.flatnonzero(~file.are("is_used")).tolist():
+            self._changed[file.annotations[index]["id"]] = None
+        number = np.bincount(file.image_rows + 1, minlength=len(file.images) + 1)[1:]
+        for row in np.flatnonzero(number == 0).tolist():
+            where = place_of(file.source, "images", row, file.images[row])
+            audit.add("no_objects", where)
+
+    def _audit_masks(self, file: CocoContent, as_polygons: bool) -> None:
+        """Ignore objects whose mask shows nothing, as the pipeline does."""
+        masks = judge_masks(file, self._metainfo["classes"], "is_used")
+        if masks.faults:
+            raise FindingsError(masks.faults, file.source)
+        self._audit.take(masks.findings.values())
+        shown: dict[int, dict[str, Any]] = {}
+        for index, polygons in masks.trimmed.items():
+            shown[index] = {"segmentation": polygons}
+        for index in masks.hidden:
+            shown[index] = {"iscrowd": 1, "segmentation": [[]]}
+        for index in masks.encoded if as_polygons else ():
+            shown[index] = {"iscrowd": 1}
+        for index, values in shown.items():
+            annotation = file.annotations[index]
+            self._changed[annotation["id"]] = {**annotation, **values}
 
 
 def _describe_ids(used: Collection[Any]) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -13,9 +11,16 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from imb_det.core.finding import Finding, Severity
+from imb_det.core.text import and_more
+from imb_det.statistics.image_header import (
+    ImageHeader,
+    check_regular,
+    damage,
+    ends_properly,
+    parse_header,
+)
 
 from .annotated_images import AnnotatedImage, annotated_images
-from .image_header import ImageHeader, damage, ends_properly, parse_header
 
 __all__ = ["ImageFault", "inspect_images"]
 
@@ -29,12 +34,15 @@ _SAME_SHAPE = 0.01  # relative difference of aspect ratios that rounding explain
 _CODES = {
     "missing": "image_missing",
     "unreadable": "image_unreadable",
+    "out of reach": "image_backend",
     "truncated or damaged": "image_damaged",
     "of another size than annotated": "image_size_differs",
 }
 _REMEDIES = {
     "missing": "Correct `data_root` and `data_prefix` of the data set, or fetch them",
     "unreadable": "Replace them, or take them out of the annotations",
+    "out of reach": "Correct `backend_args` of `LoadImageFromFile`, or install what "
+    "the backend needs",
     "truncated or damaged": "Fetch them once more",
     "of another size than annotated": "Annotations and files are of different versions "
     "of the data set, or EXIF rotation was applied to one of them only",
@@ -90,11 +98,11 @@ def _decoded_size(image: AnnotatedImage) -> tuple[int, int] | None:
 
 def _inspect(image: AnnotatedImage) -> ImageFault | None:
     """Check one file; the cheap way first."""
+    if image.unreachable:
+        return ImageFault(image, "out of reach", image.unreachable)
     header, size = None, (0, 0)
     try:
-        # A pipe would never end, and a device not be an image.
-        if not stat.S_ISREG(os.stat(image.path).st_mode):
-            return ImageFault(image, "unreadable", "no regular file")
+        check_regular(image.path)
         header, is_complete = _read_header(image.path)
         problem = None if is_complete else damage(image.path, header)
         if problem is None and not is_complete and _decoded_size(image) is None:
@@ -109,7 +117,8 @@ def _inspect(image: AnnotatedImage) -> ImageFault | None:
     except UnidentifiedImageError:
         pass  # mmcv knows formats that Pillow does not
     except (OSError, ValueError) as error:
-        return ImageFault(image, "unreadable", str(error))
+        reason = str(error).removeprefix(f"{image.path} is ")
+        return ImageFault(image, "unreadable", reason)
     if header is None or not header.is_certain:
         decoded = _decoded_size(image)
         if decoded is None:
@@ -139,7 +148,9 @@ def inspect_images(datasets: Iterable[Any]) -> tuple[int, list[Finding]]:
 
     A JPEG or PNG file is judged by its first and last bytes; where these leave a
     doubt, and for other formats, Pillow decodes it. Sizes are compared as mmcv will
-    load them, EXIF rotation included. Long sets show a progress bar.
+    load them, EXIF rotation included. Only regular files are images: pipes, devices,
+    sockets and folders are not opened. Files outside the folders of the config are a
+    warning. Long sets show a progress bar.
 
     mmdet trains on images of another size than annotated, with boxes that may well be
     shifted. That is an error if a box reaches beyond the image, or if width and height
@@ -173,4 +184,19 @@ def inspect_images(datasets: Iterable[Any]) -> tuple[int, list[Finding]]:
         for found in pool.map(lambda batch: list(map(_inspect, batch)), batches):
             faults += [fault for fault in found if fault is not None]
             progress.update(len(found))
-    return len(images), [fault.finding() for fault in faults]
+    found_outside = [_outside(image) for image in images if not image.is_inside]
+    return len(images), [*(fault.finding() for fault in faults), *found_outside]
+
+
+def _outside(image: AnnotatedImage) -> Finding:
+    """Tell that the annotations lead to a file which the config does not."""
+    return Finding(
+        "image_outside",
+        Severity.WARNING,
+        "image files lie outside the folders that the config names: names in the "
+        "annotations lead out of them, and to whatever lies there",
+        image.path,
+        f"outside {and_more(dict.fromkeys(image.folders))} (annotated in "
+        f"{image.source})",
+        "Correct the names, or set `data_prefix` to the folder of the images",
+    )

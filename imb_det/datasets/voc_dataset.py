@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os.path as osp
-import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any
 
 import mmdet.datasets
 from mmengine.fileio import get_local_path
 
 from imb_det.registry import DATASETS
-from imb_det.statistics.dataset_access import USABLE_FAULTS, box_fault
+from imb_det.statistics.image_header import check_regular
 from imb_det.statistics.voc_files import (
-    VOC_CORNERS,
-    voc_corners,
-    voc_is_difficult,
+    VocObject,
+    parse_voc_xml,
+    voc_image_ids,
+    voc_objects,
     voc_size,
 )
 
@@ -43,9 +44,40 @@ class VOCDataset(AuditedDataset, mmdet.datasets.VOCDataset):
 
     Raises:
         FileNotFoundError: An image list or XML file is missing.
-        ValueError: An XML file cannot be understood, no image is listed or left
-            after filtering, or a training set has no box.
+        ValueError: An image list or XML file cannot be understood, or lists an image
+            twice; no image is listed or left after filtering; or a training set has no
+            box.
     """
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Read the image list and its XML files, collecting the audit.
+
+        Raises:
+            ValueError: ``filter_cfg`` has ``bbox_min_size`` in test mode.
+        """
+        self._begin_audit()
+        if self.bbox_min_size is not None and self.test_mode:
+            raise ValueError(
+                "`filter_cfg=dict(bbox_min_size=...)` is for training: in a test, "
+                "small boxes would be no objects to find. Take it out where "
+                "`test_mode=True`"
+            )
+        self.cat2label = {c: i for i, c in enumerate(self._metainfo["classes"])}
+        with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
+            check_regular(path)
+            content = Path(path).read_bytes()
+        return [
+            self.parse_data_info(
+                {
+                    "img_id": name,
+                    "file_name": osp.join(self.img_subdir, f"{name}.jpg"),
+                    "xml_path": osp.join(
+                        self.sub_data_root, self.ann_subdir, f"{name}.xml"
+                    ),
+                }
+            )
+            for name in voc_image_ids(content, str(self.ann_file))
+        ]
 
     def parse_data_info(self, img_info: dict[str, Any]) -> dict[str, Any]:
         """Read one XML file.
@@ -59,62 +91,42 @@ class VOCDataset(AuditedDataset, mmdet.datasets.VOCDataset):
         """
         xml_path = img_info["xml_path"]
         img_path = osp.join(self.sub_data_root, img_info["file_name"])
-        root = self._read_xml(xml_path)
-        width, height = map(int, voc_size(root))
+        with get_local_path(xml_path, backend_args=self.backend_args) as path:
+            root = parse_voc_xml(path, xml_path, str(self.ann_file))
+        width, height = voc_size(root)
         if width <= 0 or height <= 0:
             width, height = self._size_from_image(img_path, xml_path)
-        self._remove_unusable(root, xml_path, width, height)
+        objects = list(voc_objects(root, xml_path, (width, height), self.cat2label))
+        if not objects:
+            self._audit.add("no_objects", xml_path)
+        for found in objects:
+            self._note(found, xml_path)
         return {
             "img_path": img_path,
             "img_id": img_info["img_id"],
             "xml_path": xml_path,
             "height": height,
             "width": width,
-            "instances": self._parse_instance_info(ET.ElementTree(root)),
+            "instances": [
+                self._instance(found) for found in objects if found.is_usable
+            ],
         }
 
-    def _read_xml(self, xml_path: str) -> ET.Element:
-        """Parse a file, naming it and the image list on failure."""
-        try:
-            with get_local_path(xml_path, backend_args=self.backend_args) as path:
-                return ET.parse(path).getroot()
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"{xml_path} does not exist, but {self.ann_file} lists it"
-            ) from error
-        except ET.ParseError as error:
-            raise ValueError(
-                f"{xml_path}, listed in {self.ann_file}, is not valid XML: {error}"
-            ) from error
+    def _note(self, found: VocObject, xml_path: str) -> None:
+        """Add what is wrong with an object to the audit."""
+        if found.fault == "unknown_class":
+            self._audit.add_unknown_class(found.name, xml_path)
+        elif found.fault is not None:
+            where = f"object[{found.place}]"
+            self._audit.add(found.fault, xml_path, where, found.name, found.written)
 
-    def _remove_unusable(
-        self, root: ET.Element, xml_path: str, width: int, height: int
-    ) -> None:
-        """Take objects that must not be trained on out of the tree, and note them.
-
-        Raises:
-            ValueError: An object that stays is malformed.
-        """
-        objects = root.findall("object")
-        if not objects:
-            self._audit.add("no_objects", xml_path)
-        for index, obj in enumerate(objects):
-            name = obj.findtext("name", "")
-            if name not in self.cat2label:
-                self._audit.add_unknown_class(name, xml_path)
-                root.remove(obj)
-                continue
-            fault = box_fault(voc_corners(obj), width, height)
-            if fault is not None:
-                written = [obj.findtext(f"bndbox/{key}") or "?" for key in VOC_CORNERS]
-                box = f"({', '.join(written)})"
-                self._audit.add(fault, xml_path, f"object[{index}]", name, box)
-            if fault not in USABLE_FAULTS:
-                root.remove(obj)
-                continue
-            try:
-                voc_is_difficult(obj)
-            except ValueError as error:
-                raise ValueError(
-                    f"{xml_path}: object[{index}] {name}: {error}"
-                ) from error
+    def _instance(self, found: VocObject) -> dict[str, Any]:
+        """Return an object as mmdet has it: small ones are ignored, if asked for."""
+        x1, y1, x2, y2 = found.bbox
+        least = self.bbox_min_size
+        is_small = least is not None and min(x2 - x1, y2 - y1) < least
+        return {
+            "ignore_flag": int(found.is_difficult or is_small),
+            "bbox": found.bbox,
+            "bbox_label": self.cat2label[found.name],
+        }

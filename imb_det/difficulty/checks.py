@@ -6,15 +6,18 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from mmdet.evaluation import VOCMetric
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from imb_det.core import NUMBERS
+from imb_det.core import is_number
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
 from imb_det.core.listener import ClassDifficultyListener
 from imb_det.runner_parts import components_of
 from imb_det.statistics import ClassStats
+
+from .class_difficulty import DYNAMIC_TAUS
 
 __all__ = [
     "check_arguments",
@@ -81,15 +84,15 @@ def check_arguments(
             f"{name}: `held_out` has no `dataset`, only {list(held_out)}. "
             f"{_HOW_TO_HOLD_OUT}"
         )
-    if tau != "dynamic" and (
-        isinstance(tau, str) or not (_is_number(tau) and 0 <= tau < math.inf)
-    ):
+    is_exponent = is_number(tau) and 0 <= float(tau) < math.inf
+    if not (is_exponent or (isinstance(tau, str) and tau in DYNAMIC_TAUS)):
         raise ValueError(
-            f"{name}: `tau` must be 'dynamic' or a number >= 0, got {tau!r}"
+            f"{name}: `tau` must be one of {tuple(DYNAMIC_TAUS)} or a number >= 0, got "
+            f"{tau!r}"
         )
-    if not (_is_number(momentum) and 0 <= momentum < 1):
+    if not (is_number(momentum) and 0 <= momentum < 1):
         raise ValueError(f"{name}: `momentum` must be in [0, 1), got {momentum!r}")
-    if max_ratio is not None and not (_is_number(max_ratio) and max_ratio >= 1):
+    if max_ratio is not None and not (is_number(max_ratio) and max_ratio >= 1):
         raise ValueError(
             f"{name}: `max_ratio` must be None or at least 1, got {max_ratio!r}"
         )
@@ -103,10 +106,6 @@ def check_arguments(
                 f"{name}: `{key}` must be a whole number of at least {least}, got "
                 f"{count!r}"
             )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, NUMBERS) and not isinstance(value, bool)
 
 
 def listeners_of(runner: Runner) -> list[ClassDifficultyListener]:
@@ -184,14 +183,15 @@ def start_findings(
             "Lower `val_interval` and `val_begin` in `train_cfg`",
         )
     by_class = [
-        metric.classwise
+        getattr(metric, "classwise", False)
         for metric in context.metrics.get("val", ())
-        if hasattr(metric, "classwise")
+        if hasattr(metric, "classwise") or isinstance(metric, VOCMetric)
     ]
     if by_class and not any(by_class):
         yield found(
             "the validation gives no average precision by class",
-            "Set `classwise=True` in `val_evaluator`",
+            "Set `classwise=True` in `val_evaluator`: `CocoMetric` has it, and judges "
+            "any data set",
         )
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from imb_det.statistics.frequency_groups import DEFAULT_LIMITS, GroupLimits
 
 __all__ = [
+    "DYNAMIC_TAUS",
     "difficulty_weights",
     "dynamic_tau",
     "fill_unmeasured",
@@ -17,34 +18,52 @@ __all__ = [
 ]
 
 
-def dynamic_tau(accuracy: npt.ArrayLike) -> float:
+#: Forms of the dynamic exponent: by how much the ratio of accuracies is lowered, and
+#: by what its sigmoid is multiplied.
+DYNAMIC_TAUS = {"dynamic": (1.0, 2.0), "dynamic_cifar": (0.0, 1.0)}
+
+
+def dynamic_tau(accuracy: npt.ArrayLike, form: str = "dynamic") -> float:
     r"""Choose the exponent by how far apart the accuracies of the classes are.
 
-    .. math:: b = \frac{\max_c A_c}{\min_c A_c + 0.01} - 1, \quad
-              \tau = 2 \, \mathrm{sigmoid}(b)
+    .. math:: r = \frac{\max_c A_c}{\min_c A_c + 0.01}, \quad
+              \tau = 2 \, \mathrm{sigmoid}(r - 1) \quad\text{or}\quad
+              \tau = \mathrm{sigmoid}(r)
 
-    Near 1 for equal accuracies, towards 2 when one class lags far behind.
+    The first, ``'dynamic'``, is near 1 for equal accuracies, and goes towards 2 when
+    one class lags far behind. The second, ``'dynamic_cifar'``, goes from 0.73 towards
+    1, and from 0.5 where no class is ever right: it weighs much less.
 
     Args:
         accuracy: A_c of each class, in [0, 1], shape (C,), no NaN.
+        form: ``'dynamic'`` or ``'dynamic_cifar'``. Default: ``'dynamic'``.
 
     Returns:
-        Exponent tau, in (0.5, 2].
+        Exponent tau, in (0.5, 2], or in [0.5, 1].
 
     Raises:
-        ValueError: Not one number in [0, 1] for each class.
+        ValueError: Not one number in [0, 1] for each class, or another form.
 
     Example:
-        >>> dynamic_tau([0.49, 0.99])  # b = 0.98
+        >>> dynamic_tau([0.49, 0.99])  # r = 1.98
         1.454...
+        >>> dynamic_tau([0.49, 0.99], "dynamic_cifar")
+        0.878...
 
     Source: Sinha, Ohashi, Nakamura, "Class-Wise Difficulty-Balanced Loss for Solving
-    Class-Imbalance", ACCV 2020, as the authors' code for long-tailed ImageNet
-    computes it.
+    Class-Imbalance", ACCV 2020. The authors' code has both: the first form in
+    ``ImageNet-LT/loss/CDBSoftmaxLoss.py``, and in ``compute_weights`` of
+    ``CIFAR-LT/utils.py``, whose only call is commented out; the second in
+    ``losses/cdb_loss.py`` of ``CIFAR-LT`` and ``EGTEA``, which their trainings use.
+    Commands and configs that they publish name a number instead: 1.5 for CIFAR and
+    EGTEA, 1 for ImageNet.
     """
     values = _checked(accuracy)
-    bias = values.max() / (values.min() + 0.01) - 1
-    return 2 / (1 + math.exp(-bias))
+    if form not in DYNAMIC_TAUS:
+        raise ValueError(f"`form` must be one of {tuple(DYNAMIC_TAUS)}, got {form!r}")
+    lowered, factor = DYNAMIC_TAUS[form]
+    ratio = values.max() / (values.min() + 0.01)
+    return factor / (1 + math.exp(lowered - ratio))
 
 
 def difficulty_weights(
@@ -62,8 +81,8 @@ def difficulty_weights(
 
     Args:
         accuracy: A_c of each class, in [0, 1], shape (C,), no NaN.
-        tau: Exponent, finite and at least 0, or ``'dynamic'``: :func:`dynamic_tau`.
-            0 is no weighting at all. Default: ``'dynamic'``.
+        tau: Exponent, finite and at least 0, or ``'dynamic'`` or ``'dynamic_cifar'``:
+            :func:`dynamic_tau`. 0 is no weighting at all. Default: ``'dynamic'``.
         max_ratio: Largest over smallest weight, at least 1; None sets no limit, as
             the authors have it, and a class without error then has weight 0.
             Default: 100.
@@ -81,10 +100,12 @@ def difficulty_weights(
     Source: as :func:`dynamic_tau`. The limit is our own.
     """
     values = _checked(accuracy)
-    if tau == "dynamic":
-        exponent = dynamic_tau(values)
+    if tau in DYNAMIC_TAUS:
+        exponent = dynamic_tau(values, str(tau))
     elif isinstance(tau, str) or not 0 <= tau < math.inf:
-        raise ValueError(f"`tau` must be 'dynamic' or a number >= 0, got {tau!r}")
+        raise ValueError(
+            f"`tau` must be one of {tuple(DYNAMIC_TAUS)} or a number >= 0, got {tau!r}"
+        )
     else:
         exponent = float(tau)
     if max_ratio is not None and not max_ratio >= 1:

@@ -73,7 +73,8 @@ class ClassDifficultyHook(Hook):
         held_out: For ``'recall'``, the data loader of the held-out images, as a
             ``train_dataloader``, without random transforms. Default: None.
         tau: Exponent, at least 0, or ``'dynamic'``: between about 1, where all classes
-            are alike, and 2. Default: ``'dynamic'``.
+            are alike, and 2; or ``'dynamic_cifar'``: between about 0.73 and 1. The
+            authors' code has both, see :func:`dynamic_tau`. Default: ``'dynamic'``.
         momentum: Share of the past in the smoothed accuracy, in [0, 1); the first
             value is taken as it is. Default: 0.5, as detectors train for 8 to 24
             epochs.

@@ -60,5 +60,6 @@ def report(
             "measured": tracker.by_name(measured),
             "weights": tracker.by_name(tracker.weights),
         }
-        with Path(runner.work_dir, "class_difficulty.jsonl").open("a") as file:
+        path = Path(runner.work_dir, "class_difficulty.jsonl")
+        with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")

@@ -26,7 +26,8 @@ class DifficultyTracker:
 
     Args:
         stats: Counts of the training set, C classes.
-        tau: Exponent, at least 0, or ``'dynamic'``. Default: ``'dynamic'``.
+        tau: Exponent, at least 0, ``'dynamic'`` or ``'dynamic_cifar'``. Default:
+            ``'dynamic'``.
         momentum: Share of the past in the smoothed accuracy, in [0, 1). Default: 0.5.
         max_ratio: Largest over smallest weight, at least 1, or None. Default: 100.
 

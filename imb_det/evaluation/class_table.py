@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,9 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from imb_det.core.shown_text import write_text
+
+from .csv_tables import write_table
 from .functional.tables import CLASS_COLUMNS, plain
 
 __all__ = ["write_class_table"]
@@ -34,13 +36,12 @@ def write_class_table(
     stem = stem.with_name(f"{stem.name}_classes")
     keys = [name.replace(" ", "_") for name in CLASS_COLUMNS]
     cells = [[plain(value) for value in row] for row in rows]
-    with stem.with_suffix(".csv").open("w", newline="") as file:
-        csv.writer(file).writerows([keys, *cells])
+    write_table(stem.with_suffix(".csv"), [keys, *cells])
     content: dict[str, Any] = {
         "figures": {key: plain(value) for key, value in figures.items()},
         "classes": [dict(zip(keys, row, strict=True)) for row in cells],
     }
     if training_set:
         content["training_set"] = {k: plain(v) for k, v in training_set.items()}
-    stem.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+    write_text(stem.with_suffix(".json"), json.dumps(content, indent=1) + "\n")
     print_log(f"Figures of the classes: {stem}.csv and .json", logger="current")

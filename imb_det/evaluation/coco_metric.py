@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from mmdet.evaluation import CocoMetric as _MMDetCocoMetric
+from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
+from imb_det.core.finding import FindingsError
+from imb_det.datasets.coco_index import index_of
 from imb_det.registry import METRICS
-from imb_det.statistics.coco_files import category_ids, check_ids
+from imb_det.statistics.coco_classes import category_ids
+from imb_det.statistics.coco_content import CocoContent
+from imb_det.statistics.coco_masks import judge_masks
+from imb_det.statistics.dataset_access import joint_metainfo
 
 from .diagnostics import diagnose
 from .functional.coco_eval import CocoRules
@@ -47,15 +54,19 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
     data set) do not count as missed; ``proposal_nums`` name the ``AR@n`` they belong
     to; ``classwise`` figures count detections as the ``mAP`` they are a part of; boxes
     without area are no objects to find where there is no annotation file;
-    ``proposal_fast`` is computed as ``proposal``; ``use_mp_eval`` has no effect.
+    ``proposal_fast`` is computed as ``proposal``; ``use_mp_eval`` has no effect; an
+    object whose annotation has the id 0 can be found, which pycocotools takes for "no
+    match".
 
     Args:
         *args: Arguments of mmdet's ``CocoMetric``, in its order.
-        diagnostics: Whether to write a confusion matrix with one detection for one
-            object, ``coco_bbox_confusion.csv``, and confusion and calibration of the
-            groups, ``coco_bbox_diagnostics.json``, to the folder of the tables, and to
-            report ``bbox_calibration_error``; of detections with a score from 0.3.
-            Default: False.
+        diagnostics: Whether to write, to the folder of the tables, a confusion matrix
+            with one detection for one object, ``coco_bbox_confusion.csv`` (of up to
+            2,000 classes), the pairs of classes that are confused most,
+            ``coco_bbox_confused_pairs.csv``, and confusion and calibration of the
+            groups, ``coco_bbox_diagnostics.json``, and to report
+            ``bbox_calibration_error``; of detections with a score from 0.3. Default:
+            False.
         **kwargs: Arguments of mmdet's ``CocoMetric``; ``metric_items`` also takes
             ``APr``, ``APr_50`` and so on, and leaves out what it does not name.
             ``class_stats``, ``group_thresholds``, ``group_quantiles`` and
@@ -77,14 +88,30 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
     )
 
     def __init__(self, *args: Any, diagnostics: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        #: Annotation file, for messages.
-        self.ann_file = args[0] if args else kwargs.get("ann_file")
+        given = inspect.signature(_MMDetCocoMetric).bind_partial(*args).arguments
+        if args:  # in mmdet's order
+            given["ann_file"], self.ann_file = None, args[0]
+        else:
+            self.ann_file = kwargs.pop("ann_file", None)
+        super().__init__(**given, **kwargs)
+        #: Annotation file, read; None where the data set yields the ground truth.
+        self.file: CocoContent | None = None
+        if self.ann_file is not None:
+            self._read_file({**given, **kwargs}.get("sort_categories", False))
         self.diagnostics = diagnostics
         self.iou_thrs: list[float] = np.ravel(self.iou_thrs).tolist()
         valid = (*self._precision_items, *self._recall_items, *GROUP_ITEMS)
         if unknown := [i for i in self.metric_items or () if i not in valid]:
             raise ValueError(f"`metric_items` {unknown} do not exist; valid: {valid}")
+
+    def _read_file(self, sort_categories: bool) -> None:
+        """Read the annotation file, and refuse what is malformed in it."""
+        with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
+            needs_annotations = not self.format_only
+            self.file = CocoContent.read(path, self.ann_file, needs_annotations)
+        if sort_categories:  # as mmdet does for Objects365
+            self.file.categories.sort(key=lambda category: category["id"])
+        self._coco_api = index_of(self.file)
 
     @property
     def _recall_items(self) -> list[str]:
@@ -96,10 +123,18 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
     @_MMDetCocoMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
         """Take the classes, and check them before the first iteration."""
-        self._dataset_meta = dataset_meta
-        if self._coco_api is not None and dataset_meta and dataset_meta.get("classes"):
-            check_ids(self._coco_api.dataset, "the annotation file")
-            category_ids(self._coco_api.dataset, dataset_meta["classes"])
+        self._dataset_meta = dataset_meta = joint_metainfo(dataset_meta)
+        if self.file is not None and dataset_meta and dataset_meta.get("classes"):
+            category_ids(self.file.content, dataset_meta["classes"], self.ann_file)
+            self._check_masks(dataset_meta["classes"])
+
+    def _check_masks(self, classes: Sequence[str] | None) -> None:
+        """Refuse objects of these classes without a mask, where masks are judged."""
+        if self.file is None or "segm" not in self.metrics or self.format_only:
+            return
+        masks = judge_masks(self.file, classes, "is_judged")
+        if masks.faults:
+            raise FindingsError(masks.faults, f"{self.ann_file}, for metric='segm'")
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep what is needed of a batch, as arrays.
@@ -116,11 +151,13 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
             # Result files have the masks too, as mmdet writes them.
             wants = "segm" in self.metrics or self.outfile_prefix is not None
             record, prediction = read_sample(sample, with_masks=wants)
-            if self._coco_api is not None:
+            if self.file is not None:
                 record.pop("anns", None)
-            elif "anns" not in record:
+            elif lacking := [key for key in ("anns", "width") if key not in record]:
+                named = {"anns": "`instances`", "width": "`ori_shape`"}
                 raise ValueError(
-                    f"image {record['img_id']!r} has no `instances`; without "
+                    f"image {record['img_id']!r} has no "
+                    f"{' and '.join(named[key] for key in lacking)}; without "
                     "`ann_file` the data set must yield them"
                 )
             self.results.append((record, prediction))
@@ -147,22 +184,22 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
         figures: dict[str, float] = {}
         for metric in self.metrics:
             is_proposal = metric in ("proposal", "proposal_fast")
-            detections = Detections.from_predictions(
-                ground_truth, predictions, "segm" if metric == "segm" else "bbox"
-            )
+            iou_type = "segm" if metric == "segm" else "bbox"
+            truth = ground_truth.judged_by(iou_type)
+            detections = Detections.from_predictions(truth, predictions, iou_type)
             if is_proposal:
                 nums = sorted(self.proposal_nums)
-                recall = proposal_recall(ground_truth, detections, nums, self.iou_thrs)
+                recall = proposal_recall(truth, detections, nums, self.iou_thrs)
                 known = self._named_recall(recall, nums)
             else:
-                found = self.rules.evaluate(ground_truth, detections)
+                found = self.rules.evaluate(truth, detections)
                 known = dict(found.summary)
                 known.update(self._group_figures(metric, found))
             chosen = self._chosen(known, is_proposal)
             if self.diagnostics and not is_proposal:
                 chosen.update(
                     diagnose(
-                        ground_truth,
+                        truth,
                         detections,
                         found.judged,
                         self.groups(),
@@ -211,10 +248,10 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
 
     def _ground_truth(self, records: list[dict[str, Any]]) -> GroundTruth:
         classes = self.dataset_meta["classes"]
-        if self._coco_api is None:
+        if self.file is None:
             named = [{**record, "instances": record["anns"]} for record in records]
             return GroundTruth.from_records(classes, named)
-        everything = self._read(self._coco_api.dataset, classes)
+        everything = self._read(self.file, classes)
         part = everything.subset([record["img_id"] for record in records])
         if len(part.images) < len(everything.images):
             print_log(
@@ -223,20 +260,20 @@ class CocoMetric(GroupMetric, _MMDetCocoMetric):
                 logger="current",
                 level=logging.WARNING,
             )
-        return part
+        return part.with_sizes(records)
 
-    def _read(self, content: dict[str, Any], classes: Sequence[str]) -> GroundTruth:
-        return GroundTruth.from_coco(content, classes)
+    def _read(self, file: CocoContent, classes: Sequence[str]) -> GroundTruth:
+        return GroundTruth.from_coco(file, classes)
 
     def _write_results(self, records: list, predictions: list) -> None:
         """Write the result files that mmdet would write."""
         classes = self.dataset_meta["classes"]
-        if self._coco_api is None:
+        if self.file is None:
             self.gt_to_coco_json(gt_dicts=records, outfile_prefix=self.outfile_prefix)
             self.cat_ids = list(range(len(classes)))
         else:
             self.cat_ids = category_ids(
-                self._coco_api.dataset, classes, by_place=self._by_place
+                self.file.content, classes, self.ann_file, self._by_place
             )
         complete = []
         for prediction in predictions:

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 
+from imb_det.core.finding import Severity, raise_findings
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.dataset_access import class_names
 
@@ -24,10 +25,12 @@ from .functional.federated import FederatedGroundTruth
 from .functional.ground_truth import GroundTruth, coco_ground_truth
 from .functional.lvis_eval import LvisRules
 from .functional.voc_eval import VocRules
+from .metric_files import findings_of_file, has_file
 from .voc_metric import VOCMetric
 
 __all__ = [
     "Rules",
+    "check_files",
     "comparable_rules",
     "ground_truth_for",
     "groups_of",
@@ -43,6 +46,27 @@ def make_evaluator(config: Any) -> Evaluator:
     """Build the metrics of ``test_evaluator``."""
     metrics = config.get("test_evaluator") or []
     return Evaluator(metrics if isinstance(metrics, list) else [metrics])
+
+
+def check_files(evaluator: Evaluator, strictly: bool = True) -> None:
+    """Log what is no sound object in the annotation files of metrics.
+
+    Args:
+        evaluator: Metrics of a config, which know the classes.
+        strictly: Whether what would stop an evaluation is an error, or logged as well.
+            Default: True.
+
+    Raises:
+        FindingsError: A file that a metric cannot judge by.
+    """
+    for metric in evaluator.metrics:
+        if not has_file(metric) or getattr(metric, "format_only", False):
+            continue
+        name = type(metric).__name__
+        found = list(findings_of_file(metric, f"{name} of `test_evaluator`"))
+        if not strictly:
+            found = [finding.at_most(Severity.WARNING) for finding in found]
+        raise_findings(found, name)
 
 
 def _judge_of(evaluator: Evaluator) -> Any:
@@ -150,10 +174,12 @@ def ground_truth_for(
         ValueError: The rules of LVIS without an annotation file, or with one that is
             not federated.
     """
+    check_files(evaluator, strictly=False)
     metric, rules = _judge_of(evaluator), rules_of(evaluator)
     classes, infos = class_names(dataset), list(infos)
     # mmdet's metrics of COCO and LVIS name it differently.
-    file = getattr(metric, "_lvis_api", None) or getattr(metric, "_coco_api", None)
+    api = getattr(metric, "_lvis_api", None) or getattr(metric, "_coco_api", None)
+    file = metric.file if isinstance(metric, CocoMetric) else api and api.dataset
     truth: GroundTruth
     if isinstance(rules, VocRules):
         truth = GroundTruth.from_records(classes, infos, with_empty=True)
@@ -165,10 +191,10 @@ def ground_truth_for(
                 "LVISMetric needs an annotation file, which alone says what was looked "
                 "for; give it `ann_file='annotation file of the test set'`"
             )
-        truth = FederatedGroundTruth.from_lvis(file.dataset, classes)
+        truth = FederatedGroundTruth.from_lvis(file, classes)
     elif file is not None:
-        truth = GroundTruth.from_coco(file.dataset, classes)
+        truth = GroundTruth.from_coco(file, classes)
     else:
         truth = GroundTruth.from_records(classes, infos)
-    truth = truth.subset([info["img_id"] for info in infos])
+    truth = truth.subset([info["img_id"] for info in infos]).with_sizes(infos)
     return truth if image_ids is None else truth.subset(image_ids)

@@ -13,7 +13,8 @@ from mmengine.logging import print_log
 
 from imb_det.core.text import and_more
 from imb_det.statistics.class_stats import ClassStats
-from imb_det.statistics.coco_files import spellings
+from imb_det.statistics.coco_classes import spellings
+from imb_det.statistics.dataset_access import joint_metainfo
 from imb_det.statistics.frequency_groups import DEFAULT_LIMITS, GroupLimits
 
 __all__ = ["CountedMetric"]
@@ -53,6 +54,11 @@ class CountedMetric(BaseMetric):
         self._given_stats = class_stats
         self._class_stats = class_stats if isinstance(class_stats, ClassStats) else None
         self._told_missing_stats = False
+
+    @BaseMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: Any) -> None:
+        """Take the classes; a concatenation of unlike parts has a list of them."""
+        self._dataset_meta = joint_metainfo(dataset_meta)
 
     @property
     def wants_stats(self) -> bool:

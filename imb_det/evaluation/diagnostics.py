@@ -6,13 +6,15 @@ since 1.0.1, and the confusion matrix tells classes that are taken for one anoth
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from imb_det.core.shown_text import write_text
+
+from .confusion_files import write_confusion
 from .functional.calibration import calibration
 from .functional.confusion import confusion_matrix, group_confusion
 from .functional.detections import Detections
@@ -38,8 +40,8 @@ def diagnose(
         detections: All of them.
         judged: Verdicts on those that count, at an overlap of 0.5 among others.
         groups: Class indices by the name of the group.
-        stem: Start of the path of the files ``_confusion.csv`` and
-            ``_diagnostics.json``; None to write none.
+        stem: Start of the path of the files that :func:`.write_confusion` writes, and
+            of ``_diagnostics.json``; None to write none.
         score_thr: Least score of a detection. Default: 0.3.
 
     Returns:
@@ -55,13 +57,7 @@ def diagnose(
     errors = {name: part.error for name, part in parts.items()}
     if stem is not None:
         stem.parent.mkdir(parents=True, exist_ok=True)
-        names = [*ground_truth.classes, "background"]
-        path = stem.with_name(f"{stem.name}_confusion.csv")
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["true \\ predicted", *names])
-            rows = zip(names, matrix.tolist(), strict=True)
-            writer.writerows([name, *row] for name, row in rows)
+        write_confusion(stem, [*ground_truth.classes, "background"], matrix)
         content = {
             "score_thr": score_thr,
             "iou_thr": 0.5,
@@ -78,7 +74,7 @@ def diagnose(
             },
         }
         path = stem.with_name(f"{stem.name}_diagnostics.json")
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        write_text(path, json.dumps(content, indent=1) + "\n")
     keys = {"all": "calibration_error"}
     keys.update({name: f"calibration_error_{name[0]}" for name in groups})
     return {keys[name]: value for name, value in errors.items()}

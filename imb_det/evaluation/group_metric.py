@@ -13,6 +13,7 @@ from mmengine.dist import collect_results, get_world_size
 from mmengine.logging import print_log
 
 from imb_det.core.main_process import on_main_process
+from imb_det.statistics.dataset_access import id_order
 from imb_det.statistics.frequency_groups import GROUP_NAMES
 from imb_det.statistics.imbalance_measures import gini, imbalance_ratio
 
@@ -134,7 +135,7 @@ class GroupMetric(CountedMetric):
                 results = self._without_padding(results, size)
             # Equal scores rank in the order of the images, so that must not depend on
             # how ranks have shared them.
-            results.sort(key=lambda result: result[0]["img_id"])
+            results.sort(key=lambda result: id_order(result[0]["img_id"]))
             figures = self.compute_metrics(results)
             return {
                 f"{self.prefix}/{key}" if self.prefix else key: value

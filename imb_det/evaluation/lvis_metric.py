@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from imb_det.registry import METRICS
+from imb_det.statistics.coco_content import CocoContent
+from imb_det.statistics.coco_federated import refuse_unfederated
+from imb_det.statistics.dataset_access import joint_metainfo
 
 from .coco_metric import CocoMetric
 from .functional.federated import FederatedGroundTruth
@@ -119,14 +122,20 @@ class LVISMetric(CocoMetric):
         # Without repeats, in this order.
         return list(dict.fromkeys(f"AR{s}@{n}" for n in nums for s in ("", *"sml")))
 
+    def _read_file(self, sort_categories: bool) -> None:
+        super()._read_file(sort_categories)
+        if self.file is not None:
+            refuse_unfederated(self.file.content, self.ann_file)
+
     @CocoMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
         """Take the classes, and check the file before the first iteration."""
-        self._dataset_meta = dataset_meta
-        if dataset_meta and dataset_meta.get("classes"):
+        self._dataset_meta = dataset_meta = joint_metainfo(dataset_meta)
+        if self.file is not None and dataset_meta and dataset_meta.get("classes"):
             self._everything = FederatedGroundTruth.from_lvis(
-                self._coco_api.dataset, dataset_meta["classes"]
+                self.file, dataset_meta["classes"]
             )
+            self._check_masks(None)  # the file may spell names otherwise
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep what is needed of a batch; see :meth:`CocoMetric.process`."""
@@ -135,7 +144,7 @@ class LVISMetric(CocoMetric):
             self._letters()  # an error now, not after the last image
         super().process(data_batch, data_samples)
 
-    def _read(self, content: dict[str, Any], classes: Sequence[str]) -> GroundTruth:
+    def _read(self, file: CocoContent, classes: Sequence[str]) -> GroundTruth:
         return self._everything
 
     @property

@@ -13,32 +13,38 @@ from mmdet.datasets import CocoDataset, LVISV05Dataset
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
 
+from imb_det.datasets.unread_files import explain_failures
 from imb_det.statistics.class_stats import ClassStats
-from imb_det.statistics.coco_files import category_ids
+from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.dataset_access import (
     class_names,
     iter_data_infos,
+    joint_metainfo,
     leaf_datasets,
 )
 from imb_det.statistics.frequency_groups import GroupLimits
 
-from .config_rules import judges_masks, make_evaluator
+from .config_rules import check_files, judges_masks, make_evaluator
 from .functional.ground_truth import GroundTruth, content_of
 from .result_files import read_predictions
 
 __all__ = ["no_detections", "read_results", "score_file", "training_stats"]
 
 
-def score_file(config: Any, results: str | Path) -> dict[str, float]:
+def score_file(
+    config: Any, results: str | Path, allow_pickle: bool = False
+) -> dict[str, float]:
     """Evaluate a result file with the ``test_evaluator`` of a config.
 
     Args:
         config: Config with ``test_dataloader``, ``test_evaluator`` and perhaps
             ``train_dataloader`` (for the groups of classes) and ``work_dir`` (for the
             tables).
-        results: A pickle of ``tools/test.py --out``, judged on the images it holds; or
+        results: What ``tools/test.py --out`` wrote, judged on the images it holds; or
             a result file of COCO or LVIS (``.json``), judged on all images of the test
             set, which must have an annotation file of that kind.
+        allow_pickle: Whether to read a pickle (``.pkl``), which can run any program.
+            Default: False.
 
     Returns:
         Figures by name.
@@ -48,12 +54,14 @@ def score_file(config: Any, results: str | Path) -> dict[str, float]:
         ValueError: Results that are not for the test set; names file and entry.
     """
     init_default_scope(config.get("default_scope", "mmdet"))
-    dataset = DATASETS.build(config.test_dataloader.dataset)
+    with explain_failures(config):
+        dataset = DATASETS.build(config.test_dataloader.dataset)
     infos = list(iter_data_infos(dataset))
     evaluator = make_evaluator(config)
-    evaluator.dataset_meta = dataset.metainfo
+    evaluator.dataset_meta = joint_metainfo(dataset.metainfo)
+    check_files(evaluator)
     iou_type = "segm" if judges_masks(evaluator) else "bbox"
-    predictions = read_results(dataset, infos, results, iou_type)
+    predictions = read_results(dataset, infos, results, iou_type, allow_pickle)
     found = {prediction["img_id"]: prediction for prediction in predictions}
     is_json = Path(results).suffix == ".json"
     tested = [info for info in infos if is_json or info["img_id"] in found]
@@ -76,6 +84,7 @@ def read_results(
     infos: Sequence[Mapping[str, Any]],
     results: str | Path,
     iou_type: str = "bbox",
+    allow_pickle: bool = False,
 ) -> list[dict[str, Any]]:
     """Read the predictions of a detector for a test set.
 
@@ -84,6 +93,7 @@ def read_results(
         infos: Its records.
         results: Result file; see :func:`score_file`.
         iou_type: ``bbox`` or ``segm``, for which masks are read. Default: ``bbox``.
+        allow_pickle: See :func:`score_file`.
 
     Returns, Raises: see :func:`~.result_files.read_predictions`.
     """
@@ -98,6 +108,7 @@ def read_results(
         GroundTruth(classes, tuple(images), list(images.values()), []),
         _categories(dataset, classes) if is_json else (),
         iou_type,
+        allow_pickle,
     )
 
 
@@ -111,7 +122,9 @@ def training_stats(config: Any) -> ClassStats | None:
         reason = "the config has no `train_dataloader`"
     else:
         try:
-            stats = ClassStats.from_dataset(DATASETS.build(loader["dataset"]))
+            with explain_failures(config):
+                dataset = DATASETS.build(loader["dataset"])
+            stats = ClassStats.from_dataset(dataset)
             return stats.with_limits(GroupLimits.from_config(config))
         except FileNotFoundError as error:
             reason = f"the training set is not here ({error})"
@@ -137,11 +150,11 @@ def _categories(dataset: Any, classes: tuple[str, ...]) -> list[int]:
     if more or not isinstance(leaf, CocoDataset):
         raise ValueError(
             "a result file of COCO (.json) needs a test set with one COCO or LVIS "
-            f"annotation file, but it is {type(dataset).__name__}; score the pickle of "
-            "`tools/test.py --out`"
+            f"annotation file, but it is {type(dataset).__name__}; score what "
+            "`tools/test.py --out` wrote"
         )
     by_place = isinstance(leaf, LVISV05Dataset)  # v1 is derived from it
-    return category_ids(content_of(leaf), classes, leaf.ann_file, by_place)
+    return category_ids(content_of(leaf).content, classes, leaf.ann_file, by_place)
 
 
 def _sample(

@@ -9,11 +9,15 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from imb_det.core.text import and_more
+from imb_det.statistics.coco_classes import spellings
+
 from .functional.ground_truth import GroundTruth
 from .functional.prediction_arrays import checked_arrays, predictions_from_samples
 from .functional.run_lengths import EncodedMasks
 from .result_json import predictions_of_entries
 from .sample_reading import array_of
+from .saved_predictions import SavedPredictions
 
 __all__ = ["read_predictions"]
 
@@ -26,47 +30,77 @@ def read_predictions(
     ground_truth: GroundTruth,
     category_ids: Sequence[Any],
     iou_type: str = "bbox",
+    allow_pickle: bool = False,
 ) -> list[dict[str, Any]]:
     """Read the predictions of a detector from a file.
 
-    A pickle can run code when it is read: open only those that you trust.
-
     Args:
-        file: A pickle (``.pkl``, ``.pickle``) that ``tools/test.py --out`` wrote, or a
-            result file of COCO or LVIS (``.json``), a list of ``image_id``,
-            ``category_id``, ``score``, and ``bbox`` (x, y, w, h) or ``segmentation``
-            (run lengths) or both.
+        file: What ``tools/test.py --out`` wrote (``.npz``), which also holds names of
+            classes; or a result file of COCO or LVIS (``.json``), a list of
+            ``image_id``, ``category_id``, ``score``, and ``bbox`` (x, y, w, h) or
+            ``segmentation`` (run lengths) or both; or mmdet's pickle (``.pkl``).
         ground_truth: Images and classes that the predictions refer to.
         category_ids: The annotation file's category id of each label, length C.
         iou_type: ``bbox`` or ``segm``, for which masks are read. Default: ``bbox``.
+        allow_pickle: Whether pickles are read: they can run any program when they are,
+            so allow them only from makers that you trust. Default: False.
 
     Returns:
-        Predictions as ``Detections.from_predictions`` takes them. A pickle has an entry
-        for each image that was tested, JSON for each with a detection.
+        Predictions as ``Detections.from_predictions`` takes them, an entry for each
+        image that was tested; JSON has one for each image with a detection.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A file of another kind or cut short, an entry that lacks a key or is
-            of an unknown image or category, scores or boxes that are no numbers; names
-            the file and the entry.
+        ValueError: A file of another kind or cut short, a pickle that is not allowed,
+            predictions for other classes, an entry that lacks a key or is of an unknown
+            image or category, scores or boxes that are no numbers; names the file and
+            the entry.
     """
     path = Path(file)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file '{path}'")
+    with_masks = iou_type == "segm"
+    if path.suffix == ".npz":
+        saved = SavedPredictions.load(path)
+        _check_classes(path, saved.classes, ground_truth.classes)
+        return _checked(path, saved.predictions(), ground_truth, with_masks)
     if path.suffix in _PICKLES:
-        return _from_pickle(path, ground_truth, iou_type == "segm")
+        if not allow_pickle:
+            raise ValueError(
+                f"{path} is a pickle, which can run any program when it is read, so it "
+                "was not read. Write predictions with `tools/test.py --out FILE.npz`; "
+                "or, if you trust whoever made this file, pass `--allow-pickle` (in "
+                "Python `allow_pickle=True`)"
+            )
+        return _checked(path, _unpickled(path), ground_truth, with_masks)
     if path.suffix == ".json":
         labels = {category: label for label, category in enumerate(category_ids)}
-        return _from_json(path, ground_truth, labels, iou_type == "segm")
+        return _from_json(path, ground_truth, labels, with_masks)
     raise ValueError(
-        f"{path}: predictions are a pickle (.pkl, .pickle) of `tools/test.py --out` "
-        "or a result file of COCO (.json)"
+        f"{path}: predictions are a file of `tools/test.py --out` (.npz), a result "
+        "file of COCO (.json) or, where it is allowed, a pickle (.pkl)"
     )
 
 
-def _from_pickle(
-    path: Path, ground_truth: GroundTruth, with_masks: bool
-) -> list[dict[str, Any]]:
+def _check_classes(path: Path, theirs: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuse predictions whose labels stand for other classes."""
+    if tuple(theirs) == tuple(classes) or spellings(classes, theirs):
+        return
+    pairs = zip(theirs, classes, strict=False)
+    differing = (
+        f"label {i}: {a!r} / {b!r}" for i, (a, b) in enumerate(pairs) if a != b
+    )
+    first = next(differing, "one list goes on after the other ends")
+    raise ValueError(
+        f"{path} has predictions for {len(theirs)} classes, {and_more(theirs, 3)}, but "
+        f"they are to be judged by {len(classes)}, {and_more(classes, 3)}; the first "
+        f"difference is {first}. Judge them by the classes of the detector, in their "
+        "order (`metainfo` of the test set, `--classes` of a comparison)"
+    )
+
+
+def _unpickled(path: Path) -> list[dict[str, Any]]:
+    """Read a pickle that is trusted."""
     try:
         with path.open("rb") as stream:
             samples = pickle.load(stream)
@@ -75,9 +109,18 @@ def _from_pickle(
         raise ValueError(f"{path} is no pickle, or is cut short ({reason})") from error
     _check_list(path, samples)
     try:
-        predictions = predictions_from_samples(samples)
+        return predictions_from_samples(samples)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _checked(
+    path: Path,
+    predictions: list[dict[str, Any]],
+    ground_truth: GroundTruth,
+    with_masks: bool,
+) -> list[dict[str, Any]]:
+    """Check the predictions of images, and bring them into arrays."""
     rows = ground_truth.rows
     needed = (*_INSTANCE_KEYS, "masks") if with_masks else _INSTANCE_KEYS
     seen: set[Any] = set()
@@ -92,7 +135,7 @@ def _from_pickle(
             raise ValueError(f"{where}: the image has predictions twice")
         seen.add(image_id)
         if missing := [key for key in needed if key not in prediction]:
-            raise ValueError(f"{where}: `pred_instances` has no {missing}")
+            raise ValueError(f"{where}: the predictions have no {missing}")
         try:
             for key in _INSTANCE_KEYS:
                 prediction[key] = array_of(prediction[key])
@@ -127,7 +170,7 @@ def _from_json(
     with_masks: bool,
 ) -> list[dict[str, Any]]:
     try:
-        entries = json.loads(path.read_text())
+        entries = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON, or is cut short ({error})") from error
     _check_list(path, entries)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from imb_det.core import is_number
+
 from .functional.ground_truth import GroundTruth
 from .functional.run_lengths import EncodedMasks, MaskError, checked_masks
 
@@ -150,5 +152,4 @@ def _check_has_mask(entry: Mapping[str, Any]) -> None:
 
 
 def _is_finite(value: Any) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+    return is_number(value) and math.isfinite(value)

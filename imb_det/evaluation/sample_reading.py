@@ -25,16 +25,22 @@ def read_sample(
         with_masks: Whether masks are kept. Default: True.
 
     Returns:
-        Ground truth (``img_id``, ``width``, ``height`` and perhaps ``anns``), and the
-        prediction as :meth:`Detections.from_predictions` takes it; masks are checked.
+        Ground truth (``img_id``, or the file where none is packed, ``width`` and
+        ``height`` with ``ori_shape``, and perhaps ``anns``), and the prediction as
+        :meth:`Detections.from_predictions` takes it; masks are checked.
+
+    Raises:
+        ValueError: A mask of the wrong size, or masks without ``ori_shape``.
     """
-    height, width = map(int, sample["ori_shape"][:2])
-    record = {"img_id": sample["img_id"], "width": width, "height": height}
+    image_id = sample.get("img_id", sample.get("img_path"))
+    record: dict[str, Any] = {"img_id": image_id}
+    if "ori_shape" in sample:
+        record["height"], record["width"] = map(int, sample["ori_shape"][:2])
     if "instances" in sample:
         record["anns"] = sample["instances"]
     found = sample["pred_instances"]
     prediction = {
-        "img_id": sample["img_id"],
+        "img_id": image_id,
         "bboxes": array_of(found["bboxes"]),
         "scores": array_of(found["scores"]),
         "labels": array_of(found["labels"]),
@@ -44,8 +50,13 @@ def read_sample(
         if not isinstance(masks, (list, tuple, EncodedMasks)):
             masks = encode_mask_results(array_of(masks))
         if not isinstance(masks, EncodedMasks):
-            size = (height, width)
-            masks = EncodedMasks.of_image(sample["img_id"], size, masks)
+            if "ori_shape" not in sample:
+                raise ValueError(
+                    f"image {image_id!r} has masks, but no `ori_shape`: add it to "
+                    "`meta_keys` of `PackDetInputs`"
+                )
+            size = (record["height"], record["width"])
+            masks = EncodedMasks.of_image(image_id, size, masks)
         prediction["masks"] = masks
     if "mask_scores" in found:
         prediction["mask_scores"] = array_of(found["mask_scores"])

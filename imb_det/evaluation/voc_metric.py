@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,16 +12,28 @@ from mmdet.evaluation.functional.bbox_overlaps import bbox_overlaps
 from mmdet.evaluation.functional.recall import _recalls
 from mmengine.logging import print_log
 
+from imb_det.core.check_context import CheckContext
+from imb_det.core.finding import Finding, Severity
 from imb_det.registry import METRICS
+from imb_det.runner_parts import transforms_of
+from imb_det.statistics.dataset_access import leaf_datasets
+from imb_det.statistics.shown_labels import shows_labels
 
 from .functional.prediction_arrays import checked_arrays
 from .functional.tables import format_number
 from .functional.voc_boxes import voc_detections, voc_ground_truth
 from .functional.voc_eval import VocRules
 from .group_metric import GroupMetric
-from .sample_reading import read_sample
+from .sample_reading import array_of, read_sample
 
 __all__ = ["VOCMetric"]
+
+#: Packages whose transforms load no boxes but by steps that :func:`shows_labels` knows.
+_KNOWN = ("imb_det", "mmcv", "mmdet", "mmengine")
+_REMEDY = (
+    "Add `dict(type='LoadAnnotations', with_bbox=True)` to the test pipeline, before "
+    "`PackDetInputs`"
+)
 
 
 @METRICS.register_module()
@@ -51,6 +63,26 @@ class VOCMetric(GroupMetric, _MMDetVOCMetric):
         ValueError: More in :class:`GroupMetric`.
     """
 
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        """Yield that the pipeline loads no boxes to judge by: all figures would be 0.
+
+        Args:
+            context: With this metric and the data set that it judges.
+        """
+        for split, metrics in context.metrics.items():
+            if self not in metrics or split not in context.datasets:
+                continue
+            for leaf in leaf_datasets(context.datasets[split]):
+                if _loads_boxes(leaf):
+                    continue
+                yield Finding(
+                    "no_ground_truth",
+                    Severity.ERROR,
+                    "the pipeline loads no boxes and labels, by which VOCMetric judges",
+                    f"`{split}_dataloader`, {getattr(leaf, 'ann_file', '')}",
+                    remedy=_REMEDY,
+                )
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep what is needed of a batch, as arrays.
 
@@ -62,20 +94,21 @@ class VOCMetric(GroupMetric, _MMDetVOCMetric):
         for sample in data_samples:
             record, prediction = read_sample(sample, with_masks=False)
             instances = record.pop("anns", None)
-            if "gt_instances" in sample:
+            packed = sample.get("gt_instances", {})
+            if "bboxes" in packed and "labels" in packed:
+                ignored = sample["ignored_instances"]
                 truth = {
-                    "bboxes": sample["gt_instances"]["bboxes"],
-                    "labels": sample["gt_instances"]["labels"],
-                    "bboxes_ignore": sample["ignored_instances"]["bboxes"],
-                    "labels_ignore": sample["ignored_instances"]["labels"],
+                    "bboxes": array_of(packed["bboxes"]),
+                    "labels": array_of(packed["labels"]),
+                    "bboxes_ignore": array_of(ignored["bboxes"]),
+                    "labels_ignore": array_of(ignored["labels"]),
                 }
-                truth = {key: values.cpu().numpy() for key, values in truth.items()}
             elif instances is not None:
                 truth = _truth_of(instances)
             else:
                 raise ValueError(
                     f"image {record['img_id']!r} has no ground truth: VOCMetric needs "
-                    "`gt_instances`, so the test pipeline must load annotations"
+                    f"boxes and labels in `gt_instances`. {_REMEDY}"
                 )
             self.results.append(({**record, **truth}, prediction))
 
@@ -145,6 +178,17 @@ class VOCMetric(GroupMetric, _MMDetVOCMetric):
             pairs = zip(self.proposal_nums, means, strict=True)
             figures.update({f"AR@{num}": value for num, value in pairs})
         return figures
+
+
+def _loads_boxes(leaf: Any) -> bool:
+    """Tell whether a pipeline brings ground truth, in doubt that it does."""
+    shown = shows_labels(leaf)
+    if shown is not None:
+        return shown
+    steps = transforms_of(leaf)
+    is_known = all(type(step).__module__.split(".")[0] in _KNOWN for step in steps)
+    packed = [step.meta_keys for step in steps if hasattr(step, "meta_keys")]
+    return not (is_known and packed) or any("instances" in keys for keys in packed)
 
 
 def _truth_of(instances: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from imb_det.statistics import ClassStats
+from imb_det.statistics.exact_buffers import ExactBuffers
 
 __all__ = ["ClassThresholds"]
 
 
-class ClassThresholds(nn.Module):
+class ClassThresholds(ExactBuffers):
     r"""Class-adaptive score thresholds of a head.
 
     .. math:: \theta_c = \frac{N_f}{N} \frac{n_c}{\sum_k n_k}

@@ -9,6 +9,8 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
+from imb_det.statistics.exact_buffers import ExactBuffers
+
 __all__ = ["GuidedLossScaling"]
 
 
@@ -26,7 +28,10 @@ def _scaled(loss: Any, factor: Tensor) -> Any:
     return loss * factor
 
 
-class GuidedLossScaling(nn.Module):
+_OWN_BUFFERS = ("mean_losses", "num_unscaled", "mean_ratio", "num_ratios")
+
+
+class GuidedLossScaling(ExactBuffers):
     r"""Mixin that scales a head's classification loss to its regression losses.
 
     With the K - 1 losses of the regression side, all losses summed over levels and
@@ -85,6 +90,7 @@ class GuidedLossScaling(nn.Module):
     classification_loss = "loss_cls"
     regression_losses: tuple[str, ...] = ("loss_bbox",)
     _default_scale = 1.0
+    exact_buffers = _OWN_BUFFERS
 
     mean_losses: Tensor
     num_unscaled: Tensor
@@ -143,7 +149,7 @@ class GuidedLossScaling(nn.Module):
     def forget_training(self) -> None:
         """Clear what another training left in the checkpoint that starts this one."""
         with torch.no_grad():
-            for name in ("mean_losses", "num_unscaled", "mean_ratio", "num_ratios"):
+            for name in _OWN_BUFFERS:
                 if name in self._buffers:
                     getattr(self, name).zero_()
 

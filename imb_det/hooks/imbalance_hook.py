@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from imb_det.checks import CHECKS, run_checks
 from imb_det.checks.later_test import check_later_test
+from imb_det.checks.rank_data import check_rank_data
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import (
     Finding,
@@ -24,12 +25,9 @@ from imb_det.core.finding import (
     refusal,
 )
 from imb_det.core.hand_over import HandOver
-from imb_det.core.listener import (
-    ClassStatsListener,
-    TrainingMemory,
-    WorkDirListener,
-)
+from imb_det.core.listener import ClassStatsListener
 from imb_det.core.main_process import on_main_process
+from imb_det.core.rank_epochs import RankEpochs
 from imb_det.losses.flushing import check_alike, flush, manage_statistics
 from imb_det.prior.pretrained_bias import bias_shapes
 from imb_det.prior.start_bias import set_start_biases
@@ -38,17 +36,25 @@ from imb_det.runner_parts import (
     bare_model,
     components_of,
     context_of,
+    forget_training,
+    hooks_of,
     models_of,
     refresh_averages,
     samplers_of,
+    tell_work_dir,
 )
 from imb_det.samplers import EpochSampler
 from imb_det.samplers.receipt_files import write_receipt
 from imb_det.statistics import ClassStats, GroupLimits
 from imb_det.statistics.description import describe
 from imb_det.statistics.running_stats import RunningStats
+from imb_det.transforms.skipped_types import widen_skipped_types
+
+from .check_invalid_loss_hook import CheckInvalidLossHook
 
 __all__ = ["ImbalanceHook"]
+
+_TITLE = "ImbalanceHook, before the first iteration"
 
 
 @HOOKS.register_module()
@@ -61,8 +67,12 @@ class ImbalanceHook(Hook):
       other,
     - the activation of every dense head against that of its loss,
     - the samplers of proposals, where a box head must see all of them,
-    - the boxes, where the data set does not do so itself (``imb_det.VOCDataset`` and
-      ``imb_det.CocoDataset`` do),
+    - transforms that mix images, and what is to switch them off
+      (``YOLOXModeSwitchHook``, for which ``'Mosaic'`` stands for ``'imb_det.Mosaic'``),
+    - annotation files and boxes, where the data set does not do so itself
+      (``imb_det.VOCDataset`` and ``imb_det.CocoDataset`` do),
+    - data sets without an image or a box, parts of concatenations that differ, and
+      labels that a pipeline hides,
     - the image files of training and validation,
     - what metrics will need: keys, sizes and masks of their annotation file, folders
       that can be written to, and groups with a class for the figures that ``save_best``
@@ -88,8 +98,9 @@ class ImbalanceHook(Hook):
     ``sampling.json`` and ``sampling.png``, with a warning if a loss weighs the same
     classes up once more.
 
-    After every training iteration it brings what losses counted on all ranks into
-    their running statistics.
+    After every training iteration it checks the loss and brings what losses counted on
+    all ranks into their running statistics. Ranks compare their data before the first
+    iteration and in each whether all have a batch.
 
     It runs before hooks of normal priority, so that they see checked data.
 
@@ -102,9 +113,12 @@ class ImbalanceHook(Hook):
             Default: None, (10, 100), or in a test what the checkpoint has.
         group_quantiles: Shares of the classes that are rare, and rare or common, in
             place of thresholds, ``0 < first < second < 1``. Default: None.
+        check_loss: Whether a loss that is infinite or not a number stops the training
+            (:class:`~imb_det.hooks.CheckInvalidLossHook`). A hook of that name in the
+            config, mmdet's too, does it in place of this one. Default: True.
 
     Raises:
-        TypeError: ``check_images`` is no bool.
+        TypeError: ``check_images`` or ``check_loss`` is no bool.
         ValueError: Limits of groups that do not exist.
         FindingsError: When a training, a validation or a test starts, a ValueError
             with all that is wrong.
@@ -120,9 +134,13 @@ class ImbalanceHook(Hook):
         check_images: bool = True,
         group_thresholds: Sequence[float] | None = None,
         group_quantiles: Sequence[float] | None = None,
+        check_loss: bool = True,
     ) -> None:
-        if not isinstance(check_images, bool):
-            raise TypeError(f"`check_images` must be a bool, got {check_images!r}")
+        flags = dict(check_images=check_images, check_loss=check_loss)
+        for key, value in flags.items():
+            if not isinstance(value, bool):
+                raise TypeError(f"`{key}` must be a bool, got {value!r}")
+        self.check_loss = check_loss
         self.group_limits = GroupLimits.given(group_thresholds, group_quantiles)
         self.check_images = check_images
         self.class_stats: ClassStats | None = None
@@ -130,6 +148,8 @@ class ImbalanceHook(Hook):
         self._checked: list[Any] = []  # data sets
         self._running: list[RunningStats] = []
         self._loaded_biases: dict[str, torch.Size] = {}
+        self._loss_check: CheckInvalidLossHook | None = None
+        self._epochs = RankEpochs()
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
         """Yield that another hook of this kind is there: limits are given once."""
@@ -146,7 +166,15 @@ class ImbalanceHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Check and count on rank 0, then hand the counts over on every rank."""
         stored = self.class_stats
+        self._epochs = RankEpochs()
+        if self.check_loss:
+            self._loss_check = CheckInvalidLossHook.unless_in(hooks_of(runner))
+        loaders = {"train": runner.train_dataloader}
+        if runner.val_loop is not None:
+            loaders["val"] = runner.val_dataloader
+        raise_findings(check_rank_data(loaders), _TITLE)
         dataset = runner.train_dataloader.dataset
+        widen_skipped_types(hooks_of(runner), dataset)
         stats, findings = on_main_process(lambda: _count(dataset))
         if stats is not None:
             if runner.iter > 0 and stored and not stored.same_counts(stats):
@@ -160,10 +188,10 @@ class ImbalanceHook(Hook):
             line = f"ImbalanceHook: training set of {describe(stats)}"
             print_log(line, logger="current")
         if runner.iter == 0:
-            _forget_training(runner)
+            forget_training(runner)
         # Before the checks, as metrics then know which figures they will report.
         components = components_of(runner, runner.val_loop, for_training=True)
-        _tell_work_dir(runner, components)
+        tell_work_dir(runner, components)
         refused = [] if stats is None else self._inform(components)
         context = context_of(
             runner,
@@ -174,7 +202,7 @@ class ImbalanceHook(Hook):
         )
         findings += on_main_process(lambda: run_checks(context, CHECKS))
         findings += [*refused, *check_later_test(runner, context)]
-        raise_findings(findings, "ImbalanceHook, before the first iteration")
+        raise_findings(findings, _TITLE)
         self._checked += context.datasets.values()
         if runner.iter == 0:
             for model in models_of(runner):
@@ -186,6 +214,12 @@ class ImbalanceHook(Hook):
         self._running = manage_statistics(runner.model)
         check_alike(self._running)
 
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Stop all ranks where one has no batch any more."""
+        self._epochs.batch_comes()
+
     def after_train_iter(
         self,
         runner: Runner,
@@ -193,8 +227,14 @@ class ImbalanceHook(Hook):
         data_batch: Any = None,
         outputs: Any = None,
     ) -> None:
-        """Bring what all ranks counted in this iteration into running statistics."""
+        """Check the loss; bring what all ranks counted into running statistics."""
+        if self._loss_check is not None:
+            self._loss_check.after_train_iter(runner, batch_idx, data_batch, outputs)
         flush(self._running)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Stop all ranks where one still has batches."""
+        self._epochs.epoch_is_over()
 
     def after_train(self, runner: Runner) -> None:
         """No longer promise to bring running statistics up to date."""
@@ -227,13 +267,16 @@ class ImbalanceHook(Hook):
     def _before_evaluation(self, runner: Runner, **loops: Any) -> None:
         """Check data sets that are new, and hand the counts over."""
         components = components_of(runner, *loops.values())
-        _tell_work_dir(runner, components)
+        tell_work_dir(runner, components)
         findings = self._inform(components)
         context = context_of(
             runner, class_stats=self.class_stats, look_at_images=False, **loops
         )
         datasets = list(context.datasets.values())
         if not all(any(d is known for known in self._checked) for d in datasets):
+            names = context.datasets
+            loaders = {name: getattr(runner, f"{name}_dataloader") for name in names}
+            findings += check_rank_data(loaders)
             findings += on_main_process(lambda: run_checks(context, CHECKS))
         raise_findings(findings, "ImbalanceHook, before the first image")
         self._checked += datasets
@@ -274,18 +317,3 @@ def _count(dataset: Any) -> tuple[ClassStats | None, list[Finding]]:
     except Exception as error:  # what else is wrong must be told all the same
         what = "the classes of the training set cannot be counted"
         return None, [refusal("class_counts", what, error)]
-
-
-def _forget_training(runner: Runner) -> None:
-    """Clear the counts of another training, in the model and its moving averages."""
-    for model in models_of(runner):
-        for part in model.modules():
-            if isinstance(part, TrainingMemory):
-                part.forget_training()
-
-
-def _tell_work_dir(runner: Runner, components: Sequence[Any]) -> None:
-    """Tell components where they may write."""
-    for component in components:
-        if isinstance(component, WorkDirListener):
-            component.set_work_dir(runner.work_dir)

@@ -12,9 +12,16 @@ from torch import Tensor, nn
 from imb_det.core import check_choice, check_number
 from imb_det.statistics.class_vector import rename_old_numbers
 
-from .call_checks import check_inputs
+from .call_checks import (
+    check_avg_factor,
+    check_inputs,
+    refuse_unknown,
+)
+from .caller import in_head
 from .compilation import compiled_for, should_compile
+from .finite import check_finite
 from .links import Link, SigmoidLink, SoftmaxLink
+from .number_checks import impossible_rows
 from .observed import Observed
 from .one_pass import attach_gradient
 from .terms import Call, Terms
@@ -25,7 +32,7 @@ REDUCTIONS = ("none", "mean", "sum")
 
 
 class ImbalanceLoss(nn.Module):
-    """Base of the classification losses: right in RoI, dense and DETR heads.
+    """Base of the classification losses, for the RoI, dense and DETR heads of mmdet.
 
     A loss is a :class:`~imb_det.losses.links.Link`, how logits become probabilities,
     and :class:`~imb_det.losses.terms.Terms`, what it does to logits, elements and rows.
@@ -161,26 +168,33 @@ class ImbalanceLoss(nn.Module):
         Args:
             cls_score: Logits, float (N, channels).
             label: Class of each row, int (N,), background C, ignored below 0; or
-                one-hot or soft targets (N, channels).
-            weight: Factor of rows, float (N,); with sigmoid also of elements, (N, C)
-                or (N * C,).
-            avg_factor: Number that the sum of the loss is divided by in place of the
-                number of rows or elements; only with ``'mean'``.
+                one-hot or soft targets in [0, 1], (N, channels).
+            weight: Factor of rows, float (N,), >= 0; with sigmoid also of elements,
+                (N, C) or (N * C,).
+            avg_factor: Number, finite and >= 0, that the sum of the loss is divided by
+                in place of the number of rows or elements; only with ``'mean'``.
             reduction_override: Reduction of this call. With ``'none'`` statistics
                 are left alone.
-            **kwargs: Not used; some heads pass more.
+            **kwargs: None are known.
 
         Returns:
             Scalar; with ``'none'`` (N, C) for sigmoid, but (N,) in RoI heads and for
             softmax, where samplers choose rows by their loss.
 
         Raises:
-            ValueError: Shapes or labels that do not fit.
+            TypeError: An argument of another kind, such as a pair of labels and
+                qualities, or one that only another loss has.
+            ValueError: Shapes or, on a CPU, numbers that do not fit. On a GPU the
+                latter make the loss NaN.
+            FloatingPointError: On a CPU, a loss that is no finite number, unless the
+                logits are float16, which mixed precision takes care of.
         """
         name = type(self).__name__
         check_choice(
             name, "reduction_override", reduction_override, (None, *REDUCTIONS)
         )
+        refuse_unknown(name, kwargs)
+        avg_factor = check_avg_factor(name, avg_factor)
         reduction = reduction_override or self.reduction
         num_classes = cls_score.shape[-1] - self.link.extra_channels
         weight = check_inputs(
@@ -188,9 +202,9 @@ class ImbalanceLoss(nn.Module):
         )
         if self.roi_channels not in (None, cls_score.size(1)):
             raise ValueError(
-                f"{name}: the RoI head has {cls_score.size(1)} channels, but this loss "
-                f"asked for {self.roi_channels}: a head that takes no notice of "
-                "`get_cls_channels` predicts with another activation than it trains"
+                f"{in_head(name)}: the RoI head has {cls_score.size(1)} channels, but "
+                f"this loss asked for {self.roi_channels}: a head that takes no notice "
+                "of `get_cls_channels` predicts with another activation than it trains"
             )
         learn = self.training and torch.is_grad_enabled() and reduction_override is None
         call = Call(cls_score.detach(), label, weight, num_classes, learn)
@@ -206,6 +220,10 @@ class ImbalanceLoss(nn.Module):
         per_row = reduction != "none" or not elementwise
         watch = self.observes and learn and label.dim() == 1
         loss, seen = self._loss(cls_score, terms, call, per_row, watch)
+        impossible = impossible_rows(label, weight, num_classes)
+        if impossible is not None:
+            rows = impossible if loss.dim() == 1 else impossible[:, None]
+            loss = loss.masked_fill(rows, torch.nan)
         if self.own_normaliser:
             avg_factor = terms.normaliser if reduction == "mean" else None
         elif reduction == "mean" and avg_factor is None:
@@ -219,7 +237,10 @@ class ImbalanceLoss(nn.Module):
             factor = self.loss_weight / divisor
             with torch.no_grad():
                 self.observe(call, seen, factor)
-        return self.loss_weight * weight_reduce_loss(loss, None, reduction, avg_factor)
+        value = weight_reduce_loss(loss, None, reduction, avg_factor)
+        value = self.loss_weight * value
+        check_finite(name, value, cls_score, label, weight)
+        return value
 
     def _loss(
         self, cls_score: Tensor, terms: Terms, call: Call, per_row: bool, watch: bool

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
-__all__ = ["check_inputs", "check_range"]
+from imb_det.core import and_more, is_number
+
+from .caller import in_head, instead
+from .number_checks import check_range, check_targets, check_weight
+from .one_pass import can_look
+
+__all__ = ["check_avg_factor", "check_inputs", "refuse_unknown"]
 
 
 def check_inputs(
@@ -31,61 +41,114 @@ def check_inputs(
 
     Raises:
         TypeError: Labels that are no tensor.
-        ValueError: Shapes or labels that do not fit.
+        ValueError: Shapes, labels, targets or weights that do not fit, or that want a
+            gradient.
     """
     if not isinstance(label, Tensor):
         raise TypeError(
-            f"{owner}: `label` must be a tensor, got {type(label).__name__}; heads "
-            "that pass (label, quality), as GFL, TOOD and RTMDet do, need a quality "
-            "focal loss"
+            f"{in_head(owner)}: `label` must be a tensor, got {type(label).__name__}; "
+            "heads that pass (label, quality), as GFL, TOOD and RTMDet do, need a "
+            "quality focal loss: `loss_cls=dict(type='mmdet.QualityFocalLoss', "
+            "use_sigmoid=True)`"
         )
     shape = tuple(cls_score.shape)
     if cls_score.dim() != 2:
-        masks = "; the loss of a mask head is made with `use_mask=True`"
+        place = in_head(owner)
+        of_masks = cls_score.dim() > 2 and ("loss_mask" in place or place == owner)
+        masks = "; the loss of a mask head is made with `use_mask=True`" * of_masks
         raise ValueError(
-            f"{owner}: `cls_score` must have shape (N, channels), got {shape}"
-            + masks * (cls_score.dim() > 2)
+            f"{place}: `cls_score` must have shape (N, channels), got {shape}{masks}; "
+            f"{instead(owner)}"
         )
     n, channels = shape
     whole = not (label.is_floating_point() or label.dtype == torch.bool)
     if tuple(label.shape) not in ((n,), shape) or (label.dim() == 1 and not whole):
         raise ValueError(
-            f"{owner}: `label` must hold {n} class indices, int ({n},), or targets "
-            f"{shape} for the logits {shape}, got {label.dtype} {tuple(label.shape)}"
+            f"{in_head(owner)}: `label` must hold {n} class indices, int ({n},), or "
+            f"targets {shape} for the logits {shape}, got {label.dtype} "
+            f"{tuple(label.shape)}"
         )
+    if weight is not None:
+        if tuple(weight.shape) == (n,):
+            pass
+        elif use_sigmoid and tuple(weight.shape) in (shape, (n * channels,)):
+            weight = weight.reshape(shape)
+        else:
+            elements = f", {shape} or ({n * channels},)" if use_sigmoid else ""
+            raise ValueError(
+                f"{in_head(owner)}: `weight` must have shape ({n},){elements} for the "
+                f"logits {shape}, got {tuple(weight.shape)}"
+            )
+    _refuse_gradients(owner, label=label, weight=weight)
     if label.dim() == 1:
         check_range(owner, label, num_classes)
-    if weight is None or tuple(weight.shape) == (n,):
-        return weight
-    if use_sigmoid and tuple(weight.shape) in (shape, (n * channels,)):
-        return weight.reshape(shape)
-    elements = f", {shape} or ({n * channels},)" if use_sigmoid else ""
-    raise ValueError(
-        f"{owner}: `weight` must have shape ({n},){elements} for the logits {shape}, "
-        f"got {tuple(weight.shape)}"
-    )
+    else:
+        check_targets(owner, "label", label, weight)
+    check_weight(owner, weight, label if label.dim() == 1 else None)
+    return weight
 
 
-def check_range(
-    owner: str, label: Tensor, num_classes: int, with_background: bool = True
-) -> None:
-    """Refuse labels that are no class where looking costs nothing: on a CPU.
+def _refuse_gradients(owner: str, **inputs: Tensor | None) -> None:
+    """Refuse to lose a gradient in silence: there is one by the logits alone."""
+    if not torch.is_grad_enabled():
+        return
+    for name, value in inputs.items():
+        if value is not None and value.requires_grad:
+            raise ValueError(
+                f"{in_head(owner)}: `{name}` wants a gradient, and the loss has one by "
+                f"the logits alone; pass `{name}.detach()`"
+            )
+
+
+def check_avg_factor(owner: str, avg_factor: Any) -> float | Tensor | None:
+    """Return ``avg_factor`` as a number or a scalar, if that is what it is.
 
     Args:
         owner: Name of the loss.
-        label: Classes, int (N,).
-        num_classes: C.
-        with_background: Whether C is background and below 0 is ignored. Default True.
+        avg_factor: One number, finite and at least 0, also as a tensor; or None. On a
+            GPU a tensor that is not becomes NaN.
 
     Raises:
-        ValueError: A label out of range, and what labels may be.
+        TypeError: No number.
+        ValueError: Several numbers, or one that nothing can be divided by.
     """
-    if torch.compiler.is_compiling() or label.device.type != "cpu" or not len(label):
-        return
-    low, high = int(label.min()), int(label.max())
-    if high >= num_classes + with_background or (low < 0 and not with_background):
-        background = f" or background {num_classes}" * with_background
+    factor = avg_factor
+    if avg_factor is None:
+        return None
+    if isinstance(avg_factor, Tensor):
+        if avg_factor.numel() != 1 or avg_factor.dtype == torch.bool:
+            raise ValueError(
+                f"{in_head(owner)}: `avg_factor` must be one number, got "
+                f"{avg_factor.dtype} {tuple(avg_factor.shape)}"
+            )
+        factor = avg_factor.reshape(())
+        if not can_look(factor):
+            fits = (factor >= 0) & (factor < math.inf)
+            return torch.where(fits, factor, math.nan)
+        avg_factor = avg_factor.detach()
+    elif torch.compiler.is_compiling():
+        return avg_factor
+    elif not is_number(avg_factor):
+        raise TypeError(
+            f"{in_head(owner)}: `avg_factor` must be a number, got {avg_factor!r}"
+        )
+    number = float(avg_factor)
+    if not 0 <= number < math.inf:
         raise ValueError(
-            f"{owner}: labels must be classes 0 to {num_classes - 1}{background}, got "
-            f"{high if low >= 0 or with_background else low}"
+            f"{in_head(owner)}: `avg_factor` must be finite and at least 0, got "
+            f"{number}"
+        )
+    return factor
+
+
+def refuse_unknown(owner: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse what a head passes by name and the loss would leave aside.
+
+    Raises:
+        TypeError: There is something.
+    """
+    if arguments:
+        raise TypeError(
+            f"{in_head(owner)}: it is called with {and_more(arguments)}, which it has "
+            f"no use for; {instead(owner)}"
         )

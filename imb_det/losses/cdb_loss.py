@@ -70,7 +70,7 @@ class CDBLoss(WithMasks, _Difficulty, ImbalanceLoss):
 
     with the difficulty :math:`d_c = 1 - A_c` of a class, whose accuracy A_c
     ``imb_det.ClassDifficultyHook`` measures and whose weights it hands over, one epoch
-    after the other; at first they are all 1.
+    after the other; at first they are all 1. The exponent is the hook's ``tau``.
 
     With sigmoid, w_c weighs the column of class c, absent or present, by default; in
     mask heads the instances of class c.
@@ -103,8 +103,11 @@ class CDBLoss(WithMasks, _Difficulty, ImbalanceLoss):
 
     Source: Sinha, Ohashi, Nakamura, "Class-Wise Difficulty-Balanced Loss for Solving
     Class-Imbalance", ACCV 2020, equations 1 to 4 (softmax). Sigmoid, masks, the focal
-    form and the weight of background are our own. The authors' code divides by the
-    sum of the weights of a batch; here heads divide by ``avg_factor``.
+    form of a softmax and the weight of background are our own. The authors' code for
+    CIFAR and EGTEA divides by the number of examples, as here the ``avg_factor`` of
+    RoI heads; that for ImageNet by the sum of the weights of a batch, and its option
+    ``focal_gamma`` is a focal loss of sigmoids. Its exponent differs too, see
+    ``imb_det.difficulty.class_difficulty.dynamic_tau``.
     """
 
     of_masks = MaskCDBLoss

@@ -130,7 +130,7 @@ def norm_counts(
         if y.dim() == 1:
             norm = OwnClass(y, z.size(1)).negated(z.clone()).sigmoid()
         else:
-            norm = (z.sigmoid() - y).abs()
+            norm = (z.sigmoid() - y.to(z.dtype)).abs()
         counted, _ = where_counted(y, None if weight is None else weight[rows])
         if counted is not None:
             norm = torch.where(counted, norm, -1)

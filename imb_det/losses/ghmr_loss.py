@@ -12,9 +12,13 @@ from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
 
 from .base import REDUCTIONS
+from .call_checks import check_avg_factor, refuse_unknown
+from .caller import in_head
 from .elements import bin_of
+from .finite import check_finite
 from .gradient_density import GradientDensity, bin_counts, check_density
-from .one_pass import compute_dtype
+from .number_checks import check_weight
+from .one_pass import can_look, compute_dtype, is_small
 
 __all__ = ["GHMRLoss"]
 
@@ -86,32 +90,40 @@ class GHMRLoss(nn.Module):
         Args:
             pred: Predicted deltas, float (N, 4).
             target: Deltas of the assigned boxes, float (N, 4).
-            weight: Factors, (N, 4); 0 for negatives.
-            avg_factor: Not used.
+            weight: Factors, (N, 4), >= 0; 0 for negatives, whose boxes may be anything.
+            avg_factor: One number, finite and >= 0; not used.
             reduction_override: Reduction of this call. With ``'none'`` statistics
                 are left alone.
-            **kwargs: Not used.
+            **kwargs: None are known.
 
         Returns:
             Scalar, or with ``'none'`` (N, 4).
 
         Raises:
-            ValueError: Shapes that differ.
+            TypeError: An argument that only another loss has.
+            ValueError: Shapes that differ or, on a CPU, weights that cannot be.
+            FloatingPointError: As of :class:`~imb_det.losses.ImbalanceLoss`.
         """
         name = type(self).__name__
         check_choice(
             name, "reduction_override", reduction_override, (None, *REDUCTIONS)
         )
+        refuse_unknown(name, kwargs)
+        check_avg_factor(name, avg_factor)
         shapes = [tuple(x.shape) for x in (pred, target, weight) if x is not None]
         if len(set(shapes)) > 1:
             raise ValueError(
-                f"{name}: predictions, targets and weights must have the same shape, "
-                f"got {shapes}"
+                f"{in_head(name)}: predictions, targets and weights must have the same "
+                f"shape, got {shapes}"
             )
+        check_weight(name, weight)
         reduction = reduction_override or self.reduction
-        pred, target = pred.to(compute_dtype(pred)), target.to(compute_dtype(pred))
-        difference = pred - target
-        root = (difference**2 + self.mu**2).sqrt()
+        dtype = compute_dtype(pred)
+        difference = pred.to(dtype) - target.to(dtype)
+        if weight is not None and not _is_small(difference):
+            difference = torch.where(weight != 0, difference, 0)
+        # The square of what is far away would be too large.
+        root = torch.hypot(difference, difference.new_full((), self.mu))
         loss = root - self.mu
         norm = (difference / root).detach().abs()
         valid = torch.ones_like(norm) if weight is None else weight
@@ -119,8 +131,13 @@ class GHMRLoss(nn.Module):
         learn = learn and reduction_override is None
         beta, total = self._weigh(norm, valid > 0, learn)
         loss = loss * beta[bin_of(norm, self.density.bins)] * valid
+        if weight is not None and not can_look(weight):
+            loss = torch.where(weight < 0, torch.nan, loss)
         avg_factor = total if reduction == "mean" else None
-        return self.loss_weight * weight_reduce_loss(loss, None, reduction, avg_factor)
+        value = weight_reduce_loss(loss, None, reduction, avg_factor)
+        value = self.loss_weight * value
+        check_finite(name, value, difference, dtype=pred.dtype)
+        return value
 
     @torch.no_grad()
     def _weigh(self, norm: Tensor, valid: Tensor, learn: bool) -> tuple[Tensor, Tensor]:
@@ -133,3 +150,9 @@ class GHMRLoss(nn.Module):
         if learn:
             density.stats.add(count)
         return beta, torch.where(total > 0, total, count.sum()).clamp(min=1)
+
+
+def _is_small(difference: Tensor) -> bool:
+    """Tell whether a weight of 0 is enough to leave a box out: not for NaN."""
+    difference = difference.detach()
+    return can_look(difference) and (not difference.numel() or is_small(difference))

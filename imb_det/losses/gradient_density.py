@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from imb_det.core import check_choice, check_number
+from imb_det.statistics.exact_buffers import ExactBuffers
 from imb_det.statistics.running_stats import RunningStats
 
 __all__ = ["GradientDensity", "bin_counts", "check_density"]
@@ -35,7 +36,7 @@ def bin_counts(norm: Tensor, bins: int) -> Tensor:
     return (torch.stack(reached) - torch.stack(above)).double()
 
 
-class GradientDensity(nn.Module):
+class GradientDensity(ExactBuffers):
     r"""Weights of examples by the density of their gradient norms.
 
     With :math:`S_j` the mean number of examples a step in bin j, N their sum and n the

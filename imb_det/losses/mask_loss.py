@@ -14,8 +14,11 @@ from imb_det.core import check_choice, check_number
 from imb_det.statistics.class_vector import ClassVector, rename_old_numbers
 
 from .base import REDUCTIONS
-from .call_checks import check_range
-from .one_pass import compute_dtype
+from .call_checks import check_avg_factor, refuse_unknown
+from .caller import in_head, instead
+from .finite import check_finite
+from .number_checks import check_range, check_targets
+from .one_pass import SLACK, can_look, compute_dtype
 
 __all__ = ["MaskLoss", "WithMasks"]
 
@@ -56,7 +59,7 @@ class MaskLoss(nn.Module):
         self,
         pred: Tensor,
         target: Tensor,
-        labels: Tensor,
+        labels: Tensor | None = None,
         avg_factor: float | Tensor | None = None,
         reduction_override: str | None = None,
         **kwargs: Any,
@@ -68,21 +71,26 @@ class MaskLoss(nn.Module):
                 head; of points (N, C, P).
             target: Masks in [0, 1], (N, h, w) or (N, P).
             labels: Class of each instance, int (N,) in [0, C).
-            avg_factor: Number that the sum is divided by in place of N.
+            avg_factor: Number, finite and >= 0, that the sum is divided by in place of
+                N.
             reduction_override: Reduction of this call.
-            **kwargs: Not used.
+            **kwargs: None are known.
 
         Returns:
             Scalar, or with ``'none'`` (N,).
 
         Raises:
-            ValueError: Shapes that do not fit; weights that a class-agnostic head
-                cannot use.
+            TypeError: An argument that only another loss has.
+            ValueError: Shapes or, on a CPU, numbers that do not fit; weights that a
+                class-agnostic head cannot use.
+            FloatingPointError: As of :class:`~imb_det.losses.ImbalanceLoss`.
         """
         name = type(self).__name__
         check_choice(
             name, "reduction_override", reduction_override, (None, *REDUCTIONS)
         )
+        refuse_unknown(name, kwargs)
+        avg_factor = check_avg_factor(name, avg_factor)
         if (
             pred.dim() < 3
             or target.shape != pred[:, 0].shape
@@ -95,8 +103,9 @@ class MaskLoss(nn.Module):
                 for x in (pred, target, labels)
             ]
             raise ValueError(
-                f"{name}: masks (N, C, ...), targets (N, ...) and labels, int (N,), "
-                f"are needed, got {found[0]}, {found[1]} and {found[2]}"
+                f"{in_head(name)}: masks (N, C, ...), targets (N, ...) and labels, "
+                f"int (N,), are needed, got {found[0]}, {found[1]} and {found[2]}; "
+                f"{instead(name)}"
             )
         n, channels = pred.shape[:2]
         known = self.class_weight.value
@@ -107,10 +116,18 @@ class MaskLoss(nn.Module):
             )
         labels = labels.long()  # bytes would be taken for a mask
         check_range(name, labels, channels, with_background=False)
+        check_targets(name, "target", target)
+        if not can_look(labels):  # an index out of range would stop a GPU
+            inside = (labels >= 0) & (labels < channels)
+            labels = torch.where(inside, labels, 0)
         weights = self.class_weight(channels, pred)
         own = pred[torch.arange(n, device=pred.device), labels]
         own = own.to(compute_dtype(pred))
         target = target.to(own.dtype)
+        if not can_look(labels):
+            fits = (target >= -SLACK) & (target <= 1 + SLACK)
+            fits &= inside.view(-1, *[1] * (target.dim() - 1))
+            target = torch.where(fits, target, torch.nan)
         loss = F.binary_cross_entropy_with_logits(own, target, reduction="none")
         loss = loss.flatten(1).mean(1) if n else own.flatten(1).sum(1)
         if weights is not None:
@@ -118,7 +135,10 @@ class MaskLoss(nn.Module):
         reduction = reduction_override or self.reduction
         if reduction == "mean" and avg_factor is None:
             avg_factor = max(n, 1)
-        return self.loss_weight * weight_reduce_loss(loss, None, reduction, avg_factor)
+        value = weight_reduce_loss(loss, None, reduction, avg_factor)
+        value = self.loss_weight * value
+        check_finite(name, value, own, dtype=pred.dtype)
+        return value
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any

@@ -13,6 +13,8 @@ from .rows import Rows
 from .terms import Terms, values_of
 
 __all__ = [
+    "AT_HAND",
+    "SLACK",
     "Found",
     "adjusted",
     "attach_gradient",
@@ -21,8 +23,19 @@ __all__ = [
     "compute_dtype",
     "gradient_dtype",
     "in_chunks",
+    "is_small",
     "multiplied",
+    "soft_targets",
 ]
+
+#: What rounding may add to a target in [0, 1].
+SLACK = 1e-3
+
+#: Devices whose numbers can be looked at without waiting for them.
+AT_HAND = ("cpu",)
+
+# Times factors and sums of these, float32 does not overflow.
+_SMALL = 1e20
 
 #: Loss, gradient and observations of some rows.
 Found = tuple[Tensor, Tensor, Observed | None]
@@ -97,14 +110,15 @@ def in_chunks(
 
 def can_look(x: Tensor) -> bool:
     """Tell whether a decision may depend on numbers: not if a GPU is waited for."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+    return x.device.type in AT_HAND and not torch.compiler.is_compiling()
 
 
 def _must_guard(rows: Rows) -> bool:
     """Tell whether logits that do not count have to be kept out of the computation.
 
-    They may be infinite or not a number, which a factor of 0 does not mend. To look
-    costs little on a CPU, where it saves a pass; elsewhere it would be waited for.
+    They, or their targets, may be infinite or not a number, or become so on the way,
+    which a factor of 0 does not mend. To look costs little on a CPU, where it saves a
+    pass; elsewhere it would be waited for.
     """
     if rows.counted is None:
         return False
@@ -113,8 +127,20 @@ def _must_guard(rows: Rows) -> bool:
     idle = ~rows.counted
     if not idle.any():
         return False
-    spared = rows.cls_score[idle.squeeze(1) if idle.size(1) == 1 else idle]
-    return not spared.isfinite().all()
+    which = idle.squeeze(1) if idle.size(1) == 1 else idle
+    if rows.own is None and not is_small(rows.label[which]):
+        return True
+    return not is_small(rows.cls_score[which])
+
+
+def is_small(x: Tensor) -> bool:
+    """Tell whether no factor makes numbers infinite; NaN is not small.
+
+    Args:
+        x: At least one number, at hand.
+    """
+    low, high = x.aminmax()
+    return float(low) >= -_SMALL and float(high) <= _SMALL
 
 
 def adjusted(terms: Terms, which: slice | None, rows: Rows, guard: bool) -> Tensor:
@@ -140,6 +166,23 @@ def adjusted(terms: Terms, which: slice | None, rows: Rows, guard: bool) -> Tens
     return z
 
 
+def soft_targets(rows: Rows, guard: bool) -> Tensor:
+    """Return the targets in the type of the computation.
+
+    Where nobody has looked, those outside of [0, 1] become NaN, and so does the loss.
+
+    Args:
+        rows: The rows.
+        guard: Whether to put 0 where nothing counts, and targets may be anything.
+    """
+    target = rows.label.to(compute_dtype(rows.cls_score))
+    if rows.counted is not None and guard:
+        target = torch.where(rows.counted, target, 0)
+    if can_look(target):
+        return target
+    return torch.where((target >= -SLACK) & (target <= 1 + SLACK), target, torch.nan)
+
+
 def compute_dtype(x: Tensor) -> torch.dtype:
     """Return the type that losses compute in: at least float32."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
@@ -162,7 +205,10 @@ class _AttachGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
-        ctx.save_for_backward(gradient)
+        # Compiled code has no second derivatives of what wants a gradient: it says so
+        # if something that does is among what it keeps.
+        is_compiled = torch.compiler.is_compiling()
+        ctx.save_for_backward(gradient, *([x] if is_compiled else []))
         return loss.view_as(loss)
 
     @staticmethod
@@ -174,11 +220,15 @@ class _AttachGradient(torch.autograd.Function):
                 "computed with the loss; call `backward` or `autograd.grad` without "
                 "`create_graph=True`"
             )
-        (gradient,) = ctx.saved_tensors
+        gradient, *logits = ctx.saved_tensors
         (grad_output,) = grad_outputs
         if grad_output.dim() < gradient.dim():
             grad_output = grad_output[:, None]
-        return gradient * grad_output, None, None
+        slope = gradient * grad_output
+        for x in logits:
+            some = x.reshape(-1)[:1].sum()
+            slope = slope + (some - some).nan_to_num(0.0).to(slope.dtype)
+        return slope, None, None
 
 
 def attach_gradient(x: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:

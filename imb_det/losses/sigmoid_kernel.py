@@ -7,7 +7,14 @@ from torch import Tensor
 
 from .elements import CrossEntropyElement
 from .observed import Observed
-from .one_pass import Found, adjusted, gradient_dtype, in_chunks, multiplied
+from .one_pass import (
+    Found,
+    adjusted,
+    gradient_dtype,
+    in_chunks,
+    multiplied,
+    soft_targets,
+)
 from .rows import OwnClass, Rows
 from .terms import Terms, values_of
 
@@ -65,7 +72,8 @@ def _chunk(
     positive = values_of(terms.positive, which, z, label)
     negative = values_of(terms.negative, which, z, label)
     if own is None:
-        loss, slope = _soft(terms, z, label.to(z.dtype), positive, negative)
+        target = soft_targets(rows, guard)
+        loss, slope = _soft(terms, z, target, positive, negative)
     else:
         loss, slope = _hard(terms, z, own, positive, negative)
     if terms.scale is not None:

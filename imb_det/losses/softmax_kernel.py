@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 
 from .observed import Observed
-from .one_pass import Found, adjusted, can_look, gradient_dtype, in_chunks
+from .one_pass import (
+    Found,
+    adjusted,
+    can_look,
+    gradient_dtype,
+    in_chunks,
+    soft_targets,
+)
 from .rows import OwnClass, Rows
 from .terms import Terms, values_of
 
@@ -73,7 +80,7 @@ def _chunk(
     if own is None:
         log_p = z.log_softmax(1)
         slope = log_p.exp()
-        pull = label.to(z.dtype)
+        pull = soft_targets(rows, guard)
         if positive is not None:
             pull = pull * positive
         loss, rate = (-log_p, None) if terms.of_nll is None else terms.of_nll(-log_p)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from imb_det.statistics.dataset_access import iter_data_infos
+from imb_det.statistics.dataset_access import leaf_datasets
+from imb_det.statistics.loaded_masks import loaded_infos
 
 __all__ = ["TrainingBoxes", "annotated_boxes"]
 
@@ -81,14 +82,15 @@ class TrainingBoxes:
 
 
 def annotated_boxes(dataset: Any) -> TrainingBoxes:
-    """Return sizes and boxes as annotated, before any transform.
+    """Return sizes and boxes as annotated and shown to the training, not transformed.
 
     Args:
         dataset: Built mmengine data set; wrappers are looked through.
     """
 
     def rows() -> Iterator[tuple]:
-        for info in iter_data_infos(dataset):
+        infos = (info for x in leaf_datasets(dataset) for info in loaded_infos(x))
+        for info in infos:
             instances = info["instances"]
             yield (
                 (info["height"], info["width"]),

@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import nn
 
-from imb_det.statistics.cache import write_whole
+from imb_det.statistics.cache import checksum, write_whole
 
 from .boxes import TrainingBoxes
 from .foreground_prior import ForegroundPrior
@@ -18,7 +18,7 @@ from .foreground_prior import ForegroundPrior
 __all__ = ["content_key", "load_prior", "store_prior"]
 
 # Raise it when counting changes, so that older counts are not used.
-_CACHE_VERSION = 4
+_CACHE_VERSION = 5
 
 #: What the targets of a head depend on, beside its anchors or points.
 _OF_TARGETS = (
@@ -30,12 +30,18 @@ _OF_TARGETS = (
 
 
 def load_prior(path: Path) -> ForegroundPrior | None:
-    """Return the prior stored in a file, if any; the log names a damaged file."""
+    """Return the prior stored in a file, if any.
+
+    The log names a file that is damaged or was changed: its checksum does not fit.
+    """
     try:
-        prior = ForegroundPrior(**json.loads(path.read_text()))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        prior = ForegroundPrior(**content["prior"])
+        if content["checksum"] != _sum_of(path, prior):
+            raise ValueError("it was changed: its checksum does not fit")
     except FileNotFoundError:
         return None
-    except (OSError, TypeError, ValueError) as error:
+    except (KeyError, OSError, TypeError, ValueError) as error:
         print_log(f"{path} is unreadable ({error}), counting again", "current")
         return None
     print_log(f"Foreground prior: counts taken from {path}", "current")
@@ -44,11 +50,17 @@ def load_prior(path: Path) -> ForegroundPrior | None:
 
 def store_prior(path: Path, prior: ForegroundPrior) -> None:
     """Write the counts, or log why they cannot be written."""
-    content = json.dumps(prior.to_dict()).encode()
+    content = {"prior": prior.to_dict(), "checksum": _sum_of(path, prior)}
+    text = json.dumps(content).encode()
     try:
-        write_whole(path, lambda file: file.write(content))
+        write_whole(path, lambda file: file.write(text))
     except OSError as error:
         print_log(f"Foreground prior: counts not cached: {error}", "current")
+
+
+def _sum_of(path: Path, prior: ForegroundPrior) -> str:
+    text = json.dumps(prior.to_dict(), sort_keys=True)
+    return checksum([path.name.encode(), text.encode()])
 
 
 def content_key(

@@ -64,7 +64,8 @@ class PriorInitHook(Hook):
         max_relative_error: Stop counting when the standard error of N_f / N, relative
             to it, falls below this, in (0, 1). None, the default, counts all images.
         cache_dir: Folder of cached counts; None, the default, means
-            ``$XDG_CACHE_HOME/imb_det`` or ``~/.cache/imb_det``; False, no cache.
+            ``$XDG_CACHE_HOME/imb_det`` or ``~/.cache/imb_det``, and no cache for a user
+            without a home; False, no cache.
 
     Raises:
         TypeError, ValueError: Names the argument, what was given and what is valid; or,
@@ -104,9 +105,7 @@ class PriorInitHook(Hook):
         self.layer = layer
         self.foreground_share = foreground_share
         self.max_relative_error = max_relative_error
-        if cache_dir is None or cache_dir is True:
-            cache_dir = default_cache_dir()
-        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else None
+        self.cache_dir = _folder(name, cache_dir)
         self._loaded: dict[str, torch.Size] = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -236,3 +235,21 @@ class PriorInitHook(Hook):
         if cached is not None:
             store_prior(cached, prior)
         return prior
+
+
+def _folder(name: str, cache_dir: str | Path | bool | None) -> Path | None:
+    """Return the folder that ``cache_dir`` stands for."""
+    if cache_dir is None:
+        return default_cache_dir()
+    if cache_dir is False or cache_dir == "":
+        return None
+    try:
+        folder = default_cache_dir() if cache_dir is True else Path(cache_dir)
+        if folder is not None:
+            return folder.expanduser()
+    except RuntimeError:
+        pass
+    raise ValueError(
+        f"{name}: `cache_dir={cache_dir!r}` needs a home folder, and there is none; "
+        "set HOME, or name a folder such as `cache_dir='/tmp/imb_det'`"
+    )

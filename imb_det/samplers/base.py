@@ -11,17 +11,19 @@ from mmengine.dist import get_dist_info, is_main_process, sync_random_seed
 from mmengine.logging import print_log
 from torch.utils.data import Sampler
 
+from imb_det.core.finding import raise_findings
 from imb_det.core.main_process import on_main_process
 from imb_det.statistics import ClassStats
 from imb_det.statistics.dataset_access import (
-    dataset_nodes,
     image_of_index,
     info_of_image,
 )
 from imb_det.statistics.label_cache import label_table
 from imb_det.statistics.label_table import LabelTable
-from imb_det.statistics.systematic import draw_copies, epoch_length
+from imb_det.statistics.rank_agreement import compare_ranks
+from imb_det.statistics.systematic import draw_copies
 
+from .epoch_length import checked_length, long_epoch, repeats_twice
 from .partner_weights import set_partner_weights
 from .receipt import SamplingReceipt, make_receipt
 
@@ -87,11 +89,17 @@ class EpochSampler(Sampler[int]):
                 )
             if number < least:
                 raise ValueError(f"{name}: `{key}` must be >= {least}, got {number}")
+        settings = {f"`{key}`": value for key, value in vars(self).items()}
+        settings |= dict(seed=seed, shuffle=shuffle, round_up=round_up)
+        settings |= dict(num_samples=num_samples, sampler=name)
+        raise_findings(compare_ranks(name, dataset, settings), f"{name}, when built")
         self.dataset = dataset
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed
         self.shuffle = shuffle
         self.round_up = round_up
+        #: Whether the config gives the length of an epoch.
+        self.is_asked_length = num_samples is not None
         self.epoch = 0
         self.table: LabelTable = on_main_process(lambda: label_table(dataset))
         self.image = image_of_index(dataset)
@@ -103,7 +111,7 @@ class EpochSampler(Sampler[int]):
         if num_samples is not None:
             self.length = num_samples
         elif self.weights_are_copies:
-            self.length = epoch_length(wanted)
+            self.length = checked_length(self, wanted)
         else:
             self.length = len(self.image)
         set_partner_weights(dataset, self.table, self._checked_weights(0))
@@ -217,12 +225,21 @@ class EpochSampler(Sampler[int]):
             copies=self.expected_copies(epoch),
             length=self.length,
             name_of=lambda image: _name_of(self.dataset, image),
-            warnings=[*_repeats_twice(self.dataset), *self.notes()],
+            warnings=[
+                *repeats_twice(self.dataset),
+                *long_epoch(self, len(self.image)),
+                *self.notes(),
+            ],
         )
 
     def _checked_weights(self, epoch: int) -> np.ndarray:
         """Return the weights, if an epoch can be drawn by them."""
         weights = self.image_weights(epoch)
+        if not np.isfinite(weights).all():
+            raise ValueError(
+                f"{type(self).__name__}: {np.count_nonzero(~np.isfinite(weights))} of "
+                f"{len(weights)} images have no finite weight, by {self.describe()}"
+            )
         if not weights[self.image].sum() > 0:
             raise ValueError(
                 f"{type(self).__name__}: none of the {len(self.image)} images has a "
@@ -244,14 +261,3 @@ def _name_of(dataset: Any, image: int) -> str:
     """Return the file of an image, or what else there is to name it."""
     info = info_of_image(dataset, image)
     return str(info.get("img_path") or f"image {info.get('img_id', image)}")
-
-
-def _repeats_twice(dataset: Any) -> list[str]:
-    """Warn of a wrapper that repeats rare classes as well."""
-    return [
-        f"{type(node).__name__} (oversample_thr={node.oversample_thr}) in the data set "
-        "repeats images with rare classes already, and the sampler does so once more: "
-        "give the sampler the data set without that wrapper, or use DefaultSampler"
-        for node in dataset_nodes(dataset)
-        if hasattr(node, "repeat_indices")
-    ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from imb_det.core import is_number
 from imb_det.registry import DATA_SAMPLERS
 
 from .base import EpochSampler
@@ -69,7 +70,7 @@ class ClassAwareSampler(EpochSampler):
         num_samples: int | None = None,
     ) -> None:
         name = type(self).__name__
-        if isinstance(power, bool) or not isinstance(power, (int, float)):
+        if not is_number(power):
             raise TypeError(f"{name}: `power` must be a number, got {power!r}")
         if not 0 <= power <= 1:
             raise ValueError(f"{name}: `power` must be from 0 to 1, got {power!r}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from imb_det.core.shown_text import shown, write_text
 from imb_det.core.text import and_more
 from imb_det.statistics import ClassStats
 from imb_det.statistics.label_table import LabelTable
@@ -84,7 +85,7 @@ class SamplingReceipt:
 
     def text(self) -> str:
         """Return the report as some lines of text."""
-        name, copies = self.most_shown
+        name, copies = shown(self.most_shown[0], 300), self.most_shown[1]
         lines = [
             self.rule,
             f"  an epoch: {self.length_after} images in place of {self.length_before} "
@@ -104,7 +105,7 @@ class SamplingReceipt:
             )
         order = np.argsort(-np.nan_to_num(self.factors), kind="stable")
         raised = [
-            f"{self.classes[i]} {self.instances_before[i]} to "
+            f"{shown(self.classes[i])} {self.instances_before[i]} to "
             f"{self.instances_after[i]:.1f}"
             for i in order[:_NAMED]
             if self.factors[i] > 1
@@ -118,7 +119,7 @@ class SamplingReceipt:
             lines.append(
                 f"  {len(self.never_alone)} of the classes cannot be raised without a "
                 "frequent one, which is on all their images: "
-                + and_more(self.never_alone, _NAMED, quoted=False)
+                + and_more(map(shown, self.never_alone), _NAMED, quoted=False)
             )
         return "\n".join(lines)
 
@@ -141,7 +142,7 @@ class SamplingReceipt:
         """Write to a JSON file, the parent folder included."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+        write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
 
 def make_receipt(

@@ -13,6 +13,7 @@ from imb_det.figure_style import (
     INK,
     class_bars,
     colour_patch,
+    label_of,
     save_figure,
 )
 
@@ -43,8 +44,8 @@ def plot_receipt(path: str | Path, receipt: SamplingReceipt) -> None:
         handles.append(colour_patch(GROUP_COLOURS[name], text))
     handles.append(Line2D([], [], color=INK, lw=1.2, label="without the sampler"))
     axes.set_title(
-        f"{receipt.rule}\nepoch of {receipt.length_after} images in place of "
-        f"{receipt.length_before} ({receipt.length_factor:.2f} x)",
+        f"{label_of(receipt.rule, 120)}\nepoch of {receipt.length_after} images in "
+        f"place of {receipt.length_before} ({receipt.length_factor:.2f} x)",
         fontsize=9,
     )
     save_figure(figure, path, handles, columns=4)

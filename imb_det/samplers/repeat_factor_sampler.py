@@ -35,10 +35,11 @@ class RepeatFactorSampler(EpochSampler):
 
     Args:
         dataset: Built mmengine data set, in any wrappers.
-        repeat_thr: Threshold t on the frequency f of a class, >= 0, or ``'auto'``: the
-            frequency of the rarest class that is frequent (on more than 100 images,
-            unless ``ImbalanceHook`` has other limits of groups), or the highest
-            frequency if there is none. Default: 1e-3, as published for LVIS.
+        repeat_thr: Threshold t on the frequency f of a class, 0 to 1 as frequencies
+            are, or ``'auto'``: the frequency of the rarest class that is frequent (on
+            more than 100 images, unless ``ImbalanceHook`` has other limits of groups),
+            or the highest frequency if there is none. Default: 1e-3, as published for
+            LVIS.
         power: Exponent p, >= 0. Default: 0.5.
         by: What the frequency is counted by: ``'image'`` (repeat factor sampling),
             ``'instance'``, or ``'geometric'``, the geometric mean of both

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from imb_det.core import is_number
 from imb_det.registry import DATA_SAMPLERS
 from imb_det.statistics.target_level import balance_level, level_weights
 
@@ -70,7 +71,7 @@ class TargetLevelSampler(EpochSampler):
             ("level", level, 0, 1),
             ("max_repeat", max_repeat, 1, 1e6),
         ):
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
+            if not is_number(value):
                 raise TypeError(f"{name}: `{key}` must be a number, got {value!r}")
             if not low <= value <= high:
                 raise ValueError(

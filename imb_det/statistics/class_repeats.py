@@ -88,5 +88,6 @@ def class_repeat_factors(
     """
     factors = np.ones(len(frequency))
     occurs = frequency > 0
-    factors[occurs] = np.maximum(1.0, (repeat_thr / frequency[occurs]) ** power)
+    with np.errstate(over="ignore"):  # infinite, which `max_repeat` may still limit
+        factors[occurs] = np.maximum(1.0, (repeat_thr / frequency[occurs]) ** power)
     return factors if max_repeat is None else np.minimum(factors, max_repeat)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from imb_det.core import NUMBERS, and_more, check_number
+from imb_det.core import and_more, check_number, is_number
 
 from .class_stats import ClassStats
 
@@ -83,7 +83,7 @@ class ClassSpec:
             return {str(key): number(value) for key, value in spec.items()}
         if isinstance(spec, (Tensor, np.ndarray)):
             spec = spec.tolist()
-        if isinstance(spec, NUMBERS) and not isinstance(spec, bool):
+        if is_number(spec):
             return number(spec)
         if isinstance(spec, Sequence):
             return [number(value) for value in spec]
@@ -132,6 +132,23 @@ class ClassSpec:
                 f"{rule} gives numbers of shape {numbers.shape} for {len(classes)} "
                 "classes"
             )
+        self.check_numbers(rule, numbers, [*classes, "background"])
+        return numbers
+
+    def check_numbers(
+        self, giver: str, numbers: np.ndarray, names: Sequence[object]
+    ) -> None:
+        """Check numbers that something else than the config gives.
+
+        Args:
+            giver: What does, for the message.
+            numbers: One for each class, (C,), or for all, ().
+            names: Of the classes.
+
+        Raises:
+            ValueError: Some are out of range or no numbers; they are listed.
+        """
+        numbers = np.atleast_1d(numbers)
         low, high = self.low, np.inf if self.high is None else self.high
         if self.open_ends:
             fits = (low < numbers) & (numbers < high)
@@ -139,10 +156,8 @@ class ClassSpec:
             fits = (low <= numbers) & (numbers <= high)
         fits &= np.isfinite(numbers)
         if not fits.all():
-            names = [*classes, "background"]
             bad = [f"{numbers[i]:g} for {names[i]!r}" for i in np.flatnonzero(~fits)]
             raise ValueError(
-                f"{rule} gives {and_more(bad, quoted=False)}, and numbers must be in "
+                f"{giver} gives {and_more(bad, quoted=False)}, and numbers must be in "
                 f"{low} to {high}"
             )
-        return numbers

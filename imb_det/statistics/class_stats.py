@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .coco_files import labels_of_coco, spellings
+from imb_det.core.shown_text import write_text
+
+from .coco_classes import spellings
+from .coco_files import labels_of_coco
 from .dataset_access import image_of_index
 from .frequency_groups import DEFAULT_LIMITS, GroupLimits
 from .label_cache import label_table
@@ -21,7 +24,7 @@ from .voc_files import labels_of_voc
 __all__ = ["ClassStats"]
 
 #: What a file of :meth:`ClassStats.to_json` starts with.
-_OWN_KEYS = r'\s*\{\s*"(classes|image_count|instance_count|num_images)"\s*:'
+_OWN_KEYS = rb'\s*\{\s*"(classes|image_count|instance_count|num_images)"\s*:'
 
 _JSON_KEYS = ("classes", "image_count", "instance_count", "num_images")
 
@@ -144,7 +147,7 @@ class ClassStats:
         """Refuse a model or evaluator whose classes are not these, in this order.
 
         A name that is only spelled differently, see
-        :func:`~imb_det.statistics.coco_files.spellings`, is the same class.
+        :func:`~imb_det.statistics.coco_classes.spellings`, is the same class.
 
         Raises:
             ValueError: Names both lists and the first difference.
@@ -194,8 +197,10 @@ class ClassStats:
         """Count the images of a built mmengine data set, after its own filtering.
 
         Wrappers are looked through: an image counts once, however often a wrapper
-        repeats it. Images that a subset leaves out do not count. Large sets are read
-        once and then found again on disk, by their content
+        repeats it. Images that a subset leaves out do not count. Where a pipeline hides
+        the labels (``LoadEmptyAnnotations``, for the unlabelled part of a
+        semi-supervised training), its images count as such without boxes. Large sets
+        are read once and then found again on disk, by their content
         (:func:`~imb_det.statistics.label_cache.label_table`).
 
         Args:
@@ -209,22 +214,32 @@ class ClassStats:
 
     @classmethod
     def from_coco(
-        cls, ann_file: str | Path, classes: Sequence[str] | None = None
+        cls,
+        ann_file: str | Path,
+        classes: Sequence[str] | None = None,
+        with_masks: bool = False,
     ) -> ClassStats:
         """Count a COCO annotation file; crowds and boxes outside do not count.
 
         Args:
             ann_file: JSON with ``images``, ``annotations`` and ``categories``.
             classes: Names in the wanted order; all categories by id if None.
+            with_masks: Whether the training uses masks, so that an object whose mask
+                shows nothing does not count. Default: False.
 
         Raises:
-            ValueError: A class that the file does not have, or a repeated name.
+            ValueError: A class that the file does not have, or a malformed file; names
+                all entries that are malformed.
         """
-        return cls.from_labels(*labels_of_coco(Path(ann_file), classes))
+        labels = labels_of_coco(Path(ann_file), classes, with_masks=with_masks)
+        return cls.from_labels(*labels)
 
     @classmethod
     def from_lvis(
-        cls, ann_file: str | Path, classes: Sequence[str] | None = None
+        cls,
+        ann_file: str | Path,
+        classes: Sequence[str] | None = None,
+        with_masks: bool = False,
     ) -> ClassStats:
         """Count an LVIS annotation file, v0.5 or v1, as LVIS itself does.
 
@@ -235,22 +250,28 @@ class ClassStats:
         Args:
             ann_file: JSON with ``images``, ``annotations`` and ``categories``.
             classes: Names in the wanted order; all categories by id if None.
+            with_masks: As for :meth:`from_coco`.
 
         Raises:
-            ValueError: A class that the file does not have, a repeated name or id, or
-                an entry that points to nothing.
+            ValueError: As for :meth:`from_coco`.
         """
-        return cls.from_labels(*labels_of_coco(Path(ann_file), classes, every_box=True))
+        return cls.from_labels(
+            *labels_of_coco(Path(ann_file), classes, True, with_masks)
+        )
 
     @classmethod
     def from_file(
-        cls, path: str | Path, classes: Sequence[str] | None = None
+        cls,
+        path: str | Path,
+        classes: Sequence[str] | None = None,
+        with_masks: bool = False,
     ) -> ClassStats:
         """Read what :meth:`to_json` wrote, or count a COCO or LVIS annotation file.
 
         Args:
             path: The file; its content tells of what kind it is.
             classes: Names in the wanted order; all categories by id if None.
+            with_masks: As for :meth:`from_coco`.
 
         Raises:
             FileNotFoundError: No such file.
@@ -260,10 +281,10 @@ class ClassStats:
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"there is no file '{path}'")
-        with path.open() as file:
+        with path.open("rb") as file:
             is_own = re.match(_OWN_KEYS, file.read(200))
         if not is_own:
-            return cls.from_labels(*labels_of_coco(path, classes, every_box=None))
+            return cls.from_labels(*labels_of_coco(path, classes, None, with_masks))
         stats = cls.from_json(path)
         if classes is not None:
             stats.check_classes(classes)
@@ -313,9 +334,9 @@ class ClassStats:
         """Write to a JSON file, the parent folder included."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+        write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def from_json(cls, path: str | Path) -> ClassStats:
         """Read :meth:`to_json`'s file."""
-        return cls.from_dict(json.loads(Path(path).read_text()))
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ from imb_det.core import Stage
 
 from .class_spec import ClassSpec, Rules
 from .class_stats import ClassStats
+from .exact_buffers import ExactBuffers
 
 __all__ = ["ClassVector", "rename_old_numbers"]
 
 _STATS_LINE = "`custom_hooks = [dict(type='imb_det.ImbalanceHook')]`"
 
 
-class ClassVector(nn.Module):
+class ClassVector(ExactBuffers):
     """Numbers of the classes: weights, margins, priors, thresholds and the like.
 
     Components are built without knowing the classes. So the numbers are checked and
@@ -148,8 +150,24 @@ class ClassVector(nn.Module):
 
     @torch.no_grad()
     def tell(self, numbers: Tensor | np.ndarray | None) -> None:
-        """Take the numbers from now on, (C,); None for no numbers."""
-        self._set(torch.empty(0) if numbers is None else torch.as_tensor(numbers))
+        """Take the numbers from now on, (C,); None for no numbers.
+
+        Raises:
+            ValueError: Another shape, or numbers that are out of range or none; they
+                are listed.
+        """
+        told = torch.empty(0) if numbers is None else torch.as_tensor(numbers)
+        giver = f"{self.owner}: what hands `{self.name}` over"
+        if told.dim() > 1:
+            raise ValueError(
+                f"{giver} gives {tuple(told.shape)}, and it must be one number a class"
+            )
+        if not told.is_meta:
+            names: Sequence[object] = range(told.numel())
+            if self._stats is not None and told.numel() == self._stats.num_classes:
+                names = self._stats.classes
+            self.form.check_numbers(giver, told.double().cpu().numpy(), names)
+        self._set(told)
         self.told = True
 
     def _fill(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,12 +13,18 @@ __all__ = [
     "class_names",
     "dataset_nodes",
     "has_area",
+    "id_order",
     "image_of_index",
     "info_of_image",
     "iter_data_infos",
+    "joint_metainfo",
     "leaf_datasets",
+    "steps_of",
 ]
 
+
+#: Largest number of single precision, in which boxes are trained on.
+_MOST = float(np.finfo(np.float32).max)
 
 #: Findings of :func:`box_fault` with which a box can be trained on.
 USABLE_FAULTS = (None, "over_border")
@@ -67,6 +72,18 @@ def _children(node: Any) -> list[Any]:
     if isinstance(getattr(node, "datasets", None), (list, tuple)):
         return list(node.datasets)
     return [node.dataset] if hasattr(node, "dataset") else []
+
+
+def steps_of(transform: Any) -> Iterator[Any]:
+    """Yield a transform and those inside it, as `Compose` and `RandomApply` have."""
+    if isinstance(transform, (list, tuple)):
+        for step in transform:
+            yield from steps_of(step)
+        return
+    yield transform
+    inner = getattr(transform, "transforms", None)
+    if inner is not None and inner is not transform:
+        yield from steps_of(inner)
 
 
 def iter_data_infos(dataset: Any) -> Iterator[dict]:
@@ -158,6 +175,45 @@ def class_names(dataset: Any) -> tuple[str, ...]:
     return classes
 
 
+def joint_metainfo(metainfo: Any) -> Any:
+    """Return one ``metainfo`` for a concatenation of parts that differ in theirs.
+
+    mmdet's ``ConcatDataset`` has a list of them then, though a palette or the year of
+    PASCAL VOC makes no difference to those who need names.
+
+    Args:
+        metainfo: Of a data set: a mapping, or that list.
+
+    Returns:
+        The mapping, or the first of the list.
+
+    Raises:
+        ValueError: Parts with other classes; names the first that differ.
+    """
+    if not isinstance(metainfo, (list, tuple)):
+        return metainfo
+    first, *others = metainfo
+    for place, other in enumerate(others, 1):
+        ours, theirs = (tuple(m.get("classes") or ()) for m in (first, other))
+        if ours != theirs:
+            raise ValueError(
+                f"parts 0 and {place} of a concatenated data set have other classes: "
+                f"{ours} and {theirs}. Labels are places in this list: give all parts "
+                "the same `metainfo=dict(classes=...)`"
+            )
+    return first
+
+
+def id_order(image_id: Any) -> tuple[int, Any]:
+    """Return what image ids are sorted by: numbers, then names, then anything else.
+
+    A concatenation of COCO and PASCAL VOC has ids of both kinds.
+    """
+    if isinstance(image_id, (int, float, np.integer, np.floating)):
+        return 0, image_id
+    return (1, image_id) if isinstance(image_id, str) else (2, repr(image_id))
+
+
 def has_area(boxes: Any) -> np.ndarray:
     """Tell which boxes (x1, y1, x2, y2) have an area and are finite.
 
@@ -183,7 +239,7 @@ def box_fault(bbox: Sequence[float], width: float, height: float) -> str | None:
         Kind of finding, or None for a sound box; see :data:`USABLE_FAULTS`.
     """
     x1, y1, x2, y2 = bbox
-    if not all(map(math.isfinite, bbox)):
+    if not all(-_MOST <= value <= _MOST for value in bbox):
         return "not_finite"
     if x2 <= x1 or y2 <= y1:
         return "no_area"

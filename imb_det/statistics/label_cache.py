@@ -6,18 +6,20 @@ import hashlib
 import logging
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from .cache import default_cache_dir, write_whole
-from .dataset_access import class_names, iter_data_infos, leaf_datasets
+from .cache import checksum, default_cache_dir, write_whole
+from .dataset_access import class_names, leaf_datasets
 from .label_table import LabelTable
+from .loaded_masks import loaded_infos, mask_use
+from .shown_labels import hides_labels
 
 __all__ = ["label_table"]
 
 # Raise it when reading changes, so that older tables are not used.
-_VERSION = 1
+_VERSION = 2
 _CACHED_FROM = 10_000  # images; fewer are read in less than a second
 # What numpy and zipfile raise; RuntimeError where a flag or a version is wrong.
 _DAMAGED = (
@@ -36,12 +38,13 @@ def label_table(dataset: Any, cache_dir: Path | None = None) -> LabelTable:
     """Return the classes of the boxes of every image; large sets are read only once.
 
     A part with 10,000 images or more whose records are serialised, as mmengine does by
-    default, is found again on disk by the hash of these bytes and of its classes.
+    default, is found again on disk by the hash of these bytes and of its classes. A
+    file that was changed since does not fit its checksum, and is read anew.
 
     Args:
         dataset: Built mmengine data set, wrapped in any way.
         cache_dir: Folder of the tables. Default: None, ``$XDG_CACHE_HOME/imb_det`` or
-            ``~/.cache/imb_det``.
+            ``~/.cache/imb_det``; without a home, nothing is cached.
 
     Returns:
         What :meth:`LabelTable.from_dataset` returns.
@@ -56,29 +59,51 @@ def label_table(dataset: Any, cache_dir: Path | None = None) -> LabelTable:
     )
 
 
-def _table_of(leaf: Any, classes: tuple[str, ...], folder: Path) -> LabelTable:
+def _table_of(leaf: Any, classes: tuple[str, ...], folder: Path | None) -> LabelTable:
     is_large = len(leaf) >= _CACHED_FROM  # asked first: it loads a lazy data set
     serialised = getattr(leaf, "data_bytes", None)
-    if not (is_large and isinstance(serialised, np.ndarray)):
-        return LabelTable.from_infos(classes, iter_data_infos(leaf))
+    if folder is None or not (is_large and isinstance(serialised, np.ndarray)):
+        return LabelTable.from_infos(classes, loaded_infos(leaf))
     kind = f"{type(leaf).__module__}.{type(leaf).__qualname__}"
-    digest = hashlib.sha256(repr((_VERSION, kind, classes)).encode())
+    content = (_VERSION, kind, classes, mask_use(leaf), hides_labels(leaf))
+    digest = hashlib.sha256(repr(content).encode())
     digest.update(np.ascontiguousarray(leaf.data_address).data)
     digest.update(serialised.data)
-    path = folder / f"labels-{digest.hexdigest()[:32]}.npz"
+    key = digest.hexdigest()[:32]
+    path = folder / f"labels-{key}.npz"
     try:
-        with np.load(path) as content:
-            return LabelTable(classes, content["labels"], content["offsets"])
+        return _load(path, key, classes)
     except FileNotFoundError:
         pass
     except _DAMAGED as error:
         _logger.warning("%s is unreadable (%s), reading the data set", path, error)
-    table = LabelTable.from_infos(classes, iter_data_infos(leaf))
+    table = LabelTable.from_infos(classes, loaded_infos(leaf))
     try:
-        write_whole(
-            path,
-            lambda file: np.savez(file, labels=table.labels, offsets=table.offsets),
-        )
+        write_whole(path, lambda file: _save(file, key, table))
     except OSError as error:
         _logger.warning("labels are not cached: %s", error)
     return table
+
+
+def _load(path: Path, key: str, classes: tuple[str, ...]) -> LabelTable:
+    with np.load(path, allow_pickle=False) as content:
+        table = LabelTable(classes, content["labels"], content["offsets"])
+        if str(content["checksum"]) != _sum_of(key, table):
+            raise ValueError("it was changed: its checksum does not fit")
+    return table
+
+
+def _save(file: BinaryIO, key: str, table: LabelTable) -> None:
+    np.savez(
+        file,
+        labels=table.labels,
+        offsets=table.offsets,
+        checksum=np.array(_sum_of(key, table)),
+    )
+
+
+def _sum_of(key: str, table: LabelTable) -> str:
+    arrays = (table.labels, table.offsets)
+    kinds = str([(array.dtype.str, array.shape) for array in arrays])
+    parts = [np.ascontiguousarray(array).tobytes() for array in arrays]
+    return checksum([key.encode(), kinds.encode(), *parts])

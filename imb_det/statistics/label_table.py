@@ -10,14 +10,15 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
-from .dataset_access import class_names, has_area, iter_data_infos
+from .dataset_access import class_names, has_area, leaf_datasets
+from .loaded_masks import loaded_infos
 
 __all__ = ["LabelTable"]
 
 _label_of, _box_of = itemgetter("bbox_label"), itemgetter("bbox")
 _CHUNK = 500  # images that are Python objects at one time
-_PAIRS = 2_000_000  # pairs of classes that are in memory at one time
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,21 +61,25 @@ class LabelTable:
         """Read every image of a built mmengine data set once, through its wrappers.
 
         Ignored, crowd and difficult boxes are not in the table, nor are boxes without
-        area: none of them is a positive example.
+        area: none of them is a positive example. Nor are boxes that the pipeline hides
+        from the training, see :func:`~imb_det.statistics.shown_labels.shows_labels`.
 
         Args:
             dataset: Data set whose records hold ``instances`` with ``bbox``
                 (x1, y1, x2, y2), ``bbox_label`` and ``ignore_flag``.
 
         Returns:
-            The table; its images are those of
+            The table; objects that the pipeline ignores for their mask are not in it.
+            Its images are those of
             :func:`~imb_det.statistics.dataset_access.iter_data_infos`.
 
         Raises:
             ValueError: No class names, parts that disagree on them, or a label that is
                 none of them.
         """
-        return cls.from_infos(class_names(dataset), iter_data_infos(dataset))
+        classes = class_names(dataset)
+        leaves = leaf_datasets(dataset)
+        return cls.joined([cls.from_infos(classes, loaded_infos(x)) for x in leaves])
 
     @classmethod
     def from_infos(cls, classes: Sequence[str], infos: Iterable[dict]) -> LabelTable:
@@ -174,31 +179,18 @@ class LabelTable:
             result[filled] = np.maximum.reduceat(values[self.labels], starts)
         return result
 
-    def cooccurrence(self) -> np.ndarray:
+    def cooccurrence(self) -> csr_matrix:
         """Count the images that hold both of two classes.
 
         Returns:
-            Int64 (C, C), symmetric; the diagonal is the image count of a class.
+            Sparse, int64 (C, C), symmetric; the diagonal is the image count of a class.
+            Of many classes only few meet, and all pairs of them would fill the memory.
         """
-        num_classes = len(self.classes)
         image, label = self.pairs
-        size = np.bincount(image, minlength=len(self))
-        first = np.cumsum(size) - size  # of each image, in the pairs
-        together = np.zeros(num_classes**2, np.int64)
-        # Each pair meets all pairs of its image, some millions at a time.
-        ends = np.cumsum(size[image])
-        for start in range(0, int(ends[-1]) if ends.size else 0, _PAIRS):
-            low, high = np.searchsorted(ends, [start, start + _PAIRS], "right")
-            rows = np.arange(low, high)
-            partners = size[image[rows]]
-            left = np.repeat(rows, partners)
-            step = np.arange(len(left)) - np.repeat(
-                np.cumsum(partners) - partners, partners
-            )
-            right = first[image[left]] + step
-            keys = label[left].astype(np.int64) * num_classes + label[right]
-            together += np.bincount(keys, minlength=num_classes**2)
-        return together.reshape(num_classes, num_classes)
+        ones = np.ones(len(label), np.int64)
+        shape = (len(self), len(self.classes))
+        holds = csr_matrix((ones, (image, label)), shape=shape)
+        return (holds.T @ holds).tocsr()
 
     def take(self, images: np.ndarray) -> LabelTable:
         """Return the table of the given images, in the given order."""

@@ -54,7 +54,7 @@ class RepeatRule:
 
     Args:
         owner: Name of the component, for messages.
-        repeat_thr: Threshold, a number >= 0, or ``'auto'``, see
+        repeat_thr: Threshold on frequencies, 0 to 1, or ``'auto'``, see
             :func:`~imb_det.statistics.class_repeats.auto_threshold`. Default: 1e-3.
         power: Exponent, >= 0. Default: 0.5.
         by: ``'image'``, ``'instance'`` or ``'geometric'``. Default: ``'image'``.
@@ -81,10 +81,10 @@ class RepeatRule:
         if self.max_repeat is not None:
             check_number(self.owner, "max_repeat", self.max_repeat, 1, None)
         if not isinstance(self.repeat_thr, str):
-            check_number(self.owner, "repeat_thr", self.repeat_thr, 0, None)
+            check_number(self.owner, "repeat_thr", self.repeat_thr, 0, 1)
         elif self.repeat_thr != "auto":
             raise ValueError(
-                f"{self.owner}: `repeat_thr` must be a number or 'auto', got "
+                f"{self.owner}: `repeat_thr` must be in [0, 1] or 'auto', got "
                 f"{self.repeat_thr!r}"
             )
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from .exact_buffers import ExactBuffers
 
 __all__ = ["RunningStats"]
 
 REDUCTIONS = ("sum", "mean")
 
 
-class RunningStats(nn.Module):
+class RunningStats(ExactBuffers):
     r"""Mean or sum over training steps of numbers that every call of a step adds to.
 
     Calls add to ``pending`` on their own rank. After the step, and only then, the

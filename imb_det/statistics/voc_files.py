@@ -1,28 +1,61 @@
 """What PASCAL VOC files say, and how their entries are judged; no mmdet import.
 
-The data sets of this package judge with the same functions, so that numbers counted
-from the files are the numbers of what is trained on.
+Data set and counts read with the same functions, so that numbers counted from the files
+are the numbers of what is trained on.
 """
 
 from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+from imb_det.core.text import and_more
 
 from .dataset_access import USABLE_FAULTS, box_fault
+from .image_header import check_regular, size_from_image
 
 __all__ = [
-    "VOC_CORNERS",
+    "VocObject",
     "labels_of_voc",
-    "voc_corners",
-    "voc_is_difficult",
+    "parse_voc_xml",
+    "voc_image_ids",
+    "voc_objects",
     "voc_size",
 ]
 
 #: Names of the four numbers of a PASCAL VOC box.
-VOC_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+class VocObject(NamedTuple):
+    """An object of an XML file, judged.
+
+    Args:
+        place: Which it is among the objects, from 0.
+        name: Its class.
+        bbox: x1, y1, x2, y2 as mmdet reads them: whole numbers, counted from 0; NaN
+            for a number that is not there.
+        written: The box as the file has it.
+        fault: ``unknown_class``, or what
+            :func:`~imb_det.statistics.dataset_access.box_fault` says.
+        is_difficult: Whether it is marked so; False where it is of no use anyway.
+    """
+
+    place: int
+    name: str
+    bbox: list[float]
+    written: str
+    fault: str | None
+    is_difficult: bool
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is of a known class and its box can be trained on."""
+        return self.fault in USABLE_FAULTS
 
 
 def labels_of_voc(
@@ -32,7 +65,7 @@ def labels_of_voc(
 
     Difficult boxes and boxes that this package's ``VOCDataset`` removes (without area,
     without a corner, wholly outside their image) are not among the labels. Where an
-    XML gives no size, only a box left of or above the image is known to be outside.
+    XML gives no size, the image in ``JPEGImages`` does.
 
     Args:
         root: Folder with ``Annotations`` and ``ImageSets/Main``.
@@ -45,75 +78,187 @@ def labels_of_voc(
 
     Raises:
         FileNotFoundError: The image list is missing, or an XML file that it names.
-        ValueError: An XML file cannot be understood; names the file and the object.
+        OSError: The image list is no regular file.
+        ValueError: A file cannot be understood; names it and the entry.
     """
     list_file = root / "ImageSets" / "Main" / f"{split}.txt"
-    # As mmengine reads lists: no line is stripped, and only "\n" ends one.
-    lines = list_file.read_text(encoding="utf-8").split("\n")
     names_per_image = []
-    for image_id in lines if lines[-1] else lines[:-1]:
-        path = root / "Annotations" / f"{image_id}.xml"
-        try:
-            tree = ET.parse(path).getroot()
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"{path} does not exist, but {list_file} lists it"
-            ) from error
-        except ET.ParseError as error:
-            raise ValueError(
-                f"{path}, listed in {list_file}, is not valid XML: {error}"
-            ) from error
-        width, height = voc_size(tree)
-        if width <= 0 or height <= 0:
-            width = height = math.inf
-        found = []
-        for index, obj in enumerate(tree.findall("object")):
-            name = obj.findtext("name", "")
-            if classes is not None and name not in classes:
-                continue
-            if box_fault(voc_corners(obj), width, height) not in USABLE_FAULTS:
-                continue
-            try:
-                is_difficult = voc_is_difficult(obj)
-            except ValueError as error:
-                raise ValueError(f"{path}: object[{index}] {name}: {error}") from error
-            if not is_difficult:
-                found.append(name)
-        names_per_image.append(found)
+    check_regular(list_file)
+    for image_id in voc_image_ids(list_file.read_bytes(), str(list_file)):
+        path = str(root / "Annotations" / f"{image_id}.xml")
+        tree = parse_voc_xml(path, path, str(list_file))
+        size = voc_size(tree)
+        if min(size) <= 0:
+            size = size_from_image(str(root / "JPEGImages" / f"{image_id}.jpg"), path)
+        names_per_image.append(
+            [
+                found.name
+                for found in voc_objects(tree, path, size, classes)
+                if found.is_usable and not found.is_difficult
+            ]
+        )
     if classes is None:
         classes = sorted({name for found in names_per_image for name in found})
     label = {name: index for index, name in enumerate(classes)}
     return tuple(classes), [[label[name] for name in f] for f in names_per_image]
 
 
-def voc_size(root: ET.Element) -> tuple[float, float]:
-    """Return the width and height that an XML gives, 0 where it has no number."""
-    size = [_whole(root.findtext(f"size/{key}")) for key in ("width", "height")]
-    width, height = (value if math.isfinite(value) else 0 for value in size)
-    return width, height
+def voc_image_ids(content: bytes, source: str) -> list[str]:
+    r"""Read an image list: one name a line, which ends with "\n" or "\r\n".
 
+    Lines without anything but blanks are passed over, and so is a byte order mark.
 
-def voc_corners(obj: ET.Element) -> list[float]:
-    """Return the corners of an object as mmdet reads them.
-
-    Returns:
-        Whole numbers, counted from 0; NaN for a number that is not there.
-    """
-    # VOC counts from 1.
-    return [_whole(obj.findtext(f"bndbox/{key}")) - 1 for key in VOC_CORNERS]
-
-
-def voc_is_difficult(obj: ET.Element) -> bool:
-    """Tell whether an object is marked difficult.
+    Args:
+        content: Of the file.
+        source: The file, for the message.
 
     Raises:
-        ValueError: The mark is no whole number.
+        ValueError: The list is empty or no UTF-8, has an address, or names an image
+            twice; names the lines.
     """
-    text = obj.findtext("difficult", "0")
     try:
-        return bool(int(text))
-    except ValueError:
-        raise ValueError(f"`difficult` must be 0 or 1, got {text!r}") from None
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{source}: line {number} is not UTF-8 ({error.reason}); save it as UTF-8"
+        ) from error
+    lines: dict[str, list[int]] = defaultdict(list)
+    for number, line in enumerate(text.split("\n"), 1):
+        if "://" in line:
+            raise ValueError(
+                f"{source}: line {number} is the address {line.strip()!r}, but must be "
+                "the name of an image in `data_root`, without `.jpg`"
+            )
+        if line.strip():
+            lines[line.rstrip("\r")].append(number)
+    if not lines:
+        raise ValueError(f"{source}: the split is empty, it lists no image")
+    if twice := [f"{name!r}: {own}" for name, own in lines.items() if len(own) > 1]:
+        raise ValueError(
+            f"{source} lists images more than once: {and_more(twice, quoted=False)} "
+            "(name: lines). Remove the repeats; to show images more often, use "
+            "`RepeatDataset`, `ClassBalancedDataset` or a sampler"
+        )
+    return list(lines)
+
+
+def parse_voc_xml(path: str, name: str, list_file: str) -> ET.Element:
+    """Parse an annotation file.
+
+    Args:
+        path: Where it can be read.
+        name: What it is called, for the message; like the next.
+        list_file: The image list that names it.
+
+    Returns:
+        Root of the file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no file, no XML, or no annotation of VOC.
+    """
+    where = f"{name}, listed in {list_file},"
+    try:
+        check_regular(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{name} does not exist, but {list_file} lists it{_why_missing(name)}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{where} cannot be read: {error}") from error
+    try:
+        root = ET.parse(path).getroot()
+    except OSError as error:
+        raise ValueError(f"{where} cannot be read: {error}") from error
+    except (SyntaxError, ValueError, LookupError) as error:  # what the parser raises
+        raise ValueError(f"{where} is not valid XML: {error}") from error
+    if root.find("object") is None:
+        _check_is_annotation(root, where)
+    return root
+
+
+def _why_missing(name: str) -> str:
+    """Tell what in the line of an image list may be why its file is missing."""
+    line = Path(name).stem
+    if line.split()[1:] in (["0"], ["1"], ["-1"]):
+        return (
+            "; lists of single classes, with a flag behind each name, are no lists of "
+            "images: use `train.txt`, `val.txt` or `trainval.txt`"
+        )
+    return "; the line has blanks around the name" * (line != line.strip())
+
+
+def _check_is_annotation(root: ET.Element, where: str) -> None:
+    """Refuse a file whose objects, if any, are not where they are looked for."""
+    others = [node.tag for node in root.iter() if node is not root]
+    boxes = [tag for tag in others if _plain(tag) in ("object", "bndbox")]
+    if boxes:
+        raise ValueError(
+            f"{where} has no <object> below its root <{root.tag}>, but <{boxes[0]}> "
+            "elsewhere, where it would be passed over: write <annotation><object>"
+        )
+    if _plain(root.tag) != "annotation" and root.find("size") is None:
+        raise ValueError(
+            f"{where} is no PASCAL VOC annotation: its root is <{root.tag}>, not "
+            "<annotation>, without <object> and <size>"
+        )
+
+
+def _plain(tag: str) -> str:
+    """Return a tag in small letters, without a namespace."""
+    return str(tag).rpartition("}")[2].casefold()
+
+
+def voc_objects(
+    root: ET.Element,
+    source: str,
+    size: tuple[int, int],
+    classes: Collection[str] | None,
+) -> Iterator[VocObject]:
+    """Read and judge the objects of an annotation file.
+
+    Args:
+        root: Of the file.
+        source: The file, for the message.
+        size: Width and height of the image, in pixels.
+        classes: Names that are wanted; all if None.
+
+    Yields:
+        Every object.
+
+    Raises:
+        ValueError: An object has no name, or its mark ``difficult`` is no number;
+            names the file and the object.
+    """
+    for index, node in enumerate(root.findall("object")):
+        name = node.findtext("name", "")
+        where = f"{source}: object[{index}]"
+        if not name.strip():
+            raise ValueError(f"{where} has no <name>, so that its class is not known")
+        # VOC counts from 1.
+        bbox = [_whole(node.findtext(f"bndbox/{key}")) - 1 for key in _CORNERS]
+        written = [(node.findtext(f"bndbox/{k}") or "").strip() for k in _CORNERS]
+        box = f"({', '.join(text or '?' for text in written)})"
+        is_wanted = classes is None or name in classes
+        fault = box_fault(bbox, *size) if is_wanted else "unknown_class"
+        is_difficult = False
+        if fault in USABLE_FAULTS:
+            mark = node.findtext("difficult", "0")
+            try:
+                is_difficult = bool(int(mark))
+            except ValueError:
+                raise ValueError(
+                    f"{where} {name}: `difficult` must be 0 or 1, got {mark!r}"
+                ) from None
+        yield VocObject(index, name, bbox, box, fault, is_difficult)
+
+
+def voc_size(root: ET.Element) -> tuple[int, int]:
+    """Return the width and height that an XML gives, 0 where it has no number."""
+    size = [_whole(root.findtext(f"size/{key}")) for key in ("width", "height")]
+    width, height = (int(value) if math.isfinite(value) else 0 for value in size)
+    return width, height
 
 
 def _whole(text: str | None) -> float:

@@ -10,7 +10,7 @@ from mmcv.transforms.utils import cache_randomness
 
 from imb_det.registry import TRANSFORMS
 
-from .weighted_partners import WeightedPartners
+from .weighted_partners import WeightedPartners, mixed_in
 
 __all__ = ["MixUp"]
 
@@ -28,7 +28,7 @@ class MixUp(WeightedPartners, mmdet.datasets.transforms.MixUp):
         **kwargs: Arguments of mmdet's ``MixUp``.
 
     Raises:
-        ValueError: When an image has masks.
+        ValueError: When an image has masks, or no other is given.
 
     Example:
         >>> mix_up = dict(type="imb_det.MixUp", img_scale=(640, 640))
@@ -56,6 +56,6 @@ class MixUp(WeightedPartners, mmdet.datasets.transforms.MixUp):
         # mmdet scales the boxes of the other image in place.
         others = [
             {**part, "gt_bboxes": copy.deepcopy(part["gt_bboxes"])}
-            for part in results["mix_results"]
+            for part in mixed_in(self, results)
         ]
         return super().transform({**results, "mix_results": others})

@@ -13,7 +13,7 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 
 from imb_det.registry import TRANSFORMS
 
-from .weighted_partners import WeightedPartners
+from .weighted_partners import WeightedPartners, mixed_in
 
 __all__ = ["Mosaic"]
 
@@ -32,6 +32,9 @@ class Mosaic(WeightedPartners, mmdet.datasets.transforms.Mosaic):
 
     Args:
         **kwargs: Arguments of mmdet's ``Mosaic``.
+
+    Raises:
+        ValueError: When no other images are given.
 
     Example:
         >>> mosaic = dict(type="imb_det.Mosaic", img_scale=(640, 640))
@@ -53,9 +56,10 @@ class Mosaic(WeightedPartners, mmdet.datasets.transforms.Mosaic):
             results: Of the loading pipeline, with ``mix_results`` of three others.
         """
         self._places = []
+        others = mixed_in(self, results)
         if results.get("gt_masks") is None:
             return super().transform(results)
-        parts = _with_one_kind_of_masks([results, *results["mix_results"]])
+        parts = _with_one_kind_of_masks([results, *others])
         labels = [part["gt_bboxes_labels"] for part in parts]
         # mmdet leaves out boxes, and labels alike: numbers in their place tell which.
         ends = np.cumsum([0, *map(len, labels)])

@@ -21,6 +21,7 @@ from imb_det.statistics.repeat_factors import RepeatRule
 
 from .pasting import Cutout, cut_out
 from .scene import Scene, corners_of, ignored_of
+from .weighted_partners import mixed_in
 
 __all__ = ["RareCopyPaste"]
 
@@ -60,7 +61,7 @@ class RareCopyPaste(BaseTransform):
 
     Raises:
         ValueError, TypeError: Names the argument, what was given and what is valid; or
-            a pipeline with semantic maps, which are not pasted.
+            a pipeline with semantic maps, which are not pasted, or no other images.
 
     Example:
         >>> paste = dict(type="imb_det.RareCopyPaste", repeat_thr=1e-3)
@@ -169,7 +170,7 @@ class RareCopyPaste(BaseTransform):
                 "`with_seg=False` in `LoadAnnotations`"
             )
         scene = Scene(results)
-        for source in results.get("mix_results", ()):
+        for source in mixed_in(self, results):
             cutout = self._choose(source)
             if cutout is not None:
                 self._paste(scene, cutout)

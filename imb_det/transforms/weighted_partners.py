@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from imb_det.statistics.label_table import LabelTable
 
-__all__ = ["WeightedPartners"]
+__all__ = ["WeightedPartners", "mixed_in"]
 
 
 class WeightedPartners:
@@ -57,3 +59,23 @@ class WeightedPartners:
         points = np.random.random_sample(number) * sums[-1]  # noqa: NPY002
         found = np.searchsorted(sums, points, "right")
         return np.minimum(found, len(sums) - 1).tolist()
+
+
+def mixed_in(owner: object, results: dict) -> list[dict[str, Any]]:
+    """Return the other images that a wrapper has loaded for a transform, perhaps none.
+
+    Args:
+        owner: The transform.
+        results: What it is called with.
+
+    Raises:
+        ValueError: Nobody has loaded any: it is in no multi-image wrapper.
+    """
+    if "mix_results" not in results:
+        raise ValueError(
+            f"imb_det.{type(owner).__name__} is given one image alone (no "
+            "`mix_results`). It must be a step of the outer pipeline of "
+            "`dict(type='MultiImageMixDataset', dataset=dict(...), pipeline=[...])`, "
+            "not of the data set's own, and not inside `RandomApply`"
+        )
+    return list(results["mix_results"])

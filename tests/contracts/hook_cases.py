@@ -47,6 +47,7 @@ class Case(NamedTuple):
 CASES = [
     Case("ImbalanceHook", {}, ("class_stats",)),
     Case("EpochSeedHook", {}),
+    Case("CheckInvalidLossHook", {}),
     Case("StageHook", dict(stages=[dict(name="all")]), ("stage",)),
     Case("GradientHook", {}, bare="no part of the model has a module `loss_cls`"),
     Case("PriorInitHook", dict(cache_dir=False), bare="BareModel has no part"),
@@ -60,8 +61,9 @@ CASES = [
 ]
 #: Arguments that each must refuse, one at a time, beside those of its case.
 BAD = {
-    "ImbalanceHook": (dict(check_images=1), dict(check_images="no")),
+    "ImbalanceHook": (dict(check_images=1), dict(check_loss="no")),
     "EpochSeedHook": (),
+    "CheckInvalidLossHook": (dict(interval=0), dict(interval="often")),
     "StageHook": (dict(stages="plain"), dict(stages=[])),
     "GradientHook": (),
     "PriorInitHook": (

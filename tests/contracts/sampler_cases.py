@@ -42,6 +42,7 @@ CASES = {
 BAD = {
     "RepeatFactorSampler": (
         dict(repeat_thr=-1),
+        dict(repeat_thr=1000),
         dict(repeat_thr="some"),
         dict(repeat_thr=None),
         dict(repeat_thr=float("nan")),

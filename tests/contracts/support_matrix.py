@@ -1,9 +1,11 @@
 """Which loss the tests run in which head; ``python -m tests.contracts.support_matrix``.
 
-The table of the README is this one, made of the combinations that
-``test_loss_in_heads.py`` trains and predicts with.
+The tables of READMEs are these, made of the combinations that
+``test_loss_in_heads.py`` trains and predicts with, and of the heads of mmdet that
+``test_loss_in_mmdet_heads.py`` trains, or is refused by.
 """
 
+from . import mmdet_heads
 from .cases import CASES
 from .heads import HEADS
 
@@ -41,5 +43,34 @@ def support_matrix():
     return "\n".join(lines)
 
 
+def heads_of_mmdet():
+    """Return the table of heads in Markdown: what trains, and what is refused why."""
+
+    def listed(names):
+        return ", ".join(f"`{name}`" for name in names)
+
+    trained = sorted(n for n in mmdet_heads.TRAINED if n not in mmdet_heads.SOFTMAX)
+    softmax = sorted(mmdet_heads.SOFTMAX)
+    also = [f"{head}.{loss}" for head, loss in sorted(mmdet_heads.ALSO)]
+    reasons = {}
+    for head, loss in mmdet_heads.REFUSED:
+        why = mmdet_heads.WHY[head if loss == "loss_cls" else loss]
+        reasons.setdefault(why, []).append(f"{head}.{loss}")
+    lines = [
+        "| | heads of mmdet |",
+        "|---|---|",
+        f"| `loss_cls` trains, sigmoid | {listed(trained)} |",
+        f"| `loss_cls` trains, softmax alone | {listed(softmax)} |",
+        f"| other losses that train | {listed(also)} |",
+    ]
+    lines += [
+        f"| refused: {why} | {listed(sorted(names))} |"
+        for why, names in sorted(reasons.items())
+    ]
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     print(support_matrix())
+    print()
+    print(heads_of_mmdet())

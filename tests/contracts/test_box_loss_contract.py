@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 import pickle
 
 import pytest
@@ -106,12 +107,66 @@ def test_half_precision_and_extremes(case, dtype):
 
 
 @each
-def test_numbers_that_are_none_reach_the_loss(case):
+def test_numbers_that_are_none_are_named(case):
+    loss, _ = warm_box_loss(case)
+    pred, target, weight = make_boxes()
+    with torch.no_grad():
+        pred[0] = torch.nan
+    text = rf"{case.loss}: .* 1 of 6 rows, .*nan in row 0, channel 0\. .*lr"
+    with pytest.raises(FloatingPointError, match=text):
+        loss(pred, target, weight)
+
+
+@each
+def test_numbers_that_are_none_reach_the_loss_on_a_gpu(case, elsewhere):
     loss, _ = warm_box_loss(case)
     pred, target, weight = make_boxes()
     with torch.no_grad():
         pred[0] = torch.nan
     assert loss(pred, target, weight).isnan()
+
+
+@each
+@pytest.mark.parametrize("value", [1e20, -3e38, math.inf, math.nan], ids=str)
+@pytest.mark.parametrize("of", ["pred", "target"])
+def test_what_does_not_count_may_be_anything(case, value, of):
+    pred, target, weight = make_boxes(dtype=torch.float32)
+    loss, _ = warm_box_loss(case)
+    wanted = copy.deepcopy(loss)(pred, target, weight)
+    spoiled = dict(pred=pred.detach().clone(), target=target.clone())
+    spoiled[of][weight == 0] = value
+    leaf = spoiled["pred"].requires_grad_()
+    found = loss(leaf, spoiled["target"], weight)
+    assert torch.equal(found, wanted)
+    assert torch.equal(gradient_of(found, leaf), gradient_of(wanted, pred))
+
+
+@each
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_far_away_the_loss_is_the_distance(case, dtype):
+    loss, _ = warm_box_loss(case, reduction="none")
+    far = torch.tensor([[1e20, -1e20, 1e37, -1e37]], dtype=dtype, requires_grad=True)
+    rows = copy.deepcopy(loss)(far, torch.zeros_like(far))
+    near = 1e7 * far.detach().sign()
+    expected = loss(near, torch.zeros_like(near)) / (near.abs() - loss.mu)
+    close = dict(rtol=1e-6, atol=0)
+    torch.testing.assert_close(rows, expected * far.detach().abs(), **close)
+    torch.testing.assert_close(gradient_of(rows, far), expected * near.sign(), **close)
+
+
+@each
+def test_weights_that_cannot_be_are_named(case, request):
+    pred, target, weight = make_boxes()
+    for value in (-1.0, math.nan, math.inf):
+        spoiled = weight.clone()
+        spoiled[2, 3] = value
+        text = rf"{case.loss}: weights .*{value:g} in row 2, column 3"
+        with pytest.raises(ValueError, match=text):
+            warm_box_loss(case)[0](pred, target, spoiled)
+    loss, _ = warm_box_loss(case)
+    request.getfixturevalue("elsewhere")
+    spoiled[2, 3] = -1.0
+    assert loss(pred, target, spoiled).isnan()
 
 
 @each

@@ -103,10 +103,33 @@ def test_shapes_that_do_not_fit_are_named(case):
 
 
 @each
-def test_logits_that_are_no_numbers_reach_the_loss(case):
-    # Training then stops with a message; an index out of range would stop a GPU.
+def test_logits_that_are_no_numbers_are_named(case):
     loss, _ = warm(case)
     logits, labels = make_batch(case)
+    with torch.no_grad():
+        logits[2, 1] = logits[0] = torch.nan
+    weight = torch.ones(7)
+    weight[0] = 0  # of no account, so that it is not named
+    text = rf"{case.loss}: .* 1 of 7 rows, .*nan in row 2 \(label 2\), channel 1\. .*lr"
+    with pytest.raises(FloatingPointError, match=text):
+        loss(logits, labels, weight)
+
+
+@each
+def test_logits_that_are_no_numbers_reach_the_loss_on_a_gpu(case, elsewhere):
+    # A hook then stops the training; an index out of range would stop the GPU.
+    loss, _ = warm(case)
+    logits, labels = make_batch(case)
+    with torch.no_grad():
+        logits[2] = torch.nan
+    assert loss(logits, labels).isnan()
+
+
+@each
+def test_mixed_precision_may_overflow(case):
+    # Its scaler leaves the step out.
+    loss, _ = warm(case)
+    logits, labels = make_batch(case, dtype=torch.float16)
     with torch.no_grad():
         logits[2] = torch.nan
     assert loss(logits, labels).isnan()

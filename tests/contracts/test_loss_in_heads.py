@@ -11,7 +11,7 @@ from imb_det.losses import flush_statistics
 from .cases import NUM_CLASSES
 from .head_batch import known_logits
 from .heads import HEADS
-from .support_matrix import combinations, support_matrix
+from .support_matrix import combinations, heads_of_mmdet, support_matrix
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid")
 
@@ -68,13 +68,19 @@ def test_predicts_with_the_trained_activation(case, heading):
     assert set(best.tolist()) == set(range(NUM_CLASSES))
 
 
-def test_readme_has_the_support_matrix(repo_root):
-    _, _, rest = (
-        (repo_root / "README.md").read_text().partition("<!-- support matrix -->")
-    )
-    table, end, _ = rest.partition("<!-- end of support matrix -->")
+@pytest.mark.parametrize(
+    ("file", "name", "table"),
+    [
+        ("README.md", "support matrix", support_matrix),
+        ("configs/class_weight/README.md", "heads of mmdet", heads_of_mmdet),
+    ],
+)
+def test_readme_has_the_tables(repo_root, file, name, table):
+    text = (repo_root / file).read_text(encoding="utf-8")
+    _, _, rest = text.partition(f"<!-- {name} -->")
+    found, end, _ = rest.partition(f"<!-- end of {name} -->")
     assert end
-    assert table.strip() == support_matrix(), (
+    assert found.strip() == table(), (
         "put the output of `python -m tests.contracts.support_matrix` between "
-        "`<!-- support matrix -->` and `<!-- end of support matrix -->` of README.md"
+        f"`<!-- {name} -->` and `<!-- end of {name} -->` of {file}"
     )

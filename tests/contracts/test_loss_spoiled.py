@@ -1,4 +1,4 @@
-"""Logits that are no numbers, where they do not count; and second derivatives."""
+"""Logits that are no numbers, where they do not count."""
 
 import copy
 import math
@@ -65,16 +65,6 @@ def same_without_spoils(case, how, many):
         flush_statistics(module)
     state = again.state_dict()
     assert all(torch.equal(v, state[name]) for name, v in loss.state_dict().items())
-
-
-@each
-def test_second_derivatives_are_an_error(case):
-    loss, _ = warm(case)
-    logits, labels = make_batch(case)
-    value = loss(logits, labels, avg_factor=2.0)
-    with pytest.raises(RuntimeError, match="no second derivatives"):
-        torch.autograd.grad(value, logits, create_graph=True)
-    gradient_of(loss(logits, labels, avg_factor=2.0), logits)  # the first one is there
 
 
 def test_hooks_of_the_first_version_are_refused():

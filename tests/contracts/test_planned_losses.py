@@ -154,7 +154,7 @@ def test_what_is_observed_without_a_divisor_is_finite(divisor):
     assert math.isfinite(factors[0])
 
 
-def test_logits_that_are_no_numbers_are_not_learnt_from():
+def test_logits_that_are_no_numbers_are_not_learnt_from(elsewhere):
     loss = start(losses.EQLv2())
     logits, labels = batch(4)
     loss(logits, labels)

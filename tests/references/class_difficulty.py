@@ -3,9 +3,14 @@
 import math
 
 
-def dynamic_tau(accuracy):
-    b = max(accuracy) / (min(accuracy) + 0.01) - 1
-    return 2 * (1 / (1 + math.exp(-b)))
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def dynamic_tau(accuracy, form="dynamic"):
+    difficulty = [1 - a for a in accuracy]
+    bias = (1 - min(difficulty)) / (1 - max(difficulty) + 0.01)
+    return sigmoid(bias) if form == "dynamic_cifar" else 2 * sigmoid(bias - 1)
 
 
 def difficulty_weights(accuracy, tau, max_ratio):

@@ -17,6 +17,7 @@ from imb_det.analysis import (
     plot_curves,
     read_run_log,
 )
+from imb_det.analysis.plain_config import read_plain_config
 from imb_det.evaluation import CocoMetric, GroundTruth, evaluate_coco, score_file
 from imb_det.evaluation.functional import (
     Detections,
@@ -24,6 +25,7 @@ from imb_det.evaluation.functional import (
     text_table,
 )
 from imb_det.evaluation.functional.matching import judge
+from tests.dumps import dump
 from tests.federated_scenes import (
     federated_predictions,
     lvis_content,
@@ -95,6 +97,27 @@ def test_new_run_in_an_old_folder_starts_anew(tmp_path):
     log = read_run_log(tmp_path)
     assert points(log.train["loss"]) == [(10, 5.0)]
     assert points(log.val["coco/bbox_mAP"]) == [(10, 0.4)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"iter": "ten", "loss": 1}',
+        '{"iter": [1], "loss": 1}',
+        '{"iter": NaN, "loss": 1}',
+        '{"iter": 1e30, "loss": 1}',
+        f'{{"iter": {"9" * 400}, "loss": 1}}',
+        "[" * 100_000,
+        "[3]",
+        "3",
+    ],
+)
+def test_lines_that_are_no_record_are_skipped(tmp_path, line):
+    huge = dict(train_line(20, 10**400), loss_cls=2)
+    write_log(tmp_path, "20250101_000000", [train_line(10, 3.0), line, huge])
+    log = read_run_log(tmp_path)
+    assert points(log.train["loss"]) == [(10, 3.0), (20, float("inf"))]
+    assert points(log.train["loss_cls"]) == [(20, 2.0)]
 
 
 def test_no_log(tmp_path):
@@ -172,7 +195,7 @@ def size_of(path):
     return matplotlib.image.imread(path).shape[:2]
 
 
-@pytest.mark.parametrize("num_classes", [1, 3, 300])
+@pytest.mark.parametrize("num_classes", [1, 3, 300, 3000])
 def test_histogram_of_any_number_of_classes(tmp_path, num_classes):
     counts = np.arange(num_classes)[::-1] ** 2  # the last class has no image
     ap = np.linspace(0, 1, num_classes)
@@ -207,17 +230,9 @@ test_evaluator = dict(type='imb_det.CocoMetric', group_thresholds=(1, 2))
 """
 
 
-def write_work_dir(tmp_path, dataset_type, train, test, predictions):
-    """Write config, logs and predictions (id, boxes, scores, labels)."""
-    work_dir = tmp_path / "work"
-    work_dir.mkdir()
-    meta = dict(metainfo=dict(classes=("cat", "dog")))
-    (work_dir / "toy.py").write_text(
-        CONFIG.format(type=dataset_type, train={**train, **meta}, test={**test, **meta})
-    )
-    lines = [train_line(10, 3.0, guided_ratio=0.5, loss_cls=2.0), val_line(1, 0.1)]
-    write_log(work_dir, "20250101_000000", lines)
-    samples = [
+def samples_of(predictions):
+    """Make the data samples of a test of (id, boxes, scores, labels)."""
+    return [
         dict(
             img_id=img_id,
             ori_shape=(30, 40),
@@ -229,8 +244,29 @@ def write_work_dir(tmp_path, dataset_type, train, test, predictions):
         )
         for img_id, boxes, scores, labels in predictions
     ]
-    (work_dir / "predictions.pkl").write_bytes(pickle.dumps(samples))
+
+
+def write_work_dir(
+    tmp_path, dataset_type, train, test, predictions, classes=("cat", "dog")
+):
+    """Write config, logs and predictions (id, boxes, scores, labels)."""
+    work_dir = tmp_path / "work"
+    work_dir.mkdir()
+    meta = dict(metainfo=dict(classes=classes))
+    (work_dir / "toy.py").write_text(
+        CONFIG.format(type=dataset_type, train={**train, **meta}, test={**test, **meta})
+    )
+    lines = [train_line(10, 3.0, guided_ratio=0.5, loss_cls=2.0), val_line(1, 0.1)]
+    write_log(work_dir, "20250101_000000", lines)
+    samples = samples_of(predictions)
+    dump(work_dir / "predictions.npz", samples, classes)
     return work_dir
+
+
+FOUND = [
+    (1, [[0, 0, 10, 10]], [0.9], [0]),
+    (2, [[0, 0, 10, 10], [0, 20, 9, 29]], [0.5, 0.75], [1, 1]),
+]
 
 
 @pytest.fixture
@@ -252,11 +288,7 @@ def coco_work_dir(tmp_path):
     )
     for i in (1, 2):
         write_image(tmp_path / "test" / f"{i}.jpg")
-    predictions = [
-        (1, [[0, 0, 10, 10]], [0.9], [0]),
-        (2, [[0, 0, 10, 10], [0, 20, 9, 29]], [0.5, 0.75], [1, 1]),
-    ]
-    return write_work_dir(tmp_path, "CocoDataset", train, test, predictions)
+    return write_work_dir(tmp_path, "CocoDataset", train, test, FOUND)
 
 
 # Cat: one of two found, recall levels 0 .. 0.5. Dog: right after a wrong one.
@@ -309,7 +341,7 @@ def test_report_agrees_with_the_metric(coco_work_dir, tmp_path):
     report = make_report(coco_work_dir)
     metric = CocoMetric(str(tmp_path / "test" / "ann.json"))
     metric.dataset_meta = dict(classes=("cat", "dog"))
-    metric.process({}, pickle.loads((coco_work_dir / "predictions.pkl").read_bytes()))
+    metric.process({}, samples_of(FOUND))
     figures = metric.evaluate(size=2)
     for item, value in report.results.summary.items():
         if item.startswith("mAP") and not np.isnan(value):
@@ -337,7 +369,7 @@ def test_report_judges_by_the_ground_truth_of_the_metric(tmp_path, with_file, ow
     )
     report = make_report(work_dir, num_images=2)
     assert report.results.object_count.tolist() == [2 if with_file else 1, 1]
-    expected = score_file(Config.fromfile(config), work_dir / "predictions.pkl")
+    expected = score_file(Config.fromfile(config), work_dir / "predictions.npz")
     for name in ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m"):
         value = report.results.summary[name]
         value = -1 if np.isnan(value) else value
@@ -387,7 +419,7 @@ def test_report_by_the_rules_of_voc(tmp_path):
     config = work_dir / "toy.py"
     config.write_text(config.read_text() + f"\ntest_evaluator = {metric}\n")
     report = make_report(work_dir, num_images=1)
-    expected = score_file(Config.fromfile(config), work_dir / "predictions.pkl")
+    expected = score_file(Config.fromfile(config), work_dir / "predictions.npz")
     assert expected["pascal_voc/mAP"] == pytest.approx((2 / 3 + 1) / 2)
     assert report.figures["AP"] == expected["pascal_voc/mAP"]
     assert report.figures["AP50"] == expected["pascal_voc/AP50"]
@@ -409,16 +441,15 @@ def test_report_by_the_rules_of_lvis(tmp_path):
         (p["img_id"], p["bboxes"], p["scores"], p["labels"])
         for p in federated_predictions(scene)
     ]
-    work_dir = write_work_dir(tmp_path, "LVISV1Dataset", where, where, found)
+    names = tuple(category["name"] for category in content["categories"])
+    work_dir = write_work_dir(tmp_path, "LVISV1Dataset", where, where, found, names)
     config = work_dir / "toy.py"
-    names = [category["name"] for category in content["categories"]]
     config.write_text(
-        config.read_text().replace("('cat', 'dog')", repr(tuple(names)))
-        + "\ntest_evaluator = dict(type='imb_det.LVISMetric', "
+        config.read_text() + "\ntest_evaluator = dict(type='imb_det.LVISMetric', "
         f"ann_file={str(path)!r}, max_dets=4)\n"
     )
     report = make_report(work_dir, num_images=2)
-    expected = score_file(Config.fromfile(config), work_dir / "predictions.pkl")
+    expected = score_file(Config.fromfile(config), work_dir / "predictions.npz")
     for name in ("AP", "AP50", "AP75", "AP_pool", "APr", "APc", "APf", "APr_50"):
         assert report.figures[name] == expected[f"lvis/bbox_{name}"]
     assert "by LVIS's rules (IoU 0.5 to 0.95, 4 best detections" in report.text()
@@ -445,19 +476,24 @@ def test_report_without_the_training_set(coco_work_dir, tmp_path):
     assert report.text().splitlines()[-1].split()[:3] == ["dog", "-", "-"]
 
 
-def test_predictions_of_another_set_are_refused(coco_work_dir):
-    path = coco_work_dir / "predictions.pkl"
-    samples = pickle.loads(path.read_bytes())
-    samples[0]["img_id"] = 77
-    path.write_bytes(pickle.dumps(samples))
+def test_predictions_of_another_set_are_refused(coco_work_dir, tmp_path):
+    path = coco_work_dir / "predictions.npz"
+    samples = samples_of([(77, *FOUND[0][1:]), FOUND[1]])
+    dump(path, samples, ("cat", "dog"))
     with pytest.raises(ValueError, match="image 77"):
         make_report(coco_work_dir)
-    path.write_bytes(pickle.dumps([dict(boxes=[])]))
+    dump(path, samples, ("dog", "cat"))
+    with pytest.raises(ValueError, match=r"predictions\.npz .*label 0: 'dog' / 'cat'"):
+        make_report(coco_work_dir)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"predictions\.npz.*cut short"):
+        make_report(coco_work_dir)
+    older = tmp_path / "older.pkl"
+    older.write_bytes(pickle.dumps([dict(boxes=[])]))
+    with pytest.raises(ValueError, match=r"older\.pkl is a pickle.*--allow-pickle"):
+        make_report(coco_work_dir, older)
     with pytest.raises(ValueError, match="entry 0"):
-        make_report(coco_work_dir)
-    path.write_bytes(pickle.dumps(samples)[:-9])
-    with pytest.raises(ValueError, match=r"predictions\.pkl.*cut short"):
-        make_report(coco_work_dir)
+        make_report(coco_work_dir, older, allow_pickle=True)
 
 
 def test_report_of_a_result_file(coco_work_dir, tmp_path):
@@ -503,8 +539,152 @@ def test_tool(coco_work_dir):
     assert done.returncode == 0, done.stderr
     assert "APr" in done.stdout
     assert (coco_work_dir / "predictions.png").is_file()
-    (coco_work_dir / "predictions.pkl").unlink()
+    (coco_work_dir / "predictions.npz").unlink()
     done = run_tool("report.py", coco_work_dir)
     assert done.returncode == 2
     assert "python tools/test.py" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# --- nothing in a work dir runs ---------------------------------------------------
+
+CANARY = "open({path!r}, 'w')"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{canary}", "line 5 is `open"),
+        ("import os", "line 5 is `import os`"),
+        ("a = {canary}", "line 5 has `open"),
+        ("a = dict(b=[{canary}])", "line 5 has `open"),
+        ("a = dict(**{canary})", "line 5 has `open"),
+        ("a = [x for x in (1,)]", "line 5 has"),
+        ("a.b = 1", "line 5 is"),
+        ("a = (", "was never closed"),
+        ("_base_ = ['{path}.py']\na = _base_.x", "line 6 has `_base_.x`"),
+        # Types by a path are imported, and called.
+        (
+            "test_evaluator = dict(type='subprocess.Popen', args=['touch', '{path}'])",
+            "`test_evaluator` has the type 'subprocess.Popen', which none of",
+        ),
+        (
+            "test_dataloader = dict(dataset=dict(type='RepeatDataset', times=1, "
+            "dataset=dict(type='builtins.open', file='{path}', mode='w')))",
+            "`test_dataloader.dataset.dataset` has the type 'builtins.open'",
+        ),
+        (
+            "train_dataloader = dict(dataset=dict(type='CocoDataset', "
+            "pipeline=[dict(type='os.system', command='touch {path}')]))",
+            r"`train_dataloader.dataset.pipeline\[0\]` has the type 'os.system'",
+        ),
+        (
+            "test_evaluator = dict(type=['x'])",
+            r"has the type \['x'\]",
+        ),
+        # mmengine unpickles such annotations.
+        (
+            "test_dataloader = dict(dataset=dict(type='BaseDetDataset', "
+            "ann_file='{path}.PKL'))",
+            "PKL', which would be unpickled or run",
+        ),
+        (
+            "test_dataloader = dict(dataset=dict(type='BaseDetDataset', "
+            "ann_file='{path}.yaml'))",
+            "yaml', which would be unpickled or run",
+        ),
+        (
+            "test_dataloader = dict(dataset=dict(type='OpenImagesDataset', "
+            "meta_file='{path}.json'))",
+            "`test_dataloader.dataset.meta_file` is .* which would be run",
+        ),
+        # This backend imports `mc` from there.
+        (
+            "test_dataloader = dict(dataset=dict(type='CocoDataset', "
+            "backend_args=dict(backend='memcached', sys_path='{path}')))",
+            "`test_dataloader.dataset.backend_args.sys_path` is ",
+        ),
+        # mmengine imports `registry` from there.
+        ("default_scope = 'work_dirs.given'", "`default_scope` is 'work_dirs.given'"),
+        (
+            "test_evaluator = dict(type='CocoMetric', _scope_='work_dirs.given')",
+            "`test_evaluator` has `_scope_`",
+        ),
+        ("test_evaluator = dict(type='mmdet.datasets.coco.osp.join')", "has the type"),
+        ("test_dataloader = [dict(dataset=dict(type='A'))]", "is no dictionary"),
+        ("text = 'a'", "text is reserved"),
+    ],
+)
+def test_a_config_of_a_work_dir_is_not_run(coco_work_dir, tmp_path, line, message):
+    path = str(tmp_path / "canary")
+    config = coco_work_dir / "toy.py"
+    line = line.replace("{canary}", CANARY).replace("{path!r}", repr(path))
+    before = len(config.read_text().splitlines())
+    assert before == 4 + config.read_text().startswith("\n")
+    lines = [*config.read_text().strip().splitlines(), line.replace("{path}", path)]
+    config.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=rf"toy\.py is not run.*{message}.*--config"):
+        make_report(coco_work_dir)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_config_that_is_named_is_run(coco_work_dir, tmp_path):
+    config = coco_work_dir / "toy.py"
+    code = tmp_path / "code.py"
+    canary = tmp_path / "canary"
+    code.write_text(config.read_text() + f"\nopen({str(canary)!r}, 'w').close()\n")
+    config.unlink()
+    with pytest.raises(FileNotFoundError, match="no config"):
+        make_report(coco_work_dir)
+    with pytest.raises(FileNotFoundError, match=r"there is no config 'none\.py'"):
+        make_report(coco_work_dir, config="none.py")
+    assert make_report(coco_work_dir, config=code).figures["AP"] > 0
+    assert canary.exists()
+
+
+def test_what_is_not_looked_at_does_not_run_where_a_data_set_fails(
+    coco_work_dir, tmp_path
+):
+    """The data sets of a config are built to find out why one of them fails."""
+    canary = tmp_path / "canary"
+    run = dict(type="subprocess.Popen", args=["touch", str(canary)])
+    loader = dict(
+        dataset=dict(type="CocoDataset", ann_file="a.json", pipeline=[run]),
+        sampler=run,
+    )
+    config = coco_work_dir / "toy.py"
+    lines = [config.read_text(), f"val_dataloader = {loader}"]
+    config.write_text("\n".join(lines).replace("test_mode=True", "wrong=True"))
+    with pytest.raises(TypeError, match="wrong"):
+        make_report(coco_work_dir)
+    assert not canary.exists()
+
+
+def test_a_config_with_imports_is_read(coco_work_dir):
+    config = coco_work_dir / "toy.py"
+    text = config.read_text()
+    for name, path in (
+        ("'CocoDataset'", "'mmdet.datasets.CocoDataset'"),
+        ("'imb_det.CocoMetric'", "'imb_det.evaluation.coco_metric.CocoMetric'"),
+    ):
+        assert name in text
+        text = text.replace(name, path)
+    config.write_text(text)
+    assert make_report(coco_work_dir).figures["AP"] > 0
+
+
+def test_a_dumped_config_is_read_as_mmengine_reads_it(tmp_path):
+    content = dict(
+        a=float("inf"),
+        b=[-float("inf"), -1, 1e-3, None, True, "it's \n \\ 'x'", b"y"],
+        c={"not-a-name": (1, (2,)), 3: {4}},
+        test_dataloader=dict(dataset=dict(type="CocoDataset", ann_file="a.json")),
+        train_dataloader=None,
+        test_evaluator=[
+            dict(type="imb_det.VOCMetric"),
+            dict(type="DumpDetResults", out_file_path="a.pkl"),
+        ],
+    )
+    path = tmp_path / "dumped.py"
+    Config(content).dump(path)
+    assert read_plain_config(path).to_dict() == content

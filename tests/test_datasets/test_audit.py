@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from imb_det.core.text import look_alike
 from imb_det.datasets import CocoDataset, VOCDataset
 from imb_det.datasets.audit import DatasetAudit
 from imb_det.registry import DATASETS
 from imb_det.statistics import ClassStats
-from imb_det.statistics.coco_files import category_ids
 from imb_det.statistics.dataset_access import box_fault
 from tests.tiny_sets import voc_xml, write_coco, write_image, write_voc
 
@@ -266,6 +266,51 @@ def test_empty_splits_are_errors_that_name_the_annotation_file(tmp_path):
     assert len(voc(tmp_path, [[DIFFICULT], []], test_mode=True)) == 2
 
 
+def test_an_error_for_want_of_images_tells_what_was_left_out(tmp_path):
+    """And which class of the config is perhaps meant."""
+    images = [[("Cat", (1, 1, 9, 9)), (" dog", (1, 1, 9, 9))], [("fox", (1, 1, 9, 9))]]
+    with pytest.raises(ValueError, match="none of the 2 images is left") as error:
+        voc(tmp_path / "a", images, filter_cfg=dict(filter_empty_gt=True))
+    a, b = (tmp_path / "a" / "Annotations" / f"{name}.xml" for name in "ab")
+    source = tmp_path / "a" / "list.txt"
+    assert str(error.value).splitlines()[-5:] == [
+        f"    {source}: 'Cat': 1 objects, first in {a}; the config has 'cat'",
+        f"    {source}: ' dog': 1 objects, first in {a}; the config has 'dog'",
+        f"    {source}: 'fox': 1 objects, first in {b}",
+        "    Write names alike in config and annotations",
+        "    Add the class to `metainfo['classes']`, if it is to be learned",
+    ]
+    with pytest.raises(ValueError, match="none of the 2 images is left") as error:
+        coco(
+            tmp_path / "b",
+            2,
+            [(1, 7, [1, 1, 9, 9]), (2, 8, [1, 1, 9, 9])],
+            filter_cfg=dict(filter_empty_gt=True),
+        )
+    for number, image in ((7, 1), (8, 2)):
+        entry = f"annotations[{image - 1}] (id {image}, image {image})"
+        assert f"ann.json: {entry}: category_id {number}" in str(error.value)
+    audit = voc(tmp_path / "a", [*images, [GOOD]]).audit
+    remedies = [f.remedy for f in audit.everything() if f.code == "unknown_class"]
+    assert remedies[0] == "Write names alike in config and annotations"
+    assert remedies[2].startswith("Add the class to `metainfo['classes']`")
+
+
+@pytest.mark.parametrize(
+    ("name", "alike"),
+    [
+        ("Traffic  Light", "traffic light"),
+        ("traffic-light", "traffic light"),
+        ("traffic_light ", "traffic light"),
+        ("Zu\u0308rich", "Z\u00fcrich"),  # an accent as a character of its own
+        ("traffic lights", None),
+        ("", None),
+    ],
+)
+def test_names_that_are_perhaps_meant(name, alike):
+    assert look_alike(name, ["bus", "traffic light", "Z\u00fcrich"]) == alike
+
+
 def test_class_lists_are_checked(tmp_path):
     for classes, error, message in [
         ("cat", TypeError, "with a comma"),
@@ -289,11 +334,12 @@ def test_the_log_is_one_block_with_the_first_entries(tmp_path, monkeypatch):
     assert (clean, info) == (f"{source}: 1 images, 1 boxes", 20)
     lines = block.splitlines()
     assert warning == 30
-    assert lines[1] == "  boxes without area, removed: 23"
+    assert lines[0] == f"{source}: 1 images, 1 boxes: 23 warnings"
+    assert lines[1] == "  warning no_area: boxes without area, removed: 23"
     xml = tmp_path / "Annotations" / "a.xml"
-    assert lines[2] == f"    {xml} object[1] dog (7, 7, 7, 0)"
+    assert lines[2] == f"    {xml} object[1]: dog (7, 7, 7, 0)"
     assert len(lines) == 2 + 20 + 1
-    assert lines[-1] == "    ... and 3 more (attribute `audit`)"
+    assert lines[-1] == "    ... and 3 more"
 
 
 def test_only_the_main_process_logs(tmp_path, monkeypatch):
@@ -308,10 +354,10 @@ def test_a_shortened_summary_still_counts_all():
     for number in range(5):
         audit.add("no_area", f"{number}.xml")
     assert audit.summary(2).splitlines()[1:] == [
-        "  boxes without area, removed: 5",
+        "  warning no_area: boxes without area, removed: 5",
         "    0.xml",
         "    1.xml",
-        "    ... and 3 more (attribute `audit`)",
+        "    ... and 3 more",
     ]
 
 
@@ -350,7 +396,14 @@ def test_coco_records_are_mmdets(tmp_path):
     used = audit.num_boxes + audit.num_ignored
     left_out = sum(
         audit.counts[kind]
-        for kind in ("no_area", "outside", "below_pixel", "no_mask_area", "ignored")
+        for kind in (
+            "negative",
+            "no_area",
+            "outside",
+            "below_pixel",
+            "no_mask_area",
+            "ignored",
+        )
     )
     unknown = sum(entry["objects"] for entry in audit.unknown_classes.values())
     assert min(used, left_out, unknown) > 10
@@ -380,17 +433,37 @@ def test_coco_finds_every_kind(tmp_path):
         ],
         ("cat", "dog", "bird"),
     )
-    audit = dataset.audit
+    audit, path = dataset.audit, tmp_path / "ann.json"
     assert [(f.code, f.where, f.evidence) for f in audit.findings] == [
-        ("unknown_image", "image_id 9 annotation 9", ""),
-        ("no_area", "1.jpg annotation 2", "cat [1, 1, 0, 9]"),
-        ("not_finite", "1.jpg annotation 3", "cat [nan, 1, 9, 9]"),
-        ("not_finite", "1.jpg annotation 4", "dog [1, None, 9, 9]"),
-        ("outside", "1.jpg annotation 5", "dog [50, 1, 9, 9]"),
-        ("below_pixel", "1.jpg annotation 6", "dog [1, 1, 0.5, 9]"),
-        ("no_mask_area", "1.jpg annotation 7", "dog [1, 1, 5, 5]"),
-        ("unknown_category", "1.jpg annotation 8", "id 7"),
-        ("no_objects", "2.jpg", ""),
+        ("no_area", f"{path}: annotations[1] (id 2, image 1)", "cat bbox [1, 1, 0, 9]"),
+        (
+            "not_finite",
+            f"{path}: annotations[2] (id 3, image 1)",
+            "cat bbox [nan, 1, 9, 9]",
+        ),
+        (
+            "not_finite",
+            f"{path}: annotations[3] (id 4, image 1)",
+            "dog bbox [1, None, 9, 9]",
+        ),
+        (
+            "outside",
+            f"{path}: annotations[4] (id 5, image 1)",
+            "dog bbox [50, 1, 9, 9]",
+        ),
+        (
+            "below_pixel",
+            f"{path}: annotations[5] (id 6, image 1)",
+            "dog bbox [1, 1, 0.5, 9]",
+        ),
+        ("no_mask_area", f"{path}: annotations[6] (id 7, image 1)", "dog area 0"),
+        (
+            "unknown_category",
+            f"{path}: annotations[7] (id 8, image 1)",
+            "category_id 7",
+        ),
+        ("unknown_image", f"{path}: annotations[8] (id 9, image 9)", "cat image_id 9"),
+        ("no_objects", f"{path}: images[1] (id 2, '2.jpg')", ""),
     ]
     assert audit.counts["ignored"] == audit.counts["over_border"] == 1
     assert audit.unknown_classes == {"bird": {"objects": 1, "first": "1.jpg"}}
@@ -411,19 +484,10 @@ def test_coco_refuses_classes_that_would_shift_the_labels(tmp_path):
     ):
         coco(tmp_path, 1, good, ("dog", "cat"))
     for names in (("cat", "cat", "dog"), ("cat", "cat")):
-        with pytest.raises(ValueError, match=r"share a name: cat: \[1, 2\] \(name: id"):
+        with pytest.raises(ValueError, match=r"'cat' is also that of .*id: \[1, 2\]"):
             coco(tmp_path, 1, good, names)
     skips = coco(tmp_path, 1, [(1, 2, [1, 1, 9, 9])], ("bird", "cat", "fox", "dog"))
     assert skips.get_data_info(0)["instances"][0]["bbox_label"] == 0
-
-
-@pytest.mark.parametrize("key", ["id", "name"])
-def test_coco_categories_need_id_and_name(key):
-    category = dict(id=2, name="dog")
-    del category[key]
-    content = dict(categories=[dict(id=1, name="cat"), category])
-    with pytest.raises(ValueError, match=r"a\.json: categories\[1\] needs `id` and"):
-        category_ids(content, ("cat",), "a.json")
 
 
 def test_coco_errors_name_file_and_annotation(tmp_path):
@@ -433,14 +497,15 @@ def test_coco_errors_name_file_and_annotation(tmp_path):
     content = json.loads(path.read_text())
     del content["annotations"][0]["area"]
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"ann\.json: annotation 1 \(1\.jpg\).*'area'"):
+    where = r"ann\.json: annotations\[0\] \(id 1, image 1\)"
+    with pytest.raises(ValueError, match=where + ": lacks the key `area`"):
         CocoDataset(**arguments)
     del content["categories"]
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"ann\.json: an entry lacks the key 'categor"):
+    with pytest.raises(ValueError, match=r"ann\.json: has no \['categories'\], only"):
         CocoDataset(**arguments)
     path.write_text("{")
-    with pytest.raises(ValueError, match=r"ann\.json is not valid JSON"):
+    with pytest.raises(ValueError, match=r"ann\.json: is not valid JSON"):
         CocoDataset(**arguments)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"ann\.json"):
@@ -461,10 +526,10 @@ def test_coco_errors_name_file_and_annotation(tmp_path):
 def test_coco_entries_of_another_kind_are_named(tmp_path, key, value, message):
     boxes = [(1, 1, [1, 1, 9, 9]), (1, 2, [1, 1, 9, 9], {key: value})]
     arguments = write_coco(tmp_path, 1, boxes)
-    where = r"ann\.json: annotation 2 "
-    with pytest.raises(ValueError, match=rf"{where}\(1\.jpg\): {message}"):
+    where = r"ann\.json: annotations\[1\] \(id 2, image 1\): "
+    with pytest.raises(ValueError, match=where + message):
         CocoDataset(**arguments, **QUICK)
-    with pytest.raises(ValueError, match=rf"{where}\(image 1\): {message}"):
+    with pytest.raises(ValueError, match=where + message):
         ClassStats.from_coco(tmp_path / "ann.json")
 
 
@@ -472,7 +537,8 @@ def test_coco_sizes_must_be_numbers(tmp_path):
     images = [dict(width=40, height=30), dict(width="40", height=30)]
     arguments = write_coco(tmp_path, images, [(2, 1, [1, 1, 9, 9])])
     with pytest.raises(
-        ValueError, match=r"ann\.json: image 2 \(2\.jpg\): `width` .*\['40', 30\]"
+        ValueError,
+        match=r"ann\.json: images\[1\] \(id 2, '2\.jpg'\): `width` must .*got '40'",
     ):
         CocoDataset(**arguments, **QUICK)
 
@@ -482,7 +548,7 @@ def test_coco_images_that_share_an_id_are_refused(tmp_path):
         dict(id=4 + i // 2, file_name=f"{i}.jpg", width=40, height=30) for i in range(3)
     ]
     arguments = write_coco(tmp_path, images, [(4, 1, [1, 1, 9, 9])])
-    message = r"ann\.json: several images share one id.* 4: \['0\.jpg', '1\.jpg'\] "
+    message = r"ann\.json: images\[0\] .*`id` 4 is also .*\['0\.jpg', '1\.jpg'\]"
     with pytest.raises(ValueError, match=message):
         CocoDataset(**arguments, **QUICK)
     with pytest.raises(ValueError, match=message):

@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import socket
 
 import mmcv
 import numpy as np
@@ -15,7 +16,7 @@ from imb_det.core import finding as finding_module
 from imb_det.core import raise_findings
 from imb_det.datasets import VOCDataset, annotated_images
 from imb_det.datasets.image_check import inspect_images
-from imb_det.datasets.image_header import displayed_size, ends_properly, parse_header
+from imb_det.statistics.image_header import displayed_size, ends_properly, parse_header
 from tests.tiny_sets import write_image, write_voc
 
 BOX = ("cat", (1, 1, 11, 11))
@@ -294,7 +295,7 @@ def test_images_that_are_not_local_are_skipped_with_one_line(tmp_path, monkeypat
         annotated_images, "print_log", lambda message, logger: logged.append(message)
     )
     local = voc(tmp_path / "1")
-    remote = voc(tmp_path / "2", loader=dict(backend_args=dict(backend="petrel")))
+    remote = voc(tmp_path / "2", loader=dict(backend_args=dict(backend="http")))
     (tmp_path / "2" / "JPEGImages" / "a.jpg").unlink()
     assert check_images([local, remote]) == 3
     (line,) = logged
@@ -302,22 +303,79 @@ def test_images_that_are_not_local_are_skipped_with_one_line(tmp_path, monkeypat
     assert str(tmp_path / "2" / "list.txt") in line
 
 
-def test_one_address_leaves_the_other_images_to_be_checked(tmp_path):
-    dataset = voc(tmp_path)
-    dataset.data_list[0]["img_path"] = "x://1.jpg"
-    assert check_images([dataset]) == 2
+@pytest.mark.parametrize("folder", ["", "JPEGImages/"])
+@pytest.mark.parametrize("backend", [None, dict(backend="local")])
+def test_the_name_of_an_address_is_that_of_a_missing_file(tmp_path, folder, backend):
+    """One of them does not keep the others from being checked."""
+    dataset = voc(tmp_path, loader=dict(backend_args=backend))
+    path = f"{tmp_path}/{folder}x://1.jpg" if folder else "x://1.jpg"
+    dataset.data_list[0]["img_path"] = path
     (tmp_path / "JPEGImages" / "b.jpg").unlink()
-    with pytest.raises(ValueError, match=r"b\.jpg: no such file"):
+    with pytest.raises(ValueError, match=r"^3 files: 2 errors") as error:
+        check_images([dataset])
+    assert "image_missing" in str(error.value)
+    assert f"    {path}: no such file" in str(error.value)
+    assert "b.jpg: no such file" in str(error.value)
+
+
+def test_addresses_that_mmengine_reads_are_left_out(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr(
+        annotated_images, "print_log", lambda message, logger: logged.append(message)
+    )
+    dataset = voc(tmp_path)
+    dataset.data_list[0]["img_path"] = "https://images.invalid/1.jpg"
+    assert check_images([dataset]) == 2
+    assert len(logged) == 1
+    assert "1 images are not local files (https://images.invalid/1.jpg)" in logged[0]
+    # An address to mmengine, though there is a file of this name.
+    (tmp_path / "x:").mkdir()
+    path = write_image(tmp_path / "x:" / "1.jpg")
+    dataset.data_list[0]["img_path"] = f"{path.parent}//{path.name}"
+    with pytest.raises(ValueError, match=r"image_backend.*out of reach: 1\s.*its name"):
         check_images([dataset])
 
 
-@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
-def test_only_regular_files_are_images(tmp_path, kind):
+def test_backends_that_cannot_be_had_are_named_once(tmp_path):
+    dataset = voc(tmp_path, loader=dict(backend_args=dict(backend="remote")))
+    with pytest.raises(ValueError, match=r"1 files: 1 error\s.*image_backend") as error:
+        check_images([dataset])
+    assert "backend_args={'backend': 'remote'} ('remote')" in str(error.value)
+    assert "Correct `backend_args` of `LoadImageFromFile`" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["../../x.jpg", "/{}/x.jpg", "JPEGImages/../c.jpg"])
+def test_names_that_lead_out_of_the_folders_are_told(tmp_path, monkeypatch, name):
+    logged = []
+    monkeypatch.setattr(
+        finding_module, "print_log", lambda text, logger, level: logged.append(text)
+    )
+    dataset = voc(tmp_path / "data" / "voc")
+    path = os.path.join(dataset.data_root, name.format(tmp_path))
+    write_image(path)
+    dataset.data_list[1]["img_path"] = path
+    assert check_images([dataset]) == 3
+    if name.startswith("J"):
+        assert logged == []
+        return
+    (text,) = logged
+    assert text.startswith(
+        "3 files: 1 warning\n  warning image_outside: image files lie"
+    )
+    assert f"    {path}: outside ['{tmp_path}/data/voc'] (annotated in " in text
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "socket"])
+def test_only_regular_files_are_images(tmp_path, kind, monkeypatch):
     dataset = voc(tmp_path)
     path = tmp_path / "JPEGImages" / "b.jpg"
     path.unlink()
     if kind == "pipe":
         os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            monkeypatch.chdir(path.parent)  # its path may have 108 letters at most
+            server.bind(path.name)
     elif kind == "device":
         path.symlink_to("/dev/zero")
     else:

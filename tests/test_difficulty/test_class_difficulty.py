@@ -20,6 +20,7 @@ from tests.references import class_difficulty as reference
 NAN = float("nan")
 SHARE = st.floats(0, 1)
 ACCURACY = st.lists(SHARE, min_size=1, max_size=12)
+FORM = st.sampled_from(("dynamic", "dynamic_cifar"))
 RATIO = st.none() | st.floats(1, 1e6)
 
 
@@ -42,6 +43,22 @@ def test_tau_by_hand(accuracy, tau):
 
 
 @pytest.mark.parametrize(
+    ("accuracy", "tau"),
+    [
+        ([0.98, 0.99], 1 / (1 + math.exp(-1))),  # r = 1
+        ([0.0, 0.0], 0.5),  # r = 0
+        ([0.24, 0.5], 1 / (1 + math.exp(-2))),  # r = 2
+        ([0.0, 1.0], 1.0),  # r = 100
+    ],
+)
+def test_tau_of_cifar_by_hand(accuracy, tau):
+    assert dynamic_tau(accuracy, "dynamic_cifar") == pytest.approx(tau, rel=1e-12)
+    assert difficulty_weights(accuracy, "dynamic_cifar")[1] == pytest.approx(tau)
+    with pytest.raises(ValueError, match=r"'dynamic_cifar'\), got 'cifar'"):
+        dynamic_tau(accuracy, "cifar")
+
+
+@pytest.mark.parametrize(
     ("accuracy", "tau", "max_ratio", "weights"),
     [
         ([0.25, 0.75], 1, None, [1.5, 0.5]),
@@ -58,24 +75,24 @@ def test_weights_by_hand(accuracy, tau, max_ratio, weights):
     assert used == tau
 
 
-@given(ACCURACY, SHARE.map(lambda x: 5 * x), RATIO)
-def test_equals_the_reference(accuracy, tau, max_ratio):
+@given(ACCURACY, SHARE.map(lambda x: 5 * x), RATIO, FORM)
+def test_equals_the_reference(accuracy, tau, max_ratio, form):
     wanted = reference.difficulty_weights(accuracy, tau, max_ratio)
     found = difficulty_weights(accuracy, tau, max_ratio)[0]
     assert found == pytest.approx(wanted, rel=1e-9, abs=1e-12)
-    dynamic, used = difficulty_weights(accuracy, "dynamic", max_ratio)
-    assert used == pytest.approx(reference.dynamic_tau(accuracy))
+    dynamic, used = difficulty_weights(accuracy, form, max_ratio)
+    assert used == pytest.approx(reference.dynamic_tau(accuracy, form))
     wanted = reference.difficulty_weights(accuracy, used, max_ratio)
     assert dynamic == pytest.approx(wanted, rel=1e-9, abs=1e-12)
 
 
-@given(SHARE, st.integers(1, 40), st.just("dynamic") | st.floats(0, 50), RATIO)
+@given(SHARE, st.integers(1, 40), FORM | st.floats(0, 50), RATIO)
 def test_uniform_accuracy_gives_ones(accuracy, num_classes, tau, max_ratio):
     found, _tau = difficulty_weights([accuracy] * num_classes, tau, max_ratio)
     assert found.tolist() == [1.0] * num_classes
 
 
-@given(ACCURACY, st.just("dynamic") | st.floats(0, 1e6), RATIO)
+@given(ACCURACY, FORM | st.floats(0, 1e6), RATIO)
 def test_sum_order_and_limit(accuracy, tau, max_ratio):
     found, _tau = difficulty_weights(accuracy, tau, max_ratio)
     assert np.isfinite(found).all()
@@ -96,7 +113,7 @@ def test_bad_accuracies(accuracy):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (dict(tau="static"), "`tau` must be 'dynamic' or .* got 'static'"),
+        (dict(tau="static"), r"one of \('dynamic', 'dynamic_cifar'\) or .*'static'"),
         (dict(tau=-1), "`tau` must be .* got -1"),
         (dict(tau=NAN), "`tau` must be .* got nan"),
         (dict(tau=math.inf), "`tau` must be .* got inf"),
@@ -127,9 +144,10 @@ def test_filling_by_hand():
     st.lists(st.lists(st.none() | SHARE, min_size=4, max_size=4), max_size=4),
     st.lists(st.integers(0, 200), min_size=4, max_size=4),
     st.floats(0, 0.99),
+    FORM,
 )
-def test_following_equals_the_reference(measurements, image_count, momentum):
-    tracker = DifficultyTracker(stats_of(image_count), "dynamic", momentum)
+def test_following_equals_the_reference(measurements, image_count, momentum, form):
+    tracker = DifficultyTracker(stats_of(image_count), form, momentum)
     for position, measured in enumerate(measurements, 1):
         tracker.update([NAN if a is None else a for a in measured], position)
     wanted = reference.follow(measurements, momentum, image_count)
@@ -138,7 +156,7 @@ def test_following_equals_the_reference(measurements, image_count, momentum):
         assert tracker.weights.tolist() == [1.0] * 4
         return
     assert tracker.filled == pytest.approx(wanted)
-    tau = reference.dynamic_tau(wanted)
+    tau = reference.dynamic_tau(wanted, form)
     weights = reference.difficulty_weights(wanted, tau, 100.0)
     assert tracker.weights == pytest.approx(weights, rel=1e-6)
     assert tracker.last_update == len(measurements)

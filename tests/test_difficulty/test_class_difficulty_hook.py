@@ -330,7 +330,11 @@ def test_a_validation_without_classes(root):
             ValueError,
             "`background_is_error` has a meaning only with",
         ),
-        (dict(source="score", tau="auto"), ValueError, "`tau` must be 'dynamic' or"),
+        (
+            dict(source="score", tau="auto"),
+            ValueError,
+            "`tau` must be one of ('dynamic',",
+        ),
         (dict(source="score", tau=-0.5), ValueError, "`tau` must be .* got -0.5"),
         (dict(source="score", momentum=1), ValueError, "`momentum` must be .* got 1"),
         (dict(source="score", max_ratio=0), ValueError, "`max_ratio` must be .* got 0"),

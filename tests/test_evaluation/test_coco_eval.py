@@ -248,11 +248,25 @@ def test_evaluation_leaves_its_input_alone():
 
 
 def test_annotation_with_id_zero_is_found():
-    images = [([(0, (0, 0, 10, 10), False)], [(0, (0, 0, 10, 10), 0.9)])]
+    """The one thing in which figures differ from pycocotools', which holds both."""
+    box = (0, 0, 10, 10)
+    images = [([(0, box, False)], [(0, box, 0.9)])] * 2
     content = coco_content(images)
-    content["annotations"][0]["id"] = 0
-    truth = GroundTruth.from_coco(content, CLASSES)
-    assert evaluate_coco(truth, predictions_of(images)).ap[0] == pytest.approx(1)
+
+    def figures():
+        truth = GroundTruth.from_coco(content, CLASSES)
+        oracle = pycocotools_eval(content, results_json(images), "bbox", (1, 10, 100))
+        return evaluate_coco(truth, predictions_of(images)).summary[
+            "mAP"
+        ], oracle.stats[0]
+
+    assert figures() == pytest.approx((1, 1))
+    for number, annotation in enumerate(content["annotations"]):
+        annotation["id"] = number
+    # Of two objects that are found, pycocotools counts the second.
+    ours, theirs = figures()
+    assert ours == pytest.approx(1)
+    assert theirs == pytest.approx(0.5 * 51 / 101)
 
 
 def test_nothing_detected_is_zero():
@@ -366,13 +380,10 @@ def test_subset_keeps_the_images_asked_for():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(category_id=77), r"annotation 1 \(image 0\).*no category of its id"),
-        (dict(image_id=77), r"annotation 1 \(image 77\).*no image of its id"),
-        (dict(bbox=None), r"annotation 1 \(image 0\).*no \['bbox'\]"),
-        (dict(bbox=[0, 0, 9]), r"annotation 1 \(image 0\).*four finite numbers"),
-        (dict(bbox="0123"), r"annotation 1 \(image 0\).*four finite numbers"),
-        (dict(bbox=[0, 0, np.nan, 9]), r"annotation 1 \(image 0\).*four finite num"),
-        (dict(area="large"), r"annotation 1 \(image 0\).*`area` must be a number"),
+        (dict(bbox=None), r"annotations\[0\] \(id 1, image 0\): lacks the key `bbox`"),
+        (dict(bbox=[0, 0, 9]), r"\[0\] \(id 1, image 0\): `bbox` must be four numbers"),
+        (dict(bbox="0123"), r"\[0\] \(id 1, image 0\): `bbox` must be four numbers"),
+        (dict(area="large"), r"\[0\] \(id 1, image 0\): `area` must be a number"),
     ],
 )
 def test_faults_of_the_annotation_file_are_named(change, message):
@@ -384,16 +395,66 @@ def test_faults_of_the_annotation_file_are_named(change, message):
         GroundTruth.from_coco(content, CLASSES)
 
 
-def test_an_image_without_a_size_is_named():
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(category_id=77),
+        dict(image_id=77),
+        dict(bbox=[0, 0, np.nan, 9]),
+        dict(bbox=[0, 0, None, 9]),
+        dict(bbox=[0, 0, -9, 9]),
+        dict(bbox=[0, 0, 1e30, 9]),
+    ],
+)
+def test_what_is_no_object_does_not_lower_the_figures(change):
+    box = (0, 0, 10, 10)
+    images = [([(0, box, False), (0, box, False)], [(0, box, 0.9)])]
+    content = coco_content(images)
+    content["annotations"][1].update(change)
+    results = evaluate_coco(
+        GroundTruth.from_coco(content, CLASSES), predictions_of(images)
+    )
+    assert results.object_count.tolist() == [1, 0, 0]
+    assert results.ap[0] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("area", [np.nan, np.inf])
+def test_an_area_that_is_no_number_is_that_of_the_box(area):
+    images = [([(0, (0, 0, 10, 10), False)], [(0, (0, 0, 10, 10), 0.9)])]
+    content = coco_content(images)
+    expected = evaluate_coco(
+        GroundTruth.from_coco(content, CLASSES), predictions_of(images)
+    )
+    content["annotations"][0]["area"] = area
+    found = evaluate_coco(
+        GroundTruth.from_coco(content, CLASSES), predictions_of(images)
+    )
+    assert found.summary == pytest.approx(expected.summary, abs=0, nan_ok=True)
+    assert found.summary["mAP_s"] == pytest.approx(1)
+    assert np.isnan(found.summary["mAP_l"])
+
+
+def test_sizes_of_images_are_needed_for_masks_alone():
     content = coco_content([([(0, (0, 0, 10, 10), False)], [])])
     del content["images"][0]["height"]
-    with pytest.raises(ValueError, match=r"image 0 has no \['height'\]"):
-        GroundTruth.from_coco(content, CLASSES)
+    truth = GroundTruth.from_coco(content, CLASSES)
+    assert evaluate_coco(truth, []).ap[0] == 0
+    with pytest.raises(ValueError, match=r"image 0 has no `width` or no `height`"):
+        evaluate_coco(truth, [], "segm")
+    sized = truth.with_sizes([dict(img_id=0, width=64, height=48)])
+    assert evaluate_coco(sized, [], "segm").ap[0] == 0
 
 
-@pytest.mark.parametrize(
-    "outline", [[[1, 2]], [[1, 2, 3, 4]], [1, 2, 3, 4, 5, 6], "xx", [[]]]
-)
+@pytest.mark.parametrize("outline", [[[1, 2]], [[1, 2, 3, 4]], [[]], [[np.nan] * 6]])
+def test_an_outline_that_shows_nothing_is_judged_as_a_box_alone(outline):
+    content = coco_content([([(0, (0, 0, 10, 10), False)] * 2, [])])
+    content["annotations"][0]["segmentation"] = outline
+    truth = GroundTruth.from_coco(content, CLASSES)
+    assert evaluate_coco(truth, []).object_count[0] == 2
+    assert evaluate_coco(truth, [], "segm").object_count[0] == 1
+
+
+@pytest.mark.parametrize("outline", [[1, 2, 3, 4, 5, 6], "xx"])
 def test_outlines_that_are_none_name_the_image(outline):
     content = coco_content([([(0, (0, 0, 10, 10), False)], [])])
     content["annotations"][0]["segmentation"] = outline

@@ -1,5 +1,7 @@
 import csv
 import json
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,9 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
+from scipy.sparse import csr_matrix
 
 from imb_det.analysis import make_example
 from imb_det.evaluation import CocoMetric, FederatedGroundTruth, GroundTruth, LVISMetric
+from imb_det.evaluation.csv_tables import read_table
+from imb_det.evaluation.diagnostics import diagnose
 from imb_det.evaluation.functional import Detections
 from imb_det.evaluation.functional.calibration import calibration
 from imb_det.evaluation.functional.coco_eval import CocoRules
@@ -41,7 +46,7 @@ def sets_of(images):
 def confused(truth, found, iou_thr=0.5, **kwargs):
     """Count confusions by the verdicts of COCO's rules, at several overlaps."""
     judged = judge(truth, found, iou_thrs=[0.6, iou_thr])
-    return confusion_matrix(truth, found, judged, iou_thr=iou_thr, **kwargs)
+    return confusion_matrix(truth, found, judged, iou_thr=iou_thr, **kwargs).toarray()
 
 
 def test_confusion_by_hand():
@@ -57,7 +62,7 @@ def test_confusion_by_hand():
     matrix = confused(*sets_of(images))
     assert matrix.tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 1, 0]]
     groups = {"rare": np.array([0]), "frequent": np.array([1, 2])}
-    assert group_confusion(matrix, groups) == {
+    assert group_confusion(csr_matrix(matrix), groups) == {
         "rare": {"right": 1, "within": 0, "frequent": 0, "background": 0},
         "frequent": {"right": 0, "within": 1, "rare": 0, "background": 1},
         "background": {"rare": 0, "frequent": 2},
@@ -155,7 +160,7 @@ def test_federated_confusion():
     truth = FederatedGroundTruth.from_lvis(lvis_content(scene))
     detections = Detections.from_predictions(truth, federated_predictions(scene))
     judged = LvisRules().judge(truth, detections)
-    matrix = confusion_matrix(truth, detections, judged)
+    matrix = confusion_matrix(truth, detections, judged).toarray()
     assert matrix.tolist() == [[0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]]
 
 
@@ -255,9 +260,94 @@ def test_objects_of_no_size_of_coco_do_not_shift_the_others():
     results = CocoRules().evaluate(truth, found)
     assert results.object_count.tolist() == [1, 0, 0]
     assert results.ap[0] == pytest.approx(1)
-    matrix = confusion_matrix(truth, found, results.judged)
+    matrix = confusion_matrix(truth, found, results.judged).toarray()
     assert matrix[0].tolist() == [1, 0, 0, 0]
     assert matrix.sum() == 1
     example = make_example(truth, 0, "a.jpg", found, results.judged)
     assert example.objects.tolist() == [[40, 0, 50, 10]]
     assert example.is_found.tolist() == [True]
+
+
+def many_classes(number):
+    """Objects and detections of many classes, most of which are taken for others."""
+    rng = np.random.default_rng(0)
+    classes = tuple(f"class {label}" for label in range(number))
+    boxes = [(8.0 * x, 8.0 * y, 6.0, 6.0) for x in range(8) for y in range(6)]
+    images = []
+    for _ in range(60):
+        objects = [(int(rng.integers(number)), box, False) for box in boxes]
+        found = [
+            (label if rng.random() < 0.3 else int(rng.integers(number)), box, 0.9)
+            for label, box, _ in objects
+        ]
+        images.append((objects, found))
+    truth = GroundTruth.from_coco(coco_content(images, classes), classes)
+    return truth, Detections.from_predictions(truth, predictions_of(images)), images
+
+
+def test_many_classes_need_little_memory_and_disk(tmp_path):
+    number = 20_000
+    truth, found, images = many_classes(number)
+    judged = judge(truth, found, iou_thrs=[0.5])
+    groups = {"rare": np.arange(15_000), "frequent": np.arange(15_000, number)}
+    stale = tmp_path / "x_confusion.csv"
+    stale.write_text("of another evaluation")
+    tracemalloc.start()
+    try:
+        diagnose(truth, found, judged, groups, tmp_path / "x")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6  # the whole matrix has 3.2e9
+    files = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert files.keys() == {"x_confused_pairs.csv", "x_diagnostics.json"}
+    assert sum(files.values()) < 100_000
+    header, *rows = read_table(tmp_path / "x_confused_pairs.csv")
+    assert header == ["true", "predicted", "count", "share of the true class"]
+    assert len(rows) == 1000
+    assert all(true != predicted for true, predicted, *_ in rows)
+    sums = json.loads((tmp_path / "x_diagnostics.json").read_text())
+    sums = sums["confusion_of_groups"]
+    right = sum(sums[name]["right"] for name in groups)
+    expected = sum(
+        o[0] == d[0] for own, theirs in images for o, d in zip(own, theirs, strict=True)
+    )
+    assert right == expected > 500
+    assert sums["rare"]["frequent"] > 100
+    # Of a class of each group there is an object for each of its detections.
+    assert sum(sum(own.values()) for own in sums.values()) == 60 * 48
+
+
+def test_the_pairs_are_those_of_the_matrix(tmp_path):
+    objects = [(0, A, False), (1, B, False)]
+    images = [(objects, [(1, A, 0.9), (2, B, 0.9)])] * 3
+    images += [(objects, [(1, A, 0.9), (1, B, 0.9), (2, (40, 0, 5, 5), 0.9)])]
+    truth, found = sets_of(images)
+    diagnose(truth, found, judge(truth, found, iou_thrs=[0.5]), {}, tmp_path / "x")
+    _, *rows = read_table(tmp_path / "x_confused_pairs.csv")
+    assert rows == [
+        ["cat", "dog", "4", "1.0"],
+        ["dog", "emu", "3", "0.75"],
+        ["background", "emu", "1", ""],
+    ]
+    matrix = read_table(tmp_path / "x_confusion.csv")
+    assert matrix[1:3] == [["cat", "0", "4", "0", "0"], ["dog", "0", "1", "3", "0"]]
+
+
+def test_lvis_keeps_its_whole_matrix(tmp_path):
+    truth, found, _ = many_classes(1203)
+    diagnose(truth, found, judge(truth, found, iou_thrs=[0.5]), {}, tmp_path / "x")
+    rows = read_table(tmp_path / "x_confusion.csv")
+    assert len(rows) == len(rows[0]) == 1205
+    assert rows[0][-1] == "background"
+
+
+def test_a_name_that_is_a_formula(tmp_path):
+    truth, found = sets_of([([(0, A, False)], [(1, A, 0.9)])])
+    truth = replace(truth, classes=("=1+1", "@sum", "emu"))
+    diagnose(truth, found, judge(truth, found, iou_thrs=[0.5]), {}, tmp_path / "x")
+    for name in ("x_confusion.csv", "x_confused_pairs.csv"):
+        text = (tmp_path / name).read_text()
+        assert "'=1+1" in text
+        assert "\n=" not in text
+        assert any("=1+1" in row for row in read_table(tmp_path / name))

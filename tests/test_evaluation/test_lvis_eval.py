@@ -326,11 +326,35 @@ def test_bad_files_and_limits_are_named():
     ):
         evaluate_lvis(truth, federated_predictions(images), max_dets=0)
     content["categories"][1]["frequency"] = "x"
-    with pytest.raises(ValueError, match=r"'class 1' \(id 7\) needs a `frequency`"):
+    with pytest.raises(ValueError, match=r"\(id 7, 'class 1'\): needs a `frequency`"):
         FederatedGroundTruth.from_lvis(content)
     for category in content["categories"]:
         del category["frequency"]
     assert FederatedGroundTruth.from_lvis(content).groups is None
-    del content["images"][0]["neg_category_ids"]
-    with pytest.raises(ValueError, match="1 images have no `neg_category_ids`"):
+    lists = content["images"][0].pop("not_exhaustive_category_ids")
+    with pytest.raises(ValueError, match="no image has `not_exhaustive_category_id"):
         FederatedGroundTruth.from_lvis(content)
+    content["images"][0]["not_exhaustive_category_ids"] = lists
+    del content["images"][0]["neg_category_ids"]
+    with pytest.raises(ValueError, match="no image has `neg_category_ids`: this is no"):
+        FederatedGroundTruth.from_lvis(content)
+
+
+@pytest.mark.lvis
+def test_annotation_with_id_zero_is_found(lvis):
+    """As in COCO's rules: the original takes that id for no match."""
+    box = (0.0, 0.0, 10.0, 10.0)
+    images = [([(0, box, False)], [(0, box, 0.9)], [], [])] * 2
+    content = lvis_content(images, "r")
+    results = lvis_results(federated_predictions(images))
+
+    def figures():
+        truth = FederatedGroundTruth.from_lvis(content)
+        ours = evaluate_lvis(truth, federated_predictions(images)).summary["AP"]
+        theirs, _ = lvis_figures(content, results, "bbox", 300)
+        return ours, theirs["AP"]
+
+    assert figures() == pytest.approx((1, 1))
+    for number, annotation in enumerate(content["annotations"]):
+        annotation["id"] = number
+    assert figures() == pytest.approx((1, 0.5 * 51 / 101))

@@ -13,7 +13,7 @@ from imb_det.evaluation import (
 )
 from imb_det.registry import METRICS
 from imb_det.statistics import ClassStats
-from imb_det.statistics.coco_files import category_ids
+from imb_det.statistics.coco_classes import category_ids
 from imb_det.statistics.frequency_groups import GroupLimits
 from tests.federated_scenes import (
     box_mask,
@@ -186,11 +186,21 @@ def test_groups_from_counts_replace_letters(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c["images"][1].pop("neg_category_ids"), "first is 10: this is no"),
-        (lambda c: c["images"][0].pop("not_exhaustive_category_ids"), "first is 3"),
+        (
+            lambda c: c["images"][1].pop("neg_category_ids"),
+            r"lvis\.json: images\[1\] \(id 10\): lacks `neg_category_ids`",
+        ),
+        (
+            lambda c: c["images"][0].pop("not_exhaustive_category_ids"),
+            r"images\[0\] \(id 3\): lacks `not_exhaustive_category_ids`",
+        ),
+        (
+            lambda c: [image.pop("neg_category_ids") for image in c["images"]],
+            r"lvis\.json: no image has `neg_category_ids`: this is no LVIS file",
+        ),
         (
             lambda c: c["categories"][2].pop("frequency"),
-            r"category 'class 2' \(id 9\) needs a `frequency`",
+            r"categories\[2\] \(id 9, 'class 2'\): needs a `frequency`",
         ),
         (lambda c: c["categories"][1].update(frequency="x"), r"'class 1'.*got 'x'"),
     ],
@@ -198,9 +208,8 @@ def test_groups_from_counts_replace_letters(tmp_path):
 def test_files_that_are_not_federated(tmp_path, change, message):
     content = lvis_content(random_federated(5, num_classes=NUM_CLASSES), "rrccff")
     change(content)
-    metric = LVISMetric(written(tmp_path, content))
     with pytest.raises(ValueError, match=message):
-        metric.dataset_meta = dict(classes=CLASSES)
+        LVISMetric(written(tmp_path, content))
 
 
 def test_no_frequency_needs_counts(tmp_path):

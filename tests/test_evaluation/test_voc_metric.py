@@ -5,12 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.evaluation import VOCMetric as MMDetVOCMetric
 from mmdet.evaluation.functional import eval_map
+from mmengine.registry import init_default_scope
 
+from imb_det.core import CheckContext
 from imb_det.evaluation import VOCMetric
 from imb_det.evaluation.functional.voc_eval import evaluate_voc
-from imb_det.registry import METRICS
+from imb_det.registry import DATASETS, METRICS
 from imb_det.statistics import ClassStats
+from tests import mixed_sets  # noqa: F401 -- registers a transform
 from tests.coco_scenes import CLASSES, random_images
+from tests.tiny_sets import write_voc
 
 
 def samples_of(images, dtype=torch.float32):
@@ -287,3 +291,80 @@ def test_bad_predictions_name_the_image():
     )
     with pytest.raises(ValueError, match=r"image '000004': `scores` of detection 0"):
         run_metric(VOCMetric(), samples)
+
+
+@pytest.mark.parametrize(
+    "lacking", [["ori_shape"], ["img_id"], ["img_id", "ori_shape"]]
+)
+def test_needs_no_more_than_mmdets(lacking):
+    """A pipeline may pack neither size nor id: `meta_keys` of `PackDetInputs`."""
+    samples = samples_of(without_ties(random_images(5)))
+    whole = run_metric(VOCMetric(), samples)
+    for number, sample in enumerate(samples):
+        sample["img_path"] = f"{number:03d}.jpg"
+        for key in lacking:
+            del sample[key]
+    theirs = run_metric(MMDetVOCMetric(), samples)
+    ours = run_metric(VOCMetric(), samples)
+    assert ours == whole
+    for key, value in theirs.items():
+        assert ours[key] == pytest.approx(value, abs=5.001e-4), key
+
+
+def test_images_without_any_name_keep_their_order():
+    samples = samples_of(random_images(5))
+    expected = run_metric(VOCMetric(), samples)
+    for sample in samples:
+        del sample["img_id"]
+    assert run_metric(VOCMetric(), samples) == expected
+
+
+LOAD = dict(type="LoadAnnotations", with_bbox=True)
+PACK = dict(type="PackDetInputs")
+
+
+@pytest.mark.parametrize(
+    ("steps", "is_found"),
+    [
+        ([LOAD, PACK], False),
+        ([PACK], True),
+        ([dict(type="LoadEmptyAnnotations"), PACK], True),
+        ([dict(LOAD, with_bbox=False), PACK], True),
+        ([dict(LOAD, with_label=False), PACK], True),
+        ([dict(type="PackDetInputs", meta_keys=("img_id", "instances"))], False),
+        (
+            [dict(type="imb_det.WithProcess"), PACK],
+            False,
+        ),  # of one's own: may load them
+        ([], False),
+    ],
+)
+def test_a_pipeline_without_ground_truth_is_found_at_the_start(
+    tmp_path, steps, is_found
+):
+    init_default_scope("mmdet")
+    objects = [[("cat", (1, 1, 9, 9))]]
+    dataset = DATASETS.build(
+        dict(
+            write_voc(tmp_path, objects),
+            type="imb_det.VOCDataset",
+            metainfo=dict(classes=CLASSES),
+            pipeline=[dict(type="LoadImageFromFile"), *steps],
+            test_mode=True,
+        )
+    )
+    metric = VOCMetric()
+    context = CheckContext(
+        datasets=dict(val=dataset, test=dataset), metrics=dict(val=[metric], test=[])
+    )
+    found = list(metric.findings(context))
+    assert [f.code for f in found] == ["no_ground_truth"] * is_found
+    for finding in found:
+        assert finding.where == f"`val_dataloader`, {tmp_path}/list.txt"
+        assert "dict(type='LoadAnnotations', with_bbox=True)" in finding.remedy
+    if not is_found or steps[0] is not PACK:
+        return
+    sample = dataset[0]["data_samples"].to_dict()
+    sample["pred_instances"] = samples_of([([], [])])[0]["pred_instances"]
+    with pytest.raises(ValueError, match=r"image 'a' has no ground truth.*LoadAnnotat"):
+        metric.process({}, [sample])

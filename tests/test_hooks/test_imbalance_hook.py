@@ -19,7 +19,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import HOOKS
 from torch import nn
 
-from imb_det.checks import check_boxes, check_num_classes
+from imb_det.checks import check_annotation_files, check_boxes, check_num_classes
 from imb_det.core import CheckContext, FindingsError, raise_findings
 from imb_det.hooks import EpochSeedHook, ImbalanceHook, epoch_seed_hook, imbalance_hook
 from imb_det.losses import flushing
@@ -54,8 +54,8 @@ class AtStart(Hook):
             self.density = float(numbers.sum())
 
 
-def refuse_boxes(dataset):
-    raise_findings(check_boxes(CheckContext(datasets=dict(train=dataset))))
+def refuse_boxes(dataset, check=check_boxes):
+    raise_findings(check(CheckContext(datasets=dict(train=dataset))))
 
 
 def refuse_heads(model, dataset):
@@ -229,8 +229,9 @@ def test_plain_coco_boxes_without_end_are_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"^7 errors[\s\S]*imb_det\.CocoDataset"
     ) as error:
-        refuse_boxes(DATASETS.build(config))
-    assert "1.jpg object[1]: dog (1, 1, inf, 10)" in str(error.value)
+        refuse_boxes(DATASETS.build(config), check_annotation_files)
+    where = "ann.json: annotations[1] (id 2, image 1): dog bbox [1, 1, inf, 9]"
+    assert where in str(error.value)
     assert str(error.value).splitlines()[-2] == "    ... and 2 more"
 
 

@@ -183,6 +183,29 @@ def test_thresholds_get_counts_beside_a_trained_bias(dataset, tmp_path):
     assert counts == [prior.num_foreground, prior.num_candidates]
 
 
+def test_a_changed_cache_is_not_believed(dataset, model, tmp_path, log):
+    hook = PriorInitHook(cache_dir=str(tmp_path / "cache"))
+    hook.before_train(FakeRunner(model, dataset))
+    bias = model.bbox_head.retina_cls.bias.detach().clone()
+    (cached,) = (tmp_path / "cache").iterdir()
+    sound = json.loads(cached.read_text())
+    other = dict(sound["prior"], num_foreground=2 * sound["prior"]["num_foreground"])
+    for content in (
+        dict(sound, prior=other),
+        dict(sound, checksum="0" * 64),
+        sound["prior"],
+        [],
+        dict(sound, prior=3),
+    ):
+        cached.write_text(json.dumps(content))
+        log.clear()
+        again = toys.build_model(toys.retinanet_config())
+        hook.before_train(FakeRunner(again, dataset))
+        assert f"{cached} is unreadable" in log.text
+        assert torch.equal(again.bbox_head.retina_cls.bias, bias)
+        assert json.loads(cached.read_text()) == sound
+
+
 def test_cache(dataset, model, tmp_path, log, monkeypatch):
     hook = PriorInitHook(cache_dir=str(tmp_path / "cache"))
     hook.before_train(FakeRunner(model, dataset))

@@ -286,3 +286,27 @@ def test_weights_that_are_none_are_refused(bad):
     with pytest.raises(ValueError, match=r"finite and >= 0.* 1 classes .*class_2: "):
         sampler.set_class_difficulty_weights(np.array([1, 1, bad, 1, 1, 1]))
     assert not sampler.informed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (dict(repeat_thr=1.0, power=1.0), "makes an epoch 10.0 times as long: 100"),
+        (dict(repeat_thr=1.0, power=0.5), None),
+        (dict(repeat_thr=1.0, power=1.0, max_repeat=3), None),
+        (dict(repeat_thr=1.0, power=1.0, num_samples=60), None),
+    ],
+)
+def test_an_epoch_that_grows_much_is_a_warning(arguments, told):
+    labels = [[c] for c in range(10)]
+    sampler = RepeatFactorSampler(LabelledDataset(labels, 10), **arguments)
+    said = [line for line in sampler.receipt().warnings if "times as long" in line]
+    assert [told in line for line in said] == [True] * (told is not None)
+
+
+def test_an_epoch_that_nobody_can_mean_is_refused():
+    dataset = LabelledDataset([[0]] * 9 + [[0, 1]], 2)
+    with pytest.raises(ValueError, match=r"an epoch would have 1e\+\d+ images"):
+        RepeatFactorSampler(dataset, repeat_thr=1, power=30.0)
+    with pytest.raises(ValueError, match="1 of 10 images have no finite weight"):
+        RepeatFactorSampler(dataset, repeat_thr=1, power=1e9)

@@ -183,6 +183,8 @@ def test_receipt_is_written_before_the_first_iteration(tmp_path):
     assert content["rule"].startswith("RepeatFactorSampler: repeat_thr=0.9, power=1")
     assert content["length_after"] == runner.train_dataloader.sampler.length
     assert (tmp_path / "work" / "sampling.png").stat().st_size > 5000
+    (log,) = (tmp_path / "work").rglob("*.log")
+    assert log.read_text().count("RepeatFactorSampler: receipt in ") == 1
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,25 @@ def test_none_takes_the_numbers_away():
     assert told(3) is None
 
 
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ([1.0, np.nan, 2.0], "gives nan for 'bee', .* in 0 to inf"),
+        ([1.0, 2.0, -1.0], "gives -1 for 'cat'"),
+        ([np.inf, 2.0, -1.0], "gives inf for 'ant', -1 for 'cat'"),
+        ([-1.0], "gives -1 for 0"),
+        ([[1.0, 2.0, 3.0]], r"gives \(1, 3\), and it must be one number a class"),
+    ],
+)
+def test_what_is_told_is_checked(numbers, text):
+    told = vector(None, told_by="`a hook`")
+    told.set_class_stats(STATS)
+    for form in (torch.tensor, np.array):
+        with pytest.raises(ValueError, match=rf"Owner: what hands `numbers` .*{text}"):
+            told.tell(form(numbers))
+    assert not told.told
+
+
 @pytest.mark.parametrize("spec", ["half", {"bee": 2}])
 def test_a_stage_without_counts_does_not_keep_the_numbers_of_another(spec):
     staged = vector(dict(stages=dict(plain=2.0, later=spec)))

@@ -1,7 +1,6 @@
 """The comparison of runs: its rules and groups, its files, and the command line."""
 
 import json
-import pickle
 import re
 
 import mmcv
@@ -30,6 +29,7 @@ from tests.coco_scenes import (
     random_images,
     results_json,
 )
+from tests.dumps import dump
 from tests.processes import run_tool
 
 LETTERS = "rcf"
@@ -72,16 +72,16 @@ def images():
 
 @pytest.fixture
 def files(tmp_path, images):
-    """An annotation file, and predictions: a.pkl, b.json, c0.pkl, c1.pkl."""
+    """An annotation file, and predictions: a.npz, b.json, c0.npz, c1.npz."""
     (tmp_path / "ann.json").write_text(json.dumps(coco_content(images)))
     (tmp_path / "lvis.json").write_text(json.dumps(lvis_content(images)))
     COUNTS.to_json(tmp_path / "counts.json")
-    (tmp_path / "a.pkl").write_bytes(pickle.dumps(data_samples(images)))
+    dump(tmp_path / "a.npz", data_samples(images), CLASSES)
     entries = results_json(worse(images, 0))
     (tmp_path / "b.json").write_text(json.dumps(entries))
     for seed in range(2):
         samples = data_samples(worse(images, seed + 1))
-        (tmp_path / f"c{seed}.pkl").write_bytes(pickle.dumps(samples))
+        dump(tmp_path / f"c{seed}.npz", samples, CLASSES)
     return tmp_path
 
 
@@ -96,7 +96,7 @@ def figures_of(results):
 
 
 def test_estimates_are_those_of_the_coco_evaluation(files, images):
-    methods = {"a": ["a.pkl"], "b": ["b.json"], "c": ["c0.pkl", "c1.pkl"]}
+    methods = {"a": ["a.npz"], "b": ["b.json"], "c": ["c0.npz", "c1.npz"]}
     found = compare_runs(
         files / "ann.json",
         {name: [files / file for file in own] for name, own in methods.items()},
@@ -117,7 +117,7 @@ def test_estimates_are_those_of_the_coco_evaluation(files, images):
 
 
 def test_limits_of_the_groups(files, images):
-    runs = {"a": [files / "a.pkl"], "b": [files / "b.json"]}
+    runs = {"a": [files / "a.npz"], "b": [files / "b.json"]}
 
     def figures(**limits):
         found = compare_runs(
@@ -138,7 +138,7 @@ def test_limits_of_the_groups(files, images):
 def test_rules_of_lvis(files, images, max_dets):
     found = compare_runs(
         files / "lvis.json",
-        {"b": [files / "b.json"], "a": [files / "a.pkl"]},
+        {"b": [files / "b.json"], "a": [files / "a.npz"]},
         max_dets=max_dets,
         resamples=5,
     )
@@ -154,7 +154,7 @@ def test_rules_of_lvis(files, images, max_dets):
 
 
 def test_rules_that_the_file_does_not_suggest(files):
-    runs = {"b": [files / "b.json"], "a": [files / "a.pkl"]}
+    runs = {"b": [files / "b.json"], "a": [files / "a.npz"]}
     by_lvis = compare_runs(files / "lvis.json", runs, resamples=5)
     by_coco = compare_runs(
         files / "lvis.json", runs, rules="coco", train=COUNTS, resamples=5
@@ -165,7 +165,7 @@ def test_rules_that_the_file_does_not_suggest(files):
 
 
 def test_rules_of_a_config(files):
-    runs = {"b": [files / "b.json"], "a": [files / "a.pkl"]}
+    runs = {"b": [files / "b.json"], "a": [files / "a.npz"]}
     path = files / "config.py"
 
     def rules(metric):
@@ -192,7 +192,7 @@ def test_rules_of_a_config(files):
 
 
 def test_limits_that_come_with_the_counts(files):
-    runs = {"b": [files / "b.json"], "a": [files / "a.pkl"]}
+    runs = {"b": [files / "b.json"], "a": [files / "a.npz"]}
     counts = COUNTS.with_limits(GroupLimits((4, 39)))
     found = compare_runs(files / "ann.json", runs, train=counts, resamples=2)
     assert found.results.figures[2:] == ("APr", "APf")
@@ -228,7 +228,7 @@ def test_weights_equal_copies_by_the_rules_of_lvis(files, images):
 
 
 def test_groups_of_a_training_file(files, images):
-    runs = {"a": [files / "a.pkl"], "b": [files / "b.json"]}
+    runs = {"a": [files / "a.npz"], "b": [files / "b.json"]}
     names = [
         compare_runs(files / ann, runs, train=train, resamples=2).results.figures[2:]
         for ann, train in (
@@ -249,8 +249,8 @@ def test_detectors_that_know_some_of_the_classes(files, images):
         (objects, [(old[k], box, s) for k, box, s in found if k in old])
         for objects, found in images
     ]
-    path = files / "some.pkl"
-    path.write_bytes(pickle.dumps(data_samples(some)))
+    path = files / "some.npz"
+    dump(path, data_samples(some), names)
     runs = {"some": [path], "all": [files / "a.json"]}
     entries = [e for e in results_json(images) if e["category_id"] != 10]
     runs["all"][0].write_text(json.dumps(entries))
@@ -260,10 +260,13 @@ def test_detectors_that_know_some_of_the_classes(files, images):
     np.testing.assert_allclose(found.results.estimate[:, 0], expected, atol=1e-6)
     with pytest.raises(ValueError, match=r"ann\.json.*no category \['yak'\]"):
         compare_runs(files / "ann.json", runs, classes=["yak"], resamples=2)
+    # Labels of a file are never taken for those of other classes.
+    with pytest.raises(ValueError, match=r"some\.npz has .* 2 classes.*`--classes`"):
+        compare_runs(files / "ann.json", runs, resamples=2)
 
 
 def test_where_the_groups_come_from_is_written_down(files, images):
-    runs = {"a": [files / "a.pkl"], "b": [files / "b.json"]}
+    runs = {"a": [files / "a.npz"], "b": [files / "b.json"]}
 
     def settings(ann_file="ann.json", **arguments):
         found = compare_runs(files / ann_file, runs, resamples=2, **arguments).settings
@@ -284,8 +287,8 @@ def test_where_the_groups_come_from_is_written_down(files, images):
 
 def test_images_that_were_tested(files, images):
     some = data_samples(images)[:10]
-    (files / "part.pkl").write_bytes(pickle.dumps(some))
-    runs = {"b": [files / "b.json"], "part": [files / "part.pkl"]}
+    dump(files / "part.npz", some, CLASSES)
+    runs = {"b": [files / "b.json"], "part": [files / "part.npz"]}
     found = compare_runs(files / "ann.json", runs, resamples=2)
     assert found.settings["num_images"] == 10
     part = GroundTruth.from_coco(coco_content(images[:10]), CLASSES)
@@ -294,8 +297,8 @@ def test_images_that_were_tested(files, images):
         for own in (worse(images, 0), images)
     ]
     np.testing.assert_allclose(found.results.estimate[:, 0], expected, atol=1e-6)
-    runs["a"] = [files / "a.pkl"]
-    with pytest.raises(ValueError, match=r"a.pkl and .*part.pkl are of different.* 15"):
+    runs["a"] = [files / "a.npz"]
+    with pytest.raises(ValueError, match=r"a.npz and .*part.npz are of different.* 15"):
         compare_runs(files / "ann.json", runs, resamples=2)
 
 
@@ -306,15 +309,15 @@ def test_images_that_were_tested(files, images):
         (dict(confidence=95), "`confidence` must be between 0 and 1, got 95"),
         (dict(resamples=0), "`resamples` must be >= 1, got 0"),
         (dict(rules="voc"), r"`rules` must be one of \['coco', 'lvis'\], got 'voc'"),
-        (dict(rules="lvis"), "ann.json: 25 images have no `neg_category_ids`"),
-        (dict(iou_type="segm"), r"a.pkl: entry 0 \(image 0\): .*no \['masks'\]"),
+        (dict(rules="lvis"), "ann.json: no image has `neg_category_ids`"),
+        (dict(iou_type="segm"), r"a.npz: entry 0 \(image 0\): .*no \['masks'\]"),
         (dict(group_thresholds=(9, 3)), "`thresholds` must be two numbers"),
         (dict(group_quantiles=(0.9, 0.3)), "`quantiles` must be two numbers"),
         (dict(train=ClassStats(("a",), [1], [1], 1)), "the class counts are for 1"),
     ],
 )
 def test_bad_settings(files, settings, message):
-    runs = {"a": [files / "a.pkl"], "b": [files / "b.json"]}
+    runs = {"a": [files / "a.npz"], "b": [files / "b.json"]}
     with pytest.raises(ValueError, match=message):
         compare_runs(files / "ann.json", runs, **settings)
 
@@ -322,29 +325,29 @@ def test_bad_settings(files, settings, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"images": [', "bad.json is no JSON, or is cut short"),
-        ("[]", "bad.json must hold a dictionary, got list"),
-        ('{"images": []}', "bad.json: an entry lacks the key 'categories'"),
+        ('{"images": [', "bad.json: is not valid JSON: Expecting value"),
+        ("[]", "bad.json: must hold a mapping with .*, got list"),
+        ('{"images": []}', r"bad.json: has no \['annotations', 'categories'\], only"),
         (
-            '{"images": [{"id": 1}, {"id": 1}], "categories": []}',
-            "bad.json: several images share one id",
+            '{"images": [{"id": 1}, {"id": 1}], "annotations": [], "categories": []}',
+            r"bad.json: images\[0\] \(id 1\): `id` 1 is also that of images\[1\]",
         ),
     ],
 )
 def test_bad_annotation_files(files, content, message):
     (files / "bad.json").write_text(content)
-    runs = {"a": [files / "a.pkl"], "b": [files / "b.json"]}
+    runs = {"a": [files / "a.npz"], "b": [files / "b.json"]}
     with pytest.raises(ValueError, match=message):
         compare_runs(files / "bad.json", runs)
     with pytest.raises(ValueError, match="at least two methods are needed"):
-        compare_runs(files / "ann.json", {"a": [files / "a.pkl"]})
+        compare_runs(files / "ann.json", {"a": [files / "a.npz"]})
 
 
 # --------------------------------------------------------------- what is written
 
 
 def test_text_json_and_picture(files):
-    runs = {"base": [files / "b.json"], "ours": [files / "a.pkl"]}
+    runs = {"base": [files / "b.json"], "ours": [files / "a.npz"]}
     out = files / "some" / "folder"
     found = compare_runs(
         files / "ann.json", runs, train=COUNTS, resamples=50, out_dir=out
@@ -352,7 +355,7 @@ def test_text_json_and_picture(files):
     content = json.loads((out / "comparison.json").read_text())
     assert content["baseline"] == "base"
     assert content["settings"]["num_images"] == 25
-    assert content["methods"]["ours"]["files"] == [str(files / "a.pkl")]
+    assert content["methods"]["ours"]["files"] == [str(files / "a.npz")]
     text = found.text()
     for f, figure in enumerate(found.results.figures):
         change = content["differences"]["ours"][figure]
@@ -398,10 +401,10 @@ def test_a_figure_that_is_not_defined(files, images):
 @pytest.mark.slow
 def test_command_line(files):
     (files / "other").mkdir()
-    (files / "a.pkl").rename(files / "other" / "predictions.pkl")
+    (files / "a.npz").rename(files / "other" / "predictions.npz")
     done = run_tool(
         "compare_runs.py",
-        *("ann.json", "b.json", "other/predictions.pkl", "two seeds=c0.pkl,c1.pkl"),
+        *("ann.json", "b.json", "other/predictions.npz", "two seeds=c0.npz,c1.npz"),
         *("--train-ann", "counts.json", "--resamples", "30", "--seed", "3"),
         *("--confidence", "0.9", "--max-dets", "50", "--out", "out"),
         cwd=files,
@@ -409,7 +412,7 @@ def test_command_line(files):
     assert done.returncode == 0, done.stderr
     content = json.loads((files / "out" / "comparison.json").read_text())
     assert list(content["methods"]) == ["b", "other", "two seeds"]
-    assert content["methods"]["two seeds"]["files"] == ["c0.pkl", "c1.pkl"]
+    assert content["methods"]["two seeds"]["files"] == ["c0.npz", "c1.npz"]
     assert content["settings"] == dict(
         ann_file="ann.json",
         num_images=25,
@@ -436,14 +439,14 @@ def test_command_line(files):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["ann.json", "a.pkl"], "at least two methods are needed, got ['a']"),
-        (["ann.json", "a.pkl", "a.pkl"], "two methods have one name, ['a']"),
-        (["no.json", "a.pkl", "b.json"], "there is no file 'no.json'"),
-        (["ann.json", "a.pkl", "no.pkl"], "there is no file 'no.pkl'"),
-        (["ann.json", "a.pkl", "x=ann.json"], "ann.json must hold a list of pred"),
-        (["ann.json", "a.pkl", "b.json", "--seed=-1"], "--seed must be >= 0, got -1"),
+        (["ann.json", "a.npz"], "at least two methods are needed, got ['a']"),
+        (["ann.json", "a.npz", "a.npz"], "two methods have one name, ['a']"),
+        (["no.json", "a.npz", "b.json"], "there is no file 'no.json'"),
+        (["ann.json", "a.npz", "no.npz"], "there is no file 'no.npz'"),
+        (["ann.json", "a.npz", "x=ann.json"], "ann.json must hold a list of pred"),
+        (["ann.json", "a.npz", "b.json", "--seed=-1"], "--seed must be >= 0, got -1"),
         (
-            ["ann.json", "a.pkl", "b.json", "--rules=coco", "--config=c.py"],
+            ["ann.json", "a.npz", "b.json", "--rules=coco", "--config=c.py"],
             "--rules and --config both say the rules: give one of them",
         ),
     ],

@@ -1,5 +1,4 @@
 import json
-import pickle
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from tests.coco_scenes import (
     random_images,
     results_json,
 )
+from tests.dumps import dump
 from tests.processes import run_tool
 from tests.test_evaluation.test_lvis_metric import CLASSES as LVIS_CLASSES
 from tests.test_evaluation.test_lvis_metric import run_metric, samples_of
@@ -55,21 +55,15 @@ def config(tmp_path):
     )
 
 
-def write_pickle(path, samples):
-    """Write what ``tools/test.py --out`` writes."""
-    path.write_bytes(pickle.dumps(samples))
-    return path
-
-
 def expected_figures(config, samples, **options):
     metric = CocoMetric(config.test_evaluator.ann_file, **options)
     return run_metric(metric, samples, CLASSES)
 
 
-def test_pickle_and_json_give_what_a_test_gives(config, tmp_path):
+def test_dump_and_json_give_what_a_test_gives(config, tmp_path):
     samples = data_samples(IMAGES)
     expected = expected_figures(config, samples)
-    figures = score_file(config, write_pickle(tmp_path / "found.pkl", samples))
+    figures = score_file(config, dump(tmp_path / "found.npz", samples, CLASSES))
     assert expected.items() <= figures.items()
     assert {"coco/bbox_APr", "coco/bbox_APf"} <= set(figures)
     assert (tmp_path / "work" / "coco_bbox_classes.csv").is_file()
@@ -79,7 +73,7 @@ def test_pickle_and_json_give_what_a_test_gives(config, tmp_path):
 
 
 def test_limits_of_the_hook(config, tmp_path):
-    path = write_pickle(tmp_path / "found.pkl", data_samples(IMAGES))
+    path = dump(tmp_path / "found.npz", data_samples(IMAGES), CLASSES)
     given = score_file(config, path)
     limits = config.test_evaluator.pop("group_thresholds")
     assert {k for k in score_file(config, path) if "bbox_APf" in k} == set()
@@ -100,7 +94,7 @@ def test_the_data_set_is_walked_once(config, tmp_path, monkeypatch):
         return info_of(self, index)
 
     monkeypatch.setattr(CocoDataset, "get_data_info", counted)
-    score_file(config, write_pickle(tmp_path / "found.pkl", data_samples(IMAGES)))
+    score_file(config, dump(tmp_path / "found.npz", data_samples(IMAGES), CLASSES))
     assert sorted(asked) == list(range(len(IMAGES)))
 
 
@@ -112,6 +106,7 @@ def test_masks_of_a_file_are_checked_once(config, tmp_path, monkeypatch):
         masks = sample["pred_instances"]["masks"].numpy()
         sample["pred_instances"]["masks"] = encode_mask_results(masks)
         number += len(masks)
+    path = dump(tmp_path / "found.npz", samples, CLASSES)
     checked = []
     count = run_lengths.pixels_of
 
@@ -120,7 +115,7 @@ def test_masks_of_a_file_are_checked_once(config, tmp_path, monkeypatch):
         return count(counts)
 
     monkeypatch.setattr(run_lengths, "pixels_of", counted)
-    score_file(config, write_pickle(tmp_path / "found.pkl", samples))
+    score_file(config, path)
     assert len(checked) == number  # and those of objects are polygons
 
 
@@ -137,7 +132,7 @@ def test_categories_that_mmdet_sorts(config, tmp_path):
     results = tmp_path / "found.json"
     results.write_text(json.dumps(results_json(IMAGES)))
     figures = score_file(config, results)
-    assert figures == score_file(config, write_pickle(tmp_path / "found.pkl", samples))
+    assert figures == score_file(config, dump(tmp_path / "found.npz", samples, CLASSES))
     assert figures["coco/bbox_mAP"] == round(expected["coco/bbox_mAP"], 3)
 
 
@@ -154,9 +149,9 @@ def test_masks(config, tmp_path):
     assert {k: figures[k] for k in expected} == pytest.approx(expected, abs=1e-9)
 
 
-def test_a_pickle_is_judged_on_its_images(config, tmp_path):
+def test_a_dump_is_judged_on_its_images(config, tmp_path):
     samples = data_samples(IMAGES)[2:7]
-    figures = score_file(config, write_pickle(tmp_path / "found.pkl", samples))
+    figures = score_file(config, dump(tmp_path / "found.npz", samples, CLASSES))
     assert expected_figures(config, samples).items() <= figures.items()
 
 
@@ -181,6 +176,7 @@ def test_voc(tmp_path):
     samples = [
         dict(
             img_id=info["img_id"],
+            ori_shape=(info["height"], info["width"]),
             pred_instances=dict(
                 bboxes=torch.tensor([i["bbox"] for i in info["instances"]]).reshape(
                     -1, 4
@@ -191,7 +187,8 @@ def test_voc(tmp_path):
         )
         for info in infos
     ]
-    figures = score_file(config, write_pickle(tmp_path / "found.pkl", samples))
+    path = dump(tmp_path / "found.npz", samples, ("cat", "dog"))
+    figures = score_file(config, path)
     assert figures == {"pascal_voc/mAP": 1, "pascal_voc/AP50": 1}
     path = tmp_path / "found.json"
     path.write_text("[]")
@@ -228,7 +225,7 @@ def test_lvis(tmp_path):
     expected = run_metric(LVISMetric(str(path)), samples_of(scene))
     for sample in samples:
         del sample["pred_instances"]["masks"]
-    figures = score_file(config, write_pickle(tmp_path / "found.pkl", samples))
+    figures = score_file(config, dump(tmp_path / "found.npz", samples, LVIS_CLASSES))
     assert figures == pytest.approx(expected, abs=1e-12)
 
 

@@ -30,6 +30,8 @@ def test_kill_and_resume(tmp_path, workers):
     process.kill()
     process.join()
     assert not (broken / f"epoch_{epochs}.pth").exists()
+    if workers:  # as where the kill comes a moment later
+        (broken / "last_checkpoint").write_text("")
     done = run_tool(*command, broken, "--resume", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "the bias stays as it is" in done.stdout + done.stderr

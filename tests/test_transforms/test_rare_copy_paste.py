@@ -122,7 +122,7 @@ def test_nothing_is_pasted_from_what_is_frequent_ignored_or_too_large(kind):
     transform = paste(max_tries=100, **AS_IS)
     for _ in range(10):
         assert same(pasted(transform, before, *donors), before)
-    assert same(transform(copy.deepcopy(before)), before)
+    assert same(pasted(transform, before), before)
 
 
 @pytest.mark.parametrize("kind", KINDS)

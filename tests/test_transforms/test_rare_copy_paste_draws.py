@@ -208,11 +208,8 @@ def test_beside_other_transforms(files, kind, steps):
         (dict(max_objects=True), ValueError, r"`max_objects` .* got True"),
         (dict(max_tries=2.0), ValueError, r"`max_tries` must be a whole .* got 2.0"),
         (dict(repeat_thr="rare"), ValueError, r"`repeat_thr` .* 'auto', got 'rare'"),
-        (
-            dict(repeat_thr=-1),
-            ValueError,
-            r"`repeat_thr` must be in \[0, inf\), got -1",
-        ),
+        (dict(repeat_thr=-1), ValueError, r"`repeat_thr` .* in \[0, 1\], got -1"),
+        (dict(repeat_thr=1.1), ValueError, r"`repeat_thr` .* in \[0, 1\], got 1.1"),
         (dict(power=None), TypeError, r"`power` must be a number, got None"),
         (dict(scale_range=1.0), TypeError, r"`scale_range` .* two numbers, got 1.0"),
         (dict(scale_range=(1, 2, 3)), TypeError, r"`scale_range` .* got \(1, 2, 3\)"),

@@ -153,9 +153,12 @@ def evaluate_coco(
             :meth:`Detections.from_predictions`; the message names the image.
 
     Source:
-        Lin et al., Microsoft COCO (2014), as coded in pycocotools.
+        Lin et al., Microsoft COCO (2014), as coded in pycocotools. Deviation: an
+        object whose annotation has the id 0 can be found; pycocotools takes that id for
+        "no match", and counts the detection that finds it as wrong.
     """
     rules = CocoRules(iou_thrs, max_dets)
+    ground_truth = ground_truth.judged_by(iou_type)
     if not isinstance(predictions, Detections):
         predictions = Detections.from_predictions(ground_truth, predictions, iou_type)
     return rules.evaluate(ground_truth, predictions)

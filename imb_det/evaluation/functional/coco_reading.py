@@ -1,28 +1,33 @@
-"""Annotation files of COCO and LVIS, checked and numbered as ground truth is."""
+"""Annotation files of COCO and LVIS, numbered as ground truth is."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imb_det.core.checks import NUMBERS
-from imb_det.statistics.coco_files import category_ids, check_ids
+import numpy as np
 
-__all__ = ["image_entry", "read_coco", "read_content"]
+from imb_det.statistics.coco_classes import category_ids
+from imb_det.statistics.coco_content import CocoContent
+
+__all__ = ["Source", "image_entry", "read_coco", "read_content"]
+
+#: An annotation file: its path, what it holds, or what has been read of it.
+Source = str | Path | Mapping[str, Any] | CocoContent
 
 
-def read_content(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
+def read_content(source: Source) -> CocoContent:
     """Read an annotation file, unless it has been read."""
-    if isinstance(source, Mapping):
+    if isinstance(source, CocoContent):
         return source
-    return json.loads(Path(source).read_text())
+    if isinstance(source, Mapping):
+        return CocoContent(source, "the annotation file")
+    return CocoContent.read(source)
 
 
 def read_coco(
-    content: Mapping[str, Any],
+    file: CocoContent,
     classes: Sequence[str] | None,
     flags: Sequence[str],
     by_place: bool = False,
@@ -30,74 +35,51 @@ def read_coco(
     """Number the entries of a COCO file; returns the fields of ``GroundTruth``.
 
     Args:
-        content: The file.
+        file: The file.
         classes: Names in the order of the labels; every category if None.
         flags: Keys of annotations that say that they are nothing to find.
-        by_place: See :func:`~imb_det.statistics.coco_files.category_ids`.
+        by_place: See :func:`~imb_det.statistics.coco_classes.category_ids`.
     """
-    check_ids(content, "the annotation file")
     if classes is None:
-        classes = [category["name"] for category in content["categories"]]
-    labels = {
-        c: i for i, c in enumerate(category_ids(content, classes, by_place=by_place))
-    }
-    images = sorted(content["images"], key=lambda image: image["id"])
-    rows = {image["id"]: row for row, image in enumerate(images)}
+        classes = [category["name"] for category in file.categories]
+    ids = category_ids(file.content, classes, file.source, by_place)
+    label_of = {category: label for label, category in enumerate(ids)}
+    labels = [label_of.get(category["id"], -1) for category in file.categories]
+    label = np.array([*labels, -1])[file.category_rows]
+    by_id = sorted(range(len(file.images)), key=lambda row: file.images[row]["id"])
+    new_row = np.empty(len(by_id) + 1, np.int64)
+    new_row[by_id] = np.arange(len(by_id))
+    rows = new_row[file.image_rows]
+    areas = file.areas.copy()
+    bad = ~(areas < np.inf)  # as `bad_area` among the kinds
+    areas[bad] = file.boxes[bad, 2:].prod(1)
     annotations: list[dict[str, Any]] = []
-    defined = {category["id"] for category in content["categories"]}
-    for ann in content.get("annotations", ()):
-        where = f"annotation {ann.get('id', '?')} (image {ann.get('image_id')!r})"
-        if missing := [k for k in ("image_id", "category_id", "bbox") if k not in ann]:
-            raise ValueError(f"{where} of the annotation file has no {missing}")
-        if ann["category_id"] not in defined or ann["image_id"] not in rows:
-            kind = "image" if ann["image_id"] not in rows else "category"
-            raise ValueError(f"{where}: the annotation file has no {kind} of its id")
-        if ann["category_id"] not in labels:
-            continue
-        if not _is_box(ann["bbox"]):
-            raise ValueError(
-                f"{where} of the annotation file: `bbox` must be four finite numbers "
-                f"(x, y, w, h), got {ann['bbox']!r}; mend it or leave it out"
-            )
-        if not isinstance(ann.get("area") or 0, NUMBERS):
-            raise ValueError(
-                f"{where} of the annotation file: `area` must be a number, got "
-                f"{ann['area']!r}"
-            )
-        # An empty outline is no mask.
-        keys = ("bbox", "area", "segmentation")
-        kept = {k: ann[k] for k in keys if ann.get(k) not in (None, [], {})}
-        kept.setdefault("area", ann["bbox"][2] * ann["bbox"][3])
-        kept["iscrowd"] = 0
-        kept.update({flag: int(ann.get(flag) or 0) for flag in flags})
-        kept["image_id"] = rows[ann["image_id"]]
-        kept["category_id"] = labels[ann["category_id"]]
-        annotations.append({"id": len(annotations) + 1, **kept})
+    for index in np.flatnonzero((label >= 0) & file.are("is_judged")).tolist():
+        ann = file.annotations[index]
+        entry = {
+            "id": len(annotations) + 1,
+            "bbox": ann["bbox"],
+            "area": ann["area"] if not bad[index] else float(areas[index]),
+            "iscrowd": 0,
+        }
+        if ann.get("segmentation"):  # an empty outline is no mask
+            entry["segmentation"] = ann["segmentation"]
+        entry.update({flag: int(ann.get(flag) or 0) for flag in flags})
+        entry["image_id"] = int(rows[index])
+        entry["category_id"] = int(label[index])
+        annotations.append(entry)
+    images = [file.images[row] for row in by_id]
     sizes = [image_entry(row, image) for row, image in enumerate(images)]
-    return tuple(classes), tuple(rows), sizes, annotations
-
-
-def _is_box(bbox: Any) -> bool:
-    try:
-        x, y, w, h = bbox
-        return math.isfinite(x + y + w + h)
-    except (TypeError, ValueError):
-        return False
+    image_ids = tuple(image["id"] for image in images)
+    return tuple(classes), image_ids, sizes, annotations
 
 
 def image_entry(row: int, image: Mapping[str, Any]) -> dict[str, int]:
-    """Return ``id``, ``height`` and ``width`` of an image.
+    """Return ``id``, ``height`` and ``width`` of an image, 0 where one is not known.
 
     Args:
         row: Its number.
         image: Its entry in a COCO file, or its record in a data set.
-
-    Raises:
-        ValueError: It has no size; names the image.
     """
-    if lacking := [key for key in ("height", "width") if image.get(key) is None]:
-        raise ValueError(
-            f"image {image.get('id', image.get('img_id'))!r} has no {lacking}; add its "
-            "size in pixels"
-        )
-    return {"id": row, "height": int(image["height"]), "width": int(image["width"])}
+    sides = {key: int(image.get(key) or 0) for key in ("height", "width")}
+    return {"id": row, **sides}

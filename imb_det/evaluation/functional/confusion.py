@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from .detections import Detections
 from .ground_truth import GroundTruth
@@ -22,7 +23,7 @@ def confusion_matrix(
     *,
     score_thr: float = 0.3,
     iou_thr: float = 0.5,
-) -> np.ndarray:
+) -> csr_matrix:
     """Count true against predicted classes, background included.
 
     An object and a detection are matched at most once: those of the same class as for
@@ -38,9 +39,10 @@ def confusion_matrix(
         iou_thr: Least overlap of a match, one of the verdicts'. Default: 0.5.
 
     Returns:
-        Int64 (C + 1, C + 1), rows for true and columns for predicted classes; the last
-        row holds detections on the background, the last column missed objects.
-        Detections on crowds and ignored objects do not count.
+        Sparse, int64 (C + 1, C + 1), rows for true and columns for predicted classes;
+        the last row holds detections on the background, the last column missed objects.
+        Detections on crowds and ignored objects do not count. Of many classes only few
+        are taken for one another, and all pairs of them would fill the memory.
 
     Raises:
         ValueError: A score out of range, or an overlap that was not judged.
@@ -75,24 +77,25 @@ def confusion_matrix(
             partner[detection], free[other] = other, False
 
     background = len(ground_truth.classes)
-    matrix = np.zeros((background + 1, background + 1), np.int64)
     hit = partner >= 0
-    np.add.at(matrix, (objects.label[partner[hit]], matches.label[hit]), 1)
     is_wrong = matches.verdict[:, column] != IGNORED
-    stray = counts & ~hit & ~on_ignored & is_wrong
-    np.add.at(matrix, (background, matches.label[stray]), 1)
-    np.add.at(matrix, (objects.label[free], background), 1)
-    return matrix
+    stray = matches.label[counts & ~hit & ~on_ignored & is_wrong]
+    missed = objects.label[free]
+    true = [objects.label[partner[hit]], np.full(len(stray), background), missed]
+    predicted = [matches.label[hit], stray, np.full(len(missed), background)]
+    places = np.concatenate(true), np.concatenate(predicted)
+    ones = np.ones(len(places[0]), np.int64)
+    return csr_matrix((ones, places), shape=(background + 1, background + 1))
 
 
 def group_confusion(
-    matrix: np.ndarray, groups: Mapping[str, np.ndarray]
+    matrix: csr_matrix, groups: Mapping[str, np.ndarray]
 ) -> dict[str, dict[str, int]]:
     """Sum a confusion matrix over groups of classes.
 
     Args:
         matrix: Of :func:`confusion_matrix`.
-        groups: Class indices by the name of the group.
+        groups: Class indices by the name of the group; no class is in two of them.
 
     Returns:
         For each group the objects that were found as their own class (``right``), as
@@ -100,17 +103,25 @@ def group_confusion(
         name), and missed (``background``); under ``background`` the detections on
         nothing, by group.
     """
-    background = len(matrix) - 1
+    background = matrix.shape[0] - 1
+    names = [*groups, "background"]
+    group = np.full(background + 1, len(names))  # classes of no group come last
+    for number, members in enumerate(groups.values()):
+        group[members] = number
+    group[background] = len(groups)
+    pairs = matrix.tocoo()
+    table = np.zeros((len(names) + 1, len(names) + 1), np.int64)
+    np.add.at(table, (group[pairs.row], group[pairs.col]), pairs.data)
+    is_right = pairs.row == pairs.col
+    right = np.zeros(len(names) + 1, np.int64)
+    np.add.at(right, group[pairs.row[is_right]], pairs.data[is_right])
     sums: dict[str, dict[str, int]] = {}
-    for name, members in groups.items():
-        own = matrix[members]
-        right = int(matrix[members, members].sum())
-        sums[name] = {"right": right, "within": int(own[:, members].sum()) - right}
-        for other, ids in groups.items():
-            if other != name:
-                sums[name][other] = int(own[:, ids].sum())
-        sums[name]["background"] = int(own[:, background].sum())
+    for number, name in enumerate(groups):
+        own = {"right": int(right[number])}
+        own["within"] = int(table[number, number] - right[number])
+        others = (n for n in range(len(names)) if n != number)
+        sums[name] = own | {names[n]: int(table[number, n]) for n in others}
     sums["background"] = {
-        name: int(matrix[background, ids].sum()) for name, ids in groups.items()
+        name: int(table[len(groups), number]) for number, name in enumerate(groups)
     }
     return sums

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imb_det.statistics.coco_files import category_ids
+from imb_det.statistics.coco_classes import category_ids
+from imb_det.statistics.coco_federated import refuse_unfederated
 
-from .coco_reading import read_coco, read_content
+from .coco_reading import Source, read_coco, read_content
 from .detections import Detections
 from .ground_truth import GroundTruth
 
@@ -84,11 +84,7 @@ class FederatedGroundTruth(GroundTruth):
         return np.isin(keys, wanted)
 
     @classmethod
-    def from_lvis(
-        cls,
-        source: str | Path | Mapping[str, Any],
-        classes: Sequence[str] | None = None,
-    ) -> Self:
+    def from_lvis(cls, source: Source, classes: Sequence[str] | None = None) -> Self:
         """Read an LVIS annotation file, v0.5 or v1.
 
         Objects without area are left out, as by LVIS's own toolkit.
@@ -99,23 +95,18 @@ class FederatedGroundTruth(GroundTruth):
                 its order, if None.
 
         Raises:
-            ValueError: Images without the lists that make it federated, categories
-                with an unknown ``frequency``, or classes as for
-                :meth:`GroundTruth.from_coco`; names the entry.
+            ValueError: Images without the lists that make it federated, or what
+                :meth:`GroundTruth.from_coco` refuses.
         """
-        content = read_content(source)
-        fields = read_coco(content, classes, ("ignore",), by_place=True)
-        of_id = {category["id"]: category for category in content["categories"]}
-        ids = category_ids(content, fields[0], by_place=True)
+        file = read_content(source)
+        refuse_unfederated(file.content, file.source)
+        fields = read_coco(file, classes, ("ignore",), by_place=True)
+        of_id = {category["id"]: category for category in file.categories}
+        ids = category_ids(file.content, fields[0], file.source, by_place=True)
         labels = {category: label for label, category in enumerate(ids)}
-        by_id = {image["id"]: image for image in content["images"]}
+        by_id = {image["id"]: image for image in file.images}
 
         def lists(key: str) -> tuple[tuple[int, ...], ...]:
-            if lacking := [i for i in fields[1] if by_id[i].get(key) is None]:
-                raise ValueError(
-                    f"{len(lacking)} images have no `{key}`, the first is "
-                    f"{lacking[0]!r}: this is no LVIS file; use imb_det.CocoMetric"
-                )
             return tuple(
                 tuple(labels[c] for c in by_id[i][key] if c in labels)
                 for i in fields[1]
@@ -138,12 +129,4 @@ def _pairs(lists: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
 def _frequency(categories: Sequence[Mapping[str, Any]]) -> tuple[str, ...] | None:
     """Read the letters of the classes, None where no class has one."""
     letters = [category.get("frequency") for category in categories]
-    if all(letter is None for letter in letters):
-        return None
-    for category, letter in zip(categories, letters, strict=True):
-        if letter not in _LETTERS:
-            raise ValueError(
-                f"category '{category['name']}' (id {category['id']}) needs a "
-                f"`frequency` of 'r', 'c' or 'f', got {letter!r}"
-            )
-    return tuple(map(str, letters))
+    return None if None in letters else tuple(map(str, letters))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from imb_det.core.checks import NUMBERS
+from imb_det.core.checks import is_number
 
 from .matches import Judgement
 from .matching import IOU_THRS
@@ -32,7 +32,7 @@ def check_overlaps(iou_thrs: Sequence[float] | None) -> None:
     if iou_thrs is None:
         return
     is_list = isinstance(iou_thrs, (Sequence, np.ndarray)) and len(iou_thrs) > 0
-    if not is_list or not all(_is_number(v) and 0 < v <= 1 for v in iou_thrs):
+    if not is_list or not all(is_number(v) and 0 < v <= 1 for v in iou_thrs):
         raise ValueError(
             "`iou_thrs` must be None or numbers above 0 and up to 1, such as "
             f"[0.5, 0.75], got {iou_thrs!r}"
@@ -59,11 +59,7 @@ def check_budgets(name: str, numbers: Sequence[int]) -> None:
 
 def is_budget(value: Any) -> bool:
     """Tell whether a value is a number of detections, whole and >= 1."""
-    return _is_number(value) and bool(value >= 1 and value == value // 1)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, NUMBERS) and not isinstance(value, bool)
+    return is_number(value) and bool(value >= 1 and value == value // 1)
 
 
 def overlaps_to_judge(iou_thrs: Sequence[float] | None) -> np.ndarray:

@@ -6,23 +6,24 @@ import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mmdet.datasets import CocoDataset, Objects365V1Dataset
-from mmengine.fileio import load
+from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
-from imb_det.statistics.coco_files import is_federated
+from imb_det.statistics.coco_content import CocoContent
+from imb_det.statistics.coco_masks import sound_parts
 from imb_det.statistics.dataset_access import (
     class_names,
     has_area,
+    id_order,
     iter_data_infos,
     leaf_datasets,
 )
 
-from .coco_reading import image_entry, read_coco, read_content
+from .coco_reading import Source, image_entry, read_coco, read_content
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -45,7 +46,8 @@ class GroundTruth:
     Args:
         classes: Names, in the order of the labels; length C.
         image_ids: The data set's own ids, in row order; length N, unique.
-        images: ``id`` (the row), ``height``, ``width`` of each image; length N.
+        images: ``id`` (the row), ``height``, ``width`` of each image, 0 where it is
+            not known; length N.
         annotations: COCO annotations with ``id``, ``image_id`` (a row),
             ``category_id`` (a label), ``bbox`` (x, y, w, h), ``area``, ``iscrowd``
             and, where there are masks, ``segmentation``; in LVIS perhaps ``ignore``.
@@ -66,6 +68,45 @@ class GroundTruth:
         """Objects that a detector has to find, by class; int64 (C,)."""
         labels = [a["category_id"] for a in self.annotations if not is_ignored(a)]
         return np.bincount(np.asarray(labels, int), minlength=len(self.classes))
+
+    def with_sizes(self, records: Iterable[Mapping[str, Any]]) -> Self:
+        """Take sizes that the file does not give from what was evaluated.
+
+        Args:
+            records: ``img_id``, ``width`` and ``height`` of images.
+        """
+        if all(image["width"] and image["height"] for image in self.images):
+            return self
+        known = {record["img_id"]: record for record in records}
+        images = []
+        for image_id, image in zip(self.image_ids, self.images, strict=True):
+            is_sized = image["width"] and image["height"]
+            other = image if is_sized else known.get(image_id, image)
+            images.append(image_entry(image["id"], other))
+        return replace(self, images=images)
+
+    def judged_by(self, iou_type: str) -> Self:
+        """Keep what can be judged: by masks, not the objects whose mask shows nothing.
+
+        Polygons that cannot be drawn, beside others that can, are left out as well.
+
+        Args:
+            iou_type: ``bbox`` or ``segm``.
+        """
+        if iou_type == "bbox":
+            return self
+        annotations = []
+        for annotation in self.annotations:
+            mask = annotation.get("segmentation")
+            try:
+                parts = sound_parts(mask) if isinstance(mask, list) else mask
+            except TypeError:  # no polygons, which is refused
+                parts = mask
+            if parts == mask:
+                annotations.append(annotation)
+            elif parts:
+                annotations.append({**annotation, "segmentation": parts})
+        return replace(self, annotations=annotations)
 
     def subset(self, image_ids: Collection[Any]) -> Self:
         """Keep the images with these ids; ids of no image are passed over."""
@@ -91,11 +132,12 @@ class GroundTruth:
 
     @classmethod
     def from_coco(
-        cls,
-        source: str | Path | Mapping[str, Any],
-        classes: Sequence[str] | None = None,
+        cls, source: Source, classes: Sequence[str] | None = None
     ) -> GroundTruth:
         """Read a COCO annotation file; crowds stay crowds, ``ignore`` has no effect.
+
+        What shows no sound object is judged or left out as
+        :data:`~imb_det.statistics.coco_kinds.KINDS` says.
 
         Args:
             source: The file or its content.
@@ -104,17 +146,18 @@ class GroundTruth:
 
         Raises:
             ValueError: Classes that the file does not have, or in another order, see
-                :func:`~imb_det.statistics.coco_files.category_ids`.
+                :func:`~imb_det.statistics.coco_classes.category_ids`; a malformed
+                file, see :class:`~imb_det.statistics.coco_content.CocoContent`.
         """
-        content = read_content(source)
-        if is_federated(content):
+        file = read_content(source)
+        if file.is_federated:
             print_log(
                 "The annotations are federated (LVIS), but COCO's rules apply: a "
                 "detection of a class that nobody looked for in the image is wrong.",
                 logger="current",
                 level=logging.WARNING,
             )
-        return cls(*read_coco(content, classes, ("iscrowd",)))
+        return cls(*read_coco(file, classes, ("iscrowd",)))
 
     @classmethod
     def from_records(
@@ -140,9 +183,9 @@ class GroundTruth:
         Raises:
             ValueError: Two records with one image id.
         """
-        records = sorted(records, key=lambda record: record["img_id"])
+        records = sorted(records, key=lambda record: id_order(record["img_id"]))
         ids = [record["img_id"] for record in records]
-        if twice := sorted({a for a, b in pairwise(ids) if a == b}):
+        if twice := list(dict.fromkeys(a for a, b in pairwise(ids) if a == b)):
             raise ValueError(f"images must have unique ids, found twice: {twice[:5]}")
         annotations: list[dict[str, Any]] = []
         without_area = 0
@@ -194,11 +237,10 @@ def coco_ground_truth(dataset: Any) -> GroundTruth:
     return GroundTruth.from_coco(content_of(leaves[0]), classes).subset(present)
 
 
-def content_of(dataset: CocoDataset) -> dict[str, Any]:
+def content_of(dataset: CocoDataset) -> CocoContent:
     """Read the annotation file of a data set, with its categories in mmdet's order."""
-    content = load(
-        dataset.ann_file, file_format="json", backend_args=dataset.backend_args
-    )
+    with get_local_path(dataset.ann_file, backend_args=dataset.backend_args) as path:
+        file = CocoContent.read(path, dataset.ann_file)
     if isinstance(dataset, Objects365V1Dataset):
-        content["categories"].sort(key=lambda category: category["id"])
-    return content
+        file.categories.sort(key=lambda category: category["id"])
+    return file

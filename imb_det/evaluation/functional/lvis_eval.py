@@ -185,10 +185,12 @@ def evaluate_lvis(
     Source:
         Gupta et al., LVIS (CVPR 2019), as coded in its toolkit; fixed AP of Dave et
         al., "Evaluating Large-Vocabulary Object Detectors: The Devil is in the
-        Details" (2021). Deviation: the size of a mask is that of the mask, not of its
-        box.
+        Details" (2021). Deviations: the size of a mask is that of the mask, not of its
+        box; an object whose annotation has the id 0 can be found, which the toolkit
+        takes for "no match".
     """
     rules = LvisRules(iou_thrs, max_dets, fixed_ap)
+    ground_truth = ground_truth.judged_by(iou_type)
     if not isinstance(predictions, Detections):
         predictions = Detections.from_predictions(ground_truth, predictions, iou_type)
     return rules.evaluate(ground_truth, predictions)

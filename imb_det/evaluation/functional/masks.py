@@ -7,6 +7,8 @@ from typing import Any
 
 from pycocotools import mask as mask_utils
 
+from imb_det.statistics.coco_masks import sound_parts
+
 from .ground_truth import GroundTruth
 from .run_lengths import MaskError, checked_masks
 
@@ -32,10 +34,21 @@ def encoded_mask(segmentation: list | dict, image: dict[str, int]) -> dict[str, 
 def check_object_masks(ground_truth: GroundTruth) -> None:
     """Refuse ground truth with masks that are missing, malformed or of another size.
 
+    Args:
+        ground_truth: As :meth:`GroundTruth.judged_by` gives it.
+
     Raises:
         ValueError: Names the image and the class.
     """
     encoded = []
+    for image_id, image in zip(
+        ground_truth.image_ids, ground_truth.images, strict=True
+    ):
+        if not (image["height"] and image["width"]):
+            raise ValueError(
+                f"image {image_id!r} has no `width` or no `height`, which masks need; "
+                "add its size in pixels"
+            )
     for annotation in ground_truth.annotations:
         mask = annotation.get("segmentation")
         if isinstance(mask, Mapping):
@@ -69,14 +82,11 @@ def check_object_masks(ground_truth: GroundTruth) -> None:
 
 
 def _is_outline(segmentation: Any) -> bool:
-    """Tell whether a mask is polygons that COCO's library can draw.
-
-    It looks at the first one alone: parts of fewer points, which COCO has, do no harm.
-    """
-    is_list = isinstance(segmentation, list)
-    if not is_list or not all(isinstance(part, list) for part in segmentation):
+    """Tell whether a mask is polygons that COCO's library can draw."""
+    try:
+        return isinstance(segmentation, list) and sound_parts(segmentation) != []
+    except TypeError:
         return False
-    return len(segmentation[0]) >= 6
 
 
 def _fault(

@@ -68,7 +68,8 @@ def judge(
     Returns:
         The verdicts.
 
-    Source: Lin et al., Microsoft COCO (2014), as coded in pycocotools.
+    Source: Lin et al., Microsoft COCO (2014), as coded in pycocotools. Deviation: see
+    :func:`.evaluate_coco`, for annotations with the id 0.
     """
     num_images = len(ground_truth.images)
     index = np.lexsort((-detections.score, detections.label))

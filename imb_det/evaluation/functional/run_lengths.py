@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from .run_length_code import pixels_of
+from imb_det.statistics.run_length_code import pixels_of
 
 __all__ = ["EncodedMasks", "MaskError", "checked_masks"]
 

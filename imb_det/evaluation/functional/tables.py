@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from imb_det.core.shown_text import shown
+
 from .results import EvalResults
 
 __all__ = ["CLASS_COLUMNS", "class_rows", "format_number", "plain", "text_table"]
@@ -42,7 +44,8 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
     Args:
         headers: One for each column.
-        rows: Strings, whole numbers, figures (three digits are shown) or None.
+        rows: Strings, of which control characters are escaped and long ones shortened,
+            whole numbers, figures (three digits are shown) or None.
 
     Returns:
         Lines without a trailing newline.
@@ -69,7 +72,7 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, str):
-        return value
+        return shown(value)
     if isinstance(value, (int, np.integer)):
         return str(value)
     return format_number(value)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import io
+import stat
 import struct
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmengine.fileio import get
+from mmengine.fileio import LocalBackend, get, get_file_backend
 from PIL import Image
 
-__all__ = ["ImageHeader", "damage", "displayed_size", "ends_properly", "parse_header"]
+__all__ = [
+    "ImageHeader",
+    "check_regular",
+    "damage",
+    "displayed_size",
+    "ends_properly",
+    "parse_header",
+    "size_from_image",
+]
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -157,6 +167,8 @@ def displayed_size(
     Raises:
         OSError: No such file, or no image.
     """
+    if isinstance(get_file_backend(path, backend_args=backend_args), LocalBackend):
+        check_regular(path)
     content = get(path, backend_args=backend_args)
     header = parse_header(content)
     if header is None:
@@ -164,3 +176,34 @@ def displayed_size(
             width, height = image.size
             return width, height
     return header.displayed
+
+
+def size_from_image(
+    path: str, source: str, backend_args: dict[str, Any] | None = None
+) -> tuple[int, int]:
+    """Return the width and height that the annotations of an image do not give.
+
+    Args:
+        path: Image file.
+        source: The annotations, for the message.
+        backend_args: As for :func:`displayed_size`.
+
+    Raises:
+        ValueError: The image tells no size either; names both files.
+    """
+    try:
+        return displayed_size(path, backend_args)
+    except Exception as error:  # of any file backend
+        raise ValueError(
+            f"{source} gives no image size, and the image cannot be read: {error}"
+        ) from error
+
+
+def check_regular(path: str | Path) -> None:
+    """Refuse pipes and devices, which may have no end, folders and sockets.
+
+    Raises:
+        OSError: There is no such file, or it is none of its own kind; names it.
+    """
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise OSError(f"{path} is no regular file")

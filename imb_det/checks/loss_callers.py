@@ -1,0 +1,146 @@
+"""Heads that call a loss in a form that losses of the library do not have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mmdet.registry import MODELS
+
+from imb_det.core.check_context import CheckContext
+from imb_det.core.finding import Finding, Severity
+from imb_det.losses import ImbalanceLoss, MaskLoss
+from imb_det.losses.caller import as_config, own_loss
+
+__all__ = ["check_loss_callers"]
+
+_QUALITY = dict(type="mmdet.QualityFocalLoss", use_sigmoid=True, beta=2.0)
+_DICE = dict(type="mmdet.DiceLoss")
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How some heads of mmdet call one of their losses.
+
+    Args:
+        heads: Names of their classes, subclasses included.
+        attribute: The loss in the head.
+        passes: What the head does with it.
+        others: Names of subclasses that do something else. Default: none.
+        instead: Config of a loss that fits; None for that of the head's signature, or
+            where there is none, for no remedy but another head. Default: None.
+    """
+
+    heads: tuple[str, ...]
+    attribute: str
+    passes: str
+    others: tuple[str, ...] = ()
+    instead: dict[str, Any] | None = None
+
+    def fits(self, module: object) -> bool:
+        """Tell whether a module is one of the heads."""
+        return isinstance(module, _classes(self.heads)) and not isinstance(
+            module, _classes(self.others)
+        )
+
+
+_FORMS = (
+    _Form(
+        ("FreeAnchorRetinaHead", "AutoAssignHead"),
+        "loss_cls",
+        "computes its loss by itself: what stands there has no effect",
+    ),
+    _Form(
+        ("TOODHead",),
+        "loss_cls",
+        "passes probabilities with (label, quality)",
+        instead={**_QUALITY, "activated": True},
+    ),
+    _Form(("TOODHead",), "initial_loss_cls", "passes probabilities, not logits"),
+    _Form(
+        ("GFLHead", "RTMDetHead"),
+        "loss_cls",
+        "passes (label, quality)",
+        instead=_QUALITY,
+    ),
+    _Form(
+        ("ATSSVLFusionHead", "GroundingDINOHead"),
+        "loss_cls",
+        "passes logits of words, (N,)",
+        instead=dict(type="mmdet.FocalLoss", use_sigmoid=True),
+    ),
+    _Form(("YOLOV3Head",), "loss_cls", "passes logits (B, N, C)"),
+    _Form(("YOLOV3Head",), "loss_conf", "passes logits (B, N) of one class"),
+    _Form(("YOLOV3Head",), "loss_xy", "passes coordinates (B, N, 2)"),
+    _Form(
+        ("FCOSHead", "ATSSHead"),
+        "loss_centerness",
+        "passes logits (N,)",
+        others=("PAAHead",),
+    ),
+    _Form(("DDODHead",), "loss_iou", "passes logits (N,)"),
+    _Form(
+        ("CenterNetUpdateHead",),
+        "loss_cls",
+        "passes probabilities and heatmaps",
+        instead=dict(type="mmdet.GaussianFocalLoss", pos_weight=0.25, neg_weight=0.75),
+    ),
+    _Form(("CenterNetHead",), "loss_center_heatmap", "passes heatmaps (B, C, h, w)"),
+    _Form(("CornerHead",), "loss_heatmap", "passes heatmaps (B, C, h, w)"),
+    _Form(
+        ("Mask2FormerHead",),
+        "loss_mask",
+        "passes points of masks, (N,)",
+        instead=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True),
+    ),
+    _Form(
+        (
+            "SOLOHead",
+            "SOLOV2Head",
+            "CondInstMaskHead",
+            "RTMDetInsHead",
+            "DynamicMaskHead",
+        ),
+        "loss_mask",
+        "passes masks without their classes",
+        instead=_DICE,
+    ),
+)
+
+
+def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
+    """Find losses of the library in heads that call them in a form they do not have.
+
+    Losses take logits (N, channels) with classes or targets, losses of masks (N, C, h,
+    w) with classes. Some heads pass probabilities, pairs, maps or single numbers.
+
+    Args:
+        context: With a model.
+    """
+    if context.model is None:
+        return
+    for name, module in context.model.named_modules():
+        for form in _FORMS:
+            loss = getattr(module, form.attribute, None)
+            ours = isinstance(loss, (ImbalanceLoss, MaskLoss))
+            if not (ours and form.fits(module)):
+                continue
+            config = form.instead or own_loss(module, form.attribute)
+            remedy = "Leave `loss_cls` out, or use another head such as RetinaHead"
+            if "no effect" not in form.passes and config is not None:
+                remedy = f"Write {as_config(form.attribute, config)}"
+            yield Finding(
+                "loss_caller",
+                Severity.ERROR,
+                "a head calls a loss in a form that it does not have",
+                f"`{name}` ({type(module).__name__})",
+                f"{form.passes}, in `{form.attribute}`, {type(loss).__name__}",
+                remedy,
+            )
+
+
+def _classes(names: tuple[str, ...]) -> tuple[type, ...]:
+    """Return the classes of mmdet with these names that this version has."""
+    found = [MODELS.module_dict.get(name) for name in names]
+    return tuple(kind for kind in found if kind is not None)

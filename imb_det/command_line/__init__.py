@@ -1,0 +1,1 @@
+"""What the tools do around mmengine's runner: before it is built, and when it fails."""
