@@ -156,9 +156,11 @@ def adjusted(terms: Terms, which: slice | None, rows: Rows, guard: bool) -> Tens
     if rows.counted is not None and guard:
         z = torch.where(rows.counted, z, 0)
     if terms.margin is not None:
-        if rows.own is None:
-            raise ValueError("a loss with margins needs classes, not soft targets")
-        z = rows.own.lowered(z.clone(), terms.margin.to(z.dtype))
+        margin = terms.margin.to(z.dtype)
+        if rows.own is None:  # each class has its margin in part, as its target is
+            z = z - margin * rows.label.to(z.dtype)
+        else:
+            z = rows.own.lowered(z.clone(), margin)
     if terms.scale is not None:
         z = z * terms.scale.to(z.dtype)
     if (offset := values_of(terms.offset, which, z, rows.label)) is not None:

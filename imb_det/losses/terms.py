@@ -67,8 +67,8 @@ class Terms:
 
     Args:
         scale: s, factor of the logits, (K,) or scalar.
-        margin: m, taken off the logit of a row's own class, (K,) or scalar; rows need
-            a class, not soft targets.
+        margin: m, taken off the logit of a row's own class, (K,) or scalar; with soft
+            targets, off each logit times its target.
         offset: o, added to the logits.
         element: With a sigmoid: the loss of each element; None for cross entropy.
         of_nll: With a softmax: the loss of a row as a function of its -log p.

@@ -86,7 +86,6 @@ LONG_TAIL = [
         ),
         dict(scale=2.0),
         scores=scaled(2.0, 2.0, 2.0, 2.0),
-        needs_classes=True,
     ),
     Case(
         "IIFLoss",
