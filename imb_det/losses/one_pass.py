@@ -158,7 +158,7 @@ def adjusted(terms: Terms, which: slice | None, rows: Rows, guard: bool) -> Tens
     if terms.margin is not None:
         margin = terms.margin.to(z.dtype)
         if rows.own is None:  # each class has its margin in part, as its target is
-            z = z - margin * rows.label.to(z.dtype)
+            z = z - margin * soft_targets(rows, guard)
         else:
             z = rows.own.lowered(z.clone(), margin)
     if terms.scale is not None:
