@@ -98,7 +98,8 @@ def _read(name: Any, load: Callable[[bool], Any]) -> Any:
         named = next(filter(None, told), None)
         reason = named[1] if named else str(error).split("\n")[0]
     except (EOFError, RuntimeError) as error:
-        raise _damaged(name, error) from error
+        _refuse_damaged(name, error)
+        raise
     print_log(
         f"{name} holds more than weights and plain values ({reason}). It is read all "
         "the same, which runs whatever its maker has put into it: use it only if you "
@@ -109,16 +110,17 @@ def _read(name: Any, load: Callable[[bool], Any]) -> Any:
     try:
         return load(False)
     except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise _damaged(name, error) from error
+        _refuse_damaged(name, error)
+        raise
 
 
-def _damaged(name: Any, error: Exception) -> Exception:
+def _refuse_damaged(name: Any, error: Exception) -> None:
     """Name the file that is cut; other errors, as of devices, are what they are."""
     text = str(error).split("\n")[0]
     if isinstance(error, RuntimeError) and "PytorchStreamReader" not in text:
-        return error
+        return
     reason = text or "it is empty"
-    return ValueError(f"{name} is no checkpoint, or is cut short ({reason})")
+    raise ValueError(f"{name} is no checkpoint, or is cut short ({reason})") from error
 
 
 def _statistic(owner: Any, name: str) -> Any:

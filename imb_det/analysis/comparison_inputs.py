@@ -178,7 +178,8 @@ def judge_files(
 
 def _check_classes(file: CocoContent, classes: Sequence[str]) -> None:
     names = [category["name"] for category in file.categories]
-    chosen = [name for name in names if name in set(classes)]
+    wanted = set(classes)
+    chosen = [name for name in names if name in wanted]
     if chosen == list(classes) or spellings(classes, names):
         return
     if unknown := [name for name in classes if name not in names]:

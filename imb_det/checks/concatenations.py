@@ -111,8 +111,9 @@ def check_evaluated_images(context: CheckContext) -> Iterator[Finding]:
         leaves = leaf_datasets(context.datasets[split])
         files = {getattr(leaf, "ann_file", None) for leaf in leaves}
         for metric in metrics:
-            known = _ids_of_file(metric)
-            if known is None or files == {getattr(metric, "ann_file", None)}:
+            if files == {getattr(metric, "ann_file", None)}:
+                continue
+            if (known := _ids_of_file(metric)) is None:
                 continue
             infos = iter_data_infos(context.datasets[split])
             ids = dict.fromkeys(info.get("img_id") for info in infos)

@@ -93,7 +93,8 @@ def findings_of_leaf(
 def _of_classes(
     file: CocoContent, classes: Sequence[str], in_training: bool
 ) -> Iterator[Finding]:
-    known = [c["name"] for c in file.categories if c["name"] in set(classes)]
+    wanted = set(classes)
+    known = [c["name"] for c in file.categories if c["name"] in wanted]
     if in_training and known and known == list(classes)[: len(known)]:
         if lacking := list(classes)[len(known) :]:  # the last, so that no label shifts
             yield Finding(

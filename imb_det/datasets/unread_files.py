@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -21,14 +22,26 @@ __all__ = ["explain_failures", "findings_of_config"]
 
 #: What reading ends with where it meets something malformed.
 _FAILURES = (
-    ArithmeticError,
     AssertionError,
     AttributeError,
     LookupError,
+    OverflowError,
     RecursionError,
     SyntaxError,
     TypeError,
     ValueError,
+    ZeroDivisionError,
+)
+#: Packages, one of which is at work where a file is read or judged.
+_READERS = (
+    "imb_det.datasets",
+    "imb_det.evaluation",
+    "lvis",
+    "mmdet.datasets",
+    "mmdet.evaluation",
+    "mmengine.dataset",
+    "pycocotools",
+    "torch.utils.data",
 )
 
 
@@ -38,6 +51,9 @@ def explain_failures(config: Any) -> Iterator[None]:
 
     mmdet's own data sets and metrics read files before any hook can look at them, and
     fail at the first malformed entry with an error that names neither file nor entry.
+    Errors of models and losses pass: to read all files once more takes minutes, in
+    which other ranks would wait, and the files would be blamed for what is none of
+    theirs.
 
     Args:
         config: Of the runner that is built and started inside.
@@ -50,6 +66,8 @@ def explain_failures(config: Any) -> Iterator[None]:
     except FindingsError:
         raise
     except _FAILURES as error:
+        if not _is_of_reading(error):
+            raise
         try:
             everything = list(findings_of_config(config))
         except Exception:  # of a part that cannot be built: the first error tells more
@@ -59,6 +77,14 @@ def explain_failures(config: Any) -> Iterator[None]:
             raise
         title = f"The annotation files of the config ({type(error).__name__}: {error})"
         raise FindingsError(list(dict.fromkeys(found)), title) from error
+
+
+def _is_of_reading(error: BaseException) -> bool:
+    """Tell whether an error comes from what reads or judges files."""
+    frames = traceback.walk_tb(error.__traceback__)
+    names = {str(frame.f_globals.get("__name__", "")) for frame, _ in frames}
+    names.discard(__name__)  # which every error passes through
+    return any(f"{name}.".startswith(f"{r}.") for name in names for r in _READERS)
 
 
 def findings_of_config(config: Any) -> Iterator[Finding]:

@@ -20,6 +20,15 @@ from .coco_kinds import KINDS, NAMES, box_kinds
 
 __all__ = ["CocoContent"]
 
+#: Key that is to blame, by the kind of an annotation; ``bbox`` for all others.
+_FAULTY = {
+    "unknown_image": "image_id",
+    "unknown_category": "category_id",
+    "bad_area": "area",
+    "huge_area": "area",
+    "no_mask_area": "area",
+}
+
 
 class CocoContent:
     """The content of a file, all entries of which have the form of one.
@@ -160,7 +169,8 @@ class CocoContent:
         """Tell which annotations are of categories with these names, bool (A,)."""
         if names is None:
             return self.category_rows >= 0
-        wanted = np.array([c["name"] in set(names) for c in self.categories] + [False])
+        chosen = set(names)
+        wanted = np.array([c["name"] in chosen for c in self.categories] + [False])
         return wanted[self.category_rows]
 
     def place_of(self, index: int) -> str:
@@ -184,12 +194,10 @@ class CocoContent:
         found = []
         for index in np.flatnonzero(chosen).tolist():
             code, annotation = NAMES[self.kinds[index]], self.annotations[index]
-            key = {"unknown_image": "image_id", "unknown_category": "category_id"}
-            key |= dict.fromkeys(("bad_area", "huge_area", "no_mask_area"), "area")
-            evidence = f"{annotation[key.get(code, 'bbox')]!r:.120}"
+            key = _FAULTY.get(code, "bbox")
             row = self.category_rows[index]
             name = self.categories[row]["name"] + " " if row >= 0 else ""
-            evidence = f"{name}{key.get(code, 'bbox')} {evidence}"
+            evidence = f"{name}{key} {annotation[key]!r:.120}"
             kind, where = KINDS[code], self.place_of(index)
             found.append(Finding(code, kind.severity, kind.meaning, where, evidence))
         return found

@@ -18,6 +18,7 @@ from imb_det.checks import (
     run_checks,
 )
 from imb_det.core import CheckContext, FindingsError
+from imb_det.datasets import unread_files
 from imb_det.datasets.unread_files import explain_failures, findings_of_config
 from imb_det.evaluation.prediction_dump import PredictionDump
 from imb_det.registry import DATASETS, METRICS
@@ -230,17 +231,30 @@ def test_errors_of_mmdet_are_explained_by_the_file(tmp_path):
     assert "ann.json: annotations[1] (id 2): lacks the key `image_id`" in str(
         error.value
     )
-    # Others are left alone.
+    # Others are left alone, also those of data sets.
+    unknown = {**config_of(tmp_path), "nothing": 1}
     sound = Config(dict(train_dataloader=dict(dataset=config_of(tmp_path))))
-    with pytest.raises(KeyError, match="mine"), explain_failures(sound):
-        raise KeyError("mine")
+    with pytest.raises(TypeError, match="nothing"), explain_failures(sound):
+        DATASETS.build(unknown)
     with pytest.raises(OSError, match="mine"), explain_failures(loaders):
         raise OSError("mine")
     # So are those beside which files cannot be looked at.
     config["ann_file"] = "nowhere.json"
     missing = Config(dict(val_dataloader=dict(dataset=config)))
-    with pytest.raises(KeyError, match="mine"), explain_failures(missing):
-        raise KeyError("mine")
+    with pytest.raises(TypeError, match="nothing"), explain_failures(missing):
+        DATASETS.build(unknown)
+
+
+@pytest.mark.parametrize("kind", [KeyError, FloatingPointError, ValueError])
+def test_errors_of_models_are_not_laid_to_files(tmp_path, monkeypatch, kind):
+    # To read large files once more would keep other ranks waiting for minutes.
+    config = config_of(tmp_path, lambda c: c["annotations"][1].pop("image_id"))
+    loaders = Config(dict(train_dataloader=dict(dataset=config)))
+    monkeypatch.setattr(
+        unread_files, "findings_of_config", lambda _: pytest.fail("files were read")
+    )
+    with pytest.raises(kind, match="mine"), explain_failures(loaders):
+        raise kind("mine")
 
 
 def test_files_of_metrics_are_explained_too(tmp_path):
