@@ -56,6 +56,7 @@ class FederatedLoss(ImbalanceLoss):
     Raises:
         TypeError, ValueError: At construction for an argument; when training starts
             for weights that do not fit the classes.
+        RuntimeError: In the first training step, without ``imb_det.ImbalanceHook``.
 
     Source: Zhou et al., "Probabilistic two-stage detection", 2021, section 5; the focal
     form for DETR heads: Zhou et al., "Detecting Twenty-thousand Classes using

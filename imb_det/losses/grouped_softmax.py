@@ -159,13 +159,13 @@ def _targets(label: Tensor, column: Tensor, classes: int, groups: int) -> Tensor
     softmax = torch.arange(groups + 1, device=label.device)
     is_object = ((label >= 0) & (label < classes))[:, None]
     own = torch.where(is_object, label[:, None], 0)
-    rest = torch.where(is_object | (softmax < groups), classes + softmax, len(column) - 1)
+    rest = torch.where(
+        is_object | (softmax < groups), classes + softmax, len(column) - 1
+    )
     return torch.where(is_object & (column[own] == softmax), own, rest)
 
 
-def _softmax(
-    z: Tensor, column: Tensor, number: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _softmax(z: Tensor, column: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return several softmaxes in one.
 
     Args:

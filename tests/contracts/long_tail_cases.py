@@ -166,6 +166,19 @@ LONG_TAIL = [
         "FederatedLoss",
         "sigmoid",
         lambda: oracles.weighted(oracles.ONES, oracles.ONES),
+    ),
+    Case(
+        "FederatedLoss",
+        "sigmoid",
+        lambda: oracles.Federated(2, drawn=1),
+        dict(num=2, weight=[0.0, 1.0, 0.0]),
+        of_call=True,
+    ),
+    Case(
+        "FederatedLoss",
+        "sigmoid",
+        lambda: oracles.Federated(1, drawn=2, gamma=2.0, alpha=0.25),
+        dict(num=1, weight=[0.0, 0.0, 1.0], gamma=2.0),
         of_call=True,
     ),
     Case(
@@ -175,7 +188,15 @@ LONG_TAIL = [
         extra=1,
         scores=with_objectness,
     ),
-    Case("GumbelLoss", "sigmoid", oracles.gumbel, scores=gumbel),
+    Case("GumbelLoss", "sigmoid", oracles.Gumbel, scores=gumbel, is_bounded=True),
+    Case(
+        "GumbelLoss",
+        "sigmoid",
+        lambda: oracles.Gumbel([0, 1, 0]),
+        dict(drop=True, tail=[0, 1, 0], sampled=False),
+        scores=gumbel,
+        is_bounded=True,
+    ),
     Case(
         "ACSLLoss",
         "sigmoid",
@@ -184,7 +205,12 @@ LONG_TAIL = [
         extra=1,
         scores=torch.sigmoid,
     ),
-    Case("AsymmetricLoss", "sigmoid", lambda: oracles.asymmetric(4.0, 1.0, 0.05)),
+    Case(
+        "AsymmetricLoss",
+        "sigmoid",
+        lambda: oracles.asymmetric(4.0, 1.0, 0.05),
+        is_bounded=True,
+    ),
     Case(
         "AsymmetricLoss",
         "sigmoid",
