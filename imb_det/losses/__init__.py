@@ -3,9 +3,11 @@
 from .acsl_loss import ACSLLoss
 from .alpha_loss import AlphaLoss
 from .asymmetric_loss import AsymmetricLoss
+from .balanced_group_softmax_loss import BalancedGroupSoftmaxLoss
 from .base import ImbalanceLoss
 from .cdb_loss import CDBLoss, MaskCDBLoss
 from .cross_entropy_loss import CrossEntropyLoss, MaskCrossEntropyLoss
+from .ebl_loss import EBLLoss
 from .ecm_loss import ECMLoss
 from .eql_loss import DropLoss, EQLLoss
 from .eqlv2_loss import EQLv2Loss
@@ -15,6 +17,7 @@ from .flushing import flush_statistics, manage_statistics
 from .focal_loss import FocalLoss
 from .ghmc_loss import GHMCLoss
 from .ghmr_loss import GHMRLoss
+from .grouped_softmax import GroupedSoftmaxLink
 from .gumbel_loss import GumbelLoss
 from .iif_loss import IIFLoss
 from .ldam_loss import LDAMLoss
@@ -40,12 +43,14 @@ __all__ = [
     "ACSLLoss",
     "AlphaLoss",
     "AsymmetricLoss",
+    "BalancedGroupSoftmaxLoss",
     "BalancedSoftmaxLoss",
     "CDBLoss",
     "CDTLoss",
     "Call",
     "CrossEntropyLoss",
     "DropLoss",
+    "EBLLoss",
     "ECMLoss",
     "EQLLoss",
     "EQLv2Loss",
@@ -54,6 +59,7 @@ __all__ = [
     "FocalLoss",
     "GHMCLoss",
     "GHMRLoss",
+    "GroupedSoftmaxLink",
     "GumbelLink",
     "GumbelLoss",
     "IIFLoss",

@@ -18,6 +18,7 @@ from .base import ImbalanceLoss
 from .elements import FocalElement
 from .links import RARE_BIAS, SigmoidLink
 from .rows import where_counted
+from .step_draws import StepDraws
 from .terms import Call, Terms
 
 __all__ = ["FederatedLoss"]
@@ -55,14 +56,14 @@ class FederatedLoss(ImbalanceLoss):
     Raises:
         TypeError, ValueError: At construction for an argument; when training starts
             for weights that do not fit the classes.
+        RuntimeError: In the first training step, without ``imb_det.ImbalanceHook``.
 
     Source: Zhou et al., "Probabilistic two-stage detection", 2021, section 5; the focal
     form for DETR heads: Zhou et al., "Detecting Twenty-thousand Classes using
     Image-level Supervision", ECCV 2022. Deviations: background is no class of S and
-    counts for none of ``num``; all ranks draw the same order of classes.
+    counts for none of ``num``; all ranks, and all calls of a step, such as those of
+    the layers of a decoder, draw the same order of classes.
     """
-
-    draws: Tensor
 
     def __init__(
         self,
@@ -80,24 +81,18 @@ class FederatedLoss(ImbalanceLoss):
         name = type(self).__name__
         check_choice(name, "use_sigmoid", use_sigmoid, (True,))
         super().__init__(True, reduction, loss_weight, compiled)
-        for key, value, low in (("num", num, 1), ("seed", seed, 0)):
-            check_number(name, key, value, low, None)
-            if value != int(value):
-                raise TypeError(f"{name}: `{key}` must be a whole number, got {value}")
+        check_number(name, "num", num, 1, None)
+        if num != int(num):
+            raise TypeError(f"{name}: `num` must be a whole number, got {num}")
         check_number(name, "power", power, 0, None)
         check_number(name, "gamma", gamma, 0, None)
         check_number(name, "alpha", alpha, 0, 1)
-        self.num, self.seed = int(num), int(seed)
+        self.num = int(num)
         self.gamma, self.alpha = float(gamma), float(alpha)
         self.link = SigmoidLink(start_bias=RARE_BIAS)
         rule = partial(_weights, float(power))
         self.weight = ClassVector(name, "weight", weight, rules={"images": rule})
-        #: Calls of the training so far, which every draw depends on.
-        self.register_buffer("draws", torch.zeros((), dtype=torch.long))
-
-    def forget_training(self) -> None:
-        """Start the draws anew."""
-        self.draws.zero_()
+        self.draws = StepDraws(name, seed)
 
     def terms(self, call: Call) -> Terms:
         """Return the factors of negatives: 1 in S, else 0."""
@@ -117,25 +112,12 @@ class FederatedLoss(ImbalanceLoss):
         weight = self.weight(classes, call.cls_score)
         weight = present.new_ones(classes, dtype=torch.float64) * weight
         # The largest of log w + Gumbel noise are a draw without replacement.
-        noise = -torch.log(-torch.log(self._uniform(classes, call.cls_score)))
+        noise = -torch.log(-torch.log(self.draws.uniform((classes,), call.cls_score)))
         order = torch.where(present, torch.inf, weight.log() + noise)
         least = order.topk(min(self.num, classes)).values[-1]
         if call.learn:
-            self.draws += 1
+            self.draws.count(len(call.label))
         return present | ((order >= least) & (weight > 0))
-
-    def _uniform(self, size: int, like: Tensor) -> Tensor:
-        """Return numbers in (0, 1) that depend on seed and draw alone.
-
-        A counter-based generator in whole numbers: no state, no reading back, the same
-        on every device.
-        """
-        x = torch.arange(size, device=like.device) + size * self.draws
-        x = (x + 1) * 0x2545F491 + self.seed * 0x5851F42D
-        for _ in range(3):
-            x = (x ^ (x >> 16)) * 0x45D9F3B & 0x7FFFFFFF
-        x = x ^ (x >> 16)
-        return (x.double() + 0.5) / 2**31
 
 
 def _present(call: Call) -> Tensor:

@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from tests.references.long_tail import grouped_scores
+
 from . import long_tail_oracles as oracles
 from .case import Case
 
@@ -34,6 +36,13 @@ def gumbel(logits):
     """Gumbel probabilities; no background."""
     p = torch.exp(-torch.exp(-logits))
     return torch.cat([p, 0 * p[:, :1]], 1)
+
+
+def grouped(*groups):
+    """Softmax within groups of classes, times that of foreground."""
+    return lambda logits: torch.tensor(
+        [grouped_scores(row, groups) for row in logits.tolist()], dtype=logits.dtype
+    )
 
 
 LONG_TAIL = [
@@ -157,6 +166,19 @@ LONG_TAIL = [
         "FederatedLoss",
         "sigmoid",
         lambda: oracles.weighted(oracles.ONES, oracles.ONES),
+    ),
+    Case(
+        "FederatedLoss",
+        "sigmoid",
+        lambda: oracles.Federated(2, drawn=1),
+        dict(num=2, weight=[0.0, 1.0, 0.0]),
+        of_call=True,
+    ),
+    Case(
+        "FederatedLoss",
+        "sigmoid",
+        lambda: oracles.Federated(1, drawn=2, gamma=2.0, alpha=0.25),
+        dict(num=1, weight=[0.0, 0.0, 1.0], gamma=2.0),
         of_call=True,
     ),
     Case(
@@ -166,7 +188,15 @@ LONG_TAIL = [
         extra=1,
         scores=with_objectness,
     ),
-    Case("GumbelLoss", "sigmoid", oracles.gumbel, scores=gumbel),
+    Case("GumbelLoss", "sigmoid", oracles.Gumbel, scores=gumbel, is_bounded=True),
+    Case(
+        "GumbelLoss",
+        "sigmoid",
+        lambda: oracles.Gumbel([0, 1, 0]),
+        dict(drop=True, tail=[0, 1, 0], sampled=False),
+        scores=gumbel,
+        is_bounded=True,
+    ),
     Case(
         "ACSLLoss",
         "sigmoid",
@@ -175,7 +205,12 @@ LONG_TAIL = [
         extra=1,
         scores=torch.sigmoid,
     ),
-    Case("AsymmetricLoss", "sigmoid", lambda: oracles.asymmetric(4.0, 1.0, 0.05)),
+    Case(
+        "AsymmetricLoss",
+        "sigmoid",
+        lambda: oracles.asymmetric(4.0, 1.0, 0.05),
+        is_bounded=True,
+    ),
     Case(
         "AsymmetricLoss",
         "sigmoid",
@@ -188,5 +223,41 @@ LONG_TAIL = [
         "sigmoid",
         lambda: oracles.alpha_sigmoid([0.8, 1.0, 2.0]),
         dict(alpha=[0.8, 1.0, 2.0]),
+    ),
+    Case(
+        "BalancedGroupSoftmaxLoss",
+        "softmax",
+        lambda: oracles.GroupedSoftmax([0, 0, 0], 4),
+        extra=6,
+        scores=grouped(0, 0, 0),
+        needs_classes=True,
+        of_call=True,
+    ),
+    Case(
+        "BalancedGroupSoftmaxLoss",
+        "softmax",
+        lambda: oracles.GroupedSoftmax([1, 1, 0], 2, 0.5, "rows"),
+        dict(edges=(2,), beta=0.5, sampled=False, average="rows"),
+        extra=4,
+        scores=grouped(1, 1, 0),
+        needs_classes=True,
+        of_call=True,
+    ),
+    Case(
+        "BalancedGroupSoftmaxLoss",
+        "softmax",
+        lambda: oracles.GroupedSoftmax([0, 1, 0], 2, 0.5),
+        dict(edges=(2,), groups=[0, 1, 0], beta=0.5, sampled=False),
+        extra=4,
+        scores=grouped(0, 1, 0),
+        needs_classes=True,
+        of_call=True,
+    ),
+    Case("EBLLoss", "softmax", oracles.Equilibrium),
+    Case(
+        "EBLLoss",
+        "softmax",
+        lambda: oracles.Equilibrium(0.5, 0.2, 0.1),
+        dict(momentum=0.5, init_score=0.2, bg_score=0.1),
     ),
 ]

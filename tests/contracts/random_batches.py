@@ -55,7 +55,7 @@ def random_batch(case, rng, spoil=False):
     dtype = list(SIZES)[rng.integers(len(SIZES))]
     logits = float(rng.choice(SIZES[dtype])) * rng.uniform(-1, 1, (rows, width))
     counted = np.ones((rows, width), bool)
-    soft = rng.random() < 0.3
+    soft = rng.random() < 0.3 and not case.needs_classes
     if soft:
         label = rng.random((rows, width))
         label[rng.random(label.shape) < 0.3] = rng.integers(2)
