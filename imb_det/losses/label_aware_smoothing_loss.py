@@ -18,6 +18,7 @@ from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 
 from .base import Unreduced
+from .one_pass import SLACK, can_look
 from .terms import Call
 from .wrapper import InnerLoss, LossWrapper
 
@@ -166,6 +167,9 @@ class LabelAwareSmoothingLoss(LossWrapper):
         if label.dim() == 1:
             target = F.one_hot(label.clamp(0, classes).long(), channels)
         target = target.to(torch.promote_types(target.dtype, torch.float32))
+        if not can_look(target):  # what is out of range must not be smoothed into it
+            fits = (target >= -SLACK) & (target <= 1 + SLACK)
+            target = torch.where(fits, target, torch.nan)
         given = self.smoothing(classes, like)
         smoothing = torch.zeros((), device=like.device) if given is None else given
         smoothing = F.pad(smoothing.to(target.dtype).expand(classes), (0, 1))

@@ -8,6 +8,7 @@ entry of the weights is the background).
 from . import oracles
 from .case import NAMES, NUM_CLASSES, STATS, Case
 from .long_tail_cases import LONG_TAIL
+from .wrapper_cases import WRAPPERS
 
 __all__ = ["CASES", "NAMES", "NUM_CLASSES", "STATS", "Case", "of_activation"]
 
@@ -119,6 +120,7 @@ CASES = [
         (0.5, 1.0, 1.5),
     ),
     *LONG_TAIL,
+    *WRAPPERS,
 ]
 
 
