@@ -49,6 +49,8 @@ class Case:
             ``frozen(logits)``.
         is_bounded: Whether an infinite logit has a finite loss, that of a large one.
         of_call: Whether a part of it is made of the rows of a call, on its rank.
+        idle: Which logits have no say in rows of given labels (N,), bool (N, K), where
+            there are any; they may be anything, as those of ignored rows may.
     """
 
     loss: str
@@ -62,6 +64,7 @@ class Case:
     is_detached: bool = False
     is_bounded: bool = False
     of_call: bool = False
+    idle: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     @property
     def sigmoid(self):

@@ -9,6 +9,7 @@ says what else a case can tell of a loss. All tests of ``tests/contracts`` then 
 from . import oracles
 from .case import NAMES, NUM_CLASSES, STATS, Case
 from .long_tail_cases import LONG_TAIL
+from .wrapper_cases import WRAPPERS
 
 __all__ = [
     "CASES",
@@ -128,6 +129,7 @@ CASES = [
         (0.5, 1.0, 1.5),
     ),
     *LONG_TAIL,
+    *WRAPPERS,
 ]
 
 

@@ -7,7 +7,7 @@ import torch
 from tests.references.long_tail import grouped_scores
 
 from . import long_tail_oracles as oracles
-from .case import Case
+from .case import NUM_CLASSES, Case
 
 #: Shares of instances, and of images, of ``STATS``.
 INSTANCES = [math.log(n / 9) for n in (4, 4, 1)]
@@ -25,6 +25,12 @@ def with_two_outputs(logits):
     objectness = logits[:, -2:].softmax(1)
     classes = logits[:, :-2].softmax(1) * objectness[:, :1]
     return torch.cat([classes, objectness[:, 1:]], 1)
+
+
+def classes_of_background(labels):
+    """Seesaw's classes are those of rows of an object; two outputs are for all rows."""
+    is_class = torch.tensor([True] * NUM_CLASSES + [False] * 2)
+    return (labels == NUM_CLASSES)[:, None] & is_class
 
 
 def scaled(*factors):
@@ -108,6 +114,7 @@ LONG_TAIL = [
         oracles.Seesaw,
         extra=2,
         scores=with_two_outputs,
+        idle=classes_of_background,
         needs_classes=True,
         is_detached=True,
     ),
@@ -118,6 +125,7 @@ LONG_TAIL = [
         dict(p=0.5, q=1.0, eps=0.1, average="positives"),
         extra=2,
         scores=with_two_outputs,
+        idle=classes_of_background,
         needs_classes=True,
         is_detached=True,
         of_call=True,
@@ -129,6 +137,7 @@ LONG_TAIL = [
         dict(statistics="call"),
         extra=2,
         scores=with_two_outputs,
+        idle=classes_of_background,
         needs_classes=True,
         is_detached=True,
     ),

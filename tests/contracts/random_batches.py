@@ -66,6 +66,8 @@ def random_batch(case, rng, spoil=False):
         ignored = rng.random(rows) < rng.choice([0, 0.3, 1], p=[0.5, 0.4, 0.1])
         label[ignored] = -rng.integers(1, 100)
         counted &= ~ignored[:, None]
+        if case.idle is not None:
+            counted &= ~case.idle(torch.tensor(label)).numpy()
     kinds = ["none", "rows", "elements"] if case.sigmoid else ["none", "rows"]
     kind, weight = rng.choice(kinds), None
     if kind != "none":
