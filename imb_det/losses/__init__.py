@@ -6,6 +6,7 @@ from .alpha_loss import AlphaLoss
 from .asymmetric_loss import AsymmetricLoss
 from .balanced_group_softmax_loss import BalancedGroupSoftmaxLoss
 from .base import ImbalanceLoss
+from .cals_loss import CALSLoss
 from .cdb_loss import CDBLoss, MaskCDBLoss
 from .cross_entropy_loss import CrossEntropyLoss, MaskCrossEntropyLoss
 from .ebl_loss import EBLLoss
@@ -50,6 +51,7 @@ __all__ = [
     "AsymmetricLoss",
     "BalancedGroupSoftmaxLoss",
     "BalancedSoftmaxLoss",
+    "CALSLoss",
     "CDBLoss",
     "CDTLoss",
     "Call",

@@ -10,7 +10,7 @@ from tests.references.reduction import flat, reduced, weighted
 
 from . import long_tail_oracles, oracles
 from .case import STATS, Case
-from .long_tail_cases import scaled, with_two_outputs
+from .long_tail_cases import scaled
 
 ONES = [1.0] * 4
 
@@ -21,13 +21,21 @@ class WrapperCase(Case):
 
     Attributes:
         fixed: Whether the arguments are for three classes.
+        multipliers: For ``set_multipliers`` of classes and background.
     """
 
     fixed: bool = field(default=False, kw_only=True)
+    multipliers: tuple | None = field(default=None, kw_only=True)
 
     @property
     def any_classes(self):
         return not self.fixed
+
+    def start(self, loss, stats=STATS):
+        loss = super().start(loss, stats)
+        if self.multipliers is not None:
+            loss.set_multipliers(*map(torch.tensor, self.multipliers))
+        return loss
 
     def __str__(self):
         return f"{self.loss}-{self.activation}-{_words(self.arguments)}"
@@ -79,10 +87,32 @@ class Smoothed:
         self.inner, self.epsilon, self.over = inner, epsilon, over
 
     def loss(self, logits, targets, weight=None, reduction="mean", avg_factor=None):
-        targets = [
-            t and wrappers.smoothed(t, self.epsilon, self.over) for t in targets
-        ]
+        targets = [t and wrappers.smoothed(t, self.epsilon, self.over) for t in targets]
         return self.inner.loss(logits, targets, weight, reduction, avg_factor)
+
+    def end_step(self):
+        self.inner.end_step()
+
+
+class Held:
+    """Another oracle, with the penalty of CALS of its rows."""
+
+    def __init__(self, inner, multiplier, rho, form, margin, normalize=True, scale=1.0):
+        self.inner, self.multiplier, self.rho = inner, multiplier, rho
+        self.form, self.margin, self.normalize = form, margin, normalize
+        self.scale = scale
+
+    def loss(self, logits, targets, weight=None, reduction="mean", avg_factor=None):
+        values = self.inner.loss(logits, targets, weight, "none")
+        for i, row in enumerate(logits):
+            factor = 1.0 if weight is None else weight[i]
+            row = [self.scale * z for z in row]
+            far = wrappers.constraints(row, self.margin, self.normalize)
+            terms = zip(far, self.multiplier, self.rho, strict=True)
+            parts = [wrappers.penalty(*term, self.form)[0] for term in terms]
+            counts = targets[i] is not None
+            values[i] += counts * factor * sum(parts) / len(parts)
+        return reduced(values, reduction, avg_factor)
 
     def end_step(self):
         self.inner.end_step()
@@ -91,9 +121,7 @@ class Smoothed:
 class Attentional:
     """Rows of another oracle, weighted by the exponential of their loss."""
 
-    def __init__(
-        self, inner, lam, gamma, all_rows=False, call=False, loss_weight=1.0
-    ):
+    def __init__(self, inner, lam, gamma, all_rows=False, call=False, loss_weight=1.0):
         self.inner, self.lam = inner, lam
         self.all_rows, self.call, self.loss_weight = all_rows, call, loss_weight
         self.normaliser = wrappers.Normaliser(gamma)
@@ -107,9 +135,7 @@ class Attentional:
     def loss(self, logits, targets, weight=None, reduction="mean", avg_factor=None):
         values = self.inner.loss(logits, targets, weight, "none")
         at = logits if self.at is None else self.at
-        rows = [
-            sum(flat([v])) for v in self.inner.loss(at, targets, weight, "none")
-        ]
+        rows = [sum(flat([v])) for v in self.inner.loss(at, targets, weight, "none")]
         counted = [
             target is not None
             and (weight is None or any(flat([weight[i]])))
@@ -142,14 +168,12 @@ def config(kind, **arguments):
 
 
 def of_clipped(tau, scores=None, p=2.0):
-    """Probabilities of clipped logits."""
+    """Probabilities of clipped logits, of a softmax unless given."""
 
     def probabilities(logits):
         size = torch.linalg.vector_norm(logits, p, dim=1, keepdim=True)
         logits = logits * (tau / size).clamp(max=1)
-        if scores is not None:
-            return scores(logits)
-        return logits.softmax(1)
+        return logits.softmax(1) if scores is None else scores(logits)
 
     return probabilities
 
@@ -159,6 +183,8 @@ def sigmoids(logits):
     return torch.nn.functional.pad(logits.sigmoid(), (0, 1))
 
 
+#: Multipliers and factors of penalties of three classes and background.
+MULTIPLIERS = ([0.5, 0.25, 2.0, 0.125], [1.0, 2.0, 0.5, 4.0])
 COUNTS = STATS.instance_count.tolist()
 
 WRAPPERS = [
@@ -171,17 +197,6 @@ WRAPPERS = [
     ),
     WrapperCase(
         "LogitClipLoss",
-        "softmax",
-        lambda: Clipped(long_tail_oracles.Seesaw(), math.log(5) + 4),
-        dict(loss=config("SeesawLoss")),
-        extra=2,
-        scores=of_clipped(math.log(5) + 4, with_two_outputs),
-        needs_classes=True,
-        is_detached=True,
-        fixed=True,
-    ),
-    WrapperCase(
-        "LogitClipLoss",
         "sigmoid",
         lambda: Clipped(oracles.focal_loss(2.0, [0.25] * 3), 2.0, 1.0),
         dict(loss=config("FocalLoss"), tau=2.0, p=1),
@@ -190,8 +205,8 @@ WRAPPERS = [
     WrapperCase(
         "ABSGDLoss",
         "softmax",
-        lambda: Attentional(cross_entropy(), 0.5, 0.9),
-        dict(loss=config("CrossEntropyLoss"), lam=0.5),
+        lambda: Attentional(cross_entropy(), 3.0, 0.9),
+        dict(loss=config("CrossEntropyLoss"), lam=3.0),
         is_detached=True,
     ),
     WrapperCase(
@@ -260,5 +275,35 @@ WRAPPERS = [
         ),
         scores=scaled(2.0, 2.0, 2.0, 2.0),
         fixed=True,
+    ),
+    WrapperCase(
+        "CALSLoss",
+        "softmax",
+        lambda: Held(cross_entropy(), *MULTIPLIERS, "phr", 2.0),
+        dict(loss=config("CrossEntropyLoss"), margin=2.0),
+        fixed=True,
+        multipliers=MULTIPLIERS,
+    ),
+    WrapperCase(
+        "CALSLoss",
+        "softmax",
+        lambda: Held(
+            long_tail_oracles.adjusted([2.0] * 4, [0.0] * 4, [0.5, 0.25, 0.125, 0.0]),
+            [0.5] * 4,
+            [2.0] * 4,
+            "p2",
+            1.5,
+            normalize=False,
+            scale=2.0,
+        ),
+        dict(
+            loss=config("LDAMLoss", scale=2.0, margin=[0.5, 0.25, 0.125]),
+            margin=1.5,
+            penalty="p2",
+            normalize=False,
+        ),
+        scores=scaled(2.0, 2.0, 2.0, 2.0),
+        fixed=True,
+        multipliers=(0.5, 2.0),
     ),
 ]

@@ -17,9 +17,10 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 from imb_det.difficulty import ClassDifficultyHook, class_difficulty_hook, held_out
-from imb_det.difficulty.accuracy_meter import AccuracyMeter, class_losses
+from imb_det.difficulty.accuracy_meter import AccuracyMeter
 from imb_det.difficulty.class_accuracy import hits, true_class_probability
 from imb_det.difficulty.held_out import build_held_out, run_held_out
+from imb_det.difficulty.loss_meter import class_losses
 from imb_det.statistics import ClassStats
 from tests import toys
 from tests.two_ranks import on_two_ranks
@@ -73,7 +74,7 @@ class ToyPrecision(BaseMetric):
 
 def model_config(loss="ToyDifficultyLoss"):
     config = toys.retinanet_config(num_classes=3)
-    config.bbox_head.loss_cls = dict(type=loss)
+    config.bbox_head.loss_cls = dict(type=loss) if isinstance(loss, str) else loss
     config.backbone.norm_cfg = dict(type="BN")
     # Differences between images and classes after a few steps.
     config.bbox_head.init_cfg = dict(type="Normal", layer="Conv2d", std=0.1)
