@@ -19,6 +19,7 @@ from imb_det.prior import PriorInitHook
 from imb_det.prior.classification_bias import find_bias, find_head
 from imb_det.statistics import ClassStats
 from tests import toys
+from tests.contracts.discovery import classification_losses
 from tests.labelled_sets import LabelledDataset
 
 ROOT = Path(__file__).parents[1]
@@ -370,6 +371,12 @@ def test_retinanet_has_the_box_loss_of_the_authors(name):
     targets = coder.encode(anchors, boxes)
     found = loss(torch.zeros_like(targets), targets, avg_factor=len(boxes))
     assert float(found) == pytest.approx(expected, abs=1e-5)
+
+
+def test_every_loss_has_a_config():
+    text = "".join(path.read_text() for path in CONFIGS)
+    missing = [n for n in classification_losses() if f'"imb_det.{n}"' not in text]
+    assert not missing, f"no config in configs/ has {missing} at work: add one for each"
 
 
 def test_names_are_unique():
