@@ -10,6 +10,8 @@ from .case import Case
 #: Shares of instances, and of images, of ``STATS``.
 INSTANCES = [math.log(n / 9) for n in (4, 4, 1)]
 IMAGES = (3 / 6, 4 / 6, 1 / 6)
+#: A rule with options: weights 0.5, 0.5 and 2.
+INVERSE = dict(rule="inverse", max_ratio=None)
 
 
 def with_objectness(logits):
@@ -85,6 +87,23 @@ LONG_TAIL = [
             [2.0] * 4, [0.0] * 4, [0.5 / math.sqrt(2)] * 2 + [0.5, 0.0]
         ),
         dict(scale=2.0),
+        scores=scaled(2.0, 2.0, 2.0, 2.0),
+    ),
+    Case(
+        "VSLoss",
+        "softmax",
+        lambda: oracles.adjusted(
+            [1.0] * 4, [*INSTANCES, 0.0], weight=[0.5, 0.5, 2.0, 0.25]
+        ),
+        dict(gamma=0.0, class_weight=INVERSE, bg_weight=0.25),
+    ),
+    Case(
+        "LDAMLoss",
+        "softmax",
+        lambda: oracles.adjusted(
+            [2.0] * 4, [0.0] * 4, [1, 1, 2, 0], weight=[0.5, 0.5, 2.0, 1.0]
+        ),
+        dict(scale=2.0, margin=[1, 1, 2], class_weight=INVERSE),
         scores=scaled(2.0, 2.0, 2.0, 2.0),
     ),
     Case(

@@ -17,11 +17,11 @@ def is_object(target):
     return any(target[:CLASSES])
 
 
-def adjusted(scale, offset, margin=None):
+def adjusted(scale, offset, margin=None, weight=None):
     """Softmax of changed logits; one number a channel."""
     return Oracle(
         lambda logits, targets: long_tail.adjusted_softmax(
-            logits, targets, scale, offset, margin
+            logits, targets, scale, offset, margin, weight
         )
     )
 

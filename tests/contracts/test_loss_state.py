@@ -140,6 +140,7 @@ def test_a_missing_hook_is_named(case):
     needs_hook = (
         case.difficulty is not None
         or any(isinstance(vector.spec, (str, dict)) for vector in vectors)
+        or any(vector.balances_by for vector in vectors)
         or any(hasattr(part, "pending") for part in fresh.modules())
     )
     if needs_hook:
