@@ -1,5 +1,6 @@
 """Losses."""
 
+from .absgd_loss import ABSGDLoss
 from .acsl_loss import ACSLLoss
 from .alpha_loss import AlphaLoss
 from .asymmetric_loss import AsymmetricLoss
@@ -17,6 +18,7 @@ from .ghmc_loss import GHMCLoss
 from .ghmr_loss import GHMRLoss
 from .gumbel_loss import GumbelLoss
 from .iif_loss import IIFLoss
+from .label_aware_smoothing_loss import LabelAwareSmoothingLoss
 from .ldam_loss import LDAMLoss
 from .links import (
     GumbelLink,
@@ -28,6 +30,7 @@ from .links import (
     SoftmaxLink,
     SoftmaxWithObjectnessLink,
 )
+from .logit_clip_loss import LogitClipLoss
 from .mask_loss import MaskLoss
 from .observed import Observed
 from .seesaw_loss import SeesawLoss
@@ -35,8 +38,10 @@ from .sigmoid_kernel import sigmoid_kernel
 from .softmax_kernel import softmax_kernel
 from .terms import Call, Terms
 from .vs_loss import BalancedSoftmaxLoss, CDTLoss, LogitAdjustmentLoss, VSLoss
+from .wrapper import LossWrapper
 
 __all__ = [
+    "ABSGDLoss",
     "ACSLLoss",
     "AlphaLoss",
     "AsymmetricLoss",
@@ -59,8 +64,11 @@ __all__ = [
     "IIFLoss",
     "ImbalanceLoss",
     "LDAMLoss",
+    "LabelAwareSmoothingLoss",
     "Link",
     "LogitAdjustmentLoss",
+    "LogitClipLoss",
+    "LossWrapper",
     "MaskCDBLoss",
     "MaskCrossEntropyLoss",
     "MaskLoss",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.models.losses.utils import weight_reduce_loss
@@ -26,9 +26,25 @@ from .observed import Observed
 from .one_pass import attach_gradient
 from .terms import Call, Terms
 
-__all__ = ["REDUCTIONS", "ImbalanceLoss"]
+__all__ = ["REDUCTIONS", "ImbalanceLoss", "Unreduced"]
 
 REDUCTIONS = ("none", "mean", "sum")
+
+
+class Unreduced(NamedTuple):
+    """What a loss is before it is reduced, without ``loss_weight``.
+
+    Args:
+        loss: Of rows (N,) or elements (N, K), with its graph.
+        normaliser: Of the terms, or None.
+        call: That the loss was told.
+        seen: What the pass has shown, or None.
+    """
+
+    loss: Tensor
+    normaliser: Tensor | None
+    call: Call
+    seen: Observed | None
 
 
 class ImbalanceLoss(nn.Module):
@@ -208,24 +224,16 @@ class ImbalanceLoss(nn.Module):
             )
         learn = self.training and torch.is_grad_enabled() and reduction_override is None
         call = Call(cls_score.detach(), label, weight, num_classes, learn)
-        with torch.no_grad():
-            terms = self.terms(call)
-        if terms.element is None and self.link.element is not None:
-            terms = replace(terms, element=self.link.element)
-        terms.check(name, *cls_score.shape)
-        if not self.own_normaliser:
-            terms.refuse("`own_normaliser = False`", "normaliser")
         # mmdet's loss without reduction is that of elements with sigmoid.
         elementwise = self.use_sigmoid and not self.in_roi_head
         per_row = reduction != "none" or not elementwise
-        watch = self.observes and learn and label.dim() == 1
-        loss, seen = self._loss(cls_score, terms, call, per_row, watch)
+        loss, normaliser, told, seen = self.unreduced(cls_score, call, per_row)
         impossible = impossible_rows(label, weight, num_classes)
         if impossible is not None:
             rows = impossible if loss.dim() == 1 else impossible[:, None]
             loss = loss.masked_fill(rows, torch.nan)
         if self.own_normaliser:
-            avg_factor = terms.normaliser if reduction == "mean" else None
+            avg_factor = normaliser if reduction == "mean" else None
         elif reduction == "mean" and avg_factor is None:
             size = cls_score.numel() if elementwise else len(loss)
             avg_factor = max(size, 1)
@@ -236,11 +244,31 @@ class ImbalanceLoss(nn.Module):
                 divisor = avg_factor + torch.finfo(torch.float32).eps
             factor = self.loss_weight / divisor
             with torch.no_grad():
-                self.observe(call, seen, factor)
+                self.observe(told, seen, factor)
         value = weight_reduce_loss(loss, None, reduction, avg_factor)
         value = self.loss_weight * value
         check_finite(name, value, cls_score, label, weight)
         return value
+
+    def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
+        """Return the loss of rows or elements, before reduction and ``loss_weight``.
+
+        Args:
+            cls_score: Logits, (N, K), with their graph.
+            call: With the same logits; checked.
+            per_row: Whether the loss is that of rows.
+        """
+        name = type(self).__name__
+        with torch.no_grad():
+            terms = self.terms(call)
+        if terms.element is None and self.link.element is not None:
+            terms = replace(terms, element=self.link.element)
+        terms.check(name, *cls_score.shape)
+        if not self.own_normaliser:
+            terms.refuse("`own_normaliser = False`", "normaliser")
+        watch = self.observes and call.learn and call.label.dim() == 1
+        loss, seen = self._loss(cls_score, terms, call, per_row, watch)
+        return Unreduced(loss, terms.normaliser, call, seen)
 
     def _loss(
         self, cls_score: Tensor, terms: Terms, call: Call, per_row: bool, watch: bool

@@ -47,6 +47,8 @@ class Link(nn.Module):
             none; None for cross entropy of the sigmoid.
         start_bias: Bias of all outputs at the start of a training; None for the
             head's own.
+        one_softmax: Whether all outputs, C classes and background, exclude one another
+            in a single softmax, that of :meth:`logits`.
     """
 
     use_sigmoid: bool
@@ -54,6 +56,15 @@ class Link(nn.Module):
     kernel: Callable
     element: Element | None = None
     start_bias: float | None = None
+    one_softmax = False
+
+    def logits(self, cls_score: Tensor) -> Tensor:
+        """Return the logits that the probabilities are made of.
+
+        Args:
+            cls_score: Outputs of the classifier, (..., C + extra_channels).
+        """
+        return cls_score
 
     def probabilities(self, cls_score: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the probabilities of classes and of background.
@@ -122,6 +133,7 @@ class SoftmaxLink(Link):
     use_sigmoid = False
     extra_channels = 1
     kernel = staticmethod(softmax_kernel)
+    one_softmax = True
 
     def probabilities(self, cls_score: Tensor) -> tuple[Tensor, Tensor]:
         """Return the softmax."""
@@ -153,12 +165,14 @@ class ScaledSoftmaxLink(SoftmaxLink):
             return scale
         return F.pad(scale, (0, 1), value=1.0)
 
+    def logits(self, cls_score: Tensor) -> Tensor:
+        """Return the scaled logits."""
+        factor = self.factor(cls_score)
+        return cls_score if factor is None else cls_score * factor
+
     def probabilities(self, cls_score: Tensor) -> tuple[Tensor, Tensor]:
         """Return the softmax of the scaled logits."""
-        factor = self.factor(cls_score)
-        return super().probabilities(
-            cls_score if factor is None else cls_score * factor
-        )
+        return super().probabilities(self.logits(cls_score))
 
 
 class SigmoidWithBackgroundLink(Link):
