@@ -131,7 +131,8 @@ class WeightRule:
             raise ValueError(
                 f"{name}: `betas` must be two numbers, the least first, got {betas!r}"
             )
-        for key, value in zip(("beta", "betas", "betas"), (self.beta, *betas)):
+        given = [("beta", self.beta), *(("betas", beta) for beta in betas)]
+        for key, value in given:
             check_number(name, key, value, 0, None)
             if not value < 1:
                 raise ValueError(f"{name}: `{key}` must be in [0, 1), got {value!r}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from imb_det.core import ClassStatsListener
+from imb_det.core import ClassStatsListener, Stage
 from imb_det.losses import manage_statistics
 from imb_det.registry import MODELS
 from imb_det.statistics import ClassStats
@@ -33,6 +33,8 @@ class Case:
         needs_classes: Whether labels must be classes, not soft targets.
         is_detached: Whether factors depend on the logits without a gradient: that of
             the loss then is another one than differences show.
+        progress: What part of a stage, ``'fading'``, is over; None where no stage
+            matters.
         of_call: Whether a part of it is made of the rows of a call, on its rank.
     """
 
@@ -46,6 +48,7 @@ class Case:
     needs_classes: bool = False
     is_detached: bool = False
     of_call: bool = False
+    progress: float | None = None
 
     @property
     def sigmoid(self):
@@ -99,6 +102,9 @@ class Case:
         if self.difficulty is not None:
             weights = torch.tensor(self.difficulty[: stats.num_classes])
             loss.set_class_difficulty_weights(weights)
+        if self.progress is not None:
+            loss.set_stage(Stage("fading", 0, ("fading",)))
+            loss.set_stage_progress(self.progress)
         manage_statistics(loss)
         return loss
 

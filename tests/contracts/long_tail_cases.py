@@ -6,12 +6,14 @@ import torch
 
 from . import long_tail_oracles as oracles
 from .case import Case
+from .oracles import sigmoid_cross_entropy, softmax_cross_entropy
 
 #: Shares of instances, and of images, of ``STATS``.
 INSTANCES = [math.log(n / 9) for n in (4, 4, 1)]
 IMAGES = (3 / 6, 4 / 6, 1 / 6)
 #: A rule with options: weights 0.5, 0.5 and 2.
 INVERSE = dict(rule="inverse", max_ratio=None)
+PLAIN = dict(type="imb_det.CrossEntropyLoss")
 
 
 def with_objectness(logits):
@@ -207,5 +209,29 @@ LONG_TAIL = [
         "sigmoid",
         lambda: oracles.alpha_sigmoid([0.8, 1.0, 2.0]),
         dict(alpha=[0.8, 1.0, 2.0]),
+    ),
+    Case(
+        "FadingLoss",
+        "softmax",
+        lambda: oracles.Fading(
+            softmax_cross_entropy([1.0] * 4),
+            oracles.adjusted([2.0] * 4, [0.0] * 4, [1, 1, 2, 0]),
+            0.25,
+        ),
+        dict(losses=[PLAIN, dict(type="imb_det.LDAMLoss", margin=[1, 1, 2], scale=2)]),
+        scores=lambda z: 0.75 * z.softmax(1) + 0.25 * (2 * z).softmax(1),
+        progress=0.25,
+    ),
+    Case(
+        "FadingLoss",
+        "sigmoid",
+        lambda: oracles.Fading(
+            sigmoid_cross_entropy([1.0] * 3), oracles.EqualizedV2(objectness=False), 0.6
+        ),
+        dict(
+            losses=[PLAIN, dict(type="imb_det.EQLv2Loss", objectness=False)],
+            share=dict(stages=dict(fading=(0.2, 1.0))),
+        ),
+        progress=0.5,
     ),
 ]

@@ -294,3 +294,29 @@ def gumbel():
         ]
 
     return Oracle(values)
+
+
+class Fading:
+    """Two losses in their shares.
+
+    Args:
+        share: Of the second.
+    """
+
+    def __init__(self, first, second, share):
+        self.parts = ((1 - share, first), (share, second))
+
+    def loss(self, *args, **kwargs):
+        pairs = [(s, oracle.loss(*args, **kwargs)) for s, oracle in self.parts]
+        return _combined(pairs)
+
+    def end_step(self):
+        for _, oracle in self.parts:
+            oracle.end_step()
+
+
+def _combined(pairs):
+    (a, first), (b, second) = pairs
+    if not isinstance(first, list):
+        return a * first + b * second
+    return [_combined(((a, x), (b, y))) for x, y in zip(first, second, strict=True)]
