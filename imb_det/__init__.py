@@ -16,6 +16,7 @@ from . import (  # noqa: E402, F401
     evaluation,
     heads,
     hooks,
+    lagrangian,
     layers,
     losses,
     prior,

@@ -8,7 +8,6 @@ from typing import Any
 
 from mmdet.evaluation import VOCMetric
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch.utils.data import DataLoader
 
 from imb_det.core import is_number
 from imb_det.core.check_context import CheckContext
@@ -18,6 +17,7 @@ from imb_det.runner_parts import components_of
 from imb_det.statistics import ClassStats
 
 from .class_difficulty import DYNAMIC_TAUS
+from .held_out import check_held_out
 
 __all__ = [
     "check_arguments",
@@ -28,12 +28,6 @@ __all__ = [
 ]
 
 _SOURCES = ("recall", "ap", "score")
-_HOW_TO_HOLD_OUT = (
-    "Hold images out of the training set: of 1500, give the data set of "
-    "`train_dataloader` `indices=list(range(0, 1350))`, and this hook "
-    "`held_out=dict(batch_size=2, num_workers=2, dataset=dict(<the same data set>, "
-    "indices=list(range(1350, 1500))))`"
-)
 
 
 def check_arguments(
@@ -61,11 +55,8 @@ def check_arguments(
     for key, value in flags.items():
         if not isinstance(value, bool):
             raise TypeError(f"{name}: `{key}` must be a bool, got {value!r}")
-    if source == "recall" and held_out is None:
-        raise ValueError(
-            f"{name}: `source='recall'` needs `held_out`, the data loader of images "
-            f"that are not trained on. {_HOW_TO_HOLD_OUT}"
-        )
+    if source == "recall":
+        check_held_out(name, held_out, "`source='recall'`")
     for key, is_given in dict(
         held_out=held_out is not None, background_is_error=background_is_error
     ).items():
@@ -74,16 +65,6 @@ def check_arguments(
                 f"{name}: `{key}` has a meaning only with `source='recall'`, got "
                 f"source={source!r}"
             )
-    if held_out is not None and not isinstance(held_out, (dict, DataLoader)):
-        raise TypeError(
-            f"{name}: `held_out` must be the config of a data loader, got "
-            f"{type(held_out).__name__}"
-        )
-    if isinstance(held_out, dict) and "dataset" not in held_out:
-        raise ValueError(
-            f"{name}: `held_out` has no `dataset`, only {list(held_out)}. "
-            f"{_HOW_TO_HOLD_OUT}"
-        )
     is_exponent = is_number(tau) and 0 <= float(tau) < math.inf
     if not (is_exponent or (isinstance(tau, str) and tau in DYNAMIC_TAUS)):
         raise ValueError(
@@ -117,18 +98,24 @@ def _listens(component: Any) -> bool:
     return isinstance(component, ClassDifficultyListener)
 
 
-def check_counts(stats: ClassStats | None) -> ClassStats:
+def check_counts(
+    stats: ClassStats | None, owner: str = "ClassDifficultyHook"
+) -> ClassStats:
     """Return the counts of the training set, if they were handed over.
+
+    Args:
+        stats: Counts, or None.
+        owner: Name of the hook that needs them. Default ``'ClassDifficultyHook'``.
 
     Raises:
         RuntimeError: There are no counts; names the hook that is missing.
     """
     if stats is None:
         raise RuntimeError(
-            "ClassDifficultyHook has no counts of the training set: add "
+            f"{owner} has no counts of the training set: add "
             "`dict(type='imb_det.ImbalanceHook')` to the config, as in "
             "`custom_hooks = [dict(type='imb_det.ImbalanceHook'), "
-            "dict(type='imb_det.ClassDifficultyHook', ...)]`"
+            f"dict(type='imb_det.{owner}', ...)]`"
         )
     return stats
 

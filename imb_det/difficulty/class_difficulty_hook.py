@@ -22,7 +22,7 @@ from imb_det.registry import HOOKS
 from imb_det.runner_parts import bare_model, refresh_averages
 from imb_det.statistics import ClassStats
 
-from .accuracy_meter import AccuracyMeter, class_losses
+from .accuracy_meter import AccuracyMeter
 from .checks import (
     check_arguments,
     check_counts,
@@ -32,6 +32,7 @@ from .checks import (
 )
 from .class_accuracy import accuracy_of_metrics, hits, true_class_probability
 from .held_out import build_held_out, run_held_out
+from .loss_meter import class_losses
 from .report import report
 from .tracker import DifficultyTracker
 

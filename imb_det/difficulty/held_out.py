@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import random
 from collections.abc import Iterator
@@ -20,13 +21,52 @@ from tqdm import tqdm
 from imb_det.statistics import ClassStats
 from imb_det.statistics.dataset_access import class_names, iter_data_infos
 
-from .accuracy_meter import AccuracyMeter
+from .loss_meter import LossMeter
 
-__all__ = ["build_held_out", "run_held_out"]
+__all__ = ["build_held_out", "check_held_out", "run_held_out"]
+
+_HOW_TO_HOLD_OUT = (
+    "Hold images out of the training set: of 1500, give the data set of "
+    "`train_dataloader` `indices=list(range(0, 1350))`, and this hook "
+    "`held_out=dict(batch_size=2, num_workers=2, dataset=dict(<the same data set>, "
+    "indices=list(range(1350, 1500))))`"
+)
+
+
+def check_held_out(owner: str, held_out: Any, need: str) -> None:
+    """Check what a config gives for held-out images.
+
+    Args:
+        owner: Name of the hook.
+        held_out: Config of a data loader, or one.
+        need: What wants them, for the message where there is none.
+
+    Raises:
+        ValueError, TypeError: It is none; says how to hold images out.
+    """
+    if held_out is None:
+        raise ValueError(
+            f"{owner}: {need} needs `held_out`, the data loader of images that are not "
+            f"trained on. {_HOW_TO_HOLD_OUT}"
+        )
+    if not isinstance(held_out, (dict, DataLoader)):
+        raise TypeError(
+            f"{owner}: `held_out` must be the config of a data loader, got "
+            f"{type(held_out).__name__}"
+        )
+    if isinstance(held_out, dict) and "dataset" not in held_out:
+        raise ValueError(
+            f"{owner}: `held_out` has no `dataset`, only {list(held_out)}. "
+            f"{_HOW_TO_HOLD_OUT}"
+        )
 
 
 def build_held_out(
-    config: dict[str, Any] | DataLoader, stats: ClassStats, runner: Runner
+    config: dict[str, Any] | DataLoader,
+    stats: ClassStats,
+    runner: Runner,
+    owner: str = "ClassDifficultyHook",
+    consequence: str = "classes will look easier than they are",
 ) -> DataLoader:
     """Build the data loader of the held-out images, and check them.
 
@@ -35,6 +75,8 @@ def build_held_out(
             a ``DefaultSampler`` without shuffling unless it says otherwise.
         stats: Counts of the training set.
         runner: For the training set and the seed.
+        owner: Name of the hook, for the log. Default ``'ClassDifficultyHook'``.
+        consequence: What happens where held-out images are trained on, for the log.
 
     Raises:
         ValueError: Other classes than the training set's, or no image at all.
@@ -53,27 +95,29 @@ def build_held_out(
     if not len(dataset):
         raise ValueError("`held_out` has no image")
     if is_main_process():
-        _warn_of_overlap(dataset, runner.train_dataloader.dataset)
+        training = runner.train_dataloader.dataset
+        _warn_of_overlap(dataset, training, owner, consequence)
     return loader
 
 
-def _warn_of_overlap(held_out: Any, training: Any) -> None:
+def _warn_of_overlap(
+    held_out: Any, training: Any, owner: str, consequence: str
+) -> None:
     paths = [
         {info["img_path"] for info in iter_data_infos(dataset) if "img_path" in info}
         for dataset in (held_out, training)
     ]
     if shared := paths[0] & paths[1]:
         print_log(
-            f"ClassDifficultyHook: {len(shared)} of the {len(paths[0])} held-out "
-            f"images are trained on, such as {min(shared)}: classes will look easier "
-            "than they are",
+            f"{owner}: {len(shared)} of the {len(paths[0])} held-out images are "
+            f"trained on, such as {min(shared)}: {consequence}",
             logger="current",
             level=logging.WARNING,
         )
 
 
 def run_held_out(
-    runner: Runner, model: Any, loader: DataLoader, meter: AccuracyMeter
+    runner: Runner, model: Any, loader: DataLoader, meter: LossMeter
 ) -> None:
     """Compute the losses of all held-out images while the meter listens.
 
@@ -98,7 +142,7 @@ def run_held_out(
         meter.listening(),
         tqdm(
             total=len(dataset),
-            desc="class accuracy",
+            desc="held-out images",
             unit="img",
             leave=False,
             disable=not is_main_process(),
@@ -155,7 +199,7 @@ def _as_in_a_test(model: Any) -> Iterator[None]:
     augments = getattr(preprocessor, "batch_augments", None)
     model.eval()
     for module, _ in modes:
-        if callable(getattr(module, "loss", None)):
+        if inspect.ismethod(getattr(module, "loss", None)):
             module.training = True
     if augments is not None:
         preprocessor.batch_augments = None

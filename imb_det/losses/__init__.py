@@ -5,6 +5,7 @@ from .acsl_loss import ACSLLoss
 from .alpha_loss import AlphaLoss
 from .asymmetric_loss import AsymmetricLoss
 from .base import ImbalanceLoss
+from .cals_loss import CALSLoss
 from .cdb_loss import CDBLoss, MaskCDBLoss
 from .cross_entropy_loss import CrossEntropyLoss, MaskCrossEntropyLoss
 from .ecm_loss import ECMLoss
@@ -47,6 +48,7 @@ __all__ = [
     "AlphaLoss",
     "AsymmetricLoss",
     "BalancedSoftmaxLoss",
+    "CALSLoss",
     "CDBLoss",
     "CDTLoss",
     "Call",

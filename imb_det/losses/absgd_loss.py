@@ -36,7 +36,7 @@ class ABSGDLoss(LossWrapper):
     and u is that of the steps before, so that a step does not depend on how its rows
     are shared among ranks, levels and calls. In the first step all weights are 1.
     Factors of classes and rows of the loss inside are part of :math:`\ell`: they act in
-    the exponent too.
+    the exponent too. What it learns from gradients it learns without these weights.
 
     Args:
         loss: Config of the loss of rows, any of the library.

@@ -13,6 +13,7 @@ from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
+from imb_det.statistics.running_stats import RunningStats
 
 from .base import ImbalanceLoss
 from .elements import FocalElement
@@ -55,14 +56,14 @@ class FederatedLoss(ImbalanceLoss):
     Raises:
         TypeError, ValueError: At construction for an argument; when training starts
             for weights that do not fit the classes.
+        RuntimeError: In the first training step, without ``imb_det.ImbalanceHook``.
 
     Source: Zhou et al., "Probabilistic two-stage detection", 2021, section 5; the focal
     form for DETR heads: Zhou et al., "Detecting Twenty-thousand Classes using
     Image-level Supervision", ECCV 2022. Deviations: background is no class of S and
-    counts for none of ``num``; all ranks draw the same order of classes.
+    counts for none of ``num``; all ranks, and all calls of a step, draw the same order
+    of classes.
     """
-
-    draws: Tensor
 
     def __init__(
         self,
@@ -92,12 +93,8 @@ class FederatedLoss(ImbalanceLoss):
         self.link = SigmoidLink(start_bias=RARE_BIAS)
         rule = partial(_weights, float(power))
         self.weight = ClassVector(name, "weight", weight, rules={"images": rule})
-        #: Calls of the training so far, which every draw depends on.
-        self.register_buffer("draws", torch.zeros((), dtype=torch.long))
-
-    def forget_training(self) -> None:
-        """Start the draws anew."""
-        self.draws.zero_()
+        #: Rows of the training so far; each of its steps has a draw of its own.
+        self.rows = RunningStats(1, momentum=None)
 
     def terms(self, call: Call) -> Terms:
         """Return the factors of negatives: 1 in S, else 0."""
@@ -121,16 +118,16 @@ class FederatedLoss(ImbalanceLoss):
         order = torch.where(present, torch.inf, weight.log() + noise)
         least = order.topk(min(self.num, classes)).values[-1]
         if call.learn:
-            self.draws += 1
+            self.rows.add(order.new_full((1,), len(call.label)))
         return present | ((order >= least) & (weight > 0))
 
     def _uniform(self, size: int, like: Tensor) -> Tensor:
-        """Return numbers in (0, 1) that depend on seed and draw alone.
+        """Return numbers in (0, 1) that depend on seed and step alone.
 
         A counter-based generator in whole numbers: no state, no reading back, the same
         on every device.
         """
-        x = torch.arange(size, device=like.device) + size * self.draws
+        x = torch.arange(size, device=like.device) + size * self.rows.steps
         x = (x + 1) * 0x2545F491 + self.seed * 0x5851F42D
         for _ in range(3):
             x = (x ^ (x >> 16)) * 0x45D9F3B & 0x7FFFFFFF

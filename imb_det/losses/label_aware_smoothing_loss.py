@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,17 +18,14 @@ from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 
 from .base import Unreduced
+from .one_pass import SLACK, can_look, compute_dtype
 from .terms import Call
 from .wrapper import InnerLoss, LossWrapper
 
 __all__ = ["SHAPES", "LabelAwareSmoothingLoss"]
 
-#: How smoothing rises from 0 at the rarest class to 1 at the most frequent one.
-SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "concave": lambda share: np.sin(np.pi / 2 * share),
-    "linear": lambda share: share,
-    "convex": lambda share: 1 - np.cos(np.pi / 2 * share),
-}
+#: How smoothing rises from the rarest class to the most frequent one.
+SHAPES = ("concave", "linear", "convex")
 
 Smoothing = str | float | Sequence[float] | Mapping[str, Any]
 
@@ -125,8 +122,8 @@ class LabelAwareSmoothingLoss(LossWrapper):
             )
         self.over = over
         rules = {
-            shape: partial(_smoothing, float(head), float(tail), by, rise)
-            for shape, rise in SHAPES.items()
+            shape: partial(_smoothing, float(head), float(tail), by, shape)
+            for shape in SHAPES
         }
         self.smoothing = _Smoothing(
             name, "smoothing", smoothing, rules=rules, default=0.0, high=1.0
@@ -157,15 +154,18 @@ class LabelAwareSmoothingLoss(LossWrapper):
             label: Class of each row, int (N,), background C, below 0 for any; or
                 targets, (N, K).
             channels: K = C + 1.
-            like: A tensor of the device where they are wanted; by default that of the
-                labels.
+            like: A tensor of the device and the type that they are wanted in. Default
+                None, the labels.
         """
         classes = channels - 1
         like = label if like is None else like
         target = label
         if label.dim() == 1:
             target = F.one_hot(label.clamp(0, classes).long(), channels)
-        target = target.to(torch.promote_types(target.dtype, torch.float32))
+        target = target.to(compute_dtype(like))
+        if not can_look(target):  # what is out of range must not be smoothed into it
+            fits = (target >= -SLACK) & (target <= 1 + SLACK)
+            target = torch.where(fits, target, torch.nan)
         given = self.smoothing(classes, like)
         smoothing = torch.zeros((), device=like.device) if given is None else given
         smoothing = F.pad(smoothing.to(target.dtype).expand(classes), (0, 1))
@@ -182,7 +182,7 @@ def _smoothing(
     head: float,
     tail: float,
     by: str,
-    rise: Callable[[np.ndarray], np.ndarray],
+    shape: str,
     stats: ClassStats,
 ) -> np.ndarray:
     """Return the smoothing of each class, float64 (C,)."""
@@ -190,4 +190,8 @@ def _smoothing(
     counts = counts.astype(float)
     low, high = counts.min(), counts.max()
     share = (counts - low) / (high - low) if high > low else np.ones(len(counts))
-    return tail + (head - tail) * rise(share)
+    if shape == "concave":
+        share = np.sin(np.pi / 2 * share)
+    elif shape == "convex":
+        share = 1 - np.cos(np.pi / 2 * share)
+    return tail + (head - tail) * share

@@ -123,6 +123,7 @@ class SeesawLoss(ImbalanceLoss):
             raise ValueError("SeesawLoss needs classes as labels, not soft targets")
         counted, _ = where_counted(call.label, call.weight)
         is_known = call.label >= 0 if counted is None else counted.squeeze(1)
-        column = torch.where(is_known, call.label, 0).long()
+        # Not beyond the last one, where a GPU would stop: such a label makes NaN.
+        column = torch.where(is_known, call.label, 0).long().clamp(max=call.num_classes)
         total = is_known.new_zeros(call.num_classes + 1, dtype=torch.float64)
         return total.index_add(0, column, is_known.double())

@@ -40,6 +40,13 @@ def soft_targets(case, seed=5):
     return targets if case.sigmoid else targets / targets.sum(1, keepdim=True)
 
 
+def forms_of_labels(case, labels, targets=None):
+    """Labels and, where the loss takes them, targets: zeros and ones by default."""
+    if case.needs_classes:
+        return [labels]
+    return [labels, one_hot_targets(case, labels) if targets is None else targets]
+
+
 def for_oracle(case, labels):
     """Targets of labels (N,) or (N, channels) in plain numbers; None is ignored."""
     if labels.dim() == 2:

@@ -1,4 +1,8 @@
-"""One loss with arguments, as the contract tests it."""
+"""One loss with arguments, as the contract tests it.
+
+A loss gets one :class:`Case` for each form of it that behaves in a way of its own. What
+a test cannot ask of a loss it reads off its case: there is no list of exceptions.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,21 +25,34 @@ STATS = ClassStats(NAMES, [3, 4, 1], [4, 4, 1], 6)
 class Case:
     """A loss with arguments.
 
+    Most losses need the first four: name, activation, oracle and arguments. The others
+    say in what a loss is not like most.
+
     Attributes:
         loss: Registered name.
-        activation: ``'softmax'``, ``'sigmoid'`` or ``'mask'``.
-        oracle: Makes the reference; its state is that of a new loss.
-        arguments: Of the loss, without ``use_sigmoid`` and ``use_mask``.
+        activation: ``'softmax'``, ``'sigmoid'`` or ``'mask'``: what ``use_sigmoid`` and
+            ``use_mask`` are set to.
+        oracle: Makes the reference, an :class:`~tests.contracts.oracles.Oracle` for
+            ``NUM_CLASSES`` classes with the counts ``STATS``; its state is that of a
+            new loss.
+        arguments: Of the loss, without ``use_sigmoid`` and ``use_mask``. Those that
+            draw at random must be set so that they do not: an oracle draws nothing.
         difficulty: Weights for ``set_class_difficulty_weights``.
-        extra: Outputs beyond one a class, where they are not those of the activation.
-        scores: Probabilities of classes and, in the last column, of background, of
-            logits (N, K), where they are not those of the activation.
+        extra: Outputs beyond one a class, where they are not those of the activation:
+            0 with a sigmoid and 1 with a softmax.
+        scores: Probabilities of classes and, in the last column, of background (zeros
+            where it has none), (N, C + 1), of logits (N, K), where they are not those
+            of the activation. Other heads than RoI heads then cannot have it.
         needs_classes: Whether labels must be classes, not soft targets.
         is_detached: Whether factors depend on the logits without a gradient: that of
-            the loss then is another one than differences show.
+            the loss then is another one than differences show, and its oracle has
+            ``frozen(logits)``.
+        is_bounded: Whether an infinite logit has a finite loss, that of a large one.
         progress: What part of a stage, ``'fading'``, is over; None where no stage
             matters.
         of_call: Whether a part of it is made of the rows of a call, on its rank.
+        idle: Which logits have no say in rows of given labels (N,), bool (N, K), where
+            there are any; they may be anything, as those of ignored rows may.
     """
 
     loss: str
@@ -47,7 +64,9 @@ class Case:
     scores: Callable[[torch.Tensor], torch.Tensor] | None = None
     needs_classes: bool = False
     is_detached: bool = False
+    is_bounded: bool = False
     of_call: bool = False
+    idle: Callable[[torch.Tensor], torch.Tensor] | None = None
     progress: float | None = None
 
     @property
@@ -64,12 +83,24 @@ class Case:
         """Whether other heads do not make its outputs, or not its probabilities."""
         return self.scores is not None
 
+    def all_scores(self, logits):
+        """What an RoI head should predict, (N, C + 1), background last."""
+        if self.scores is not None:
+            return self.scores(logits)
+        if self.sigmoid:
+            return torch.nn.functional.pad(logits.sigmoid(), (0, 1))
+        return logits.softmax(1)
+
     def probabilities(self, logits):
         """What a head should predict for the classes, (N, C)."""
-        if self.scores is not None:
-            return self.scores(logits)[:, :NUM_CLASSES]
-        scores = logits.sigmoid() if self.sigmoid else logits.softmax(1)
-        return scores[:, :NUM_CLASSES]
+        return self.all_scores(logits)[:, :-1]
+
+    def best(self, logits):
+        """The most likely class of each row, or background."""
+        scores = self.all_scores(logits)
+        if (scores[:, -1] == 0).all():
+            scores[:, -1] = 0.5
+        return scores.argmax(1)
 
     @property
     def config(self):

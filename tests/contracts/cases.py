@@ -1,15 +1,25 @@
 """Every classification loss of the library, in the forms that the contract tests.
 
-A new loss needs an entry in ``CASES``: its name, its activation, its arguments, and
-the oracle that says what it should return for three classes (with softmax, a fourth
-entry of the weights is the background).
+A new loss needs an entry in ``CASES``, a :class:`~tests.contracts.case.Case`: its name,
+its activation, its arguments, and the oracle that says what it should return for three
+classes (with softmax, a fourth entry of the weights is the background). ``case.py``
+says what else a case can tell of a loss. All tests of ``tests/contracts`` then run it.
 """
 
 from . import oracles
 from .case import NAMES, NUM_CLASSES, STATS, Case
 from .long_tail_cases import LONG_TAIL
+from .wrapper_cases import WRAPPERS
 
-__all__ = ["CASES", "NAMES", "NUM_CLASSES", "STATS", "Case", "of_activation"]
+__all__ = [
+    "CASES",
+    "NAMES",
+    "NUM_CLASSES",
+    "STATS",
+    "Case",
+    "of_activation",
+    "with_soft_targets",
+]
 
 ONES = [1.0, 1.0, 1.0]
 
@@ -119,9 +129,15 @@ CASES = [
         (0.5, 1.0, 1.5),
     ),
     *LONG_TAIL,
+    *WRAPPERS,
 ]
 
 
 def of_activation(*activations):
     """The cases of some activations."""
     return [case for case in CASES if case.activation in activations]
+
+
+def with_soft_targets():
+    """The cases of classification whose losses take soft targets."""
+    return [c for c in of_activation("softmax", "sigmoid") if not c.needs_classes]

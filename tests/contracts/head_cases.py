@@ -21,9 +21,9 @@ META = dict(img_shape=(SIZE, SIZE), pad_shape=(SIZE, SIZE), scale_factor=(1.0, 1
 
 
 def registered_heads():
-    """All registered models of the library that are no losses, by name."""
-    losses = registered(MODELS, "losses")
-    return {k: cls for k, cls in registered(MODELS).items() if k not in losses}
+    """All registered models of the library that are no losses or layers, by name."""
+    others = {**registered(MODELS, "losses"), **registered(MODELS, "layers")}
+    return {k: cls for k, cls in registered(MODELS).items() if k not in others}
 
 
 def features(case, names=NAMES):

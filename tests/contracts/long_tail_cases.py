@@ -5,7 +5,7 @@ import math
 import torch
 
 from . import long_tail_oracles as oracles
-from .case import Case
+from .case import NUM_CLASSES, Case
 from .oracles import sigmoid_cross_entropy, softmax_cross_entropy
 
 #: Shares of instances, and of images, of ``STATS``.
@@ -27,6 +27,12 @@ def with_two_outputs(logits):
     objectness = logits[:, -2:].softmax(1)
     classes = logits[:, :-2].softmax(1) * objectness[:, :1]
     return torch.cat([classes, objectness[:, 1:]], 1)
+
+
+def classes_of_background(labels):
+    """Seesaw's classes are those of rows of an object; two outputs are for all rows."""
+    is_class = torch.tensor([True] * NUM_CLASSES + [False] * 2)
+    return (labels == NUM_CLASSES)[:, None] & is_class
 
 
 def scaled(*factors):
@@ -120,6 +126,7 @@ LONG_TAIL = [
         oracles.Seesaw,
         extra=2,
         scores=with_two_outputs,
+        idle=classes_of_background,
         needs_classes=True,
         is_detached=True,
     ),
@@ -130,6 +137,7 @@ LONG_TAIL = [
         dict(p=0.5, q=1.0, eps=0.1, average="positives"),
         extra=2,
         scores=with_two_outputs,
+        idle=classes_of_background,
         needs_classes=True,
         is_detached=True,
         of_call=True,
@@ -141,6 +149,7 @@ LONG_TAIL = [
         dict(statistics="call"),
         extra=2,
         scores=with_two_outputs,
+        idle=classes_of_background,
         needs_classes=True,
         is_detached=True,
     ),
@@ -178,6 +187,19 @@ LONG_TAIL = [
         "FederatedLoss",
         "sigmoid",
         lambda: oracles.weighted(oracles.ONES, oracles.ONES),
+    ),
+    Case(
+        "FederatedLoss",
+        "sigmoid",
+        lambda: oracles.Federated(2, drawn=1),
+        dict(num=2, weight=[0.0, 1.0, 0.0]),
+        of_call=True,
+    ),
+    Case(
+        "FederatedLoss",
+        "sigmoid",
+        lambda: oracles.Federated(1, drawn=2, gamma=2.0, alpha=0.25),
+        dict(num=1, weight=[0.0, 0.0, 1.0], gamma=2.0),
         of_call=True,
     ),
     Case(
@@ -187,7 +209,15 @@ LONG_TAIL = [
         extra=1,
         scores=with_objectness,
     ),
-    Case("GumbelLoss", "sigmoid", oracles.gumbel, scores=gumbel),
+    Case("GumbelLoss", "sigmoid", oracles.Gumbel, scores=gumbel, is_bounded=True),
+    Case(
+        "GumbelLoss",
+        "sigmoid",
+        lambda: oracles.Gumbel([0, 1, 0]),
+        dict(drop=True, tail=[0, 1, 0], sampled=False),
+        scores=gumbel,
+        is_bounded=True,
+    ),
     Case(
         "ACSLLoss",
         "sigmoid",
@@ -196,7 +226,12 @@ LONG_TAIL = [
         extra=1,
         scores=torch.sigmoid,
     ),
-    Case("AsymmetricLoss", "sigmoid", lambda: oracles.asymmetric(4.0, 1.0, 0.05)),
+    Case(
+        "AsymmetricLoss",
+        "sigmoid",
+        lambda: oracles.asymmetric(4.0, 1.0, 0.05),
+        is_bounded=True,
+    ),
     Case(
         "AsymmetricLoss",
         "sigmoid",

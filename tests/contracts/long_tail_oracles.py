@@ -196,10 +196,13 @@ class Dropped(Remembering):
         self.is_rare, self.momentum = is_rare, momentum
         self.sums = [0.0, 0.0]
 
-    def rows_of(self, logits, targets):
+    def negatives(self, target):
         keep = self.sums[1] / self.sums[0] if self.sums[0] else 1.0
+        return _spared(self.is_rare, target, keep)
+
+    def rows_of(self, logits, targets):
         return long_tail.weighted_sigmoid(
-            logits, targets, ONES, lambda row, y: _spared(self.is_rare, y, keep)
+            logits, targets, ONES, lambda row, y: self.negatives(y)
         )
 
     def learn(self, rows):
@@ -283,17 +286,48 @@ class EqualizedFocal(Remembering):
                 self.sums[sign][c] += factors[sign][c] * size * weight[c]
 
 
-def gumbel():
-    def values(logits, targets):
+class Gumbel(Dropped):
+    """Cross entropy of the Gumbel distribution, with the factors of DropLoss."""
+
+    def __init__(self, is_rare=(0, 0, 0)):
+        super().__init__(is_rare)
+
+    def rows_of(self, logits, targets):
         return [
             [
-                y * long_tail.gumbel(z)[0] + (1 - y) * long_tail.gumbel(z)[1]
-                for z, y in zip(row, target, strict=True)
+                y * long_tail.gumbel(z)[0] + w * (1 - y) * long_tail.gumbel(z)[1]
+                for z, y, w in zip(row, target, self.negatives(target), strict=True)
             ]
             for row, target in zip(logits, targets, strict=True)
         ]
 
-    return Oracle(values)
+
+class Federated(Oracle):
+    """Negatives are classes of the call and, while there are fewer than num, one."""
+
+    def __init__(self, num, drawn, gamma=0.0, alpha=None):
+        super().__init__(self.rows_of)
+        self.num, self.drawn = num, drawn
+        self.gammas = [gamma] * CLASSES
+        self.up, self.down = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+
+    def loss(self, logits, targets, weight=None, reduction="mean", avg_factor=None):
+        self.present = set()
+        for i, target in enumerate(targets):
+            factor = 1.0 if weight is None else weight[i]
+            factor = factor if isinstance(factor, list) else [factor] * CLASSES
+            for c, y in enumerate(target or []):
+                if y and any(factor):
+                    self.present.add(c)
+        if len(self.present) < self.num:
+            self.present.add(self.drawn)
+        return super().loss(logits, targets, weight, reduction, avg_factor)
+
+    def rows_of(self, logits, targets):
+        negative = [self.down * (c in self.present) for c in range(CLASSES)]
+        return long_tail.focal_elements(
+            logits, targets, self.gammas, [self.up] * CLASSES, negative
+        )
 
 
 class Fading:

@@ -55,7 +55,7 @@ def random_batch(case, rng, spoil=False):
     dtype = list(SIZES)[rng.integers(len(SIZES))]
     logits = float(rng.choice(SIZES[dtype])) * rng.uniform(-1, 1, (rows, width))
     counted = np.ones((rows, width), bool)
-    soft = rng.random() < 0.3
+    soft = rng.random() < 0.3 and not case.needs_classes
     if soft:
         label = rng.random((rows, width))
         label[rng.random(label.shape) < 0.3] = rng.integers(2)
@@ -66,6 +66,8 @@ def random_batch(case, rng, spoil=False):
         ignored = rng.random(rows) < rng.choice([0, 0.3, 1], p=[0.5, 0.4, 0.1])
         label[ignored] = -rng.integers(1, 100)
         counted &= ~ignored[:, None]
+        if case.idle is not None:
+            counted &= ~case.idle(torch.tensor(label)).numpy()
     kinds = ["none", "rows", "elements"] if case.sigmoid else ["none", "rows"]
     kind, weight = rng.choice(kinds), None
     if kind != "none":

@@ -8,7 +8,7 @@ from imb_det.registry import MODELS
 from imb_det.statistics.running_stats import RunningStats
 from tests.test_heads.guided_cases import CASES as HEAD_CASES
 
-from .batches import channels, warm
+from .batches import channels, gradient_of, warm
 from .box_cases import BOX_CASES, warm_box_loss
 from .cases import CASES, of_activation
 from .test_loss_arguments import every, loss_and_batch
@@ -97,10 +97,24 @@ def test_a_box_loss_goes_on_as_before(case):
 @every
 def test_float16_that_overflows_is_left_to_mixed_precision(case):
     loss, (logits, *rest) = loss_and_batch(case)
-    infinite = torch.full_like(logits, torch.inf).half()
-    assert not loss(infinite, *rest).isfinite()
+    is_bounded = getattr(case, "is_bounded", False)
+    wrong = torch.full_like(logits, torch.nan if is_bounded else torch.inf).half()
+    assert not loss(wrong, *rest).isfinite()
     with pytest.raises(FloatingPointError):
-        loss_and_batch(case)[0](infinite.float(), *rest)
+        loss_and_batch(case)[0](wrong.float(), *rest)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.is_bounded], ids=str)
+def test_infinite_logits_are_large_ones_where_a_loss_is_bounded(case):
+    results = []
+    for size in (torch.inf, 3e4):
+        loss, (logits, *rest) = loss_and_batch(case)
+        logits = torch.full_like(logits, size).half().requires_grad_()
+        value = loss(logits, *rest)
+        results.append((value, gradient_of(value, logits)))
+    for found, wanted in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted)
+        assert found.isfinite().all()
 
 
 def test_a_whole_model():

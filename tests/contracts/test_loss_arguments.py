@@ -8,20 +8,21 @@ import torch
 
 from .batches import (
     channels,
+    forms_of_labels,
     gradient_of,
     make_batch,
-    one_hot_targets,
     soft_targets,
     warm,
 )
 from .box_cases import BOX_CASES, make_boxes, warm_box_loss
-from .cases import NUM_CLASSES, of_activation
+from .cases import NUM_CLASSES, of_activation, with_soft_targets
 from .test_mask_loss_contract import make_masks
 
 CLASSES = of_activation("softmax", "sigmoid")
 MASKS = of_activation("mask")
 
 each = pytest.mark.parametrize("case", CLASSES, ids=str)
+each_soft = pytest.mark.parametrize("case", with_soft_targets(), ids=str)
 
 
 def loss_and_batch(case):
@@ -87,7 +88,7 @@ def test_what_a_loss_has_no_use_for_is_named(case):
         loss(*batch, pos_inds=None, activated=True)
 
 
-@each
+@each_soft
 @pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, math.inf], ids=str)
 def test_targets_are_shares(case, value, monkeypatch, request):
     logits, _ = make_batch(case)
@@ -108,7 +109,7 @@ def test_targets_are_shares(case, value, monkeypatch, request):
     assert warm(case)[0](logits, targets).isnan()
 
 
-@each
+@each_soft
 def test_targets_may_be_rounded(case):
     loss, _ = warm(case)
     logits, _ = make_batch(case)
@@ -121,7 +122,7 @@ def test_targets_may_be_rounded(case):
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.half])
 def test_targets_and_weights_of_any_type(case, dtype):
     logits, labels = make_batch(case)
-    for targets in (labels, one_hot_targets(case, labels)):
+    for targets in forms_of_labels(case, labels):
         weight = (labels > 0).float()
         wanted = warm(case)[0](logits, targets, weight)
         if targets.dim() == 2:

@@ -11,7 +11,14 @@ from torch._inductor.cpp_builder import get_cpp_compiler
 from imb_det.losses import compilation, flush_statistics
 from imb_det.registry import MODELS
 
-from .batches import channels, gradient_of, make_batch, soft_targets, warm
+from .batches import (
+    channels,
+    forms_of_labels,
+    gradient_of,
+    make_batch,
+    soft_targets,
+    warm,
+)
 from .cases import NUM_CLASSES, of_activation
 
 GRAPH = dict(backend="aot_eager", fullgraph=True, dynamic=True)
@@ -72,12 +79,15 @@ def test_no_number_is_read_back(case, extra):
     # A GPU would have to wait for it. On this device there is none to be read.
     loss = warm(case)[0].to("meta")
     logits, labels = make_batch(case)
-    soft = soft_targets(case).to("meta")
-    logits, labels = logits.detach().to("meta").requires_grad_(), labels.to("meta")
-    for batch in ((labels,), (soft,), (labels, torch.ones(7, device="meta"))):
-        value = loss(logits, *batch, avg_factor=soft.sum(), **extra)
+    forms = [x.to("meta") for x in forms_of_labels(case, labels, soft_targets(case))]
+    logits, weight = (
+        logits.detach().to("meta").requires_grad_(),
+        torch.ones(7).to("meta"),
+    )
+    for batch in (*((form,) for form in forms), (forms[0], weight)):
+        value = loss(logits, *batch, avg_factor=weight.sum(), **extra)
         assert gradient_of(value, logits).shape == logits.shape
-    loss.get_accuracy(logits, labels)
+    loss.get_accuracy(logits, forms[0])
     loss.get_activation(logits)
     flush_statistics(loss)
 

@@ -18,15 +18,11 @@ from .batches import (
     soft_targets,
     warm,
 )
-from .cases import CASES, NUM_CLASSES, of_activation
+from .cases import CASES, NUM_CLASSES, of_activation, with_soft_targets
 from .discovery import classification_losses
 
 each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
-each_soft = pytest.mark.parametrize(
-    "case",
-    [c for c in of_activation("softmax", "sigmoid") if not c.needs_classes],
-    ids=str,
-)
+each_soft = pytest.mark.parametrize("case", with_soft_targets(), ids=str)
 each_sigmoid = pytest.mark.parametrize("case", of_activation("sigmoid"), ids=str)
 
 # Class weights are float32.

@@ -10,7 +10,14 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from imb_det.losses import compilation
 
 from . import planned_losses
-from .batches import channels, gradient_of, make_batch, soft_targets, warm
+from .batches import (
+    channels,
+    forms_of_labels,
+    gradient_of,
+    make_batch,
+    soft_targets,
+    warm,
+)
 from .box_cases import BOX_CASES, make_boxes, warm_box_loss
 from .cases import of_activation
 from .heads import RetinaHead, RoIHead
@@ -82,7 +89,7 @@ def assert_refused(function, x, ways=WAYS):
 def test_of_logits_are_an_error(case):
     loss, _ = warm(case)
     logits, labels = make_batch(case)
-    for label in (labels, soft_targets(case)):
+    for label in forms_of_labels(case, labels, soft_targets(case)):
         assert_refused(lambda z, y=label: loss(z, y, avg_factor=2.0), logits)
 
 
@@ -159,11 +166,12 @@ def test_gradients_by_targets_and_weights_are_an_error(case):
     weight = torch.ones(len(labels), dtype=torch.float64, requires_grad=True)
     with pytest.raises(ValueError, match=r"weight` wants a gradient.*weight.detach"):
         loss(logits, labels, weight)
-    targets = soft_targets(case).requires_grad_()
-    with pytest.raises(ValueError, match=r"label` wants a gradient.*label.detach"):
-        loss(logits, targets)
-    with torch.no_grad():
-        assert loss(logits, targets, weight).isfinite()
+    for targets in forms_of_labels(case, labels, soft_targets(case))[1:]:
+        targets.requires_grad_()
+        with pytest.raises(ValueError, match=r"label` wants a gradient.*label.detach"):
+            loss(logits, targets)
+        with torch.no_grad():
+            assert loss(logits, targets, weight).isfinite()
     # By what divides there is one: the division is torch's.
     if not loss.own_normaliser:
         number = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)

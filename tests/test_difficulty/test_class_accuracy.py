@@ -19,13 +19,14 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from imb_det import losses
-from imb_det.difficulty.accuracy_meter import AccuracyMeter, class_losses
+from imb_det.difficulty.accuracy_meter import AccuracyMeter
 from imb_det.difficulty.class_accuracy import (
     accuracy_of_metrics,
     hits,
     rows_of,
     true_class_probability,
 )
+from imb_det.difficulty.loss_meter import class_losses
 
 NAN = float("nan")
 #       best class: 0          2          1          0 (background is higher)

@@ -17,9 +17,10 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 from imb_det.difficulty import ClassDifficultyHook, class_difficulty_hook, held_out
-from imb_det.difficulty.accuracy_meter import AccuracyMeter, class_losses
+from imb_det.difficulty.accuracy_meter import AccuracyMeter
 from imb_det.difficulty.class_accuracy import hits, true_class_probability
 from imb_det.difficulty.held_out import build_held_out, run_held_out
+from imb_det.difficulty.loss_meter import class_losses
 from imb_det.statistics import ClassStats
 from tests import toys
 from tests.two_ranks import on_two_ranks
