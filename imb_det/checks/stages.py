@@ -99,19 +99,28 @@ def _out_of_reach(
         return
     steps = transforms_of(context.datasets["train"])
     listeners = {type(step).__name__ for step in steps if isinstance(step, _LISTENERS)}
+    within = any(isinstance(step, StageProgressListener) for step in steps)
     stays = getattr(loader, "persistent_workers", False)
-    schedule = Schedule.of(context.train_loop, context.param_schedulers)
-    by_iteration = any(isinstance(step, StageProgressListener) for step in steps)
-    by_iteration |= not all(
-        any(plan.findings(schedule)) or plan.plan(schedule).by_epoch for plan in plans
-    )
-    if not listeners or not (stays or by_iteration):
+    if not listeners or not (stays or within or _within_epochs(context, plans)):
         return
-    remedy = "Set `persistent_workers=False`" if stays else "Count stages by `epochs=`"
+    remedy = "Set `num_workers=0` in `train_dataloader`"
+    if not within:
+        first = "set `persistent_workers=False`" if stays else "count by `epochs=`"
+        remedy += f", or {first}"
     yield Finding(
         "stage_in_workers",
         Severity.ERROR,
         "a new stage does not reach transforms, which workers of the data loader copy",
         ", ".join(sorted(listeners)),
-        remedy=f"{remedy}, or set `num_workers=0` in `train_dataloader`",
+        remedy=remedy,
     )
+
+
+def _within_epochs(context: CheckContext, plans: list[StageLengths]) -> bool:
+    """Tell whether stages may begin within an epoch."""
+    if context.train_loop is None:
+        return any(plan.unit not in (None, "epochs") for plan in plans)
+    schedule = Schedule.of(context.train_loop, context.param_schedulers)
+    # What does not fit the training is told elsewhere.
+    fitting = [plan for plan in plans if not any(plan.findings(schedule))]
+    return not all(plan.plan(schedule).by_epoch for plan in fitting)

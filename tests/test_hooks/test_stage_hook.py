@@ -4,13 +4,16 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from imb_det.checks import check_stages
 from imb_det.core import FindingsError, StageListener
 from imb_det.hooks import StageHook, stage_hook
+from imb_det.runner_parts import context_of
 from tests import toys
 from tests.staged_toys import (
     PER_EPOCH,
     THREE_EPOCHS,
     Recorder,
+    StagedTransform,
     head_of,
     hook_of,
     numbers,
@@ -296,4 +299,30 @@ def test_transforms_in_workers_are_reached_or_it_is_an_error(tmp_path, voc, stay
         return
     with pytest.raises(FindingsError, match="StagedTransform") as error:
         runner.train()
-    assert "Set `persistent_workers=False`, or set `num_workers=0`" in str(error.value)
+    text = (
+        "Set `num_workers=0` in `train_dataloader`, or set `persistent_workers=False`"
+    )
+    assert text in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("stages", "follows", "remedy"),
+    [
+        (HALF, False, "`num_workers=0` in `train_dataloader`, or count by `epochs=`"),
+        (THREE_EPOCHS, True, "`num_workers=0` in `train_dataloader`"),
+        (THREE_EPOCHS, False, None),
+    ],
+)
+def test_stages_within_epochs_do_not_reach_workers(
+    tmp_path, voc, monkeypatch, stages, follows, remedy
+):
+    if follows:
+        monkeypatch.setattr(
+            StagedTransform, "set_stage_progress", lambda *_: None, raising=False
+        )
+    pipeline = [*PIPELINE[:-1], dict(type="StagedTransform"), PIPELINE[-1]]
+    runner = staged_runner(tmp_path / "run", dict(voc, pipeline=pipeline), stages)
+    runner._train_dataloader.update(num_workers=1)
+    context = context_of(runner, for_training=True)
+    found = [x for x in check_stages(context) if x.code == "stage_in_workers"]
+    assert [x.remedy for x in found] == ([f"Set {remedy}"] if remedy else [])
