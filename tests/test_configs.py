@@ -11,6 +11,7 @@ from mmdet.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.structures import InstanceData
 
 from imb_det.losses import manage_statistics
@@ -85,8 +86,36 @@ def with_few_proposals(config):
     """Keep what a second stage costs small."""
     if "rpn_head" in config:
         config.train_cfg.rpn_proposal.max_per_img = 50
-        config.test_cfg.rpn.max_per_img = 50
+        config.test_cfg.rpn.max_per_img = 8  # NMS goes class by class from 10,000 on
         config.test_cfg.rcnn.max_per_img = 10
+
+
+WIDTHS = (
+    "base_channels",
+    "conv_out_channels",
+    "fc_out_channels",
+    "feat_channels",
+    "in_channels",
+    "out_channels",
+    "stem_channels",
+)
+
+
+def with_an_eighth_of_the_channels(config):
+    """Make a full-size model narrow; what does not fit together still does not."""
+    backbone = config.backbone
+    if "base_channels" in backbone:
+        return  # a small one
+    backbone.base_channels = backbone.stem_channels = 64
+    parts = [config]
+    while parts:
+        part = parts.pop()
+        for key, value in part.items():
+            inside = value if isinstance(value, (list, tuple)) else [value]
+            if key in WIDTHS:
+                widths = [width // 8 for width in inside]
+                part[key] = widths if value is inside else widths[0]
+            parts += [item for item in inside if isinstance(item, dict)]
 
 
 def classes_of(cfg):
@@ -135,6 +164,7 @@ def test_config(path):
     hooks = [type(hook).__name__ for hook in built]
     without_pretrained(cfg.model)
     with_few_proposals(cfg.model)
+    with_an_eighth_of_the_channels(cfg.model)
     model = toys.build_model(cfg.model)
     for hook in built:
         if isinstance(hook, PriorInitHook):  # it will find its layer
@@ -166,6 +196,57 @@ def test_config(path):
         (first, _) = model(**data, mode="predict")
     assert first.pred_instances.bboxes.shape[1] == 4
     assert (first.pred_instances.labels < num_classes).all()
+
+
+#: Configs that train a part of a detector, and that part.
+SECOND_STAGES = {
+    "acsl/mask-rcnn_r50_fpn_acsl-stage-2_ms-1x_lvis-v1": ("bbox_head.fc_cls",),
+    "bags/mask-rcnn_r50_fpn_bags-stage-2_ms-1x_lvis-v1": ("bbox_head.fc_cls",),
+    "ebl/mask-rcnn_r50_fpn_ebl-normed-mask-stage-2_ms-2x_lvis-v1": (
+        "bbox_head.fc_cls",
+        "bbox_head.fc_reg",
+        "mask_head",
+        "rpn_head",
+    ),
+}
+
+
+def test_second_stages_are_known():
+    starting = {name_of(path) for path in CONFIGS if "load_from =" in path.read_text()}
+    assert starting == set(SECOND_STAGES)
+
+
+@pytest.mark.parametrize(("name", "parts"), SECOND_STAGES.items())
+def test_second_stage_changes_its_part_alone(name, parts):
+    cfg = load(name)
+    run, checkpoint = Path(cfg.load_from).parts[1:]
+    (first,) = [path for path in CONFIGS if path.stem == run]
+    first = load(name_of(first))
+    assert checkpoint == f"epoch_{first.train_cfg.max_epochs}.pth"
+    for config in (first, cfg):
+        without_pretrained(config.model)
+        with_few_proposals(config.model)
+        with_an_eighth_of_the_channels(config.model)
+    model = toys.build_model(cfg.model)
+    loaded = MODELS.build(first.model).state_dict()
+    for key, value in model.state_dict().items():
+        fits = key in loaded and loaded[key].shape == value.shape
+        assert fits or "bbox_head.fc_cls" in key or "loss" in key, key
+    hand_over_counts(model, classes_of(cfg))
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.train()
+    data = model.data_preprocessor(make_batch(1203), training=True)
+    total, _ = model.parse_losses(model(**data, mode="loss"))
+    optimizer.update_params(total)
+    changed = {
+        key
+        for key, value in model.state_dict().items()
+        if not value.equal(before[key]) and "loss" not in key  # their counts
+    }
+    assert changed == {
+        key for key, _ in model.named_parameters() if any(part in key for part in parts)
+    }
 
 
 FOCAL = "sampling_free/retinanet_r18_fpn_focal_"

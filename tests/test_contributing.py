@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from imb_det import registry
 from imb_det.losses import flush_statistics, manage_statistics
@@ -109,6 +110,11 @@ def suite_of(heading):
             yield heading, name
 
 
+def kind_of(case):
+    """What tells the tests that a case of a loss is for; the same for all others."""
+    return getattr(case, "activation", None), getattr(case, "needs_classes", None)
+
+
 def arguments_of(function, cases):
     """All combinations of the arguments that a test takes, the cases among them."""
     choices = [[dict(case=case) for case in cases]]
@@ -116,13 +122,9 @@ def arguments_of(function, cases):
         choices = [[dict(case=c, kind=kind) for c in cases for kind in c.kinds]]
     for mark in getattr(function, "pytestmark", ()):
         names = mark.args[0] if mark.name == "parametrize" else "case"
-        if names == "case" and mark.args:  # of losses: those of some activations
-            kinds = {getattr(known, "activation", None) for known in mark.args[1]}
-            choices[0] = [
-                choice
-                for choice in choices[0]
-                if getattr(choice["case"], "activation", None) in kinds
-            ]
+        if names == "case" and mark.args:  # of losses: those of some kinds
+            kinds = {kind_of(known) for known in mark.args[1]}
+            choices[0] = [c for c in choices[0] if kind_of(c["case"]) in kinds]
         if "case" in names:
             continue
         names = (names,) if isinstance(names, str) else names
@@ -174,9 +176,17 @@ def build(heading, example, arguments):
         )
 
 
+@pytest.mark.parametrize("example", ["A loss"], indirect=True)
+def test_the_config_of_a_loss_builds_it(example):
+    config = blocks_of("A loss")[2].replace("../", f"{ROOT / 'configs'}/")
+    model = Config.fromstring(config, ".py").model
+    head = registry.MODELS.build(model.roi_head.bbox_head)
+    assert type(head.loss_cls).__name__ == example.name
+
+
 def test_a_loss_learns_from_gradients():
     names = {}
-    exec(blocks_of("A loss")[2], names)
+    exec(blocks_of("A loss")[3], names)
     registry.MODELS.module_dict.pop("GradientRatioLoss")
     loss = names["GradientRatioLoss"]()
     loss.set_class_stats(ClassStats(("ant", "bee"), [1, 1], [1, 1], 2))
@@ -196,7 +206,7 @@ def test_pages_are_headed_by_what_can_be_added():
 
 
 def test_commands_exist():
-    for path in re.findall(r"bash (tools/\S+\.sh)", TEXT):
+    for path in re.findall(r"(?:bash|python) (tools/\S+\.(?:sh|py))", TEXT):
         assert (ROOT / path).is_file()
     help_text = (ROOT / "tools" / "run_tests.sh").read_text()
     for switch in re.findall(r"run_tests\.sh.*?(--[a-z]+)", TEXT):

@@ -4,10 +4,12 @@ from .absgd_loss import ABSGDLoss
 from .acsl_loss import ACSLLoss
 from .alpha_loss import AlphaLoss
 from .asymmetric_loss import AsymmetricLoss
+from .balanced_group_softmax_loss import BalancedGroupSoftmaxLoss
 from .base import ImbalanceLoss
 from .cals_loss import CALSLoss
 from .cdb_loss import CDBLoss, MaskCDBLoss
 from .cross_entropy_loss import CrossEntropyLoss, MaskCrossEntropyLoss
+from .ebl_loss import EBLLoss
 from .ecm_loss import ECMLoss
 from .eql_loss import DropLoss, EQLLoss
 from .eqlv2_loss import EQLv2Loss
@@ -18,6 +20,7 @@ from .flushing import flush_statistics, manage_statistics
 from .focal_loss import FocalLoss
 from .ghmc_loss import GHMCLoss
 from .ghmr_loss import GHMRLoss
+from .grouped_softmax import GroupedSoftmaxLink
 from .gumbel_loss import GumbelLoss
 from .iif_loss import IIFLoss
 from .label_aware_smoothing_loss import LabelAwareSmoothingLoss
@@ -47,6 +50,7 @@ __all__ = [
     "ACSLLoss",
     "AlphaLoss",
     "AsymmetricLoss",
+    "BalancedGroupSoftmaxLoss",
     "BalancedSoftmaxLoss",
     "CALSLoss",
     "CDBLoss",
@@ -54,6 +58,7 @@ __all__ = [
     "Call",
     "CrossEntropyLoss",
     "DropLoss",
+    "EBLLoss",
     "ECMLoss",
     "EQLLoss",
     "EQLv2Loss",
@@ -63,6 +68,7 @@ __all__ = [
     "FocalLoss",
     "GHMCLoss",
     "GHMRLoss",
+    "GroupedSoftmaxLink",
     "GumbelLink",
     "GumbelLoss",
     "IIFLoss",

@@ -95,9 +95,10 @@ class FadingLoss(ImbalanceLoss):
         compiled: bool | str = "auto",
     ) -> None:
         name = type(self).__name__
+        check_choice(name, "use_sigmoid", use_sigmoid, (True, False, None))
+        super().__init__(bool(use_sigmoid), reduction, loss_weight, compiled)
         if isinstance(losses, (str, Mapping, nn.Module)) or len(losses) != 2:
             raise TypeError(f"{name}: `losses` must be two losses, got {losses!r}")
-        check_choice(name, "use_sigmoid", use_sigmoid, (True, False, None))
         given: dict[str, Any] = dict(reduction=reduction, compiled=compiled)
         if use_sigmoid is not None:
             given["use_sigmoid"] = use_sigmoid
@@ -105,8 +106,8 @@ class FadingLoss(ImbalanceLoss):
             inner_loss(name, loss, given, f"losses[{index}]")
             for index, loss in enumerate(losses)
         )
-        super().__init__(first.use_sigmoid, reduction, loss_weight, compiled)
         _check_pair(name, first, second)
+        self.use_sigmoid = first.use_sigmoid
         self.spans = read_shares(name, share)
         self.first, self.second = first, second
         self.share = Share()

@@ -13,12 +13,12 @@ from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
-from imb_det.statistics.running_stats import RunningStats
 
 from .base import ImbalanceLoss
 from .elements import FocalElement
 from .links import RARE_BIAS, SigmoidLink
 from .rows import where_counted
+from .step_draws import StepDraws
 from .terms import Call, Terms
 
 __all__ = ["FederatedLoss"]
@@ -61,8 +61,8 @@ class FederatedLoss(ImbalanceLoss):
     Source: Zhou et al., "Probabilistic two-stage detection", 2021, section 5; the focal
     form for DETR heads: Zhou et al., "Detecting Twenty-thousand Classes using
     Image-level Supervision", ECCV 2022. Deviations: background is no class of S and
-    counts for none of ``num``; all ranks, and all calls of a step, draw the same order
-    of classes.
+    counts for none of ``num``; all ranks, and all calls of a step, such as those of
+    the layers of a decoder, draw the same order of classes.
     """
 
     def __init__(
@@ -81,20 +81,18 @@ class FederatedLoss(ImbalanceLoss):
         name = type(self).__name__
         check_choice(name, "use_sigmoid", use_sigmoid, (True,))
         super().__init__(True, reduction, loss_weight, compiled)
-        for key, value, low in (("num", num, 1), ("seed", seed, 0)):
-            check_number(name, key, value, low, None)
-            if value != int(value):
-                raise TypeError(f"{name}: `{key}` must be a whole number, got {value}")
+        check_number(name, "num", num, 1, None)
+        if num != int(num):
+            raise TypeError(f"{name}: `num` must be a whole number, got {num}")
         check_number(name, "power", power, 0, None)
         check_number(name, "gamma", gamma, 0, None)
         check_number(name, "alpha", alpha, 0, 1)
-        self.num, self.seed = int(num), int(seed)
+        self.num = int(num)
         self.gamma, self.alpha = float(gamma), float(alpha)
         self.link = SigmoidLink(start_bias=RARE_BIAS)
         rule = partial(_weights, float(power))
         self.weight = ClassVector(name, "weight", weight, rules={"images": rule})
-        #: Rows of the training so far; each of its steps has a draw of its own.
-        self.rows = RunningStats(1, momentum=None)
+        self.draws = StepDraws(name, seed)
 
     def terms(self, call: Call) -> Terms:
         """Return the factors of negatives: 1 in S, else 0."""
@@ -114,25 +112,12 @@ class FederatedLoss(ImbalanceLoss):
         weight = self.weight(classes, call.cls_score)
         weight = present.new_ones(classes, dtype=torch.float64) * weight
         # The largest of log w + Gumbel noise are a draw without replacement.
-        noise = -torch.log(-torch.log(self._uniform(classes, call.cls_score)))
+        noise = -torch.log(-torch.log(self.draws.uniform((classes,), call.cls_score)))
         order = torch.where(present, torch.inf, weight.log() + noise)
         least = order.topk(min(self.num, classes)).values[-1]
         if call.learn:
-            self.rows.add(order.new_full((1,), len(call.label)))
+            self.draws.count(len(call.label))
         return present | ((order >= least) & (weight > 0))
-
-    def _uniform(self, size: int, like: Tensor) -> Tensor:
-        """Return numbers in (0, 1) that depend on seed and step alone.
-
-        A counter-based generator in whole numbers: no state, no reading back, the same
-        on every device.
-        """
-        x = torch.arange(size, device=like.device) + size * self.rows.steps
-        x = (x + 1) * 0x2545F491 + self.seed * 0x5851F42D
-        for _ in range(3):
-            x = (x ^ (x >> 16)) * 0x45D9F3B & 0x7FFFFFFF
-        x = x ^ (x >> 16)
-        return (x.double() + 0.5) / 2**31
 
 
 def _present(call: Call) -> Tensor:

@@ -53,7 +53,7 @@ def sigmoid_kernel(
     Raises:
         ValueError: Terms that are for a softmax.
     """
-    terms.refuse("sigmoid", "of_nll")
+    terms.refuse("sigmoid", "of_nll", "part")
     return in_chunks(_chunk, terms, cls_score, label, weight, per_row, watch)
 
 

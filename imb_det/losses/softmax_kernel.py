@@ -52,7 +52,7 @@ def softmax_kernel(
     Raises:
         ValueError: Terms that are for a sigmoid.
     """
-    terms.refuse("softmax", "element", "negative")
+    terms.refuse("softmax", "element", "negative", "part")
     return in_chunks(_chunk, terms, cls_score, label, weight, True, watch)
 
 

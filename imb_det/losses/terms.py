@@ -76,6 +76,8 @@ class Terms:
             row, and then (K,) or scalar.
         negative: With a sigmoid: factor of all other elements.
         row: Factor of rows, (N,).
+        part: With a softmax for each of G groups: the factor of each in the loss of a
+            row, (N, G).
         normaliser: Scalar that ``'mean'`` divides by in place of ``avg_factor``.
     """
 
@@ -87,6 +89,7 @@ class Terms:
     positive: Values | None = None
     negative: Values | None = None
     row: Tensor | None = None
+    part: Tensor | None = None
     normaliser: Tensor | None = None
 
     @property
@@ -115,7 +118,7 @@ class Terms:
             ValueError: A term of another shape; names it.
         """
         by_row = ("offset", "positive", "negative")
-        for name in ("scale", "margin", "row", "normaliser", *by_row):
+        for name in ("scale", "margin", "row", "part", "normaliser", *by_row):
             value = getattr(self, name)
             if value is None or (name in by_row and callable(value)):
                 continue
@@ -124,9 +127,11 @@ class Terms:
                     f"{loss}: the term `{name}` must be a tensor: {value!r}"
                 )
             shape = value.shape
-            fits = value.dim() == 0 and name != "row"
-            if value.dim() == 1 and name != "normaliser":
+            fits = value.dim() == 0 and name not in ("row", "part")
+            if value.dim() == 1 and name not in ("part", "normaliser"):
                 fits = shape[0] == (rows if name == "row" else channels)
+            if value.dim() == 2 and name == "part":
+                fits = shape[0] == rows
             if value.dim() == 2 and name in by_row:
                 fits = shape[0] == rows and shape[1] == channels
             if not fits:

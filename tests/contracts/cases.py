@@ -4,14 +4,17 @@ A new loss needs an entry in ``CASES``, a :class:`~tests.contracts.case.Case`: i
 its activation, its arguments, and the oracle that says what it should return for three
 classes (with softmax, a fourth entry of the weights is the background). ``case.py``
 says what else a case can tell of a loss. All tests of ``tests/contracts`` then run it.
+``BAD`` has what it must refuse when it is built.
 """
 
 from . import oracles
+from .bad_arguments import BAD
 from .case import NAMES, NUM_CLASSES, STATS, Case
 from .long_tail_cases import LONG_TAIL
 from .wrapper_cases import WRAPPERS
 
 __all__ = [
+    "BAD",
     "CASES",
     "NAMES",
     "NUM_CLASSES",

@@ -3,14 +3,21 @@
 A new hook needs an entry in ``CASES``, and in ``BAD`` what it must refuse.
 """
 
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import NamedTuple
 
 import torch
+from mmdet.registry import DATASETS
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 
+from imb_det.datasets import VOCDataset
 from imb_det.registry import HOOKS
 from tests import toys
+from tests.tiny_sets import write_voc
+from tests.toy_runner import IMAGES, dataset_config
 
 IMBALANCE, SEED = (dict(type=f"imb_det.{n}Hook") for n in ("Imbalance", "EpochSeed"))
 
@@ -24,14 +31,14 @@ class Case(NamedTuple):
         keys: What it adds to ``checkpoint["imb_det"]``.
         bare: What a training without any head, loss or sampler of interest comes to:
             None where it runs as ever, else the words of the error.
-        loss: Classification loss of the model, without ``use_sigmoid``.
+        loss: Classification loss of the model: a type, with sigmoid, or a config.
     """
 
     name: str
     arguments: dict
     keys: tuple = ()
     bare: str | None = None
-    loss: str = "CrossEntropyLoss"
+    loss: str | dict = "CrossEntropyLoss"
 
     @property
     def config(self):
@@ -57,6 +64,18 @@ CASES = [
         ("class_difficulty",),
         bare="no component takes class difficulty",
         loss="imb_det.CDBLoss",
+    ),
+    Case(
+        "CALSHook",
+        dict(held_out=dict(dataset=dict(type="HeldOutImages"))),
+        ("cals",),
+        bare="no head has a CALSLoss",
+        loss=dict(
+            type="imb_det.CALSLoss",
+            use_sigmoid=False,
+            loss=dict(type="imb_det.CrossEntropyLoss"),
+            margin=5.0,
+        ),
     ),
 ]
 #: Arguments that each must refuse, one at a time, beside those of its case.
@@ -89,6 +108,19 @@ BAD = {
         dict(by_epoch=1),
         dict(background_is_error="yes"),
     ),
+    "CALSHook": (
+        dict(held_out=[]),
+        dict(held_out=dict(batch_size=2)),
+        dict(multiplier_range=(0, 1)),
+        dict(multiplier_range=1.0),
+        dict(rho_range=(2, 1)),
+        dict(rho_range="wide"),
+        dict(rho_interval=0),
+        dict(rho_factor=0.5),
+        dict(progress=1.5),
+        dict(interval=0),
+        dict(by_epoch=1),
+    ),
 }
 REFUSED = [(name, bad) for name, many in BAD.items() for bad in many]
 
@@ -110,8 +142,25 @@ class BareModel(BaseModel):
 def detector(case):
     """A model in which the hook finds what it is for."""
     config = toys.retinanet_config(2)
-    config.bbox_head.loss_cls = dict(type=case.loss, use_sigmoid=True)
+    loss = case.loss
+    if isinstance(loss, str):
+        loss = dict(type=loss, use_sigmoid=True)
+    config.bbox_head.loss_cls = loss
     return config
+
+
+@cache
+def written_images():
+    """A data set for hooks that want one of their own, written once."""
+    return dataset_config(write_voc(Path(mkdtemp()) / "held_out", IMAGES))
+
+
+@DATASETS.register_module()
+class HeldOutImages(VOCDataset):
+    """That data set, whose config needs no path."""
+
+    def __init__(self):
+        super().__init__(**{k: v for k, v in written_images().items() if k != "type"})
 
 
 def bare_model():

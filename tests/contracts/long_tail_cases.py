@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from tests.references.long_tail import grouped_scores
+
 from . import long_tail_oracles as oracles
 from .case import NUM_CLASSES, Case
 from .oracles import sigmoid_cross_entropy, softmax_cross_entropy
@@ -44,6 +46,13 @@ def gumbel(logits):
     """Gumbel probabilities; no background."""
     p = torch.exp(-torch.exp(-logits))
     return torch.cat([p, 0 * p[:, :1]], 1)
+
+
+def grouped(*groups):
+    """Softmax within groups of classes, times that of foreground."""
+    return lambda logits: torch.tensor(
+        [grouped_scores(row, groups) for row in logits.tolist()], dtype=logits.dtype
+    )
 
 
 LONG_TAIL = [
@@ -244,6 +253,42 @@ LONG_TAIL = [
         "sigmoid",
         lambda: oracles.alpha_sigmoid([0.8, 1.0, 2.0]),
         dict(alpha=[0.8, 1.0, 2.0]),
+    ),
+    Case(
+        "BalancedGroupSoftmaxLoss",
+        "softmax",
+        lambda: oracles.GroupedSoftmax([0, 0, 0], 4),
+        extra=6,
+        scores=grouped(0, 0, 0),
+        needs_classes=True,
+        of_call=True,
+    ),
+    Case(
+        "BalancedGroupSoftmaxLoss",
+        "softmax",
+        lambda: oracles.GroupedSoftmax([1, 1, 0], 2, 0.5, "rows"),
+        dict(edges=(2,), beta=0.5, sampled=False, average="rows"),
+        extra=4,
+        scores=grouped(1, 1, 0),
+        needs_classes=True,
+        of_call=True,
+    ),
+    Case(
+        "BalancedGroupSoftmaxLoss",
+        "softmax",
+        lambda: oracles.GroupedSoftmax([0, 1, 0], 2, 0.5),
+        dict(edges=(2,), groups=[0, 1, 0], beta=0.5, sampled=False),
+        extra=4,
+        scores=grouped(0, 1, 0),
+        needs_classes=True,
+        of_call=True,
+    ),
+    Case("EBLLoss", "softmax", oracles.Equilibrium),
+    Case(
+        "EBLLoss",
+        "softmax",
+        lambda: oracles.Equilibrium(0.5, 0.2, 0.1),
+        dict(momentum=0.5, init_score=0.2, bg_score=0.1),
     ),
     Case(
         "FadingLoss",

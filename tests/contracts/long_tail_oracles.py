@@ -330,6 +330,64 @@ class Federated(Oracle):
         )
 
 
+class GroupedSoftmax(Oracle):
+    """BAGS with the average of its draws."""
+
+    def __init__(self, groups, num_groups, beta=8.0, average="groups"):
+        super().__init__(self.rows_of)
+        self.groups, self.num_groups = groups, num_groups
+        self.beta, self.average = beta, average
+
+    def loss(self, logits, targets, weight=None, reduction="mean", avg_factor=None):
+        labels = [
+            _label(target)
+            for i, target in enumerate(targets)
+            if target is not None and (weight is None or weight[i])
+        ]
+        self.factors = long_tail.others_factors(
+            labels, self.groups, self.num_groups, self.beta, self.average
+        )
+        return super().loss(logits, targets, weight, reduction, avg_factor)
+
+    def rows_of(self, logits, targets):
+        rows = []
+        for row, target in zip(logits, targets, strict=True):
+            label = _label(target)
+            own = self.groups[label] if label < CLASSES else None
+            factors = [pair[g == own] for g, pair in enumerate(self.factors)]
+            rows.append(long_tail.grouped_softmax_row(row, label, self.groups, factors))
+        return rows
+
+
+def _label(target):
+    return target.index(1.0) if any(target) else CLASSES
+
+
+class Equilibrium(Remembering):
+    """EBL: mean scores, one row after the other."""
+
+    def __init__(self, momentum=0.9, start=0.01, background=0.01):
+        super().__init__()
+        self.momentum, self.background = momentum, background
+        self.scores = [start] * CLASSES
+
+    def rows_of(self, logits, targets):
+        offset = [math.log(s) for s in (*self.scores, self.background)]
+        return long_tail.adjusted_softmax(logits, targets, [1.0] * 4, offset)
+
+    def learn(self, rows):
+        for label in range(CLASSES):
+            found = [
+                math.exp(log_softmax(row)[label])
+                for row, target, _ in rows
+                if target[label] == 1
+            ]
+            for _ in found:
+                mean = sum(found) / len(found)
+                self.scores[label] *= self.momentum
+                self.scores[label] += (1 - self.momentum) * mean
+
+
 class Fading:
     """Two losses in their shares.
 

@@ -138,3 +138,54 @@ def focal_slopes(z, gamma):
     log_p, log_q = log_sigmoid(z), log_sigmoid(-z)
     p, q = math.exp(log_p), math.exp(log_q)
     return q**gamma * (q - gamma * p * log_p), p**gamma * (p - gamma * q * log_q)
+
+
+def grouped_softmax_row(row, label, groups, factors):
+    """Loss of a row: one softmax for each group of classes, and for objectness.
+
+    Args:
+        row: Classes, the "others" of each group, foreground, background.
+        label: Class, or the number of classes for background.
+        groups: Group of each class.
+        factors: Of each group.
+    """
+    classes, is_object = len(groups), label < len(groups)
+    total = -log_softmax(row[-2:])[0 if is_object else 1]
+    for group, factor in enumerate(factors):
+        members = [c for c in range(classes) if groups[c] == group]
+        log_p = log_softmax([row[classes + group], *(row[c] for c in members)])
+        place = 1 + members.index(label) if label in members else 0
+        total -= factor * log_p[place]
+    return total
+
+
+def grouped_scores(row, groups):
+    """Probabilities of classes and background."""
+    classes, (fg, bg) = len(groups), (math.exp(x) for x in log_softmax(row[-2:]))
+    scores = []
+    for c, group in enumerate(groups):
+        members = [k for k in range(classes) if groups[k] == group]
+        log_p = log_softmax([row[classes + group], *(row[k] for k in members)])
+        scores.append(fg * math.exp(log_p[1 + members.index(c)]))
+    return [*scores, bg]
+
+
+def others_factors(labels, groups, num_groups, beta, average):
+    """Factor of "others" on average, and of all rows of a group, by group.
+
+    Args:
+        labels: Of the rows that count.
+        groups: Group of each class.
+        num_groups: How many groups there are.
+        beta: Rows of "others" for each row of a class.
+        average: ``'groups'`` or ``'rows'``.
+    """
+    found = []
+    for group in range(num_groups):
+        mine = sum(label < len(groups) and groups[label] == group for label in labels)
+        others = len(labels) - mine
+        share = min(1.0, beta * mine / others) if mine and others else 0.0
+        taken = mine + share * others
+        scale = len(labels) / max(taken, 1) if average == "groups" else 1.0
+        found.append((share * scale, scale))
+    return found

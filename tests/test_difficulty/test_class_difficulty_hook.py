@@ -74,7 +74,7 @@ class ToyPrecision(BaseMetric):
 
 def model_config(loss="ToyDifficultyLoss"):
     config = toys.retinanet_config(num_classes=3)
-    config.bbox_head.loss_cls = dict(type=loss)
+    config.bbox_head.loss_cls = dict(type=loss) if isinstance(loss, str) else loss
     config.backbone.norm_cfg = dict(type="BN")
     # Differences between images and classes after a few steps.
     config.bbox_head.init_cfg = dict(type="Normal", layer="Conv2d", std=0.1)

@@ -1,0 +1,3 @@
+_base_ = "../long_tail/faster-rcnn_r18_fpn_softmax_4e_longtail-digits.py"
+loss_cls = dict(type="imb_det.ABSGDLoss", loss=dict(type="imb_det.CrossEntropyLoss"))
+model = dict(roi_head=dict(bbox_head=dict(loss_cls=loss_cls)))
