@@ -70,7 +70,7 @@ BAD = {
         dict(share=0.5),
         dict(share=(0, 2)),
         dict(share=dict(stages={})),
-        dict(use_sigmoid=True),
+        dict(use_sigmoid="yes"),
         dict(reduction="max"),
     ),
     "FederatedLoss": (
