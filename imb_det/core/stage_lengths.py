@@ -104,8 +104,8 @@ class StageLengths:
                 Severity.ERROR,
                 "stages last until the learning rate steps, and it does not so often",
                 f"stages {self}",
-                f"{found} steps of `MultiStepLR` or `StepLR` within the training, and "
-                f"{len(self.lengths) - 1} are needed",
+                f"steps by `MultiStepLR` or `StepLR` within the training: {found}, "
+                f"and needed: {len(self.lengths) - 1}",
                 "Give `share=0.8` (of the training), `epochs=` or `iters=` in place of "
                 "`until='lr_step'`, or add `dict(type='MultiStepLR', by_epoch=True, "
                 "milestones=[8, 11], gamma=0.1)` to `param_scheduler`",

@@ -174,7 +174,7 @@ def test_a_learning_rate_without_steps_is_told_with_what_to_write():
     assert not any(asked.findings(EPOCHS))
     (finding,) = asked.findings(Schedule(120, 10, lr_steps=(80,)))
     assert finding.code == "stage_lr_step"
-    assert "1 steps of `MultiStepLR` or `StepLR` within" in finding.evidence
+    assert "`StepLR` within the training: 1, and needed: 2" in finding.evidence
     assert "Give `share=0.8`" in finding.remedy
     assert "'a' until a step of the learning rate, 'b' until" in finding.where
 
