@@ -138,6 +138,8 @@ def hand_over_counts(model, classes):
             part.set_class_stats(stats)
         if hasattr(part, "set_class_difficulty_weights"):
             part.set_class_difficulty_weights(torch.ones(len(classes)))
+        if hasattr(part, "set_multipliers"):
+            part.set_multipliers(*torch.ones(2, len(classes) + 1))
     manage_statistics(model)
 
 
@@ -356,6 +358,7 @@ def test_twins_differ_in_the_method_alone(name, twin):
     [
         ("cdb/retinanet_r18_fpn_cdb-recall_longtail-digits", 1500),
         ("cdb/faster-rcnn_r50_fpn_cdb-recall_1x_coco", 117266),
+        ("loss_wrappers/faster-rcnn_r18_fpn_cals_4e_longtail-digits", 1500),
     ],
 )
 def test_held_out_images_are_the_rest_of_the_training_set(name, num_images):

@@ -28,6 +28,12 @@ BAD = {
         dict(use_sigmoid=True),
     ),
     "BalancedSoftmaxLoss": (dict(prior="boxes"), dict(background="drop")),
+    "CALSLoss": (
+        dict(margin=0),
+        dict(penalty="relu"),
+        dict(normalize="yes"),
+        dict(loss="CrossEntropyLoss"),
+    ),
     "CDBLoss": (dict(gamma=-1), dict(loss_weight=-1)),
     "CDTLoss": (dict(gamma=-1),),
     "CrossEntropyLoss": (dict(class_weight="rare"), dict(bg_weight=-1)),

@@ -1,4 +1,4 @@
-"""What classification losses refuse when they are built, by the name of the argument."""
+"""What classification losses refuse when they are built, by the argument's name."""
 
 import pytest
 
