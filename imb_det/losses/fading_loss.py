@@ -70,11 +70,10 @@ class FadingLoss(ImbalanceLoss):
         ...     dict(type="imb_det.CrossEntropyLoss", use_sigmoid=False),
         ...     dict(type="imb_det.VSLoss", prior=[8.0, 1.0], gamma=0.0),
         ... ]
-        >>> loss = FadingLoss(losses)
-        >>> loss.set_stage(Stage("all", 0, ("all",)))
+        >>> loss = FadingLoss(losses).eval()  # in a training the hook tells the share
         >>> score, label = torch.zeros(1, 3), torch.tensor([1])
-        >>> for progress in (0.0, 0.5):  # log 3, and its mean with log 18
-        ...     loss.set_stage_progress(progress)
+        >>> for share in (0.0, 0.5):  # log 3, and its mean with log 18
+        ...     loss.share.set(share)
         ...     print(loss(score, label, avg_factor=1))
         tensor(1.0986)
         tensor(1.9945)
