@@ -103,7 +103,7 @@ class FadingLink(Link):
     r"""Probabilities of two links in their shares, :math:`(1 - s)\, p + s\, q`.
 
     Args:
-        first: Of the loss that fades; it has the kernel and the bias of the start.
+        first: Of the loss that fades; it has the bias of the start.
         second: Of the loss that comes, with the same outputs.
         share: s.
     """
@@ -112,7 +112,6 @@ class FadingLink(Link):
         super().__init__()
         self.use_sigmoid = first.use_sigmoid
         self.extra_channels = first.extra_channels
-        self.kernel = first.kernel
         self.start_bias = first.start_bias
         # In a tuple, as their losses hold them already: one entry in a checkpoint.
         self._parts = (first, second, share)

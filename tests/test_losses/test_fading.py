@@ -56,6 +56,28 @@ def test_prediction_is_in_the_share_of_the_losses(share):
     assert mixed.second.in_roi_head
 
 
+def test_losses_around_losses_fade_and_are_faded():
+    logits = torch.randn(6, 3, dtype=torch.float64)
+    labels = torch.tensor([0, 1, 2, 2, 1, 0])
+    clips = [dict(type="imb_det.LogitClipLoss", loss=SOFTMAX, tau=t) for t in (1.0, 4)]
+    mixed, parts = at(fading(*clips), 0.25), [MODELS.build(clip) for clip in clips]
+    for loss in (mixed, *parts):
+        loss.get_cls_channels(2)
+    for found, (p, q) in (
+        (mixed(logits, labels), [part(logits, labels) for part in parts]),
+        (
+            mixed.get_activation(logits),
+            [part.get_activation(logits) for part in parts],
+        ),
+    ):
+        torch.testing.assert_close(found, 0.75 * p + 0.25 * q)
+    inner = dict(type="imb_det.FadingLoss", losses=[SOFTMAX, SHIFTED])
+    around = MODELS.build(dict(type="imb_det.LogitClipLoss", loss=inner, tau=1e6))
+    at(around.loss, 0.25)
+    wanted = at(MODELS.build(inner), 0.25)(logits, labels)
+    torch.testing.assert_close(around(logits, labels), wanted)
+
+
 def test_one_link_stays_the_plain_link_that_heads_know():
     assert type(fading(SOFTMAX, SHIFTED).link).__name__ == "SoftmaxLink"
     assert type(fading(SIGMOID, WEIGHED).link).__name__ == "SigmoidLink"
