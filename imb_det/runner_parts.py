@@ -165,6 +165,7 @@ def context_of(
         ),
         hooks=hooks_of(runner),
         train_loop=getattr(runner, "train_loop", None) if for_training else None,
+        param_schedulers=runner.param_schedulers if for_training else None,
         val_loop=val_loop,
         train_dataloader=loaders.get("train"),
         **others,

@@ -14,6 +14,8 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.structures import InstanceData
 
+from imb_det.core import Stage
+from imb_det.hooks import StageHook
 from imb_det.losses import manage_statistics
 from imb_det.prior import PriorInitHook
 from imb_det.prior.classification_bias import find_bias, find_head
@@ -142,6 +144,20 @@ def hand_over_counts(model, classes):
     manage_statistics(model)
 
 
+def enter_last_stage(model, hooks):
+    """Do what StageHook does, where there is one; the stages are those of the model."""
+    for hook in hooks:
+        if isinstance(hook, StageHook):
+            names = hook.stages.names
+            listeners = [part for part in model.modules() if hasattr(part, "set_stage")]
+            known = {tuple(part.stage_names) for part in listeners} - {()}
+            assert known == {names}
+            for part in listeners:
+                part.set_stage(Stage(names[-1], len(names) - 1, names))
+                if hasattr(part, "set_stage_progress"):
+                    part.set_stage_progress(0.5)
+
+
 def check_sampler(cfg):
     """Build the training sampler on a made-up tail of the config's classes."""
     config = cfg.train_dataloader.sampler.to_dict()
@@ -184,6 +200,7 @@ def test_config(path):
     if model.with_mask:
         assert model.roi_head.mask_head.num_classes == num_classes
     hand_over_counts(model, classes_of(cfg))
+    enter_last_stage(model, built)
     model.train()
     data = model.data_preprocessor(make_batch(num_classes), training=True)
     total, log = model.parse_losses(model(**data, mode="loss"))

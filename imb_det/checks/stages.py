@@ -8,12 +8,18 @@ from torch import nn
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
-from imb_det.core.listener import NamedStageListener, StageListener
-from imb_det.core.stage_plan import StagePlan
+from imb_det.core.listener import (
+    NamedStageListener,
+    StageListener,
+    StageProgressListener,
+)
+from imb_det.core.schedule import Schedule
+from imb_det.core.stage_lengths import StageLengths
 from imb_det.runner_parts import transforms_of
 
 __all__ = ["check_stages"]
 
+_LISTENERS = (StageListener, StageProgressListener)
 _LINE = "dict(type='imb_det.StageHook', stages=[{}])"
 
 
@@ -30,9 +36,9 @@ def check_stages(context: CheckContext) -> Iterator[Finding]:
     if "train" not in context.datasets:
         return
     plans = [
-        hook.plan
+        hook.stages
         for hook in context.hooks
-        if isinstance(getattr(hook, "plan", None), StagePlan)
+        if isinstance(getattr(hook, "stages", None), StageLengths)
     ]
     if len(plans) > 1:
         yield Finding(
@@ -46,7 +52,7 @@ def check_stages(context: CheckContext) -> Iterator[Finding]:
     yield from _out_of_reach(context, plans)
 
 
-def _misnamed(context: CheckContext, plans: list[StagePlan]) -> Iterator[Finding]:
+def _misnamed(context: CheckContext, plans: list[StageLengths]) -> Iterator[Finding]:
     """Find components and plans that know different stages."""
     begin = [name for plan in plans for name in plan.names]
     paths = dict(context.model.named_modules()) if context.model is not None else {}
@@ -83,26 +89,38 @@ def _misnamed(context: CheckContext, plans: list[StagePlan]) -> Iterator[Finding
         )
 
 
-def _out_of_reach(context: CheckContext, plans: list[StagePlan]) -> Iterator[Finding]:
+def _out_of_reach(
+    context: CheckContext, plans: list[StageLengths]
+) -> Iterator[Finding]:
     """Find transforms whose copies in workers outlive a stage."""
     loader = context.train_dataloader
     changes = any(len(plan.names) > 1 for plan in plans)
     if not changes or not getattr(loader, "num_workers", 0):
         return
-    listeners = {
-        type(step).__name__
-        for step in transforms_of(context.datasets["train"])
-        if isinstance(step, StageListener)
-    }
+    steps = transforms_of(context.datasets["train"])
+    listeners = {type(step).__name__ for step in steps if isinstance(step, _LISTENERS)}
+    within = any(isinstance(step, StageProgressListener) for step in steps)
     stays = getattr(loader, "persistent_workers", False)
-    by_iteration = not all(plan.by_epoch for plan in plans)
-    if not listeners or not (stays or by_iteration):
+    if not listeners or not (stays or within or _within_epochs(context, plans)):
         return
-    remedy = "Set `persistent_workers=False`" if stays else "Count stages by `epochs=`"
+    remedy = "Set `num_workers=0` in `train_dataloader`"
+    if not within:
+        first = "set `persistent_workers=False`" if stays else "count by `epochs=`"
+        remedy += f", or {first}"
     yield Finding(
         "stage_in_workers",
         Severity.ERROR,
         "a new stage does not reach transforms, which workers of the data loader copy",
         ", ".join(sorted(listeners)),
-        remedy=f"{remedy}, or set `num_workers=0` in `train_dataloader`",
+        remedy=remedy,
     )
+
+
+def _within_epochs(context: CheckContext, plans: list[StageLengths]) -> bool:
+    """Tell whether stages may begin within an epoch."""
+    if context.train_loop is None:
+        return any(plan.unit not in (None, "epochs") for plan in plans)
+    schedule = Schedule.of(context.train_loop, context.param_schedulers)
+    # What does not fit the training is told elsewhere.
+    fitting = [plan for plan in plans if not any(plan.findings(schedule))]
+    return not all(plan.plan(schedule).by_epoch for plan in fitting)

@@ -20,10 +20,13 @@ from .listener import (
     PartnerListener,
     Stage,
     StageListener,
+    StageProgressListener,
     TrainingMemory,
     WorkDirListener,
 )
 from .main_process import on_main_process
+from .schedule import Schedule
+from .stage_lengths import StageLengths
 from .stage_plan import StagePlan
 from .text import and_more
 
@@ -39,11 +42,14 @@ __all__ = [
     "NamedStageListener",
     "PartnerListener",
     "ProposalTaker",
+    "Schedule",
     "SelfChecking",
     "Severity",
     "Stage",
+    "StageLengths",
     "StageListener",
     "StagePlan",
+    "StageProgressListener",
     "TrainingMemory",
     "WorkDirListener",
     "and_more",

@@ -29,6 +29,8 @@ class CheckContext:
             averages, samplers, transforms, metrics, hooks. Default: none.
         hooks: In the order of the runner. Default: none.
         train_loop: Loop of the training to come. Default: None, there is none.
+        param_schedulers: Built schedulers of the training, a list or a dict of lists.
+            Default: None.
         val_loop: Loop of the validation to come. Default: None, there is none.
         train_dataloader: Loader of the training to come. Default: None.
         class_stats: Counts of the training set, where they are known. Default: None.
@@ -41,6 +43,7 @@ class CheckContext:
     components: Sequence[Any] = ()
     hooks: Sequence[Any] = ()
     train_loop: Any = None
+    param_schedulers: Any = None
     val_loop: Any = None
     train_dataloader: Any = None
     class_stats: ClassStats | None = None

@@ -22,6 +22,7 @@ __all__ = [
     "PartnerListener",
     "Stage",
     "StageListener",
+    "StageProgressListener",
     "TrainingMemory",
     "WorkDirListener",
 ]
@@ -91,6 +92,17 @@ class NamedStageListener(StageListener, Protocol):
     """
 
     stage_names: Sequence[str]
+
+
+@runtime_checkable
+class StageProgressListener(Protocol):
+    """A component that changes within a stage, iteration by iteration."""
+
+    def set_stage_progress(self, progress: float) -> None:
+        """Take the share of the stage that is over, before every iteration, in [0, 1).
+
+        The stage itself has been told before.
+        """
 
 
 @runtime_checkable

@@ -8,12 +8,14 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, raise_findings
 from imb_det.core.hand_over import HandOver
-from imb_det.core.listener import Stage, StageListener
+from imb_det.core.listener import Stage, StageListener, StageProgressListener
+from imb_det.core.schedule import Schedule
+from imb_det.core.stage_lengths import StageLengths
 from imb_det.core.stage_plan import StagePlan
 from imb_det.registry import HOOKS
 from imb_det.runner_parts import components_of, refresh_averages
@@ -30,7 +32,10 @@ class StageHook(Hook):
     its own first iteration: modules of the model and of its moving averages, the
     samplers and transforms of the training, metrics and hooks. What is configured for
     stages by name tells so by an attribute ``stage_names``; ``ImbalanceHook`` refuses
-    names that no stage has.
+    names that no stage has. Whatever has a method ``set_stage_progress(progress)``
+    (:class:`~imb_det.core.StageProgressListener`), such as a loss that fades into
+    another one, hears before every iteration which share of the stage is over; the log
+    then has it as ``stage_progress``.
 
     The stage follows from the epochs or iterations that are over, so that a training
     that resumes is in the stage that it was in. Checkpoints carry the plan and the
@@ -41,45 +46,59 @@ class StageHook(Hook):
     change within an epoch, with ``iters=``, do so for batches that are not drawn yet.
 
     Args:
-        stages: For each stage, ``dict(name=..., epochs=...)`` or ``dict(name=...,
-            iters=...)``; the last may have a name alone and goes on to the end. Else
-            they must add up to the length of the training.
+        stages: For each stage, ``dict(name=..., epochs=...)``, ``dict(name=...,
+            iters=...)``, ``dict(name=..., share=...)``, a share of the iterations of
+            the training, in (0, 1), or ``dict(name=..., until='lr_step')``: until
+            ``MultiStepLR`` or ``StepLR`` next steps, whichever schedulers there are.
+            The last may have a name alone and goes on to the end. Else they must add up
+            to the length of the training.
 
     Raises:
         TypeError, ValueError: Stages that cannot be understood; when training starts,
-            stages that do not fill it.
+            stages that do not fill it, or a learning rate without steps.
 
     Example:
+        Deferred re-weighting, with a loss whose ``class_weight`` is
+        ``dict(stages=dict(plain=None, reweighted="effective_number"))``:
+
         >>> custom_hooks = [
         ...     dict(type="imb_det.ImbalanceHook"),
         ...     dict(
         ...         type="imb_det.StageHook",
-        ...         stages=[dict(name="plain", epochs=8), dict(name="reweighted")],
+        ...         stages=[
+        ...             dict(name="plain", until="lr_step"),
+        ...             dict(name="reweighted"),
+        ...         ],
         ...     ),
         ... ]
+
+    Source: Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware
+    Margin Loss", NeurIPS 2019, whose second stage begins at the first step of the
+    learning rate, after 0.8 of the training.
     """
 
     priority = "ABOVE_NORMAL"
 
     def __init__(self, stages: Sequence[Mapping[str, Any]]) -> None:
-        self.plan = StagePlan.from_config(type(self).__name__, stages)
+        self.stages = StageLengths.from_config(type(self).__name__, stages)
+        self.plan: StagePlan | None = None  # in the training that goes on
         self.stage: Stage | None = None
         self._stored: StagePlan | None = None  # of a checkpoint
         self._hand_over = HandOver(StageListener, "set_stage")
+        self._schedule: Schedule | None = None
+        self._following: list[StageProgressListener] = []
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
         """Yield what does not fit the training to come."""
-        loop = context.train_loop
-        if loop is not None:
-            with_epochs = isinstance(loop, EpochBasedTrainLoop)
-            by_epoch = self.plan.by_epoch and with_epochs
-            end = loop.max_epochs if by_epoch else loop.max_iters
-            yield from self.plan.findings(with_epochs, end)
+        if context.train_loop is not None:
+            schedule = Schedule.of(context.train_loop, context.param_schedulers)
+            yield from self.stages.findings(schedule)
 
     def before_train(self, runner: Runner) -> None:
         """Enter the first stage, or the one in which the training goes on."""
-        context = CheckContext(train_loop=runner.train_loop)
-        raise_findings(self.findings(context), type(self).__name__)
+        schedule = Schedule.of(runner.train_loop, runner.param_schedulers)
+        raise_findings(self.stages.findings(schedule), type(self).__name__)
+        self._schedule, self.plan = schedule, self.stages.plan(schedule)
         if runner.iter > 0 and self._stored not in (None, self.plan):
             print_log(
                 f"StageHook: the stages are {self.plan}, those of the checkpoint were "
@@ -95,9 +114,17 @@ class StageHook(Hook):
         self._enter(runner)
 
     def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
-        """Enter the next stage, if it is time."""
+        """Enter the next stage, if it is time; tell how much of it is over."""
+        if self.plan is None or self.stage is None or self._schedule is None:
+            return
         if not self.plan.by_epoch:
             self._enter(runner)
+        if self._following:
+            begin, end = self.plan.span_of(self.stage, self._schedule)
+            progress = (runner.iter - begin) / (end - begin)
+            for component in self._following:
+                component.set_stage_progress(progress)
+            runner.message_hub.update_scalar("train/stage_progress", progress)
 
     def before_val(self, runner: Runner) -> None:
         """Tell the stage of the checkpoint, where validation runs alone."""
@@ -111,7 +138,7 @@ class StageHook(Hook):
         self, runner: Runner, checkpoint: dict[str, Any]
     ) -> None:
         """Put plan and stage into the checkpoint."""
-        if self.stage is not None:
+        if self.stage is not None and self.plan is not None:
             content = {"name": self.stage.name, "plan": self.plan.to_dict()}
             checkpoint.setdefault("imb_det", {})["stage"] = content
 
@@ -125,12 +152,18 @@ class StageHook(Hook):
 
     def _enter(self, runner: Runner) -> None:
         """Tell everyone the stage of this moment, if it is a new one."""
+        if self.plan is None:
+            return
         position = runner.epoch if self.plan.by_epoch else runner.iter
         stage = self.plan.stage_at(position)
         if stage == self.stage:
             return
         self.stage = stage
         told = self._tell(runner, runner.val_loop, for_training=True)
+        components = components_of(runner, for_training=True, with_proposals=True)
+        self._following = [
+            c for c in components if isinstance(c, StageProgressListener)
+        ]
         names = sorted({type(component).__name__ for component in told})
         print_log(
             f"StageHook: stage {stage.name!r} ({stage.index + 1} of "

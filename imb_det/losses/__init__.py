@@ -14,6 +14,7 @@ from .ecm_loss import ECMLoss
 from .eql_loss import DropLoss, EQLLoss
 from .eqlv2_loss import EQLv2Loss
 from .equalized_focal_loss import EqualizedFocalLoss
+from .fading_loss import FadingLoss
 from .federated_loss import FederatedLoss
 from .flushing import flush_statistics, manage_statistics
 from .focal_loss import FocalLoss
@@ -62,6 +63,7 @@ __all__ = [
     "EQLLoss",
     "EQLv2Loss",
     "EqualizedFocalLoss",
+    "FadingLoss",
     "FederatedLoss",
     "FocalLoss",
     "GHMCLoss",

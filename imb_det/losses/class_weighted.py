@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from imb_det.core import check_choice, check_number
 from imb_det.statistics.class_vector import ClassVector
+from imb_det.statistics.class_weights import weight_rules
 
 from .base import ImbalanceLoss
 from .terms import Call, Terms
 
-__all__ = ["check_weighting", "weighting_terms"]
+__all__ = ["ClassWeight", "check_weighting", "class_weight_vector", "weighting_terms"]
+
+#: What ``class_weight`` of a config may be.
+ClassWeight = float | str | Sequence[float] | Mapping[str, Any] | None
+
+
+def class_weight_vector(
+    owner: object, spec: ClassWeight, with_background: bool, **options: Any
+) -> ClassVector:
+    """Return weights of the classes, by one of the rules where the config says so.
+
+    Args:
+        owner: The loss.
+        spec: Of its argument ``class_weight``.
+        with_background: Whether the weights may end with one for background.
+        **options: Of the rules, where the config gives none with them: see
+            :func:`imb_det.statistics.class_weights`.
+
+    Raises:
+        TypeError, ValueError: No such form, rule, option or number.
+    """
+    name = type(owner).__name__
+    try:
+        rules = weight_rules(**options)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
+    return ClassVector(
+        name, "class_weight", spec, rules=rules, with_background=with_background
+    )
 
 
 def check_weighting(loss: str, bg_weight: float, weight_negatives: bool) -> None:

@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
-from imb_det.statistics.class_vector import ClassVector
-from imb_det.statistics.class_weights import NORMALISATIONS, weight_rules
 
 from .base import ImbalanceLoss
-from .class_weighted import check_weighting, weighting_terms
+from .class_weighted import (
+    ClassWeight,
+    check_weighting,
+    class_weight_vector,
+    weighting_terms,
+)
 from .mask_loss import MaskLoss, WithMasks
 from .terms import Call, Terms
 
 __all__ = ["CrossEntropyLoss", "MaskCrossEntropyLoss"]
-
-ClassWeight = float | str | Sequence[float] | Mapping[str, Any] | None
-
-
-def _class_weight(
-    owner: object,
-    spec: ClassWeight,
-    with_background: bool,
-    beta: float,
-    max_ratio: float | None,
-    normalize: str,
-) -> ClassVector:
-    """Return weights of the classes, by one of the rules where the config says so."""
-    name = type(owner).__name__
-    check_number(name, "beta", beta, 0, 1 - 1e-12)
-    if max_ratio is not None:
-        check_number(name, "max_ratio", max_ratio, 1, None)
-    check_choice(name, "normalize", normalize, NORMALISATIONS)
-    rules = weight_rules(beta=beta, max_ratio=max_ratio, normalize=normalize)
-    return ClassVector(
-        name, "class_weight", spec, rules=rules, with_background=with_background
-    )
 
 
 @MODELS.register_module()
@@ -67,7 +44,14 @@ class MaskCrossEntropyLoss(MaskLoss):
         reduction: str = "mean",
         loss_weight: float = 1.0,
     ) -> None:
-        weights = _class_weight(self, class_weight, False, beta, max_ratio, normalize)
+        weights = class_weight_vector(
+            self,
+            class_weight,
+            False,
+            beta=beta,
+            max_ratio=max_ratio,
+            normalize=normalize,
+        )
         super().__init__(weights, reduction, loss_weight)
 
 
@@ -92,11 +76,13 @@ class CrossEntropyLoss(WithMasks, ImbalanceLoss):
         class_weight: None for 1; a number >= 0 for all classes; a list of C numbers in
             the order of the classes (softmax: or C + 1, background last); a dict of
             numbers by class name, others have 1; a rule for the training set's counts,
-            ``'inverse'``, ``'sqrt_inverse'``, ``'effective_number'`` or
-            ``'median_frequency'``: see :func:`imb_det.statistics.class_weights`; or
-            ``dict(stages={'plain': None, 'reweighted': 'inverse'})`` with one of these
-            for each stage of the training. Dict and rules need
-            ``imb_det.ImbalanceHook``, stages ``imb_det.StageHook``. Default None.
+            ``'inverse'``, ``'sqrt_inverse'``, ``'effective_number'``, ``'class_beta'``
+            or ``'median_frequency'``, or with its options ``dict(rule=
+            'effective_number', beta=0.9999, max_ratio=None)``: see
+            :func:`imb_det.statistics.class_weights`; or ``dict(stages={'plain': None,
+            'reweighted': 'inverse'})`` with one of these for each stage of the
+            training. Dict and rules need ``imb_det.ImbalanceHook``, stages
+            ``imb_det.StageHook``. Default None.
         bg_weight: Weight of background rows, >= 0. Default 1.
         weight_negatives: With sigmoid, whether ``class_weight`` also weighs the
             classes that a row does not have. Default False: positives only.
@@ -151,8 +137,13 @@ class CrossEntropyLoss(WithMasks, ImbalanceLoss):
         check_weighting(type(self).__name__, bg_weight, weight_negatives)
         self.bg_weight = bg_weight
         self.weight_negatives = weight_negatives
-        self.class_weight = _class_weight(
-            self, class_weight, not use_sigmoid, beta, max_ratio, normalize
+        self.class_weight = class_weight_vector(
+            self,
+            class_weight,
+            not use_sigmoid,
+            beta=beta,
+            max_ratio=max_ratio,
+            normalize=normalize,
         )
 
     def terms(self, call: Call) -> Terms:

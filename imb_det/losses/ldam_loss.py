@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,12 @@ from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 
 from .base import ImbalanceLoss
+from .class_weighted import (
+    ClassWeight,
+    check_weighting,
+    class_weight_vector,
+    weighting_terms,
+)
 from .links import ScaledSoftmaxLink
 from .terms import Call, Terms
 
@@ -41,6 +48,9 @@ class LDAMLoss(ImbalanceLoss):
             ``'instances'``.
         min_count: What a class counts as at least; None refuses classes without
             examples. Default None.
+        class_weight: Weights of the classes, in any form that
+            :class:`CrossEntropyLoss` takes. Default None.
+        bg_weight: Weight of background rows, >= 0. Default 1.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1.
         use_sigmoid: Must be False. Default False.
@@ -59,8 +69,14 @@ class LDAMLoss(ImbalanceLoss):
         tensor(1.4580)
 
     Source: Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware
-    Margin Loss", NeurIPS 2019, equations 12 and 13. Its deferred re-weighting is a
-    stage of the training, see ``imb_det.StageHook``.
+    Margin Loss", NeurIPS 2019, equations 12 and 13. Its deferred re-weighting (DRW) is
+    a stage of the training, see ``imb_det.StageHook``, with
+    ``class_weight=dict(stages=dict(plain=None, reweighted=dict(
+    rule='effective_number', beta=0.9999, max_ratio=None)))``. Deviation: the authors
+    divide the weighted sum by the sum of the weights in the batch, and here
+    ``avg_factor`` divides it, as in mmdet. Weights by a rule have mean 1 over the
+    classes; with ``normalize='instances'`` over the objects, which comes to the same as
+    the authors' on average.
     """
 
     #: Heads need a classifier whose outputs are cosines.
@@ -74,6 +90,8 @@ class LDAMLoss(ImbalanceLoss):
         scale: float = 30.0,
         margin: str | Sequence[float] | Mapping[str, float] = "instances",
         min_count: float | None = None,
+        class_weight: ClassWeight = None,
+        bg_weight: float = 1.0,
         reduction: str = "mean",
         loss_weight: float = 1.0,
         use_sigmoid: bool = False,
@@ -92,13 +110,17 @@ class LDAMLoss(ImbalanceLoss):
             for by in COUNTED
         }
         self.margin = ClassVector(name, "margin", margin, rules=rules)
+        check_weighting(name, bg_weight, False)
+        self.bg_weight = bg_weight
+        self.class_weight = class_weight_vector(self, class_weight, True)
 
     def terms(self, call: Call) -> Terms:
-        """Return the margins of the classes."""
+        """Return margins and weights of the classes."""
         margin = self.margin(call.num_classes, call.cls_score)
         if margin is not None and margin.dim():
             margin = F.pad(margin, (0, 1))
-        return Terms(scale=self.link.factor(call.cls_score), margin=margin)
+        weights = weighting_terms(self, call, self.class_weight, self.bg_weight, False)
+        return replace(weights, scale=self.link.factor(call.cls_score), margin=margin)
 
 
 def _margins(

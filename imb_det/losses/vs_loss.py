@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,12 @@ from imb_det.statistics.class_vector import ClassVector
 from imb_det.statistics.running_stats import RunningStats
 
 from .base import ImbalanceLoss
+from .class_weighted import (
+    ClassWeight,
+    check_weighting,
+    class_weight_vector,
+    weighting_terms,
+)
 from .observed import Observed
 from .terms import Call, Terms
 
@@ -35,7 +42,7 @@ Prior = str | Sequence[float] | Mapping[str, float]
 class VSLoss(ImbalanceLoss):
     r"""Vector scaling loss: softmax of logits scaled and shifted by the prior.
 
-    .. math:: L = -\log \frac{e^{\Delta_y z_y + \iota_y}}
+    .. math:: L = -\omega_y \log \frac{e^{\Delta_y z_y + \iota_y}}
               {\sum_c e^{\Delta_c z_c + \iota_c}}, \qquad
               \Delta_c = (\pi_c / \pi_{max})^\gamma, \quad
               \iota_c = \tau \log \pi_c
@@ -71,6 +78,9 @@ class VSLoss(ImbalanceLoss):
             background the classes then are what they were on average. Default None.
         min_count: What a class counts as at least; None refuses classes without
             examples. Default None.
+        class_weight: :math:`\omega`, weights of the classes, in any form that
+            :class:`CrossEntropyLoss` takes; with a sigmoid of positives. Default None.
+        bg_weight: Weight of background rows, >= 0. Default 1.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1.
         compiled: Whether to compile the loss; ``'auto'`` does on a GPU. Default
@@ -106,6 +116,8 @@ class VSLoss(ImbalanceLoss):
         background: str | float = "keep",
         test_prior: str | Sequence[float] | None = None,
         min_count: float | None = None,
+        class_weight: ClassWeight = None,
+        bg_weight: float = 1.0,
         reduction: str = "mean",
         loss_weight: float = 1.0,
         compiled: bool | str = "auto",
@@ -129,6 +141,9 @@ class VSLoss(ImbalanceLoss):
             )
         if use_sigmoid and test_prior is not None:
             raise ValueError(f"{name}: `test_prior` needs a softmax")
+        check_weighting(name, bg_weight, False)
+        self.bg_weight = bg_weight
+        self.class_weight = class_weight_vector(self, class_weight, not use_sigmoid)
         self.gamma, self.tau, self.background = float(gamma), float(tau), background
         self.test_prior = None
         if test_prior is not None:
@@ -157,12 +172,13 @@ class VSLoss(ImbalanceLoss):
             self.rows.resize(stats.num_classes + 1)
 
     def terms(self, call: Call) -> Terms:
-        """Return scale and shift of the logits."""
+        """Return scale and shift of the logits, and weights of the classes."""
+        weights = weighting_terms(self, call, self.class_weight, self.bg_weight, False)
         if self.use_sigmoid:
-            return Terms(offset=self._foreground_shift(call))
+            return replace(weights, offset=self._foreground_shift(call))
         prior = self._prior(call)
         if prior is None:
-            return Terms()
+            return weights
         offset = self.tau * prior.log()
         if self.test_prior is not None:
             wanted = self.test_prior(call.num_classes, call.cls_score)
@@ -175,7 +191,7 @@ class VSLoss(ImbalanceLoss):
             scale = (prior / classes.max()) ** self.gamma
             if self.background == "keep":
                 scale = F.pad(scale[:-1], (0, 1), value=1.0)
-        return Terms(scale=scale, offset=offset)
+        return replace(weights, scale=scale, offset=offset)
 
     def _prior(self, call: Call) -> Tensor | None:
         """Return the prior of classes and background, (C + 1,); None before any row."""

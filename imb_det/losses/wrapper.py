@@ -15,7 +15,7 @@ from .links import Link
 from .observed import Observed
 from .terms import Call
 
-__all__ = ["InnerLoss", "LossWrapper"]
+__all__ = ["InnerLoss", "LossWrapper", "inner_loss"]
 
 #: Config of a loss, or the loss itself.
 InnerLoss = Mapping[str, Any] | ImbalanceLoss
@@ -73,7 +73,7 @@ class LossWrapper(ImbalanceLoss):
                 check_number(name, key, value, 0, None)
             else:
                 check_choice(name, key, value, _SHARED[key])
-        self.loss = _inner(name, loss, given)
+        self.loss = inner_loss(name, loss, given)
         for key in shared:
             setattr(self, key, getattr(self.loss, key))
         for fact in _FACTS:
@@ -119,10 +119,23 @@ class LossWrapper(ImbalanceLoss):
         )
 
 
-def _inner(owner: str, loss: InnerLoss, given: dict[str, Any]) -> ImbalanceLoss:
-    """Build the loss inside, with what the wrapper says of it."""
+def inner_loss(
+    owner: str, loss: InnerLoss, given: dict[str, Any], argument: str = "loss"
+) -> ImbalanceLoss:
+    """Build a loss inside of another one, with what that says of it.
+
+    Args:
+        owner: Name of the outer loss.
+        loss: Config of the inner one, or the loss itself.
+        given: Arguments that stand in the outer loss.
+        argument: Of the outer loss, for messages. Default ``'loss'``.
+
+    Raises:
+        TypeError: It is no classification loss of the library.
+        ValueError: It says something else of these arguments.
+    """
     valid = (
-        f"{owner}: `loss` must be a classification loss of imb_det, such as "
+        f"{owner}: `{argument}` must be a classification loss of imb_det, such as "
         "`loss=dict(type='imb_det.CrossEntropyLoss')`"
     )
     if isinstance(loss, Mapping):

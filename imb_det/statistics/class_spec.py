@@ -13,12 +13,28 @@ from imb_det.core import and_more, check_number, is_number
 
 from .class_stats import ClassStats
 
-__all__ = ["ClassSpec", "Rules"]
+__all__ = ["ClassSpec", "Rule", "Rules"]
 
 #: Numbers of the classes, (C,), by the name of the rule that makes them from counts.
 Rules = Mapping[str, Callable[[ClassStats], Any]]
 
-_STAGES = "stages"
+_STAGES, _RULE = "stages", "rule"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule with options that the config gives: ``dict(rule=name, option=...)``.
+
+    Args:
+        given: As in the config.
+        function: Of the class statistics.
+    """
+
+    given: Mapping[str, Any]
+    function: Callable[[ClassStats], Any]
+
+    def __repr__(self) -> str:
+        return repr(dict(self.given))
 
 
 @dataclass(frozen=True)
@@ -79,6 +95,8 @@ class ClassSpec:
                     f"dict by class name, got {spec!r}"
                 )
             return spec
+        if isinstance(spec, Mapping) and isinstance(spec.get(_RULE), str):
+            return self._with_options(spec)
         if isinstance(spec, Mapping):
             return {str(key): number(value) for key, value in spec.items()}
         if isinstance(spec, (Tensor, np.ndarray)):
@@ -92,6 +110,23 @@ class ClassSpec:
             f"class name{' or one of ' * bool(self.rules)}"
             f"{tuple(self.rules) or ''}, got {spec!r}"
         )
+
+    def _with_options(self, spec: Mapping[str, Any]) -> Rule:
+        """Return a rule with its options, checked."""
+        name = self._read(spec[_RULE])
+        options = {str(key): value for key, value in spec.items() if key != _RULE}
+        function: Any = self.rules[name]
+        if options and not hasattr(function, "with_options"):
+            raise ValueError(
+                f"{self.owner}: `{self.name}`: the rule {name!r} has no options, got "
+                f"{sorted(options)}"
+            )
+        if options:
+            try:
+                function = function.with_options(**options)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{self.owner}: `{self.name}`: {error}") from error
+        return Rule(dict(spec), function)
 
     def check(self, spec: Any, stats: ClassStats) -> None:
         """Check one spec against the classes.
@@ -114,7 +149,9 @@ class ClassSpec:
                 f"{len(classes)} classes{background}: {classes}"
             )
 
-    def numbers(self, spec: dict[str, float] | str, stats: ClassStats) -> np.ndarray:
+    def numbers(
+        self, spec: dict[str, float] | str | Rule, stats: ClassStats
+    ) -> np.ndarray:
         """Return the numbers, float64 (C,), of a dict by class name or a rule.
 
         Raises:
@@ -124,7 +161,8 @@ class ClassSpec:
         classes = stats.classes
         if isinstance(spec, dict):
             return np.array([spec.get(name, self.default) for name in classes])
-        numbers = np.asarray(self.rules[spec](stats), dtype=float)
+        function = spec.function if isinstance(spec, Rule) else self.rules[spec]
+        numbers = np.asarray(function(stats), dtype=float)
         rule = f"{self.owner}: `{self.name}={spec!r}`"
         lengths = (len(classes), len(classes) + self.with_background)
         if numbers.shape not in {(n,) for n in lengths}:

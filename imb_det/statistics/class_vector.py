@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from imb_det.core import Stage
 
-from .class_spec import ClassSpec, Rules
+from .class_spec import ClassSpec, Rule, Rules
 from .class_stats import ClassStats
 from .exact_buffers import ExactBuffers
 
@@ -33,9 +33,11 @@ class ClassVector(ExactBuffers):
         name: Name of its argument, for messages.
         spec: None, where nothing is to be done; a number for all classes; C numbers in
             the order of the classes; a dict of numbers by class name; the name of a
-            rule; or ``dict(stages={'plain': spec, ...})``, one of these for each stage
-            of the training.
-        rules: Functions of the class statistics by the name of the rule. Default: none.
+            rule, or ``dict(rule=name, option=...)``; or ``dict(stages={'plain': spec,
+            ...})``, one of these for each stage of the training.
+        rules: Functions of the class statistics by the name of the rule; one with a
+            method ``with_options(**options)``, which returns another, has options.
+            Default: none.
         default: Of classes that a dict does not name. Default 1.
         low: Least number. Default 0.
         high: Largest number; None for any. Default None.
@@ -111,7 +113,8 @@ class ClassVector(ExactBuffers):
     @property
     def balances_by(self) -> str | None:
         """What it weighs classes by: ``'counts'`` where a rule makes the numbers."""
-        by_rule = any(isinstance(spec, str) for spec in self.specs.values())
+        specs = self.specs.values()
+        by_rule = any(isinstance(spec, (str, Rule)) for spec in specs)
         return "counts" if by_rule else None
 
     # What hands numbers over.
@@ -236,7 +239,7 @@ class ClassVector(ExactBuffers):
             return None
         # In a later stage the numbers that are there are those of the one before.
         waits = self.training and self.stage_names and self._stats is None
-        if unknown or (waits and isinstance(self.spec, (str, dict))):
+        if unknown or (waits and isinstance(self.spec, (str, dict, Rule))):
             raise RuntimeError(
                 f"{self.owner}: `{self.name}={self.spec!r}` needs the classes of the "
                 f"training set; add {_STATS_LINE} to the config"

@@ -69,6 +69,16 @@ BAD = {
         dict(scale=-1),
         dict(use_sigmoid=False),
     ),
+    "FadingLoss": (
+        dict(losses="CrossEntropyLoss"),
+        dict(losses=[dict(type="imb_det.CrossEntropyLoss")]),
+        dict(losses=[dict(type="imb_det.CrossEntropyLoss"), "VSLoss"]),
+        dict(share=0.5),
+        dict(share=(0, 2)),
+        dict(share=dict(stages={})),
+        dict(use_sigmoid="yes"),
+        dict(reduction="max"),
+    ),
     "FederatedLoss": (
         dict(num=0),
         dict(num=2.5),
@@ -89,6 +99,8 @@ BAD = {
         dict(max_margin=-1),
         dict(scale=0),
         dict(margin="boxes"),
+        dict(class_weight="rare"),
+        dict(bg_weight=-1),
         dict(use_sigmoid=True),
     ),
     "LabelAwareSmoothingLoss": (
@@ -116,5 +128,7 @@ BAD = {
         dict(background="drop"),
         dict(background=0),
         dict(min_count=0),
+        dict(class_weight=dict(rule="inverse", beta=0.9)),
+        dict(bg_weight=-1),
     ),
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from imb_det.core import ClassStatsListener
+from imb_det.core import ClassStatsListener, Stage
 from imb_det.losses import manage_statistics
 from imb_det.registry import MODELS
 from imb_det.statistics import ClassStats
@@ -48,6 +48,8 @@ class Case:
             the loss then is another one than differences show, and its oracle has
             ``frozen(logits)``.
         is_bounded: Whether an infinite logit has a finite loss, that of a large one.
+        progress: What part of a stage, ``'fading'``, is over; None where no stage
+            matters.
         of_call: Whether a part of it is made of the rows of a call, on its rank.
         idle: Which logits have no say in rows of given labels (N,), bool (N, K), where
             there are any; they may be anything, as those of ignored rows may.
@@ -65,6 +67,7 @@ class Case:
     is_bounded: bool = False
     of_call: bool = False
     idle: Callable[[torch.Tensor], torch.Tensor] | None = None
+    progress: float | None = None
 
     @property
     def sigmoid(self):
@@ -130,6 +133,9 @@ class Case:
         if self.difficulty is not None:
             weights = torch.tensor(self.difficulty[: stats.num_classes])
             loss.set_class_difficulty_weights(weights)
+        if self.progress is not None:
+            loss.set_stage(Stage("fading", 0, ("fading",)))
+            loss.set_stage_progress(self.progress)
         manage_statistics(loss)
         return loss
 

@@ -8,10 +8,14 @@ from tests.references.long_tail import grouped_scores
 
 from . import long_tail_oracles as oracles
 from .case import NUM_CLASSES, Case
+from .oracles import sigmoid_cross_entropy, softmax_cross_entropy
 
 #: Shares of instances, and of images, of ``STATS``.
 INSTANCES = [math.log(n / 9) for n in (4, 4, 1)]
 IMAGES = (3 / 6, 4 / 6, 1 / 6)
+#: A rule with options: weights 0.5, 0.5 and 2.
+INVERSE = dict(rule="inverse", max_ratio=None)
+PLAIN = dict(type="imb_det.CrossEntropyLoss")
 
 
 def with_objectness(logits):
@@ -100,6 +104,23 @@ LONG_TAIL = [
             [2.0] * 4, [0.0] * 4, [0.5 / math.sqrt(2)] * 2 + [0.5, 0.0]
         ),
         dict(scale=2.0),
+        scores=scaled(2.0, 2.0, 2.0, 2.0),
+    ),
+    Case(
+        "VSLoss",
+        "softmax",
+        lambda: oracles.adjusted(
+            [1.0] * 4, [*INSTANCES, 0.0], weight=[0.5, 0.5, 2.0, 0.25]
+        ),
+        dict(gamma=0.0, class_weight=INVERSE, bg_weight=0.25),
+    ),
+    Case(
+        "LDAMLoss",
+        "softmax",
+        lambda: oracles.adjusted(
+            [2.0] * 4, [0.0] * 4, [1, 1, 2, 0], weight=[0.5, 0.5, 2.0, 1.0]
+        ),
+        dict(scale=2.0, margin=[1, 1, 2], class_weight=INVERSE),
         scores=scaled(2.0, 2.0, 2.0, 2.0),
     ),
     Case(
@@ -268,5 +289,29 @@ LONG_TAIL = [
         "softmax",
         lambda: oracles.Equilibrium(0.5, 0.2, 0.1),
         dict(momentum=0.5, init_score=0.2, bg_score=0.1),
+    ),
+    Case(
+        "FadingLoss",
+        "softmax",
+        lambda: oracles.Fading(
+            softmax_cross_entropy([1.0] * 4),
+            oracles.adjusted([2.0] * 4, [0.0] * 4, [1, 1, 2, 0]),
+            0.25,
+        ),
+        dict(losses=[PLAIN, dict(type="imb_det.LDAMLoss", margin=[1, 1, 2], scale=2)]),
+        scores=lambda z: 0.75 * z.softmax(1) + 0.25 * (2 * z).softmax(1),
+        progress=0.25,
+    ),
+    Case(
+        "FadingLoss",
+        "sigmoid",
+        lambda: oracles.Fading(
+            sigmoid_cross_entropy([1.0] * 3), oracles.EqualizedV2(objectness=False), 0.6
+        ),
+        dict(
+            losses=[PLAIN, dict(type="imb_det.EQLv2Loss", objectness=False)],
+            share=dict(stages=dict(fading=(0.2, 1.0))),
+        ),
+        progress=0.5,
     ),
 ]

@@ -17,11 +17,11 @@ def is_object(target):
     return any(target[:CLASSES])
 
 
-def adjusted(scale, offset, margin=None):
+def adjusted(scale, offset, margin=None, weight=None):
     """Softmax of changed logits; one number a channel."""
     return Oracle(
         lambda logits, targets: long_tail.adjusted_softmax(
-            logits, targets, scale, offset, margin
+            logits, targets, scale, offset, margin, weight
         )
     )
 
@@ -386,3 +386,29 @@ class Equilibrium(Remembering):
                 mean = sum(found) / len(found)
                 self.scores[label] *= self.momentum
                 self.scores[label] += (1 - self.momentum) * mean
+
+
+class Fading:
+    """Two losses in their shares.
+
+    Args:
+        share: Of the second.
+    """
+
+    def __init__(self, first, second, share):
+        self.parts = ((1 - share, first), (share, second))
+
+    def loss(self, *args, **kwargs):
+        pairs = [(s, oracle.loss(*args, **kwargs)) for s, oracle in self.parts]
+        return _combined(pairs)
+
+    def end_step(self):
+        for _, oracle in self.parts:
+            oracle.end_step()
+
+
+def _combined(pairs):
+    (a, first), (b, second) = pairs
+    if not isinstance(first, list):
+        return a * first + b * second
+    return [_combined(((a, x), (b, y))) for x, y in zip(first, second, strict=True)]

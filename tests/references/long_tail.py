@@ -9,8 +9,8 @@ import math
 from .cross_entropy import log_sigmoid, log_softmax
 
 
-def adjusted_softmax(logits, targets, scale, offset, margin=None):
-    """Loss of each row: sum_k y_k (-log softmax(s_k (z_k - m_k [y = k]) + o_k))."""
+def adjusted_softmax(logits, targets, scale, offset, margin=None, weight=None):
+    """Loss of each row: sum_k w_k y_k (-log softmax(s_k (z_k - m_k [y = k]) + o_k))."""
     rows = []
     for row, target in zip(logits, targets, strict=True):
         lower = margin or [0.0] * len(row)
@@ -18,8 +18,8 @@ def adjusted_softmax(logits, targets, scale, offset, margin=None):
             s * (x - m * y) + o
             for x, s, o, m, y in zip(row, scale, offset, lower, target, strict=True)
         ]
-        terms = zip(target, log_softmax(z), strict=True)
-        rows.append(sum(-y * log_p for y, log_p in terms))
+        terms = zip(weight or [1.0] * len(row), target, log_softmax(z), strict=True)
+        rows.append(sum(-w * y * log_p for w, y, log_p in terms))
     return rows
 
 

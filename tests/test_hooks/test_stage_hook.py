@@ -4,13 +4,16 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from imb_det.checks import check_stages
 from imb_det.core import FindingsError, StageListener
 from imb_det.hooks import StageHook, stage_hook
+from imb_det.runner_parts import context_of
 from tests import toys
 from tests.staged_toys import (
     PER_EPOCH,
     THREE_EPOCHS,
     Recorder,
+    StagedTransform,
     head_of,
     hook_of,
     numbers,
@@ -20,6 +23,10 @@ from tests.tiny_sets import write_voc
 from tests.toy_runner import IMAGES, PIPELINE, dataset_config
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+HALF = [dict(name="plain", share=0.5), dict(name="reweighted")]
+LR_STEP = [dict(name="plain", until="lr_step"), dict(name="reweighted")]
 
 
 @pytest.fixture
@@ -90,6 +97,69 @@ def test_a_killed_training_goes_on_in_its_stage(tmp_path, voc, stop_at):
     expected = dict.fromkeys(range(first, 3 * PER_EPOCH), "reweighted")
     assert hook_of(resumed, Recorder).stages == expected
     assert head_of(resumed).heard_stages == ["reweighted"]
+
+
+class Rates(Hook):
+    """Notes the learning rate of each iteration."""
+
+    def __init__(self):
+        self.rates = {}
+
+    def before_train_iter(self, runner, *_, **__):
+        (self.rates[runner.iter],) = runner.optim_wrapper.get_lr()["lr"]
+
+
+@pytest.mark.parametrize("stages", [HALF, LR_STEP], ids=["share", "lr_step"])
+def test_stages_that_the_schedule_ends(tmp_path, voc, logged, stages):
+    """Half of 9 iterations, or the first step of the rate, is in the middle of one."""
+    steps = dict(type="MultiStepLR", by_epoch=False, milestones=[4, 7])
+    options = dict(param_scheduler=[steps])
+    broken = staged_runner(tmp_path / "run", voc, stages, stop_at=5, **options)
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    assert hook_of(broken, Recorder).stages == numbers(("plain", 4), ("reweighted", 1))
+    assert "'reweighted' (2 of 2) from iteration 5 on" in logged[-1]
+    content = torch.load(tmp_path / "run" / "epoch_1.pth", weights_only=False)
+    plan = dict(names=["plain", "reweighted"], lengths=[4, None], by_epoch=False)
+    assert content["imb_det"]["stage"] == dict(name="plain", plan=plan)
+    resumed = staged_runner(tmp_path / "run", voc, stages, resume=True, **options)
+    resumed.register_hook(rates := Rates())
+    resumed.train()
+    wanted = {3: "plain"} | dict.fromkeys(range(4, 9), "reweighted")
+    assert hook_of(resumed, Recorder).stages == wanted
+    assert rates.rates == pytest.approx(
+        {3: 0.01} | dict.fromkeys(range(4, 7), 0.001) | {7: 1e-4, 8: 1e-4}
+    )
+
+
+def test_the_schedule_of_the_checkpoint_is_the_one_that_goes_on(tmp_path, voc):
+    """The runner takes the milestones from there, whatever the config now says."""
+
+    def options(milestone):
+        steps = dict(type="MultiStepLR", by_epoch=False, milestones=[milestone])
+        return dict(param_scheduler=[steps])
+
+    first = staged_runner(tmp_path / "run", voc, LR_STEP, stop_at=4, **options(5))
+    with pytest.raises(KeyboardInterrupt):
+        first.train()
+    runner = staged_runner(tmp_path / "run", voc, LR_STEP, resume=True, **options(7))
+    runner.register_hook(rates := Rates())
+    runner.train()
+    stages = hook_of(runner, Recorder).stages
+    assert [i for i, name in stages.items() if name == "plain"] == [3, 4]
+    assert [i for i, rate in rates.rates.items() if rate == 0.01] == [3, 4]
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_cosine_schedule_has_no_step_to_wait_for(tmp_path, voc, counted):
+    cosine = dict(type="CosineAnnealingLR", T_max=3)
+    runner = staged_runner(tmp_path / "run", voc, LR_STEP, param_scheduler=[cosine])
+    if not counted:
+        runner._hooks = [h for h in runner.hooks if type(h).__name__ != "ImbalanceHook"]
+    with pytest.raises(FindingsError, match=r"Give `share=0\.8` ") as error:
+        runner.train()
+    assert [finding.code for finding in error.value.findings] == ["stage_lr_step"]
+    assert runner.iter == 0
 
 
 def test_the_checkpoint_brings_the_stage_to_a_test(tmp_path, voc):
@@ -175,7 +245,10 @@ def test_stages_of_components_and_hook_must_be_the_same(
     assert head_of(runner).stage == ("reweighted" if stages else "default")
 
 
-def test_class_weights_change_with_the_stage(tmp_path, voc, monkeypatch):
+@pytest.mark.parametrize(("stages", "switch"), [(THREE_EPOCHS, 3), (HALF, 4)])
+def test_class_weights_change_with_the_stage(
+    tmp_path, voc, monkeypatch, stages, switch
+):
     """Deferred re-weighting, in the moving average and after a kill as well."""
     weights = dict(stages=dict(plain=None, reweighted="inverse"))
     loss = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True, class_weight=weights)
@@ -183,7 +256,7 @@ def test_class_weights_change_with_the_stage(tmp_path, voc, monkeypatch):
     model.bbox_head.loss_cls = loss
     monkeypatch.setattr(toys, "retinanet_config", lambda *_: model)
     options = dict(others=[dict(type="EMAHook", update_buffers=True)])
-    broken = staged_runner(tmp_path / "run", voc, stop_at=4, **options)
+    broken = staged_runner(tmp_path / "run", voc, stages, stop_at=5, **options)
     seen = []
 
     def values(runner):
@@ -198,20 +271,21 @@ def test_class_weights_change_with_the_stage(tmp_path, voc, monkeypatch):
         def before_train_iter(self, runner, *_, **__):
             seen.append(values(runner))
 
-    broken.register_hook(Watching(), "VERY_HIGH")
+    broken.register_hook(Watching(), "NORMAL")
     with pytest.raises(KeyboardInterrupt):
         broken.train()
     # Of 5 cats and 3 dogs, with mean 1.
     inverse = pytest.approx([0.75, 1.25])
-    assert seen[0] == seen[2] != seen[3]
-    assert seen[3][0] == seen[4][0] == inverse
-    assert seen[3][1] == inverse
+    assert seen[0] == seen[switch - 1] != seen[switch]
+    assert seen[switch] == [inverse, inverse]
+    assert seen[-1][0] == inverse
     seen.clear()
-    resumed = staged_runner(tmp_path / "run", voc, resume=True, **options)
-    resumed.register_hook(Watching(), "VERY_HIGH")
+    resumed = staged_runner(tmp_path / "run", voc, stages, resume=True, **options)
+    resumed.register_hook(Watching(), "NORMAL")
     resumed.train()
     assert len(seen) == 6
-    assert all(value == inverse for pair in seen for value in pair)
+    assert [pair[0] == inverse for pair in seen] == [i >= switch for i in range(3, 9)]
+    assert all(value == inverse for value in seen[switch - 3])
 
 
 @pytest.mark.parametrize("stays", [True, False])
@@ -225,4 +299,30 @@ def test_transforms_in_workers_are_reached_or_it_is_an_error(tmp_path, voc, stay
         return
     with pytest.raises(FindingsError, match="StagedTransform") as error:
         runner.train()
-    assert "Set `persistent_workers=False`, or set `num_workers=0`" in str(error.value)
+    text = (
+        "Set `num_workers=0` in `train_dataloader`, or set `persistent_workers=False`"
+    )
+    assert text in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("stages", "follows", "remedy"),
+    [
+        (HALF, False, "`num_workers=0` in `train_dataloader`, or count by `epochs=`"),
+        (THREE_EPOCHS, True, "`num_workers=0` in `train_dataloader`"),
+        (THREE_EPOCHS, False, None),
+    ],
+)
+def test_stages_within_epochs_do_not_reach_workers(
+    tmp_path, voc, monkeypatch, stages, follows, remedy
+):
+    if follows:
+        monkeypatch.setattr(
+            StagedTransform, "set_stage_progress", lambda *_: None, raising=False
+        )
+    pipeline = [*PIPELINE[:-1], dict(type="StagedTransform"), PIPELINE[-1]]
+    runner = staged_runner(tmp_path / "run", dict(voc, pipeline=pipeline), stages)
+    runner._train_dataloader.update(num_workers=1)
+    context = context_of(runner, for_training=True)
+    found = [x for x in check_stages(context) if x.code == "stage_in_workers"]
+    assert [x.remedy for x in found] == ([f"Set {remedy}"] if remedy else [])

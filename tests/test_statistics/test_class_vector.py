@@ -193,6 +193,59 @@ def test_counts_may_come_again():
     assert made(1).tolist() == [4]
 
 
+class Power:
+    """A rule with an option."""
+
+    def __init__(self, power=1.0):
+        self.power = power
+
+    def __call__(self, stats):
+        return stats.instance_count**self.power
+
+    def with_options(self, power):
+        if power < 0:
+            raise ValueError("`power` must be >= 0")
+        return Power(power)
+
+
+def powers(spec):
+    rules = {"power": Power(), "half": RULES["half"]}
+    return ClassVector("Owner", "numbers", spec, rules=rules)
+
+
+def test_a_rule_may_have_options():
+    by_stage = dict(plain=None, later=dict(rule="power", power=2))
+    for spec in (by_stage["later"], dict(stages=by_stage)):
+        made = powers(spec)
+        made.set_stage(LATER)
+        with pytest.raises(
+            RuntimeError, match=r"`numbers=\{'rule': 'power', 'power': 2"
+        ):
+            made(3)
+        made.set_class_stats(STATS)
+        assert made(3).tolist() == [16, 16, 4]
+        assert made.balances_by == "counts"
+    plain = powers(dict(rule="power"))
+    plain.set_class_stats(STATS)
+    assert plain(3).tolist() == [4, 4, 2]
+    assert numbers({"ant": 2, "bee": 3}) == [2, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "message"),
+    [
+        (dict(rule="cube"), ValueError, r"one of the rules \('power', 'half'\)"),
+        (dict(rule="half", power=2), ValueError, r"'half' has no options, got \['pow"),
+        (dict(rule="power", power=-1), ValueError, "`numbers`: `power` must be >= 0"),
+        (dict(rule="power", base=2), TypeError, "`numbers`: .*'base'"),
+    ],
+    ids=repr,
+)
+def test_options_that_a_rule_does_not_have(spec, error, message):
+    with pytest.raises(error, match=f"Owner: .*{message}"):
+        powers(spec)
+
+
 def test_stages_change_the_numbers():
     staged = vector(dict(stages=dict(plain=None, later="half")))
     assert isinstance(staged, StageListener)

@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imb_det.statistics import ClassStats, class_weights
-from imb_det.statistics.class_weights import NORMALISATIONS, WEIGHT_RULES
+from imb_det.statistics.class_weights import NORMALISATIONS, WEIGHT_RULES, weight_rules
 from tests.references import class_weights as reference
 
-NORMALISED = WEIGHT_RULES[:3]
+NORMALISED = WEIGHT_RULES[:4]
 NO_LIMIT = dict(max_ratio=None)
 
 
@@ -45,6 +45,35 @@ def test_by_hand(rule, instances, wanted):
     weights = class_weights(stats_of(instances, num_images=20), rule, beta=0.5)
     assert weights.dtype == np.float64
     assert weights == pytest.approx(wanted, rel=1e-14)
+
+
+def test_beta_by_class_by_hand():
+    # Betas 0, 0.25, 0.5 of 1, 2 and 3 instances: effective numbers 1, 1.25, 1.75.
+    weights = class_weights(stats_of([1, 2, 3]), "class_beta", betas=(0, 0.5))
+    raw = np.array([1, 0.8, 4 / 7])
+    assert weights == pytest.approx(raw / raw.mean(), rel=1e-14)
+
+
+@given(class_stats(), st.floats(0, 1, exclude_max=True), st.none() | st.floats(1, 1e4))
+def test_one_beta_for_all_classes_is_the_effective_number(stats, beta, max_ratio):
+    by_class = class_weights(
+        stats, "class_beta", betas=(beta, beta), max_ratio=max_ratio
+    )
+    wanted = class_weights(stats, "effective_number", beta=beta, max_ratio=max_ratio)
+    assert by_class.tolist() == wanted.tolist()
+
+
+def test_a_rule_with_options_is_the_function_with_them():
+    stats = stats_of([1, 5, 700])
+    rules = weight_rules(beta=0.5)
+    options = dict(max_ratio=None, normalize="instances")
+    found = rules["effective_number"].with_options(beta=0.9999, **options)(stats)
+    wanted = class_weights(stats, "effective_number", beta=0.9999, **options)
+    assert found.tolist() == wanted.tolist()
+    with pytest.raises(ValueError, match=r"'inverse' has no \['beta'\], but \['max_"):
+        rules["inverse"].with_options(beta=0.9)
+    with pytest.raises(TypeError, match=r"must be two numbers, got 0\.9"):
+        rules["class_beta"].with_options(betas=0.9)
 
 
 def test_median_frequency_counts_images():
@@ -146,10 +175,16 @@ def test_a_set_without_any_box(rule):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (dict(rule="log"), "'inverse', 'sqrt_inverse', 'effective_number', 'median"),
+        (
+            dict(rule="log"),
+            "'inverse', 'sqrt_inverse', 'effective_number', 'class_beta'",
+        ),
         (dict(rule="inverse", beta=1.0), r"`beta` must be in \[0, 1\), got 1.0"),
         (dict(rule="inverse", normalize="boxes"), "`normalize` must be .* got 'boxes'"),
         (dict(rule="inverse", max_ratio=0.5), "`max_ratio` must be .* got 0.5"),
+        (dict(rule="class_beta", betas=(0.9, 1.0)), r"`betas` must be in .*, got 1.0"),
+        (dict(rule="class_beta", betas=(0.9, 0.5)), "least first, got"),
+        (dict(rule="class_beta", betas=(0.9,)), "must be two numbers"),
     ],
 )
 def test_bad_arguments(arguments, match):
