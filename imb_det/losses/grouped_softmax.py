@@ -73,9 +73,7 @@ class GroupedSoftmaxLink(Link):
         return groups.expand(num_classes).round().long()
 
     def _columns(self, cls_score: Tensor) -> Tensor:
-        """Return the softmax that each output is a part of, int64 (K,); G for both
-        outputs of foreground and background.
-        """
+        """Return which softmax each output is in, int64 (K,): G for the last two."""
         classes = cls_score.size(-1) - self.extra_channels
         others = torch.arange(self.num_groups, device=cls_score.device)
         last = others.new_full((2,), self.num_groups)
@@ -92,7 +90,7 @@ class GroupedSoftmaxLink(Link):
         classes = p[..., : -self.extra_channels] * p[..., -2:-1]
         return classes, p[..., -1:]
 
-    def kernel(  # type: ignore[override]
+    def kernel(
         self,
         terms: Terms,
         cls_score: Tensor,
