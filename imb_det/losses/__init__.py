@@ -36,7 +36,8 @@ from .observed import Observed
 from .seesaw_loss import SeesawLoss
 from .sigmoid_kernel import sigmoid_kernel
 from .softmax_kernel import softmax_kernel
-from .terms import Call, Terms
+from .step_draws import StepDraws
+from .terms import Call, Gathered, Terms
 from .vs_loss import BalancedSoftmaxLoss, CDTLoss, LogitAdjustmentLoss, VSLoss
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "FocalLoss",
     "GHMCLoss",
     "GHMRLoss",
+    "Gathered",
     "GroupedSoftmaxLink",
     "GumbelLink",
     "GumbelLoss",
@@ -78,6 +80,7 @@ __all__ = [
     "SigmoidWithObjectnessLink",
     "SoftmaxLink",
     "SoftmaxWithObjectnessLink",
+    "StepDraws",
     "Terms",
     "VSLoss",
     "flush_statistics",

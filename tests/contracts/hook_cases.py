@@ -3,6 +3,7 @@
 A new hook needs an entry in ``CASES``, and in ``BAD`` what it must refuse.
 """
 
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,8 @@ class Case(NamedTuple):
         bare: What a training without any head, loss or sampler of interest comes to:
             None where it runs as ever, else the words of the error.
         loss: Classification loss of the model, without ``use_sigmoid``.
+        loss_arguments: Of the loss.
+        data: Form of the annotations, ``'VOC'`` or ``'LVIS'``.
     """
 
     name: str
@@ -32,6 +35,8 @@ class Case(NamedTuple):
     keys: tuple = ()
     bare: str | None = None
     loss: str = "CrossEntropyLoss"
+    loss_arguments: dict = MappingProxyType({})
+    data: str = "VOC"
 
     @property
     def config(self):
@@ -58,6 +63,14 @@ CASES = [
         bare="no component takes class difficulty",
         loss="imb_det.CDBLoss",
     ),
+    Case(
+        "FederatedHook",
+        {},
+        bare="no loss wants to know what annotations have verified",
+        loss="imb_det.FederatedLoss",
+        loss_arguments=dict(source="annotation"),
+        data="LVIS",
+    ),
 ]
 #: Arguments that each must refuse, one at a time, beside those of its case.
 BAD = {
@@ -65,6 +78,7 @@ BAD = {
     "EpochSeedHook": (),
     "CheckInvalidLossHook": (dict(interval=0), dict(interval="often")),
     "StageHook": (dict(stages="plain"), dict(stages=[])),
+    "FederatedHook": (),
     "GradientHook": (),
     "PriorInitHook": (
         dict(head=3),
@@ -110,7 +124,9 @@ class BareModel(BaseModel):
 def detector(case):
     """A model in which the hook finds what it is for."""
     config = toys.retinanet_config(2)
-    config.bbox_head.loss_cls = dict(type=case.loss, use_sigmoid=True)
+    config.bbox_head.loss_cls = dict(
+        type=case.loss, use_sigmoid=True, **case.loss_arguments
+    )
     return config
 
 
