@@ -31,15 +31,12 @@ def sets(tmp_path_factory):
     )
 
 
-@pytest.fixture
-def data(case, sets):
-    return sets[case.data]
-
-
-def run(folder, data, case, max_epochs, **kwargs):
+def run(folder, sets, case, max_epochs, **kwargs):
     """Train; return the last checkpoint."""
     kwargs = UNVALIDATED | dict(model=detector(case)) | kwargs
-    runner = make_runner(folder, data, max_epochs, hooks_with(case), **kwargs)
+    runner = make_runner(
+        folder, sets[case.data], max_epochs, hooks_with(case), **kwargs
+    )
     runner.train()
     return torch.load(folder / f"epoch_{max_epochs}.pth", weights_only=False)
 
@@ -86,14 +83,14 @@ def test_bad_arguments_are_named(name, arguments):
 
 
 @each_case
-def test_a_resumed_training_equals_an_unbroken_one(case, data, tmp_path):
+def test_a_resumed_training_equals_an_unbroken_one(case, sets, tmp_path):
     """So that what the hook keeps is saved, and comes back."""
-    whole = run(tmp_path / "whole", data, case, 2)
+    whole = run(tmp_path / "whole", sets, case, 2)
     # Sets of its own are in the checkpoint, of which nothing else is known.
     own = whole.get("imb_det", {})
     assert set(case.keys) <= set(own)
     first = tmp_path / "whole" / "epoch_1.pth"
-    again = run(tmp_path / "again", data, case, 2, resume=True, load_from=str(first))
+    again = run(tmp_path / "again", sets, case, 2, resume=True, load_from=str(first))
     assert again.get("imb_det", {}) == own
     assert list(again["state_dict"]) == list(whole["state_dict"])
     for name, value in whole["state_dict"].items():
@@ -101,29 +98,31 @@ def test_a_resumed_training_equals_an_unbroken_one(case, data, tmp_path):
 
 
 @each_case
-def test_without_its_subject_it_runs_or_says_what_is_missing(case, data, tmp_path):
+def test_without_its_subject_it_runs_or_says_what_is_missing(case, sets, tmp_path):
     if case.bare is None:
-        run(tmp_path, data, case, 1, model=bare_model())
+        run(tmp_path, sets, case, 1, model=bare_model())
         return
     with pytest.raises((ValueError, TypeError, RuntimeError), match=case.bare):
-        run(tmp_path, data, case, 1, model=bare_model())
+        run(tmp_path, sets, case, 1, model=bare_model())
 
 
 @each_case
-def test_a_test_needs_no_training(case, data, tmp_path):
-    runner = make_runner(tmp_path, data, 1, hooks_with(case), model=detector(case))
+def test_a_test_needs_no_training(case, sets, tmp_path):
+    runner = make_runner(
+        tmp_path, sets[case.data], 1, hooks_with(case), model=detector(case)
+    )
     assert runner.test() == {"toy/images": len(IMAGES)}
 
 
 @each_case
-def test_a_hook_trains_again_after_it_has_trained(case, data, tmp_path):
+def test_a_hook_trains_again_after_it_has_trained(case, sets, tmp_path):
     """Two trainings of one object, as a notebook does, are two trainings."""
     hook = case.build()
     for name in ("first", "second"):
         hooks = [each for each in hooks_with(case) if each != case.config]
         runner = make_runner(
             tmp_path / name,
-            data,
+            sets[case.data],
             1,
             [*hooks, hook],
             model=detector(case),
