@@ -14,6 +14,7 @@ from . import (  # noqa: E402, F401
     datasets,
     difficulty,
     evaluation,
+    federated,
     heads,
     hooks,
     lagrangian,

@@ -33,7 +33,7 @@ from tests.contracts import (
     test_transform_contract,
     transform_cases,
 )
-from tests.contracts.test_hook_contract import voc  # noqa: F401
+from tests.contracts.test_hook_contract import sets  # noqa: F401
 from tests.contracts.test_transform_contract import quick_construction  # noqa: F401
 from tests.test_heads import guided_cases
 

@@ -82,3 +82,37 @@ def write_coco(root, images, annotations, categories=("cat", "dog")):
     )
     (root / "ann.json").write_text(json.dumps(content))
     return dict(data_root=str(root), ann_file="ann.json", data_prefix=dict(img=""))
+
+
+#: Objects by category, other categories that were looked for, and those of which some
+#: objects may lack, of each image.
+LVIS_IMAGES = (
+    ([1], [2], []),
+    ([1, 2], [], [1]),
+    ([1, 1, 2], [], []),
+    ([], [1, 2], []),
+    ([1, 2], [], []),
+)
+
+
+def write_lvis(root, lists=("neg_category_ids", "not_exhaustive_category_ids")):
+    """Write images of 40 x 30 pixels and ``ann.json`` in the form of LVIS.
+
+    Args:
+        root: Folder.
+        lists: Keys of the lists that images have.
+    """
+    boxes = {1: [3, 3, 17, 17], 2: [10, 5, 23, 23]}
+    images = [
+        dict(width=40, height=30) | dict(zip(lists, others, strict=False))
+        for _, *others in LVIS_IMAGES
+    ]
+    annotations = [
+        (image, category, boxes[category])
+        for image, (objects, *_) in enumerate(LVIS_IMAGES, 1)
+        for category in objects
+    ]
+    write_coco(root, images, annotations)
+    for image in range(1, len(images) + 1):
+        write_image(Path(root) / f"{image}.jpg", seed=image)
+    return root

@@ -66,6 +66,19 @@ def dataset_config(arguments, **kwargs):
     }
 
 
+def lvis_config(root, **kwargs):
+    """A data set of what ``write_lvis`` has written there."""
+    return {
+        "type": "imb_det.CocoDataset",
+        "metainfo": METAINFO,
+        "pipeline": PIPELINE,
+        "serialize_data": False,
+        "ann_file": f"{root}/ann.json",
+        "data_prefix": dict(img=str(root)),
+        **kwargs,
+    }
+
+
 def loader_config(dataset, shuffle, **kwargs):
     sampler = dict(type="DefaultSampler", shuffle=shuffle)
     return dict(batch_size=2, num_workers=0, sampler=sampler, dataset=dataset, **kwargs)

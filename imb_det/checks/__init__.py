@@ -9,6 +9,7 @@ from .activations import check_activations
 from .annotation_files import check_annotation_files
 from .audits import check_audits
 from .boxes import check_boxes
+from .classifiers import check_classifiers
 from .components import check_components
 from .concatenations import (
     check_evaluated_images,
@@ -34,6 +35,7 @@ CHECKS = (
     check_num_classes,
     check_class_order,
     check_activations,
+    check_classifiers,
     check_loss_callers,
     check_samplers,
     check_multi_image,
@@ -63,6 +65,7 @@ __all__ = [
     "check_audits",
     "check_boxes",
     "check_class_order",
+    "check_classifiers",
     "check_components",
     "check_empty_sets",
     "check_epoch_length",

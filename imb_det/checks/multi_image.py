@@ -14,7 +14,7 @@ from imb_det.runner_parts import transforms_of
 from imb_det.statistics.dataset_access import dataset_nodes
 from imb_det.transforms.skipped_types import skippers_of
 
-__all__ = ["check_multi_image", "check_skipped_types"]
+__all__ = ["check_multi_image", "check_skipped_types", "wants_images"]
 
 _REMEDY = (
     "Write `dataset=dict(type='MultiImageMixDataset', dataset=dict(..., pipeline=["
@@ -41,14 +41,14 @@ def check_multi_image(context: CheckContext) -> Iterator[Finding]:
             for step in _steps_of_wrapper(node)
         ]
         for step in transforms_of(dataset):
-            if _wants_images(type(step)) and all(step is not s for s in served):
+            if wants_images(type(step)) and all(step is not s for s in served):
                 yield _finding(type(step).__name__, f"`{split}_dataloader`")
     train = context.datasets.get("train")
     if train is None or hasattr(train, "pipeline_types"):
         return
     for hook in context.hooks:
         for kind in _configured(getattr(hook, "switch_pipeline", None)):
-            if isinstance(kind, type) and _wants_images(kind):
+            if isinstance(kind, type) and wants_images(kind):
                 yield _finding(kind.__name__, f"`{type(hook).__name__}`")
 
 
@@ -95,7 +95,7 @@ def _steps_of_wrapper(node: Any) -> list[Any]:
     return list(pipeline) if isinstance(pipeline, (list, tuple)) else []
 
 
-def _wants_images(kind: type) -> bool:
+def wants_images(kind: type) -> bool:
     """Tell what takes images of the data set, and not such as it has kept itself."""
     if issubclass(kind, CachedMosaic):
         return False

@@ -65,7 +65,8 @@ class ImbalanceHook(Hook):
 
     - the classes of every head against those of the data sets, and these against each
       other,
-    - the activation of every dense head against that of its loss,
+    - the outputs and the activation of every head against those of its loss, and its
+      classifier, where a loss needs cosines,
     - the samplers of proposals, where a box head must see all of them,
     - transforms that mix images, and what is to switch them off
       (``YOLOXModeSwitchHook``, for which ``'Mosaic'`` stands for ``'imb_det.Mosaic'``),

@@ -41,7 +41,8 @@ from .observed import Observed
 from .seesaw_loss import SeesawLoss
 from .sigmoid_kernel import sigmoid_kernel
 from .softmax_kernel import softmax_kernel
-from .terms import Call, Terms
+from .step_draws import StepDraws
+from .terms import Call, Gathered, Terms
 from .vs_loss import BalancedSoftmaxLoss, CDTLoss, LogitAdjustmentLoss, VSLoss
 from .wrapper import LossWrapper
 
@@ -68,6 +69,7 @@ __all__ = [
     "FocalLoss",
     "GHMCLoss",
     "GHMRLoss",
+    "Gathered",
     "GroupedSoftmaxLink",
     "GumbelLink",
     "GumbelLoss",
@@ -90,6 +92,7 @@ __all__ = [
     "SigmoidWithObjectnessLink",
     "SoftmaxLink",
     "SoftmaxWithObjectnessLink",
+    "StepDraws",
     "Terms",
     "VSLoss",
     "flush_statistics",

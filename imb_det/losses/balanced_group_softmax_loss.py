@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
@@ -37,9 +37,9 @@ class BalancedGroupSoftmaxLoss(ImbalanceLoss):
 
     The target :math:`t_g` of a row in group g is its class, or "others", :math:`o_g`,
     where the class is of another group or the row is background. Of the rows of
-    "others" each group takes ``beta`` times as many as it has rows of its classes, drawn
-    anew in each step, and none where it has none. With C classes and G groups there are
-    C + G + 2 outputs, in the order that
+    "others" each group takes ``beta`` times as many as it has rows of its classes,
+    drawn anew in each step, and none where it has none. With C classes and G groups
+    there are C + G + 2 outputs, in the order that
     :class:`~imb_det.losses.GroupedSoftmaxLink` tells; only RoI heads make them.
 
     Args:
@@ -156,7 +156,7 @@ def _check_edges(owner: str, edges: Any) -> tuple[float, ...]:
         )
     for edge in edges:
         check_number(owner, "edges", edge, 0, None, open_ends=True)
-    if any(low >= high for low, high in zip(edges, edges[1:], strict=False)):
+    if any(low >= high for low, high in pairwise(edges)):
         raise ValueError(f"{owner}: `edges` must increase, got {tuple(edges)}")
     return tuple(float(edge) for edge in edges)
 

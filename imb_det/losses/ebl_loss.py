@@ -49,12 +49,13 @@ class EBLLoss(ImbalanceLoss):
         RuntimeError: In the first training step, without ``imb_det.ImbalanceHook``.
 
     Source: Feng et al., "Exploring Classification Equilibrium in Long-Tailed Object
-    Detection" (LOCE), ICCV 2021, equations 3 to 6. Deviations: a row counts as one, where
-    the authors first average the rows of an object; scores of a step move s after it,
-    not within it; s is at least 1e-10. The authors also fill s, before they train, with a
-    pass over images of all classes, and add features of rare classes from a memory to
-    each batch (memory-augmented feature sampling); neither is here. They train the
-    classifier, RPN and mask head alone, from a baseline of 24 epochs, in 6.
+    Detection" (LOCE), ICCV 2021, equations 3 to 6. Deviations: a row counts as one,
+    where the authors first average the rows of an object; scores of a step move s after
+    it, not within it; s is at least 1e-10. The authors also fill s, before they train,
+    with a pass over images of all classes, and add features of rare classes from a
+    memory to each batch (memory-augmented feature sampling); neither is here. They
+    train the classifiers of boxes, RPN and mask head alone, in 6 epochs, from a
+    baseline of 24.
     """
 
     observes = True

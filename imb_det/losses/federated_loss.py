@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,16 +11,19 @@ import torch
 from torch import Tensor
 
 from imb_det.core import check_choice, check_number
+from imb_det.core.check_context import CheckContext
+from imb_det.core.finding import Finding, Severity
 from imb_det.registry import MODELS
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 
 from .base import ImbalanceLoss
 from .elements import FocalElement
+from .image_rows import ImageRows
 from .links import RARE_BIAS, SigmoidLink
 from .rows import where_counted
 from .step_draws import StepDraws
-from .terms import Call, Terms
+from .terms import Call, Gathered, Terms, Values
 
 __all__ = ["FederatedLoss"]
 
@@ -37,7 +41,14 @@ class FederatedLoss(ImbalanceLoss):
     sets of many classes are annotated for some classes in an image only, so that a box
     of another class is no mistake. Outputs start with a bias of logit(0.001).
 
+    With ``source='annotation'`` the file says which classes an image has been searched
+    for, and S holds those of the image of a row; see ``imb_det.FederatedHook``, which
+    it needs.
+
     Args:
+        source: What tells S: ``'counts'``, the rows of the call and draws by counts, or
+            ``'annotation'``, the LVIS file of the training set; then ``num``,
+            ``power``, ``weight`` and ``seed`` have no meaning. Default ``'counts'``.
         num: Classes in S, >= 1; more where the batch has more, all where there are
             fewer. Default 50.
         power: Exponent of the number of images, >= 0. Default 0.5.
@@ -62,11 +73,13 @@ class FederatedLoss(ImbalanceLoss):
     form for DETR heads: Zhou et al., "Detecting Twenty-thousand Classes using
     Image-level Supervision", ECCV 2022. Deviations: background is no class of S and
     counts for none of ``num``; all ranks, and all calls of a step, such as those of
-    the layers of a decoder, draw the same order of classes.
+    the layers of a decoder, draw the same order of classes. ``source='annotation'`` is
+    our own.
     """
 
     def __init__(
         self,
+        source: str = "counts",
         num: int = 50,
         power: float = 0.5,
         weight: Weights = "images",
@@ -81,6 +94,15 @@ class FederatedLoss(ImbalanceLoss):
         name = type(self).__name__
         check_choice(name, "use_sigmoid", use_sigmoid, (True,))
         super().__init__(True, reduction, loss_weight, compiled)
+        check_choice(name, "source", source, ("counts", "annotation"))
+        given = dict(num=num, power=power, weight=weight, seed=seed)
+        usual = dict(num=50, power=0.5, weight="images", seed=0)
+        if source == "annotation" and given != usual:
+            changed = [key for key, value in given.items() if value != usual[key]]
+            raise ValueError(
+                f"{name}: {changed} are of draws, and with `source='annotation'` "
+                "nothing is drawn"
+            )
         check_number(name, "num", num, 1, None)
         if num != int(num):
             raise TypeError(f"{name}: `num` must be a whole number, got {num}")
@@ -90,20 +112,44 @@ class FederatedLoss(ImbalanceLoss):
         self.num = int(num)
         self.gamma, self.alpha = float(gamma), float(alpha)
         self.link = SigmoidLink(start_bias=RARE_BIAS)
+        self.images = ImageRows(name) if source == "annotation" else None
         rule = partial(_weights, float(power))
         self.weight = ClassVector(name, "weight", weight, rules={"images": rule})
         self.draws = StepDraws(name, seed)
 
     def terms(self, call: Call) -> Terms:
         """Return the factors of negatives: 1 in S, else 0."""
-        chosen = self._chosen(call).to(call.cls_score.dtype)
+        size, classes = call.cls_score.shape
+        chosen: Values
+        if self.images is not None:
+            chosen = self.images.verified(size, classes)
+        else:
+            chosen = self._chosen(call).to(call.cls_score.dtype)
         if not self.gamma:
             return Terms(negative=chosen)
+        if isinstance(chosen, Gathered):
+            chosen = replace(chosen, table=(1 - self.alpha) * chosen.table)
+        else:
+            chosen = (1 - self.alpha) * chosen
         return Terms(
             element=FocalElement(self.gamma),
-            positive=chosen.new_full(chosen.shape, self.alpha),
-            negative=(1 - self.alpha) * chosen,
+            positive=call.cls_score.new_full((classes,), self.alpha),
+            negative=chosen,
         )
+
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        """Yield that nothing tells the images of rows, where it has to."""
+        hooks = [type(hook).__name__ for hook in context.hooks]
+        training = "train" in context.datasets
+        if self.images is not None and training and "FederatedHook" not in hooks:
+            yield Finding(
+                "federated_hook",
+                Severity.ERROR,
+                "nothing tells a loss what annotations have verified",
+                type(self).__name__,
+                "has source='annotation'",
+                "Add `dict(type='imb_det.FederatedHook')` to `custom_hooks`",
+            )
 
     def _chosen(self, call: Call) -> Tensor:
         """Return the classes in S, bool (C,)."""

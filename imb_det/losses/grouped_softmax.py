@@ -73,9 +73,7 @@ class GroupedSoftmaxLink(Link):
         return groups.expand(num_classes).round().long()
 
     def _columns(self, cls_score: Tensor) -> Tensor:
-        """Return the softmax that each output is a part of, int64 (K,); G for both
-        outputs of foreground and background.
-        """
+        """Return which softmax each output is in, int64 (K,): G for the last two."""
         classes = cls_score.size(-1) - self.extra_channels
         others = torch.arange(self.num_groups, device=cls_score.device)
         last = others.new_full((2,), self.num_groups)
@@ -87,12 +85,14 @@ class GroupedSoftmaxLink(Link):
         Those of all classes sum to more than 1 where several groups know an object.
         """
         z = cls_score.to(compute_dtype(cls_score)).reshape(-1, cls_score.size(-1))
-        p, *_ = _softmax(z, self._columns(cls_score), self.num_groups + 1)
+        column = self._columns(cls_score)
+        p, _, total = _exponentials(z, column, self.num_groups + 1)
+        p = p * _of_outputs(1 / total, column)
         p = p.reshape(cls_score.shape).to(cls_score.dtype)
         classes = p[..., : -self.extra_channels] * p[..., -2:-1]
         return classes, p[..., -1:]
 
-    def kernel(  # type: ignore[override]
+    def kernel(
         self,
         terms: Terms,
         cls_score: Tensor,
@@ -128,7 +128,7 @@ class GroupedSoftmaxLink(Link):
             out: Tensor | None,
         ) -> Found:
             z = adjusted(terms, which, rows, guard)
-            slope, top, log_total = _softmax(z, column, groups + 1)
+            size, top, total = _exponentials(z, column, groups + 1)
             factor = values_of(terms.part, which, z, rows.label)
             share = z.new_ones(len(z), groups + 1)
             if factor is not None:
@@ -136,10 +136,10 @@ class GroupedSoftmaxLink(Link):
             if rows.factor is not None:
                 share = share * rows.factor.to(z.dtype)
             target = _targets(rows.label, column, classes, groups)
-            nll = log_total - (z.gather(1, target) - top)
+            nll = total.log() - (z.gather(1, target) - top)
             loss = (share * nll).sum(1)
-            slope = slope * share[:, column]
-            slope = slope.scatter_add(1, target, -share)
+            slope = size * _of_outputs(share / total, column)
+            slope = slope.scatter_add_(1, target, -share)
             if terms.scale is not None:
                 slope = slope * terms.scale.to(z.dtype)
             return loss, slope.to(gradient_dtype(rows.cls_score)), None
@@ -165,8 +165,10 @@ def _targets(label: Tensor, column: Tensor, classes: int, groups: int) -> Tensor
     return torch.where(is_object & (column[own] == softmax), own, rest)
 
 
-def _softmax(z: Tensor, column: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return several softmaxes in one.
+def _exponentials(
+    z: Tensor, column: Tensor, number: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what several softmaxes are made of.
 
     Args:
         z: Logits, (n, K).
@@ -174,26 +176,35 @@ def _softmax(z: Tensor, column: Tensor, number: int) -> tuple[Tensor, Tensor, Te
         number: How many there are.
 
     Returns:
-        Probabilities, (n, K); the largest logit of each, or of all, (n, number) or
-        (n, 1), and the logarithm of each sum of exponentials relative to it,
-        (n, number).
+        Exponentials of the logits above the largest of their softmax, or of all, (n,
+        K); these largest, (n, number) or (n, 1); the sums of the exponentials, (n,
+        number).
     """
-    member = column == torch.arange(number, device=z.device)[:, None]
     if can_look(z) and len(z):
         # One exponential for all, unless a group is far below the largest logit.
         top = z.amax(1, keepdim=True)
-        p = (z - top).exp_()
+        size = (z - top).exp_()
         with torch.autocast(z.device.type, enabled=False):
-            total = p @ member.T.to(z.dtype)
+            total = size @ _members(column, number, z).T
         if bool(total.min() > _SMALL):
-            return p.div_(total[:, column]), top, total.log_()
+            return size, top, total
+    member = _members(column, number, z) > 0
     parts = [torch.where(which, z, -torch.inf) for which in member]
     top = torch.stack([part.amax(1) for part in parts], 1)
-    log_total = torch.stack(
-        [
-            (part - highest[:, None]).exp().sum(1).log()
-            for part, highest in zip(parts, top.unbind(1), strict=True)
-        ],
-        1,
-    )
-    return (z - top[:, column] - log_total[:, column]).exp(), top, log_total
+    size = (z - top[:, column]).exp()
+    sums = [torch.where(which, size, 0).sum(1) for which in member]
+    return size, top, torch.stack(sums, 1)
+
+
+def _members(column: Tensor, number: int, like: Tensor) -> Tensor:
+    """Return 1 for the outputs of each softmax, (number, K)."""
+    softmax = torch.arange(number, device=column.device)[:, None]
+    return (column == softmax).to(like.dtype)
+
+
+def _of_outputs(values: Tensor, column: Tensor) -> Tensor:
+    """Return for each output the value of its softmax, (n, K), of (n, number)."""
+    if not can_look(values):
+        return values[:, column]
+    with torch.autocast(values.device.type, enabled=False):  # faster than to gather
+        return values @ _members(column, values.size(1), values)

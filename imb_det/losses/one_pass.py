@@ -228,8 +228,8 @@ class _AttachGradient(torch.autograd.Function):
             grad_output = grad_output[:, None]
         slope = gradient * grad_output
         for x in logits:
-            some = x.reshape(-1)[:1].sum()
-            slope = slope + (some - some).nan_to_num(0.0).to(slope.dtype)
+            # Of all of it: a compiler would keep a number made of a part of it.
+            slope = slope + (x - x).nan_to_num(0.0).to(slope.dtype)
         return slope, None, None
 
 

@@ -9,11 +9,34 @@ from torch import Tensor
 
 from .elements import Element
 
-__all__ = ["Call", "OfNLL", "Terms", "Values", "is_background", "values_of"]
+__all__ = [
+    "Call",
+    "Gathered",
+    "OfNLL",
+    "Terms",
+    "Values",
+    "is_background",
+    "values_of",
+]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Numbers of rows that have them in common, such as those of an image.
+
+    Args:
+        table: Numbers of each kind of row, (B, K).
+        row: Kind of each row, int64 (N,).
+    """
+
+    table: Tensor
+    row: Tensor
+
 
 #: A number for each channel, (K,), for each row and channel, (N, K), a scalar, or a
-#: function that makes (n, K) of them for the logits (n, K) and labels of some rows.
-Values = Tensor | Callable[[Tensor, Tensor], Tensor]
+#: function that makes (n, K) of them for the logits (n, K) and labels of some rows; or
+#: rows of a table.
+Values = Tensor | Callable[[Tensor, Tensor], Tensor] | Gathered
 
 #: Loss and derivative of a row as functions of -log(probability of its class), (n,);
 #: for soft targets (n, K).
@@ -122,6 +145,13 @@ class Terms:
             value = getattr(self, name)
             if value is None or (name in by_row and callable(value)):
                 continue
+            if name in by_row and isinstance(value, Gathered):
+                if len(value.row) != rows:
+                    raise ValueError(
+                        f"{loss}: the term `{name}` is of {len(value.row)} rows, and "
+                        f"there are {rows}"
+                    )
+                value = value.table[:1].expand(rows, -1)
             if not isinstance(value, Tensor):
                 raise TypeError(
                     f"{loss}: the term `{name}` must be a tensor: {value!r}"
@@ -161,6 +191,8 @@ def values_of(
         logits: Of these rows, (n, K).
         label: Of these rows.
     """
+    if isinstance(values, Gathered):
+        return values.table[values.row if rows is None else values.row[rows]]
     if values is None or isinstance(values, Tensor):
         by_row = values is not None and values.dim() == 2 and rows is not None
         return values[rows] if by_row else values  # type: ignore[index]

@@ -32,6 +32,7 @@ class Case(NamedTuple):
         bare: What a training without any head, loss or sampler of interest comes to:
             None where it runs as ever, else the words of the error.
         loss: Classification loss of the model: a type, with sigmoid, or a config.
+        data: Form of the annotations, ``'VOC'`` or ``'LVIS'``.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Case(NamedTuple):
     keys: tuple = ()
     bare: str | None = None
     loss: str | dict = "CrossEntropyLoss"
+    data: str = "VOC"
 
     @property
     def config(self):
@@ -77,6 +79,15 @@ CASES = [
             margin=5.0,
         ),
     ),
+    Case(
+        "FederatedHook",
+        {},
+        bare="no loss wants to know what annotations have verified",
+        loss=dict(
+            type="imb_det.FederatedLoss", use_sigmoid=True, source="annotation"
+        ),
+        data="LVIS",
+    ),
 ]
 #: Arguments that each must refuse, one at a time, beside those of its case.
 BAD = {
@@ -84,6 +95,7 @@ BAD = {
     "EpochSeedHook": (),
     "CheckInvalidLossHook": (dict(interval=0), dict(interval="often")),
     "StageHook": (dict(stages="plain"), dict(stages=[])),
+    "FederatedHook": (),
     "GradientHook": (),
     "PriorInitHook": (
         dict(head=3),

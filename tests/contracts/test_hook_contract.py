@@ -11,8 +11,8 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.runner import get_priority
 
 from imb_det.registry import HOOKS
-from tests.tiny_sets import write_voc
-from tests.toy_runner import IMAGES, dataset_config, make_runner
+from tests.tiny_sets import write_lvis, write_voc
+from tests.toy_runner import IMAGES, dataset_config, lvis_config, make_runner
 
 from .hook_cases import BAD, CASES, REFUSED, bare_model, detector, hooks_with
 from .registered import check_all_have_cases, registered
@@ -23,14 +23,20 @@ UNVALIDATED = dict(val_dataloader=None, val_cfg=None, val_evaluator=None)
 
 
 @pytest.fixture(scope="module")
-def voc(tmp_path_factory):
-    return dataset_config(write_voc(tmp_path_factory.mktemp("voc"), IMAGES))
+def sets(tmp_path_factory):
+    """Data sets of as many images by the form of their annotations."""
+    voc, lvis = (tmp_path_factory.mktemp(name) for name in ("voc", "lvis"))
+    return dict(
+        VOC=dataset_config(write_voc(voc, IMAGES)), LVIS=lvis_config(write_lvis(lvis))
+    )
 
 
-def run(folder, voc, case, max_epochs, **kwargs):
+def run(folder, sets, case, max_epochs, **kwargs):
     """Train; return the last checkpoint."""
     kwargs = UNVALIDATED | dict(model=detector(case)) | kwargs
-    runner = make_runner(folder, voc, max_epochs, hooks_with(case), **kwargs)
+    runner = make_runner(
+        folder, sets[case.data], max_epochs, hooks_with(case), **kwargs
+    )
     runner.train()
     return torch.load(folder / f"epoch_{max_epochs}.pth", weights_only=False)
 
@@ -77,14 +83,14 @@ def test_bad_arguments_are_named(name, arguments):
 
 
 @each_case
-def test_a_resumed_training_equals_an_unbroken_one(case, voc, tmp_path):
+def test_a_resumed_training_equals_an_unbroken_one(case, sets, tmp_path):
     """So that what the hook keeps is saved, and comes back."""
-    whole = run(tmp_path / "whole", voc, case, 2)
+    whole = run(tmp_path / "whole", sets, case, 2)
     # Sets of its own are in the checkpoint, of which nothing else is known.
     own = whole.get("imb_det", {})
     assert set(case.keys) <= set(own)
     first = tmp_path / "whole" / "epoch_1.pth"
-    again = run(tmp_path / "again", voc, case, 2, resume=True, load_from=str(first))
+    again = run(tmp_path / "again", sets, case, 2, resume=True, load_from=str(first))
     assert again.get("imb_det", {}) == own
     assert list(again["state_dict"]) == list(whole["state_dict"])
     for name, value in whole["state_dict"].items():
@@ -92,28 +98,35 @@ def test_a_resumed_training_equals_an_unbroken_one(case, voc, tmp_path):
 
 
 @each_case
-def test_without_its_subject_it_runs_or_says_what_is_missing(case, voc, tmp_path):
+def test_without_its_subject_it_runs_or_says_what_is_missing(case, sets, tmp_path):
     if case.bare is None:
-        run(tmp_path, voc, case, 1, model=bare_model())
+        run(tmp_path, sets, case, 1, model=bare_model())
         return
     with pytest.raises((ValueError, TypeError, RuntimeError), match=case.bare):
-        run(tmp_path, voc, case, 1, model=bare_model())
+        run(tmp_path, sets, case, 1, model=bare_model())
 
 
 @each_case
-def test_a_test_needs_no_training(case, voc, tmp_path):
-    runner = make_runner(tmp_path, voc, 1, hooks_with(case), model=detector(case))
+def test_a_test_needs_no_training(case, sets, tmp_path):
+    runner = make_runner(
+        tmp_path, sets[case.data], 1, hooks_with(case), model=detector(case)
+    )
     assert runner.test() == {"toy/images": len(IMAGES)}
 
 
 @each_case
-def test_a_hook_trains_again_after_it_has_trained(case, voc, tmp_path):
+def test_a_hook_trains_again_after_it_has_trained(case, sets, tmp_path):
     """Two trainings of one object, as a notebook does, are two trainings."""
     hook = case.build()
     for name in ("first", "second"):
         hooks = [each for each in hooks_with(case) if each != case.config]
         runner = make_runner(
-            tmp_path / name, voc, 1, [*hooks, hook], model=detector(case), **UNVALIDATED
+            tmp_path / name,
+            sets[case.data],
+            1,
+            [*hooks, hook],
+            model=detector(case),
+            **UNVALIDATED,
         )
         runner.train()
     left = [
