@@ -59,6 +59,7 @@ class CALSLoss(LossWrapper):
         RuntimeError: In the first training step, without the hook.
 
     Example:
+        >>> import torch
         >>> loss = CALSLoss(dict(type="imb_det.CrossEntropyLoss"), margin=2.0)
         >>> loss.constraints(torch.tensor([[4.0, 0.0, 3.0]]))
         tensor([[-1.0000,  1.0000, -0.5000]])

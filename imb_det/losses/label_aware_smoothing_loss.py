@@ -81,6 +81,7 @@ class LabelAwareSmoothingLoss(LossWrapper):
             fit the classes.
 
     Example:
+        >>> import torch
         >>> inner = dict(type="imb_det.CrossEntropyLoss")
         >>> loss = LabelAwareSmoothingLoss(inner, smoothing=[0.2, 0.0])
         >>> loss.smoothed(torch.tensor([0, 1, 2]), channels=3)

@@ -52,6 +52,7 @@ class LogitClipLoss(LossWrapper):
         TypeError, ValueError: An argument is of another type or out of range.
 
     Example:
+        >>> import torch
         >>> clip_logits(torch.tensor([[3.0, 4.0], [0.3, 0.4]]), tau=1.0)
         tensor([[0.6000, 0.8000],
                 [0.3000, 0.4000]])
