@@ -67,7 +67,7 @@ class CALSLoss(LossWrapper):
     Source: Liu et al., "Class Adaptive Network Calibration", CVPR 2023, equations 6 to
     10, with the defaults of the README of the authors' code, whose class by itself has
     ``penalty='p2'``. Deviations: background is a class among the others, rows have
-    their weights, and beyond h = 10,000 the penalty is a straight line.
+    their weights, and beyond h = 100 the penalty is a straight line.
     """
 
     def __init__(
