@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from imb_det.core.text import and_more
-from imb_det.losses import ImbalanceLoss
+from imb_det.losses import ImbalanceLoss, SigmoidLink, SoftmaxLink
 
 __all__ = ["Judge", "accuracy_of_metrics", "hits", "rows_of", "true_class_probability"]
 
@@ -72,7 +72,8 @@ def rows_of(
 def _has_own_activation(loss: nn.Module) -> bool:
     """Whether the loss's head predicts by more than a sigmoid or a softmax."""
     if isinstance(loss, ImbalanceLoss):
-        return type(loss).get_activation is not ImbalanceLoss.get_activation
+        by_itself = type(loss).get_activation is not ImbalanceLoss.get_activation
+        return by_itself or type(loss.link) not in (SigmoidLink, SoftmaxLink)
     return getattr(loss, "custom_cls_channels", False)
 
 

@@ -10,7 +10,7 @@ from imb_det.registry import MODELS
 from imb_det.statistics.class_vector import ClassVector
 
 from .base import Unreduced
-from .one_pass import attach_gradient, compute_dtype, gradient_dtype
+from .one_pass import attach_gradient, can_look, chunks, compute_dtype, gradient_dtype
 from .penalties import PENALTIES, penalty_of
 from .rows import where_counted
 from .terms import Call
@@ -59,6 +59,7 @@ class CALSLoss(LossWrapper):
         RuntimeError: In the first training step, without the hook.
 
     Example:
+        >>> import torch
         >>> loss = CALSLoss(dict(type="imb_det.CrossEntropyLoss"), margin=2.0)
         >>> loss.constraints(torch.tensor([[4.0, 0.0, 3.0]]))
         tensor([[-1.0000,  1.0000, -0.5000]])
@@ -66,7 +67,7 @@ class CALSLoss(LossWrapper):
     Source: Liu et al., "Class Adaptive Network Calibration", CVPR 2023, equations 6 to
     10, with the defaults of the README of the authors' code, whose class by itself has
     ``penalty='p2'``. Deviations: background is a class among the others, rows have
-    their weights, and beyond h = 10,000 the penalty is a straight line.
+    their weights, and beyond h = 100 the penalty is a straight line.
     """
 
     def __init__(
@@ -129,7 +130,7 @@ class CALSLoss(LossWrapper):
         found = self.loss.unreduced(cls_score, call, per_row)
         counted, factor = where_counted(call.label, call.weight)
         z = cls_score.to(compute_dtype(cls_score))
-        if counted is not None:
+        if counted is not None and not (can_look(z) and bool(counted.all())):
             z = torch.where(counted, z, 0)  # it may be anything, also NaN
         z = self.link.logits(z)
         with torch.no_grad():
@@ -142,11 +143,18 @@ class CALSLoss(LossWrapper):
 
     def _of_rows(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the penalty of each row, (N, 1), and its derivative by logits."""
+        parts = [self._of_chunk(z[which]) for which in chunks(z)]
+        if len(parts) == 1:
+            return parts[0]
+        values, slopes = zip(*parts, strict=True)
+        return torch.cat(values), torch.cat(slopes)
+
+    def _of_chunk(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same of some rows, so that what is in between stays small."""
         channels = z.size(1)
         value, push = self.penalties(self.constraints(z))
-        push = push / (channels * (self.margin if self.normalize else 1.0))
+        push = push / (-channels * (self.margin if self.normalize else 1.0))
         # The largest logit is in all of them.
-        slope = (-push).scatter_add(
-            1, z.argmax(1, keepdim=True), push.sum(1, keepdim=True)
-        )
+        pull = -push.sum(1, keepdim=True)
+        slope = push.scatter_add_(1, z.argmax(1, keepdim=True), pull)
         return value.mean(1, keepdim=True), slope

@@ -81,6 +81,7 @@ class LabelAwareSmoothingLoss(LossWrapper):
             fit the classes.
 
     Example:
+        >>> import torch
         >>> inner = dict(type="imb_det.CrossEntropyLoss")
         >>> loss = LabelAwareSmoothingLoss(inner, smoothing=[0.2, 0.0])
         >>> loss.smoothed(torch.tensor([0, 1, 2]), channels=3)
@@ -159,23 +160,29 @@ class LabelAwareSmoothingLoss(LossWrapper):
         """
         classes = channels - 1
         like = label if like is None else like
-        target = label
+        dtype = compute_dtype(like)
+        given = self.smoothing(classes, like)
+        smoothing = torch.zeros((), device=like.device) if given is None else given
+        smoothing = F.pad(smoothing.to(dtype).expand(classes), (0, 1))
         if label.dim() == 1:
-            target = F.one_hot(label.clamp(0, classes).long(), channels)
-        target = target.to(compute_dtype(like))
+            own = label.clamp(0, classes).long()[:, None]
+            taken = smoothing[own]
+            rest = 1 - taken
+            target = self._spread(taken, channels)
+            return target.scatter_add(1, own, rest)
+        target = label.to(dtype)
         if not can_look(target):  # what is out of range must not be smoothed into it
             fits = (target >= -SLACK) & (target <= 1 + SLACK)
             target = torch.where(fits, target, torch.nan)
-        given = self.smoothing(classes, like)
-        smoothing = torch.zeros((), device=like.device) if given is None else given
-        smoothing = F.pad(smoothing.to(target.dtype).expand(classes), (0, 1))
-        taken = target * smoothing
-        size = channels if self.over == "outputs" else classes
-        share = taken.sum(1, keepdim=True) / size
-        spread = share.expand(-1, channels)
-        if self.over == "classes":
-            spread = F.pad(share.expand(-1, classes), (0, 1))
-        return target - taken + spread
+        given_up = target * smoothing
+        spread = self._spread(given_up.sum(1, keepdim=True), channels)
+        return target - given_up + spread
+
+    def _spread(self, taken: Tensor, channels: int) -> Tensor:
+        """Return shares of what is taken from each row, (N, 1), for all it goes to."""
+        if self.over == "outputs":
+            return (taken / channels).repeat(1, channels)
+        return F.pad((taken / (channels - 1)).expand(-1, channels - 1), (0, 1))
 
 
 def _smoothing(

@@ -20,6 +20,9 @@ from .wrapper import InnerLoss, LossWrapper
 
 __all__ = ["ClippedLink", "LogitClipLoss", "clip_logits"]
 
+# Powers of these norms stay finite for logits of moderate size.
+_SIMPLE = (1.0, 2.0, math.inf)
+
 #: Below this, the most that a class can get is worth a warning.
 _SURE = 0.5
 
@@ -52,6 +55,7 @@ class LogitClipLoss(LossWrapper):
         TypeError, ValueError: An argument is of another type or out of range.
 
     Example:
+        >>> import torch
         >>> clip_logits(torch.tensor([[3.0, 4.0], [0.3, 0.4]]), tau=1.0)
         tensor([[0.6000, 0.8000],
                 [0.3000, 0.4000]])
@@ -223,7 +227,16 @@ def clip_logits(cls_score: Tensor, tau: float, p: float = 2.0) -> Tensor:
         p: Of the norm, >= 1, also ``inf``. Default 2.
     """
     z = cls_score.to(compute_dtype(cls_score))
-    # Squares of large logits are infinite, those of shares of the largest are not.
-    size = z.detach().abs().amax(-1, keepdim=True).clamp(min=tau)
-    norm = size * torch.linalg.vector_norm(z / size, p, dim=-1, keepdim=True)
+    if p in _SIMPLE and can_look(z) and z.numel() and _is_moderate(z):
+        norm = torch.linalg.vector_norm(z, p, dim=-1, keepdim=True)
+    else:
+        # Squares of large logits are infinite, those of shares of the largest are not.
+        size = z.detach().abs().amax(-1, keepdim=True).clamp(min=tau)
+        norm = size * torch.linalg.vector_norm(z / size, p, dim=-1, keepdim=True)
     return z * (tau / norm.clamp(min=tau))
+
+
+def _is_moderate(z: Tensor) -> bool:
+    """Tell whether squares of numbers, at hand, are far from all ends of float32."""
+    low, high = z.detach().aminmax()
+    return float(low) > -1e15 and float(high) < 1e15

@@ -10,8 +10,9 @@ __all__ = ["PENALTIES", "penalty_of"]
 #: Names as the field has them: Powell-Hestenes-Rockafellar, and P2 and P3 of Birgin.
 PENALTIES = ("phr", "p2", "p3")
 
-# From here on a penalty is a straight line: its cube, or square, would be infinite.
-_LARGE = 1e4
+# From here on a penalty is a straight line: gradients of a square, or a cube, would be
+# infinite in float16.
+_LARGE = 100.0
 
 
 def penalty_of(
@@ -22,8 +23,8 @@ def penalty_of(
     With :math:`y = \lambda + \rho h`, ``'phr'`` is :math:`(y^2 - \lambda^2) / (2 \rho)`
     where y >= 0, else :math:`-\lambda^2 / (2 \rho)`. ``'p2'`` and ``'p3'`` are
     :math:`\lambda h / (1 - \rho h)` where h < 0, else :math:`\lambda h + \lambda \rho
-    h^2`, to which ``'p2'`` adds :math:`\rho^2 h^3 / 6`. Beyond h = 10,000 they go on as
-    straight lines, so that float32 does not overflow.
+    h^2`, to which ``'p2'`` adds :math:`\rho^2 h^3 / 6`. Beyond h = 100 they go on as
+    straight lines, so that half precision does not overflow.
 
     Args:
         form: One of :data:`PENALTIES`.

@@ -184,7 +184,7 @@ def sigmoids(logits):
 
 
 #: Multipliers and factors of penalties of three classes and background.
-MULTIPLIERS = ([0.5, 0.25, 2.0, 0.125], [1.0, 2.0, 0.5, 4.0])
+MULTIPLIERS = ([0.05, 0.025, 0.1, 0.0125], [0.05, 0.1, 0.02, 0.2])
 COUNTS = STATS.instance_count.tolist()
 
 WRAPPERS = [
@@ -289,8 +289,8 @@ WRAPPERS = [
         "softmax",
         lambda: Held(
             long_tail_oracles.adjusted([2.0] * 4, [0.0] * 4, [0.5, 0.25, 0.125, 0.0]),
-            [0.5] * 4,
-            [2.0] * 4,
+            [0.02] * 4,
+            [0.03] * 4,
             "p2",
             1.5,
             normalize=False,
@@ -304,6 +304,6 @@ WRAPPERS = [
         ),
         scores=scaled(2.0, 2.0, 2.0, 2.0),
         fixed=True,
-        multipliers=(0.5, 2.0),
+        multipliers=(0.02, 0.03),
     ),
 ]

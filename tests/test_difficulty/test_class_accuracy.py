@@ -150,8 +150,17 @@ def both_heads(loss):
 
 @pytest.mark.parametrize(
     "loss",
-    [*both_heads(losses.FocalLoss()), *both_heads(losses.CrossEntropyLoss())],
-    ids=["sigmoid", "sigmoid-roi", "softmax", "softmax-roi"],
+    [
+        *both_heads(losses.FocalLoss()),
+        *both_heads(losses.CrossEntropyLoss()),
+        *both_heads(losses.GumbelLoss()),
+        *both_heads(losses.LogitClipLoss(losses.CrossEntropyLoss(), tau=2.0)),
+    ],
+    ids=[
+        name + place
+        for name in ("sigmoid", "softmax", "gumbel", "clipped")
+        for place in ("", "-roi")
+    ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_own_losses_give_a_column_of_their_activation(loss, dtype):
