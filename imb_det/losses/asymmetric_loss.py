@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
 
 from .base import ImbalanceLoss
-from .elements import sigmoid_and_softplus
+from .elements import FocalElement
 from .links import SigmoidLink
 from .terms import Call, Terms
 
@@ -25,48 +26,44 @@ class AsymmetricElement:
         margin: Taken off the probability of negatives, in [0, 1).
     """
 
-    is_symmetric = False
-
     def __init__(self, gamma_neg: float, gamma_pos: float, margin: float) -> None:
         self.gamma_neg, self.gamma_pos, self.margin = gamma_neg, gamma_pos, margin
 
-    def __call__(self, z: Tensor, positive: Tensor | None) -> tuple[Tensor, Tensor]:
+    def __call__(self, z: Tensor, positive: bool) -> tuple[Tensor, Tensor]:
         r"""Return loss and derivative by z, which is negated for positives.
 
         Of a positive, p is the probability of its absence, so that its loss is
         :math:`p^{\gamma} (-\log(1 - p))`, as that of a negative without margin.
         """
-        p, nll = sigmoid_and_softplus(z)
-        if positive is None:
-            positive = torch.zeros_like(z, dtype=torch.bool)
-        rest = 1 - p  # dp/dz = p (1 - p)
-        loss, slope = _focal(p, nll, p * rest, p, self.gamma_pos)
-        lowered = (p - self.margin).clamp(min=0)
-        kept = lowered > 0 if self.margin else torch.ones_like(positive)
-        if self.margin:
-            # 1 - (p - m) >= m, so nothing here is rounded to 0.
-            nll = -torch.log1p(-lowered)
-            rate = p * rest / (1 - lowered)
-        else:
-            rate = p
-        of_negative, its_slope = _focal(lowered, nll, p * rest, rate, self.gamma_neg)
-        its_slope = torch.where(kept, its_slope, 0)
-        return (
-            torch.where(positive, loss, of_negative),
-            torch.where(positive, slope, its_slope),
-        )
+        if positive or not self.margin:
+            gamma = self.gamma_pos if positive else self.gamma_neg
+            return FocalElement(gamma)(z, positive)
+        p = torch.sigmoid(z)
+        lowered = (p - self.margin).clamp_(min=0)
+        # 1 - (p - m) >= m, so nothing here is rounded to 0.
+        nll = torch.log1p(-lowered).neg_()
+        if not self.gamma_neg:
+            rate = p * (1 - p) / (1 - lowered)
+            return nll, F.threshold(lowered, 0, 0).sign_().mul_(rate)
+        power, less = _powers(lowered, self.gamma_neg)
+        # The derivative of l^gamma nll by p: l^(gamma - 1) (gamma nll + l / (1 - l)).
+        slope = lowered.div_(1 - lowered).add_(nll, alpha=self.gamma_neg).mul_(less)
+        slope = torch.ops.aten.sigmoid_backward(slope, p)  # times p (1 - p)
+        return nll.mul_(power), slope
 
 
-def _focal(
-    p: Tensor, nll: Tensor, slope_p: Tensor, slope_nll: Tensor, gamma: float
-) -> tuple[Tensor, Tensor]:
-    """Return p^gamma nll and its derivative, from those of p and nll."""
-    if gamma == 0:
-        return nll, slope_nll
-    tiny = torch.finfo(p.dtype).tiny
-    factor = p**gamma
-    inner = gamma * p.clamp(min=tiny) ** (gamma - 1) * slope_p * nll
-    return factor * nll, factor * slope_nll + torch.where(p > 0, inner, 0)
+def _powers(x: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+    """Return x^gamma and x^(gamma - 1), whole ones by multiplication."""
+    if gamma != int(gamma) or gamma > 8:
+        less = x.clamp(min=torch.finfo(x.dtype).tiny) ** (gamma - 1)
+        return less * x, less
+    less = torch.ones_like(x) if gamma == 1 else x
+    square = x * x if gamma > 2 else x
+    # By squares and single factors, from the left digit of gamma - 1.
+    for digit in bin(int(gamma) - 1)[3:]:
+        less = square if less is x else less * less
+        less = less * x if digit == "1" else less
+    return less * x, less
 
 
 @MODELS.register_module()

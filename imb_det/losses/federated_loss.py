@@ -17,6 +17,7 @@ from imb_det.statistics.class_vector import ClassVector
 from .base import ImbalanceLoss
 from .elements import FocalElement
 from .links import RARE_BIAS, SigmoidLink
+from .one_pass import compute_dtype
 from .rows import where_counted
 from .terms import Call, Terms
 
@@ -101,9 +102,10 @@ class FederatedLoss(ImbalanceLoss):
 
     def terms(self, call: Call) -> Terms:
         """Return the factors of negatives: 1 in S, else 0."""
-        chosen = self._chosen(call).to(call.cls_score.dtype)
+        chosen = self._chosen(call)
         if not self.gamma:
             return Terms(negative=chosen)
+        chosen = chosen.to(compute_dtype(call.cls_score))
         return Terms(
             element=FocalElement(self.gamma),
             positive=chosen.new_full(chosen.shape, self.alpha),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -87,7 +88,21 @@ def in_chunks(
         per_row: Whether the loss is that of rows.
         watch: Whether to observe.
     """
-    everything = Rows.of(cls_score, label, weight, terms.row)
+    everything = _plain(Rows.of(cls_score, label, weight, terms.row))
+    if (some := _few(everything)) is not None:
+        return _spread(
+            some,
+            cls_score,
+            in_chunks(
+                chunk,
+                terms.part(some),
+                cls_score[some],
+                label[some],
+                None if weight is None else weight[some],
+                per_row,
+                watch,
+            ),
+        )
     if torch.compiler.is_compiling():
         guard = _must_guard(everything)
         return chunk(terms, None, everything, per_row, watch, guard, None)
@@ -111,6 +126,41 @@ def in_chunks(
 def can_look(x: Tensor) -> bool:
     """Tell whether a decision may depend on numbers: not if a GPU is waited for."""
     return x.device.type in AT_HAND and not torch.compiler.is_compiling()
+
+
+def _plain(rows: Rows) -> Rows:
+    """Leave factors of rows out where all are 1: to look at them saves a pass."""
+    factor = rows.factor
+    if factor is None or factor.size(1) > 1 or not can_look(factor):
+        return rows
+    if not bool((factor == 1).all()):
+        return rows
+    return replace(rows, counted=None, factor=None)
+
+
+def _few(rows: Rows) -> Tensor | None:
+    """Return the numbers of the rows that count, where they are less than half.
+
+    Those of an object, in a loss that says nothing about background, are worth taking
+    out. None where all rows are to be computed.
+    """
+    counted = rows.counted
+    if counted is None or counted.size(1) > 1 or not can_look(counted):
+        return None
+    some = counted.squeeze(1).nonzero().squeeze(1)
+    return some if 2 * len(some) < len(counted) else None
+
+
+def _spread(some: Tensor, cls_score: Tensor, found: Found) -> Found:
+    """Put the results of some rows in their places, with zeros elsewhere."""
+    loss, slope, seen = found
+    size = len(cls_score)
+    whole = (x.new_zeros(size, *x.shape[1:]) for x in (loss, slope))
+    loss, slope = (
+        zeros.index_copy_(0, some, x)
+        for zeros, x in zip(whole, (loss, slope), strict=True)
+    )
+    return loss, slope, seen
 
 
 def _must_guard(rows: Rows) -> bool:
@@ -155,17 +205,22 @@ def adjusted(terms: Terms, which: slice | None, rows: Rows, guard: bool) -> Tens
     z = rows.cls_score.to(compute_dtype(rows.cls_score))
     if rows.counted is not None and guard:
         z = torch.where(rows.counted, z, 0)
+    scale = None if terms.scale is None else terms.scale.to(z.dtype)
     if terms.margin is not None:
         margin = terms.margin.to(z.dtype)
         if rows.own is None:  # each class has its margin in part, as its target is
             z = z - margin * soft_targets(rows, guard)
-        else:
+        elif scale is None:
             z = rows.own.lowered(z.clone(), margin)
-    if terms.scale is not None:
-        z = z * terms.scale.to(z.dtype)
-    if (offset := values_of(terms.offset, which, z, rows.label)) is not None:
-        z = z + offset.to(z.dtype)
-    return z
+        else:
+            z, scale = rows.own.lowered(z * scale, margin * scale), None
+    if scale is not None and not isinstance(terms.offset, Tensor):
+        z, scale = z * scale, None  # as a function of the logits that there are then
+    offset = values_of(terms.offset, which, z, rows.label)
+    if offset is None:
+        return z
+    offset = offset.to(z.dtype)
+    return z + offset if scale is None else torch.addcmul(offset, z, scale)
 
 
 def soft_targets(rows: Rows, guard: bool) -> Tensor:

@@ -108,17 +108,23 @@ def _chunk(
         if terms.adjusts:
             as_predicted = rows.cls_score.to(z.dtype).softmax(1)
         score = own.of(as_predicted)
-    if own is not None and mine is not None:
-        slope = own.written(slope, mine.exp() - own.exists.to(z.dtype))
+    if own is not None:
+        slope = own.cleared(slope)
     if push is not None:
         slope = slope.mul_(push)
     if pull is not None:
         slope = slope.sub_(pull)
-    if terms.scale is not None:
-        slope = slope.mul_(terms.scale.to(z.dtype))
+    scale = None if terms.scale is None else terms.scale.to(z.dtype)
+    if scale is not None:
+        slope = slope.mul_(scale)
     seen = None
-    if score is not None and own is not None:
-        seen = Observed.of(score, slope, own, rows.counted)
+    if own is not None and mine is not None:
+        pulled = mine.expm1() if push is None else mine.expm1() * push
+        if scale is not None:
+            pulled = pulled * own.at(scale)
+        if score is not None:
+            seen = Observed.of(score, pulled, slope, own, rows.counted)
+        slope = own.written(slope, pulled)
     return loss.squeeze(1), slope.to(gradient_dtype(rows.cls_score)), seen
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -74,7 +75,8 @@ class Terms:
         of_nll: With a softmax: the loss of a row as a function of its -log p.
         positive: Factor of elements that are a row's own class; with a softmax of its
             row, and then (K,) or scalar.
-        negative: With a sigmoid: factor of all other elements.
+        negative: With a sigmoid: factor of all other elements. Bool tells which of
+            them there are at all, and takes less time.
         row: Factor of rows, (N,).
         normaliser: Scalar that ``'mean'`` divides by in place of ``avg_factor``.
     """
@@ -98,9 +100,21 @@ class Terms:
     def form(self) -> tuple[object, ...]:
         """Which terms there are, and of how many dimensions, for a compiler."""
         return tuple(
-            value.dim() if isinstance(value, Tensor) else type(value)
+            (value.dim(), value.dtype) if isinstance(value, Tensor) else type(value)
             for value in vars(self).values()
         )
+
+    def part(self, rows: Tensor) -> Terms:
+        """Return the terms of some of the rows, by their numbers."""
+        by_row = ("offset", "positive", "negative")
+        changed: dict[str, Any] = {
+            name: value[rows]
+            for name in by_row
+            if isinstance(value := getattr(self, name), Tensor) and value.dim() == 2
+        }
+        if self.row is not None:
+            changed["row"] = self.row[rows]
+        return replace(self, **changed)
 
     def check(self, loss: str, rows: int, channels: int) -> None:
         """Refuse terms of another shape than the logits (N, K).
