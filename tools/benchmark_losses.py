@@ -13,6 +13,7 @@ import argparse
 import json
 import statistics
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -227,7 +228,12 @@ def make_steps(
 
 
 def measure(
-    case: Case, device: str, rounds: int, share: float | None = None, only: str = ""
+    case: Case,
+    device: str,
+    rounds: int,
+    share: float | None = None,
+    only: str = "",
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[dict[str, Any]]:
     """Measure all contestants of a size, or those whose name has ``only`` in it."""
     steps = make_steps(case, device, share)
@@ -244,7 +250,7 @@ def measure(
         bar.update()
     for _ in range(rounds):
         for name, (step, _, _) in steps.items():
-            times[name].append(seconds(step, device))
+            times[name].append(seconds(step, device, clock))
             bar.update()
     print(file=sys.stderr)
     least = {name: min(values) for name, values in times.items()}
@@ -305,6 +311,11 @@ def main() -> None:
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="losses with this in their name"
     )
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="time of this process, for a CPU that others use too",
+    )
     parser.add_argument("--eager", action="store_true", help="compile nothing")
     parser.add_argument("--out", metavar="FILE.json", help="write all numbers here")
     args = parser.parse_args()
@@ -318,13 +329,16 @@ def main() -> None:
     devices = [args.device]
     if args.device is None:
         devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    if args.cpu_time and devices != ["cpu"]:
+        parser.error("--cpu-time needs `--device cpu`")
     cases = [case for case in CASES if case.name.startswith(args.case or "")]
     results: dict[str, list[dict[str, Any]]] = {}
     for device in devices:
         print(machine(device))
         rows = results.setdefault(machine(device), [])
         for case in cases:
-            part = measure(case, device, args.rounds, args.positives, args.only)
+            part = measure(case, device, args.rounds, args.positives, args.only, clock)
             print(table(part), flush=True)
             rows += part
             if args.out is not None:  # after each size: an interrupted run is not lost
