@@ -52,6 +52,7 @@ class Observed:
         slope: Tensor,
         own: OwnClass,
         counted: Tensor | None,
+        is_push: bool = False,
     ) -> Observed:
         """Sum what a pass shows, by channel.
 
@@ -61,6 +62,7 @@ class Observed:
             slope: Gradient of the loss by all others, (n, K), 0 at the own ones.
             own: Of the rows.
             counted: Which elements count, bool (n, 1) or (n, K); None for all.
+            is_push: Whether the slopes are known to be at least 0. Default False.
         """
         mine = own.exists
         if counted is not None:
@@ -69,4 +71,5 @@ class Observed:
         values = torch.where(mine, values, 0)
         sums = score.new_zeros(3, own.channels).double()
         sums = sums.scatter_add(1, own.column.T.expand(3, -1), values.squeeze(2))
-        return cls(sums[0], slope.abs().sum(0).double(), sums[1], sums[2])
+        size = slope if is_push else slope.abs()
+        return cls(sums[0], size.sum(0).double(), sums[1], sums[2])

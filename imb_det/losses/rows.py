@@ -32,7 +32,7 @@ class OwnClass:
         #: The class of each row, int64 (n, 1); 0 for none.
         self.column = torch.where(self.exists, label[:, None], 0).long()
 
-    def part(self, rows: slice, label: Tensor) -> OwnClass:
+    def part(self, rows: slice | Tensor, label: Tensor) -> OwnClass:
         """Return the same for some rows, with their labels."""
         part = copy.copy(self)
         part.label = label
@@ -133,7 +133,7 @@ class Rows:
         own = OwnClass(label, cls_score.size(1)) if label.dim() == 1 else None
         return cls(cls_score, label, own, *where_counted(label, weight, row))
 
-    def part(self, rows: slice) -> Rows:
+    def part(self, rows: slice | Tensor) -> Rows:
         """Return some of the rows."""
         label = self.label[rows]
         return Rows(

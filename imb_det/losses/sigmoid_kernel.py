@@ -13,6 +13,7 @@ from .elements import CrossEntropyElement, Element, log1p_sum
 from .observed import Observed
 from .one_pass import (
     Found,
+    Which,
     adjusted,
     can_look,
     gradient_dtype,
@@ -33,6 +34,7 @@ def sigmoid_kernel(
     weight: Tensor | None = None,
     per_row: bool = True,
     watch: bool = False,
+    into: Tensor | None = None,
 ) -> Found:
     """Return the loss and its gradient by the logits; no autograd, no one-hot copy.
 
@@ -48,6 +50,8 @@ def sigmoid_kernel(
             the logits may be anything.
         per_row: Whether to sum the loss over channels.
         watch: Whether to observe; only with classes as labels.
+        into: Where the gradient is to be; None for new memory. Compiled code takes no
+            notice.
 
     Returns:
         Loss, float32 (float64 for float64 logits) of shape (N,), or (N, K) unless
@@ -59,7 +63,7 @@ def sigmoid_kernel(
         ValueError: Terms that are for a softmax.
     """
     terms.refuse("sigmoid", "of_nll")
-    return in_chunks(_chunk, terms, cls_score, label, weight, per_row, watch)
+    return in_chunks(_chunk, terms, cls_score, label, weight, per_row, watch, into)
 
 
 class _Factors(NamedTuple):
@@ -72,7 +76,7 @@ class _Factors(NamedTuple):
 
 def _chunk(
     terms: Terms,
-    which: slice | None,
+    which: Which | None,
     rows: Rows,
     per_row: bool,
     watch: bool,
@@ -146,7 +150,8 @@ def _hard(
     if watch:
         probability = getattr(element, "probability", torch.sigmoid)
         score = probability(own.at_hand(rows.cls_score).to(z.dtype))
-        seen = Observed.of(score, pull, slope, own, rows.counted)
+        is_push = found is not None  # of cross entropies
+        seen = Observed.of(score, pull, slope, own, rows.counted, is_push)
     return loss, own.written(slope, pull), seen
 
 

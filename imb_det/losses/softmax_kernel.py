@@ -8,6 +8,7 @@ from torch import Tensor
 from .observed import Observed
 from .one_pass import (
     Found,
+    Which,
     adjusted,
     can_look,
     gradient_dtype,
@@ -27,6 +28,7 @@ def softmax_kernel(
     weight: Tensor | None = None,
     per_row: bool = True,
     watch: bool = False,
+    into: Tensor | None = None,
 ) -> Found:
     r"""Return the loss of rows and its gradient by the logits; no autograd.
 
@@ -44,6 +46,8 @@ def softmax_kernel(
             anything.
         per_row: Not used: the loss is always that of rows.
         watch: Whether to observe; only with classes as labels.
+        into: Where the gradient is to be; None for new memory. Compiled code takes no
+            notice.
 
     Returns:
         Loss, float32 (float64 for float64 logits) of shape (N,); gradient of the loss,
@@ -53,12 +57,12 @@ def softmax_kernel(
         ValueError: Terms that are for a sigmoid.
     """
     terms.refuse("softmax", "element", "negative")
-    return in_chunks(_chunk, terms, cls_score, label, weight, True, watch)
+    return in_chunks(_chunk, terms, cls_score, label, weight, True, watch, into)
 
 
 def _chunk(
     terms: Terms,
-    which: slice | None,
+    which: Which | None,
     rows: Rows,
     per_row: bool,
     watch: bool,
@@ -123,7 +127,8 @@ def _chunk(
         if scale is not None:
             pulled = pulled * own.at(scale)
         if score is not None:
-            seen = Observed.of(score, pulled, slope, own, rows.counted)
+            is_push = terms.of_nll is None
+            seen = Observed.of(score, pulled, slope, own, rows.counted, is_push)
         slope = own.written(slope, pulled)
     return loss.squeeze(1), slope.to(gradient_dtype(rows.cls_score)), seen
 

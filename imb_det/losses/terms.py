@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -104,18 +103,6 @@ class Terms:
             for value in vars(self).values()
         )
 
-    def part(self, rows: Tensor) -> Terms:
-        """Return the terms of some of the rows, by their numbers."""
-        by_row = ("offset", "positive", "negative")
-        changed: dict[str, Any] = {
-            name: value[rows]
-            for name in by_row
-            if isinstance(value := getattr(self, name), Tensor) and value.dim() == 2
-        }
-        if self.row is not None:
-            changed["row"] = self.row[rows]
-        return replace(self, **changed)
-
     def check(self, loss: str, rows: int, channels: int) -> None:
         """Refuse terms of another shape than the logits (N, K).
 
@@ -160,7 +147,7 @@ class Terms:
 
 
 def values_of(
-    values: Values | None, rows: slice | None, logits: Tensor, label: Tensor
+    values: Values | None, rows: slice | Tensor | None, logits: Tensor, label: Tensor
 ) -> Tensor | None:
     """Return the values for some rows.
 
