@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from imb_det.core import check_choice, check_number
@@ -41,13 +40,14 @@ class AsymmetricElement:
         p = torch.sigmoid(z)
         lowered = (p - self.margin).clamp_(min=0)
         # 1 - (p - m) >= m, so nothing here is rounded to 0.
-        nll = torch.log1p(-lowered).neg_()
         if not self.gamma_neg:
             rate = p * (1 - p) / (1 - lowered)
-            return nll, F.threshold(lowered, 0, 0).sign_().mul_(rate)
+            return torch.log1p(-lowered).neg_(), lowered.sign().mul_(rate)
+        inverse = (1 - lowered).reciprocal_()
+        nll = inverse.log()  # to the precision of p, as it is multiplied by l^gamma
         power, less = _powers(lowered, self.gamma_neg)
         # The derivative of l^gamma nll by p: l^(gamma - 1) (gamma nll + l / (1 - l)).
-        slope = lowered.div_(1 - lowered).add_(nll, alpha=self.gamma_neg).mul_(less)
+        slope = inverse.mul_(lowered).add_(nll, alpha=self.gamma_neg).mul_(less)
         slope = torch.ops.aten.sigmoid_backward(slope, p)  # times p (1 - p)
         return nll.mul_(power), slope
 
