@@ -27,6 +27,10 @@ class AsymmetricElement:
 
     def __init__(self, gamma_neg: float, gamma_pos: float, margin: float) -> None:
         self.gamma_neg, self.gamma_pos, self.margin = gamma_neg, gamma_pos, margin
+        # Of gamma_neg - 1, from the left; None where multiplying would not pay.
+        self._digits: str | None = None
+        if gamma_neg == int(gamma_neg) and 1 < gamma_neg <= 8:
+            self._digits = f"{int(gamma_neg) - 1:b}"
 
     def __call__(self, z: Tensor, positive: bool) -> tuple[Tensor, Tensor]:
         r"""Return loss and derivative by z, which is negated for positives.
@@ -45,25 +49,23 @@ class AsymmetricElement:
             return torch.log1p(-lowered).neg_(), lowered.sign().mul_(rate)
         inverse = (1 - lowered).reciprocal_()
         nll = inverse.log()  # to the precision of p, as it is multiplied by l^gamma
-        power, less = _powers(lowered, self.gamma_neg)
+        less = _power(lowered, self.gamma_neg - 1, self._digits)
+        power = less * lowered
         # The derivative of l^gamma nll by p: l^(gamma - 1) (gamma nll + l / (1 - l)).
         slope = inverse.mul_(lowered).add_(nll, alpha=self.gamma_neg).mul_(less)
         slope = torch.ops.aten.sigmoid_backward(slope, p)  # times p (1 - p)
         return nll.mul_(power), slope
 
 
-def _powers(x: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
-    """Return x^gamma and x^(gamma - 1), whole ones by multiplication."""
-    if gamma != int(gamma) or gamma > 8:
-        less = x.clamp(min=torch.finfo(x.dtype).tiny) ** (gamma - 1)
-        return less * x, less
-    less = torch.ones_like(x) if gamma == 1 else x
-    square = x * x if gamma > 2 else x
-    # By squares and single factors, from the left digit of gamma - 1.
-    for digit in bin(int(gamma) - 1)[3:]:
-        less = square if less is x else less * less
-        less = less * x if digit == "1" else less
-    return less * x, less
+def _power(x: Tensor, exponent: float, digits: str | None) -> Tensor:
+    """Return x^exponent; by squares where the binary digits of it are given."""
+    if digits is None:
+        return x.clamp(min=torch.finfo(x.dtype).tiny) ** exponent
+    power = x
+    for digit in digits[1:]:
+        power = power * power
+        power = power * x if digit == "1" else power
+    return power
 
 
 @MODELS.register_module()

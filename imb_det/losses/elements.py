@@ -84,8 +84,8 @@ def sigmoid_and_softplus(z: Tensor) -> tuple[Tensor, Tensor]:
 def log1p_sum(odds: Tensor, factor: Tensor | None = None) -> Tensor:
     r"""Return :math:`\sum_j w_j \log(1 + o_j)` of each row, (n, 1), in place.
 
-    Without factors it takes one logarithm for a product of four numbers 1 + o or more, less
-    one, which is exact for small ones as well. It is infinite where a product is.
+    Without factors it takes one logarithm for a product of four to seven numbers 1 + o,
+    less one, which is exact for small ones as well. It is infinite where a product is.
 
     Args:
         odds: o, float (n, K), >= 0, which are lost.
