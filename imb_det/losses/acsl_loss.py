@@ -15,7 +15,9 @@ from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 
 from .base import ImbalanceLoss
+from .draws import drawn
 from .links import SigmoidWithBackgroundLink
+from .one_pass import can_look
 from .terms import Call, Terms, is_background
 
 __all__ = ["ACSLLoss"]
@@ -75,7 +77,8 @@ class ACSLLoss(ImbalanceLoss):
         check_choice(name, "sampled", sampled, (True, False))
         super().__init__(True, reduction, loss_weight, compiled)
         check_number(name, "score_thr", score_thr, 0, 1)
-        self.score_thr, self.sampled = float(score_thr), sampled
+        self.sampled = sampled
+        self.least_logit = torch.tensor(score_thr).double().logit().item()
         self.link = SigmoidWithBackgroundLink()
         self.rates = ClassVector(name, "rates", rates, rules={"groups": _rates}, high=1)
 
@@ -83,15 +86,21 @@ class ACSLLoss(ImbalanceLoss):
         """Return the factors of negatives."""
         rates = self.rates(call.num_classes, call.cls_score)
         rates = rates.expand(call.num_classes) if rates.dim() == 0 else rates
-        rates = F.pad(rates, (0, 1), value=1.0)
+        # Of rows of an object, and of background.
+        shares = F.pad(rates, (0, 1), value=1.0) * rates.new_tensor([[0.0], [1.0]])
 
         def negative(z: Tensor, label: Tensor) -> Tensor:
-            share = rates.to(z.dtype)
+            is_bg = is_background(label, call.num_classes)
+            kind = is_bg.long()
             if self.sampled:
-                share = (torch.rand_like(z) <= share).to(z.dtype)
-            mistaken = (z.sigmoid() >= self.score_thr).to(z.dtype)
-            is_bg = is_background(label, call.num_classes)[:, None]
-            return torch.where(is_bg, share, mistaken)
+                kept = drawn(shares, kind)
+            else:
+                kept = shares.to(z.dtype).index_select(0, kind)
+            if not can_look(z):
+                return torch.where(is_bg[:, None], kept, z >= self.least_logit)
+            objects = (~is_bg).nonzero().squeeze(1)
+            mistaken = (z[objects] >= self.least_logit).to(kept.dtype)
+            return kept.index_copy_(0, objects, mistaken)
 
         return Terms(negative=negative)
 

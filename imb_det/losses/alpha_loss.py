@@ -12,7 +12,7 @@ from imb_det.registry import MODELS
 from imb_det.statistics.class_vector import ClassVector
 
 from .base import ImbalanceLoss
-from .elements import sigmoid_and_softplus
+from .elements import at_columns, sigmoid_and_softplus
 from .terms import Call, Terms
 
 __all__ = ["AlphaLoss"]
@@ -49,12 +49,14 @@ class AlphaElement:
         alpha: Of each channel, (C,), or scalar, > 0.
     """
 
-    is_symmetric = True
-
     def __init__(self, alpha: Tensor) -> None:
         self.alpha = alpha
 
-    def __call__(self, z: Tensor, positive: Tensor | None) -> tuple[Tensor, Tensor]:
+    def at(self, columns: Tensor) -> AlphaElement:
+        """Return the element with the alphas of some channels."""
+        return AlphaElement(at_columns(self.alpha, columns))
+
+    def __call__(self, z: Tensor, positive: bool) -> tuple[Tensor, Tensor]:
         """Return loss and derivative."""
         p, nll = sigmoid_and_softplus(z)
         loss, rate = _of_nll(nll, self.alpha.to(z.dtype))

@@ -9,7 +9,7 @@ from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
 
 from .base import ImbalanceLoss
-from .elements import sigmoid_and_softplus
+from .elements import FocalElement
 from .links import SigmoidLink
 from .terms import Call, Terms
 
@@ -25,48 +25,47 @@ class AsymmetricElement:
         margin: Taken off the probability of negatives, in [0, 1).
     """
 
-    is_symmetric = False
-
     def __init__(self, gamma_neg: float, gamma_pos: float, margin: float) -> None:
         self.gamma_neg, self.gamma_pos, self.margin = gamma_neg, gamma_pos, margin
+        # Of gamma_neg - 1, from the left; None where multiplying would not pay.
+        self._digits: str | None = None
+        if gamma_neg == int(gamma_neg) and 1 < gamma_neg <= 8:
+            self._digits = f"{int(gamma_neg) - 1:b}"
 
-    def __call__(self, z: Tensor, positive: Tensor | None) -> tuple[Tensor, Tensor]:
+    def __call__(self, z: Tensor, positive: bool) -> tuple[Tensor, Tensor]:
         r"""Return loss and derivative by z, which is negated for positives.
 
         Of a positive, p is the probability of its absence, so that its loss is
         :math:`p^{\gamma} (-\log(1 - p))`, as that of a negative without margin.
         """
-        p, nll = sigmoid_and_softplus(z)
-        if positive is None:
-            positive = torch.zeros_like(z, dtype=torch.bool)
-        rest = 1 - p  # dp/dz = p (1 - p)
-        loss, slope = _focal(p, nll, p * rest, p, self.gamma_pos)
-        lowered = (p - self.margin).clamp(min=0)
-        kept = lowered > 0 if self.margin else torch.ones_like(positive)
-        if self.margin:
-            # 1 - (p - m) >= m, so nothing here is rounded to 0.
-            nll = -torch.log1p(-lowered)
-            rate = p * rest / (1 - lowered)
-        else:
-            rate = p
-        of_negative, its_slope = _focal(lowered, nll, p * rest, rate, self.gamma_neg)
-        its_slope = torch.where(kept, its_slope, 0)
-        return (
-            torch.where(positive, loss, of_negative),
-            torch.where(positive, slope, its_slope),
-        )
+        if positive or not self.margin:
+            gamma = self.gamma_pos if positive else self.gamma_neg
+            return FocalElement(gamma)(z, positive)
+        p = torch.sigmoid(z)
+        lowered = (p - self.margin).clamp_(min=0)
+        # 1 - (p - m) >= m, so nothing here is rounded to 0.
+        if not self.gamma_neg:
+            rate = p * (1 - p) / (1 - lowered)
+            return torch.log1p(-lowered).neg_(), lowered.sign().mul_(rate)
+        inverse = (1 - lowered).reciprocal_()
+        nll = inverse.log()  # to the precision of p, as it is multiplied by l^gamma
+        less = _power(lowered, self.gamma_neg - 1, self._digits)
+        power = less * lowered
+        # The derivative of l^gamma nll by p: l^(gamma - 1) (gamma nll + l / (1 - l)).
+        slope = inverse.mul_(lowered).add_(nll, alpha=self.gamma_neg).mul_(less)
+        slope = torch.ops.aten.sigmoid_backward(slope, p)  # times p (1 - p)
+        return nll.mul_(power), slope
 
 
-def _focal(
-    p: Tensor, nll: Tensor, slope_p: Tensor, slope_nll: Tensor, gamma: float
-) -> tuple[Tensor, Tensor]:
-    """Return p^gamma nll and its derivative, from those of p and nll."""
-    if gamma == 0:
-        return nll, slope_nll
-    tiny = torch.finfo(p.dtype).tiny
-    factor = p**gamma
-    inner = gamma * p.clamp(min=tiny) ** (gamma - 1) * slope_p * nll
-    return factor * nll, factor * slope_nll + torch.where(p > 0, inner, 0)
+def _power(x: Tensor, exponent: float, digits: str | None) -> Tensor:
+    """Return x^exponent; by squares where the binary digits of it are given."""
+    if digits is None:
+        return x.clamp(min=torch.finfo(x.dtype).tiny) ** exponent
+    power = x
+    for digit in digits[1:]:
+        power = power * power
+        power = power * x if digit == "1" else power
+    return power
 
 
 @MODELS.register_module()

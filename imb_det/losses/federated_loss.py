@@ -21,6 +21,7 @@ from .base import ImbalanceLoss
 from .elements import FocalElement
 from .image_rows import ImageRows
 from .links import RARE_BIAS, SigmoidLink
+from .one_pass import compute_dtype
 from .rows import where_counted
 from .step_draws import StepDraws
 from .terms import Call, Gathered, Terms, Values
@@ -124,13 +125,13 @@ class FederatedLoss(ImbalanceLoss):
         if self.images is not None:
             chosen = self.images.verified(size, classes)
         else:
-            chosen = self._chosen(call).to(call.cls_score.dtype)
+            chosen = self._chosen(call)
         if not self.gamma:
             return Terms(negative=chosen)
         if isinstance(chosen, Gathered):
             chosen = replace(chosen, table=(1 - self.alpha) * chosen.table)
         else:
-            chosen = (1 - self.alpha) * chosen
+            chosen = (1 - self.alpha) * chosen.to(compute_dtype(call.cls_score))
         return Terms(
             element=FocalElement(self.gamma),
             positive=call.cls_score.new_full((classes,), self.alpha),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from imb_det.statistics.class_vector import ClassVector
 
 from .elements import Element, GumbelElement
-from .one_pass import Found
+from .one_pass import Found, gradient_dtype
 from .sigmoid_kernel import sigmoid_kernel
 from .softmax_kernel import softmax_kernel
 from .terms import Terms
@@ -222,13 +222,17 @@ def _classes_and_objectness(
     label = label.long()  # bytes have no -1
     of_class = torch.where(label < classes, label, -1)
     of_object = torch.where(label < 0, -1, (label == classes).long())
+    whole = torch.empty_like(cls_score, dtype=gradient_dtype(cls_score))
+    into = whole[:, :classes], whole[:, classes:]
     loss, slope, seen = softmax_kernel(
-        terms, cls_score[:, :classes], of_class, weight, per_row, watch
+        terms, cls_score[:, :classes], of_class, weight, per_row, watch, into[0]
     )
     more, more_slope, _ = softmax_kernel(
-        Terms(row=terms.row), cls_score[:, classes:], of_object, weight
+        Terms(row=terms.row), cls_score[:, classes:], of_object, weight, into=into[1]
     )
-    return loss + more, torch.cat([slope, more_slope], 1), seen
+    if torch.compiler.is_compiling():
+        whole = torch.cat([slope, more_slope], 1)
+    return loss + more, whole, seen
 
 
 class SoftmaxWithObjectnessLink(Link):

@@ -46,22 +46,30 @@ class Observed:
 
     @classmethod
     def of(
-        cls, score: Tensor, slope: Tensor, own: OwnClass, counted: Tensor | None
+        cls,
+        score: Tensor,
+        pull: Tensor,
+        slope: Tensor,
+        own: OwnClass,
+        counted: Tensor | None,
+        is_push: bool = False,
     ) -> Observed:
         """Sum what a pass shows, by channel.
 
         Args:
             score: Probability of each row's own channel, (n, 1).
-            slope: Gradient of the loss, (n, K).
+            pull: Gradient of the loss by each row's own channel, (n, 1).
+            slope: Gradient of the loss by all others, (n, K), 0 at the own ones.
             own: Of the rows.
             counted: Which elements count, bool (n, 1) or (n, K); None for all.
+            is_push: Whether the slopes are known to be at least 0. Default False.
         """
         mine = own.exists
         if counted is not None:
             mine = mine & counted.any(1, keepdim=True)
-        values = torch.stack([own.of(slope).abs(), mine, score], 0).double()
+        values = torch.stack([pull.abs(), mine, score], 0).double()
         values = torch.where(mine, values, 0)
         sums = score.new_zeros(3, own.channels).double()
         sums = sums.scatter_add(1, own.column.T.expand(3, -1), values.squeeze(2))
-        total = slope.abs().sum(0, dtype=torch.float64)
-        return cls(sums[0], total - sums[0], sums[1], sums[2])
+        size = slope if is_push else slope.abs()
+        return cls(sums[0], size.sum(0).double(), sums[1], sums[2])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -37,6 +38,9 @@ AT_HAND = ("cpu",)
 # Times factors and sums of these, float32 does not overflow.
 _SMALL = 1e20
 
+#: Rows of a chunk: a range or their numbers, int64.
+Which = slice | Tensor
+
 #: Loss, gradient and observations of some rows.
 Found = tuple[Tensor, Tensor, Observed | None]
 
@@ -46,21 +50,24 @@ _CHUNK = {"cpu": 1 << 19}
 _GPU_CHUNK = 1 << 22
 
 
-def chunks(cls_score: Tensor) -> list[slice]:
+def chunks(cls_score: Tensor, some: Tensor | None = None) -> Sequence[Which]:
     """Cut the rows so that the temporaries of a part stay small.
 
     Args:
         cls_score: Logits, (N, K).
+        some: Numbers of the rows that are wanted, int64; None for all.
 
     Returns:
-        Ranges of rows; all in one under ``torch.compile``, whose code has no
-        temporaries.
+        Ranges of rows, or their numbers; all in one under ``torch.compile``, whose code
+        has no temporaries.
     """
     n, k = cls_score.shape
     size = _CHUNK.get(cls_score.device.type, _GPU_CHUNK)
+    step = max(size // max(k, 1), 1)
+    if some is not None:
+        return torch.split(some, step)
     if torch.compiler.is_compiling() or n * k <= size:
         return [slice(None)]
-    step = max(size // k, 1)
     return [slice(begin, begin + step) for begin in range(0, n, step)]
 
 
@@ -72,37 +79,49 @@ def in_chunks(
     weight: Tensor | None,
     per_row: bool,
     watch: bool,
+    into: Tensor | None = None,
 ) -> Found:
     """Run a kernel over chunks of rows, so that its temporaries stay in the cache.
 
     Args:
         chunk: ``chunk(terms, which, rows, per_row, watch, guard, out)`` for the
-            :class:`Rows` of the slice ``which``, None for all. With ``guard`` it must
-            keep the logits of what does not count out of its computation; with ``out``
-            it may write the gradient there.
+            :class:`Rows` of ``which``, a slice or numbers, None for all. With ``guard``
+            it must keep the logits of what does not count out of its computation; with
+            ``out`` it may write the gradient there.
         terms: Of the loss.
         cls_score: Logits, (N, K).
         label: (N,) or (N, K).
         weight: (N,) or (N, K), or None.
         per_row: Whether the loss is that of rows.
         watch: Whether to observe.
+        into: Where the gradient is to be, (N, K) in its type; None for new memory.
+            Compiled code takes no notice.
     """
-    everything = Rows.of(cls_score, label, weight, terms.row)
+    everything = _plain(Rows.of(cls_score, label, weight, terms.row))
     if torch.compiler.is_compiling():
         guard = _must_guard(everything)
         return chunk(terms, None, everything, per_row, watch, guard, None)
+    some = _few(everything)
+    new = torch.Tensor.new_empty if some is None else torch.Tensor.new_zeros
     shape = cls_score.shape[:1] if per_row else cls_score.shape
-    loss = cls_score.new_empty(shape, dtype=compute_dtype(cls_score))
-    slope = torch.empty_like(cls_score, dtype=gradient_dtype(cls_score))
+    loss = new(cls_score, shape, dtype=compute_dtype(cls_score))
+    slope = into
+    if slope is None:
+        slope = new(cls_score, cls_score.shape, dtype=gradient_dtype(cls_score))
+    elif some is not None:
+        slope.zero_()
     total = Observed.nothing(cls_score) if watch else None
     by_element = everything.counted is not None and everything.counted.size(1) > 1
-    guard = not by_element and _must_guard(everything)
-    for which in chunks(cls_score):
-        rows, out = everything.part(which), slope[which]
+    guard = not by_element and some is None and _must_guard(everything)
+    for which in chunks(cls_score, some):
+        rows = everything.part(which)
+        out = None if isinstance(which, Tensor) else slope[which]
         guard = _must_guard(rows) if by_element else guard
         loss[which], found, seen = chunk(terms, which, rows, per_row, watch, guard, out)
-        if found is not out:
-            out.copy_(found)
+        if isinstance(which, Tensor):
+            slope.index_copy_(0, which, found)
+        elif found is not out:
+            slope[which] = found
         if total is not None and seen is not None:
             total.add(seen)
     return loss, slope, total
@@ -111,6 +130,29 @@ def in_chunks(
 def can_look(x: Tensor) -> bool:
     """Tell whether a decision may depend on numbers: not if a GPU is waited for."""
     return x.device.type in AT_HAND and not torch.compiler.is_compiling()
+
+
+def _plain(rows: Rows) -> Rows:
+    """Leave factors of rows out where all are 1: to look at them saves a pass."""
+    factor = rows.factor
+    if factor is None or factor.size(1) > 1 or not can_look(factor):
+        return rows
+    if not bool((factor == 1).all()):
+        return rows
+    return replace(rows, counted=None, factor=None)
+
+
+def _few(rows: Rows) -> Tensor | None:
+    """Return the numbers of the rows that count, where they are less than half.
+
+    Those of an object, in a loss that says nothing about background, are worth taking
+    out. None where all rows are to be computed.
+    """
+    counted = rows.counted
+    if counted is None or counted.size(1) > 1 or not can_look(counted):
+        return None
+    some = counted.squeeze(1).nonzero().squeeze(1)
+    return some if 2 * len(some) < len(counted) else None
 
 
 def _must_guard(rows: Rows) -> bool:
@@ -143,7 +185,7 @@ def is_small(x: Tensor) -> bool:
     return float(low) >= -_SMALL and float(high) <= _SMALL
 
 
-def adjusted(terms: Terms, which: slice | None, rows: Rows, guard: bool) -> Tensor:
+def adjusted(terms: Terms, which: Which | None, rows: Rows, guard: bool) -> Tensor:
     """Return the logits in the type of the computation, scaled, lowered and shifted.
 
     Args:
@@ -155,17 +197,22 @@ def adjusted(terms: Terms, which: slice | None, rows: Rows, guard: bool) -> Tens
     z = rows.cls_score.to(compute_dtype(rows.cls_score))
     if rows.counted is not None and guard:
         z = torch.where(rows.counted, z, 0)
+    scale = None if terms.scale is None else terms.scale.to(z.dtype)
     if terms.margin is not None:
         margin = terms.margin.to(z.dtype)
         if rows.own is None:  # each class has its margin in part, as its target is
             z = z - margin * soft_targets(rows, guard)
-        else:
+        elif scale is None:
             z = rows.own.lowered(z.clone(), margin)
-    if terms.scale is not None:
-        z = z * terms.scale.to(z.dtype)
-    if (offset := values_of(terms.offset, which, z, rows.label)) is not None:
-        z = z + offset.to(z.dtype)
-    return z
+        else:
+            z, scale = rows.own.lowered(z * scale, margin * scale), None
+    if scale is not None and not isinstance(terms.offset, Tensor):
+        z, scale = z * scale, None  # as a function of the logits that there are then
+    offset = values_of(terms.offset, which, z, rows.label)
+    if offset is None:
+        return z
+    offset = offset.to(z.dtype)
+    return z + offset if scale is None else torch.addcmul(offset, z, scale)
 
 
 def soft_targets(rows: Rows, guard: bool) -> Tensor:

@@ -32,7 +32,7 @@ class OwnClass:
         #: The class of each row, int64 (n, 1); 0 for none.
         self.column = torch.where(self.exists, label[:, None], 0).long()
 
-    def part(self, rows: slice, label: Tensor) -> OwnClass:
+    def part(self, rows: slice | Tensor, label: Tensor) -> OwnClass:
         """Return the same for some rows, with their labels."""
         part = copy.copy(self)
         part.label = label
@@ -53,6 +53,10 @@ class OwnClass:
             return torch.where(self.mask, x, 0).sum(1, keepdim=True)
         return x.gather(1, self.column)
 
+    def at_hand(self, x: Tensor) -> Tensor:
+        """Return the same of what is there, or made of what is there in one step."""
+        return x.gather(1, self.column)
+
     # The following work in place, except in compiled code.
 
     def negated(self, x: Tensor) -> Tensor:
@@ -69,30 +73,17 @@ class OwnClass:
         mine = x.gather(1, self.column)
         return self._put(x, mine, mine - self.at(by))
 
+    def cleared(self, x: Tensor) -> Tensor:
+        """Write 0 for the own elements of (n, K)."""
+        if self._by_mask:
+            return torch.where(self.mask, 0, x)
+        return self._put(x, x.gather(1, self.column), x.new_zeros(()))
+
     def written(self, x: Tensor, own: Tensor) -> Tensor:
-        """Write own elements, (n, 1), those of column 0 where rows have no class."""
+        """Write own elements, (n, 1), into (n, K)."""
         if self._by_mask:
             return torch.where(self.mask, own, x)
-        return x.scatter_(1, self.column, own)
-
-    def weighted(self, x: Tensor, own: Tensor | None, rest: Tensor | None) -> Tensor:
-        """Multiply the own elements of (n, K), and all others.
-
-        Args:
-            x: Float (n, K).
-            own: Factors (K,), (n, K) or scalar; None for 1.
-            rest: Factors (K,), (n, K) or scalar; None for 1.
-        """
-        if self._by_mask:
-            one = x.new_ones(())
-            own, rest = one if own is None else own, one if rest is None else rest
-            return x * torch.where(self.mask, own, rest)
-        mine = x.gather(1, self.column)
-        if own is not None:
-            mine = mine * self.at(own)
-        if rest is not None:
-            x = x.mul_(rest)
-        return self._put(x, x.gather(1, self.column), mine)
+        return self._put(x, x.gather(1, self.column), own)
 
     def _put(self, x: Tensor, old: Tensor, new: Tensor) -> Tensor:
         """Write own elements, (n, 1), of rows that have a class."""
@@ -142,7 +133,7 @@ class Rows:
         own = OwnClass(label, cls_score.size(1)) if label.dim() == 1 else None
         return cls(cls_score, label, own, *where_counted(label, weight, row))
 
-    def part(self, rows: slice) -> Rows:
+    def part(self, rows: slice | Tensor) -> Rows:
         """Return some of the rows."""
         label = self.label[rows]
         return Rows(

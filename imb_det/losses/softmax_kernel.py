@@ -8,6 +8,7 @@ from torch import Tensor
 from .observed import Observed
 from .one_pass import (
     Found,
+    Which,
     adjusted,
     can_look,
     gradient_dtype,
@@ -27,6 +28,7 @@ def softmax_kernel(
     weight: Tensor | None = None,
     per_row: bool = True,
     watch: bool = False,
+    into: Tensor | None = None,
 ) -> Found:
     r"""Return the loss of rows and its gradient by the logits; no autograd.
 
@@ -44,6 +46,8 @@ def softmax_kernel(
             anything.
         per_row: Not used: the loss is always that of rows.
         watch: Whether to observe; only with classes as labels.
+        into: Where the gradient is to be; None for new memory. Compiled code takes no
+            notice.
 
     Returns:
         Loss, float32 (float64 for float64 logits) of shape (N,); gradient of the loss,
@@ -53,12 +57,12 @@ def softmax_kernel(
         ValueError: Terms that are for a sigmoid.
     """
     terms.refuse("softmax", "element", "negative", "part")
-    return in_chunks(_chunk, terms, cls_score, label, weight, True, watch)
+    return in_chunks(_chunk, terms, cls_score, label, weight, True, watch, into)
 
 
 def _chunk(
     terms: Terms,
-    which: slice | None,
+    which: Which | None,
     rows: Rows,
     per_row: bool,
     watch: bool,
@@ -108,17 +112,24 @@ def _chunk(
         if terms.adjusts:
             as_predicted = rows.cls_score.to(z.dtype).softmax(1)
         score = own.of(as_predicted)
-    if own is not None and mine is not None:
-        slope = own.written(slope, mine.exp() - own.exists.to(z.dtype))
+    if own is not None:
+        slope = own.cleared(slope)
     if push is not None:
         slope = slope.mul_(push)
     if pull is not None:
         slope = slope.sub_(pull)
-    if terms.scale is not None:
-        slope = slope.mul_(terms.scale.to(z.dtype))
+    scale = None if terms.scale is None else terms.scale.to(z.dtype)
+    if scale is not None:
+        slope = slope.mul_(scale)
     seen = None
-    if score is not None and own is not None:
-        seen = Observed.of(score, slope, own, rows.counted)
+    if own is not None and mine is not None:
+        pulled = mine.expm1() if push is None else mine.expm1() * push
+        if scale is not None:
+            pulled = pulled * own.at(scale)
+        if score is not None:
+            is_push = terms.of_nll is None
+            seen = Observed.of(score, pulled, slope, own, rows.counted, is_push)
+        slope = own.written(slope, pulled)
     return loss.squeeze(1), slope.to(gradient_dtype(rows.cls_score)), seen
 
 

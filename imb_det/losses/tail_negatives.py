@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imb_det.core import check_choice, check_number
@@ -15,6 +15,8 @@ from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 from imb_det.statistics.running_stats import RunningStats
 
+from .draws import drawn
+from .one_pass import can_look
 from .rows import where_counted
 from .terms import Call, Values, is_background
 
@@ -71,15 +73,16 @@ class TailNegatives(nn.Module):
         classes = call.num_classes
         rare = self.is_rare(classes, call.cls_score)
         keep = self._share(call, rare)
+        kept = rare.new_ones(()) if keep is None else keep
+        # Of rows of an object, and of background.
+        factors = 1 - rare.expand(2, classes) * (1 - F.pad(kept[None], (1, 0)))[:, None]
+        draw = keep is not None and self.sampled
+        if not draw and can_look(factors) and bool((factors == factors.bool()).all()):
+            factors = factors.bool()  # nothing in between: quicker
 
         def negative(z: Tensor, label: Tensor) -> Tensor:
-            is_bg = is_background(label, classes)[:, None]
-            kept: Any = is_bg
-            if keep is not None and self.sampled:
-                kept = is_bg & (torch.rand_like(z) <= keep)
-            elif keep is not None:
-                kept = is_bg * keep.to(z.dtype)
-            return 1 - rare.to(z.dtype) * (1 - kept.to(z.dtype))
+            kind = is_background(label, classes).long()
+            return drawn(factors, kind) if draw else factors.index_select(0, kind)
 
         return negative
 

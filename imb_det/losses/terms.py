@@ -97,7 +97,8 @@ class Terms:
         of_nll: With a softmax: the loss of a row as a function of its -log p.
         positive: Factor of elements that are a row's own class; with a softmax of its
             row, and then (K,) or scalar.
-        negative: With a sigmoid: factor of all other elements.
+        negative: With a sigmoid: factor of all other elements. Bool tells which of
+            them there are at all, and takes less time.
         row: Factor of rows, (N,).
         part: With a softmax for each of G groups: the factor of each in the loss of a
             row, (N, G).
@@ -124,7 +125,7 @@ class Terms:
     def form(self) -> tuple[object, ...]:
         """Which terms there are, and of how many dimensions, for a compiler."""
         return tuple(
-            value.dim() if isinstance(value, Tensor) else type(value)
+            (value.dim(), value.dtype) if isinstance(value, Tensor) else type(value)
             for value in vars(self).values()
         )
 
@@ -181,7 +182,7 @@ class Terms:
 
 
 def values_of(
-    values: Values | None, rows: slice | None, logits: Tensor, label: Tensor
+    values: Values | None, rows: slice | Tensor | None, logits: Tensor, label: Tensor
 ) -> Tensor | None:
     """Return the values for some rows.
 

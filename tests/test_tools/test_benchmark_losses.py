@@ -19,18 +19,34 @@ def tool(repo_root):
 
 def test_rows_compare_each_loss_with_its_peer(tool, monkeypatch):
     monkeypatch.setattr(tool, "HOW", ("eager",))  # nothing to wait for
-    rows = tool.measure(tool.Case("tiny", 5000, 41, "softmax"), "cpu", rounds=3)
+    rows = tool.measure(tool.Case("tiny", 5000, 40), "cpu", rounds=3)
     by_name = {row["name"]: row for row in rows}
     peer = by_name["mmdet CrossEntropyLoss"]
     ours = by_name["CrossEntropyLoss, weighted, eager"]
     assert ours["to_peer"] == pytest.approx(ours["ms"] / peer["ms"])
-    assert ours["to_plain"] == pytest.approx(
+    assert ours["to_cross_entropy"] == pytest.approx(
         ours["ms"] / by_name["F.cross_entropy"]["ms"]
     )
+    assert {f"{name}, eager" for name in tool.LONG_TAIL} < set(by_name)
     assert by_name[tool.COPY]["memory"] < 0.01
     # log-probabilities, their gradient and that of the logits
     assert by_name["F.cross_entropy"]["memory"] == pytest.approx(3, abs=0.1)
     assert len(tool.table(rows).splitlines()) == 2 + len(rows)
+
+
+def test_one_loss_runs_with_those_it_is_compared_to(tool, monkeypatch):
+    monkeypatch.setattr(tool, "HOW", ("eager",))
+    case = tool.Case("dense, tiny", 50, 5)
+    rows = tool.measure(case, "cpu", 1, share=1.0, only="EqualizedFocal")
+    ours = rows[-1]
+    assert [row["name"] for row in rows] == [
+        tool.COPY,
+        tool.PLAIN["sigmoid"],
+        "FocalLoss, eager",
+        "EqualizedFocalLoss, eager",
+    ]
+    assert ours["to_peer"] == pytest.approx(ours["ms"] / rows[2]["ms"])
+    assert ours["to_cross_entropy"] is None
 
 
 def test_the_peak_is_that_of_what_is_held_at_once():
