@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from imb_det.core import CheckContext, Finding, Severity, check_number
 from imb_det.registry import MODELS
 
 from .base import ImbalanceLoss, Unreduced
+from .elements import Element
 from .links import Link
 from .one_pass import can_look, compute_dtype
 from .rows import where_counted
@@ -174,6 +175,16 @@ class ClippedLink(Link):
     def one_softmax(self) -> bool:  # type: ignore[override]
         """As of the loss."""
         return self.inner.one_softmax
+
+    @property
+    def kernel(self) -> Callable:  # type: ignore[override]
+        """As of the loss: for logits that are clipped already."""
+        return self.inner.kernel
+
+    @property
+    def element(self) -> Element | None:  # type: ignore[override]
+        """As of the loss."""
+        return self.inner.element
 
     def limit(self, channels: int) -> float:
         """Return the largest norm of the logits of a row.
