@@ -80,7 +80,10 @@ def test_no_number_is_read_back(case, extra):
     loss = warm(case)[0].to("meta")
     logits, labels = make_batch(case)
     forms = [x.to("meta") for x in forms_of_labels(case, labels, soft_targets(case))]
-    logits, weight = logits.detach().to("meta").requires_grad_(), torch.ones(7).to("meta")
+    logits, weight = (
+        logits.detach().to("meta").requires_grad_(),
+        torch.ones(7).to("meta"),
+    )
     for batch in (*((form,) for form in forms), (forms[0], weight)):
         value = loss(logits, *batch, avg_factor=weight.sum(), **extra)
         assert gradient_of(value, logits).shape == logits.shape

@@ -7,7 +7,6 @@ import torch
 
 from imb_det.losses import flush_statistics
 from imb_det.statistics import ClassStats
-
 from tests.test_losses.test_identities import build
 
 LOG2, LOG3, LOG4 = (math.log(n) for n in (2, 3, 4))
