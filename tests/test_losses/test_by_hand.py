@@ -16,7 +16,7 @@ STATS = ClassStats(("ant", "bee"), [8, 2], [32, 2], 16)
 #: Loss, arguments, one row of logits, its label (2 is background), its loss.
 EXAMPLES = {
     # Shares 16/17 and 1/17, background as it is. Scales 1 and (1/16)^(1/2) = 1/4. The
-    # row has exp(0) 16/17, exp(4/4 log 3) 1/17 and exp(0): 16/17, 3/17, 1, in all 36/17.
+    # row has exp(0) 16/17, exp(4/4 log 3) 1/17 and 1: 16/17, 3/17, 1, in all 36/17.
     "VSLoss": (dict(gamma=0.5), [0.0, 4 * LOG3, 0.0], 1, math.log(36 / 3)),
     # (1/17)^2, (16/17)^2 and 1, in 289ths 1, 256 and 289.
     "LogitAdjustmentLoss": (dict(tau=2.0), [0.0] * 3, 1, math.log(546)),

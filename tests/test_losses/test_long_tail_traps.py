@@ -115,7 +115,7 @@ def chosen(loss, labels):
 def test_federated_classes_are_drawn_by_the_root_of_their_images():
     loss = build("FederatedLoss", num=1)
     drawn = torch.zeros(C)
-    steps = 3000
+    steps = 800
     for _ in range(steps):
         found = chosen(loss, [])
         # Background is no class of S, and leaves room for one.
@@ -123,9 +123,8 @@ def test_federated_classes_are_drawn_by_the_root_of_their_images():
         drawn += found
         loss.rows.steps += 1
     share = torch.tensor(TAIL.image_count).sqrt()
-    torch.testing.assert_close(
-        drawn / steps, (share / share.sum()).float(), atol=0.03, rtol=0
-    )
+    wanted = (share / share.sum()).float()
+    torch.testing.assert_close(drawn / steps, wanted, atol=0.05, rtol=0)
 
 
 def test_federated_classes_of_the_batch_come_first():
