@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from imb_det.statistics import ClassStats
-
 from .batches import (
     BACKGROUND,
     assert_finite,
@@ -66,20 +64,6 @@ def test_all_rows_alike(case, label):
         value = loss(logits, labels, avg_factor=1.0)
         assert value > 0
         assert assert_finite(value, logits).abs().sum() > 0
-
-
-@pytest.mark.parametrize(
-    "case", [c for c in of_activation("softmax", "sigmoid") if c.any_classes], ids=str
-)
-def test_one_class(case):
-    loss = case.build(stats=ClassStats(("ant",), [2], [3], 4))
-    logits = torch.randn(4, channels(case, 1), requires_grad=True)
-    value = loss(logits, torch.tensor([0, 1, 1, 0]), avg_factor=2.0)
-    assert value > 0
-    assert_finite(value, logits)
-    assert loss.get_activation(logits).shape == (4, 1)
-    assert loss.get_cls_channels(1) == channels(case, 1)
-    assert loss.get_activation(logits).shape == (4, 2)
 
 
 @each

@@ -105,6 +105,11 @@ def test_gumbel_predicts_without_the_limits_of_its_training():
     assert scores[0, 0] < math.exp(-math.exp(4.0))
 
 
+def next_step(loss):
+    loss(torch.zeros(1, C, requires_grad=True), torch.tensor([C]))
+    flush_statistics(loss)
+
+
 def chosen(loss, labels):
     """Which classes are negatives of a row of background."""
     logits = torch.zeros(len(labels) + 1, C, requires_grad=True)
@@ -115,16 +120,16 @@ def chosen(loss, labels):
 def test_federated_classes_are_drawn_by_the_root_of_their_images():
     loss = build("FederatedLoss", num=1)
     drawn = torch.zeros(C)
-    steps = 800
+    steps = 400
     for _ in range(steps):
         found = chosen(loss, [])
         # Background is no class of S, and leaves room for one.
         assert found.sum() == 1
         drawn += found
-        loss.rows.steps += 1
+        next_step(loss)
     share = torch.tensor(TAIL.image_count).sqrt()
     wanted = (share / share.sum()).float()
-    torch.testing.assert_close(drawn / steps, wanted, atol=0.05, rtol=0)
+    torch.testing.assert_close(drawn / steps, wanted, atol=0.07, rtol=0)
 
 
 def test_federated_classes_of_the_batch_come_first():
@@ -133,7 +138,7 @@ def test_federated_classes_of_the_batch_come_first():
         assert chosen(loss, [3])[3]
         assert chosen(loss, [3]).sum() == 2
         assert chosen(loss, [3, 1, 0]).tolist() == [True, True, False, True]
-        loss.rows.steps += 1
+        next_step(loss)
 
 
 def test_federated_draws_change_with_the_step_and_the_seed_alone():
