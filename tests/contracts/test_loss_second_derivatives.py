@@ -19,13 +19,13 @@ from .batches import (
     warm,
 )
 from .box_cases import BOX_CASES, make_boxes, warm_box_loss
-from .cases import of_activation
+from .cases import of_activation, one_of_each_kernel, one_of_each_loss
 from .heads import RetinaHead, RoIHead
-from .test_loss_compiled import GRAPH, one_of_each_loss
+from .test_loss_compiled import GRAPH
 from .test_mask_loss_contract import make_masks
 from .test_planned_losses import batch, start
 
-each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
+each_loss = pytest.mark.parametrize("case", one_of_each_loss(), ids=str)
 
 PLANNED = dict(
     LogitAdjustment=4, LDAM=4, Seesaw=5, EQLv2=4, Gumbel=3, EBL=4, EFL=3, DropLike=3
@@ -85,7 +85,7 @@ def assert_refused(function, x, ways=WAYS):
     assert gradient_of(function(x), x).abs().sum() > 0
 
 
-@each
+@each_loss
 def test_of_logits_are_an_error(case):
     loss, _ = warm(case)
     logits, labels = make_batch(case)
@@ -93,7 +93,7 @@ def test_of_logits_are_an_error(case):
         assert_refused(lambda z, y=label: loss(z, y, avg_factor=2.0), logits)
 
 
-@each
+@pytest.mark.parametrize("case", one_of_each_kernel(), ids=str)
 def test_in_chunks_too(case):
     loss, _ = warm(case)
     rows = 600_000 // channels(case)
@@ -159,7 +159,7 @@ def test_of_masks_are_right(case):
     )
 
 
-@each
+@each_loss
 def test_gradients_by_targets_and_weights_are_an_error(case):
     loss, _ = warm(case)
     logits, labels = make_batch(case)

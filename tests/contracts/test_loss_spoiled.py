@@ -9,32 +9,32 @@ import torch
 from imb_det.losses import ImbalanceLoss, flush_statistics
 
 from .batches import channels, gradient_of, make_batch, one_hot_targets, warm
-from .cases import of_activation, with_soft_targets
-
-each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
+from .cases import of_activation, one_of_each_loss, with_soft_targets
 
 SPOILED = (1, 4)
 SPOILS = (math.nan, math.inf, -math.inf)
 
 
-few_and_many = pytest.mark.parametrize("many", [False, True], ids=["few", "many"])
+def few_and_many(cases):
+    """Few rows with all cases, many with one of each loss."""
+    pairs = [(case, False) for case in cases]
+    pairs += [(case, True) for case in cases if case in one_of_each_loss()]
+    names = [f"{case}-{'many' if many else 'few'}" for case, many in pairs]
+    return pytest.mark.parametrize(("case", "many"), pairs, ids=names)
 
 
-@each
 @pytest.mark.parametrize("how", ["ignored", "weight 0"])
-@few_and_many
+@few_and_many(of_activation("softmax", "sigmoid"))
 def test_what_does_not_count_may_be_anything(case, how, many):
     same_without_spoils(case, how, many)
 
 
-@pytest.mark.parametrize("case", with_soft_targets(), ids=str)
-@few_and_many
+@few_and_many(with_soft_targets())
 def test_soft_rows_that_do_not_count_may_be_anything(case, many):
     same_without_spoils(case, "soft", many)
 
 
-@pytest.mark.parametrize("case", of_activation("sigmoid"), ids=str)
-@few_and_many
+@few_and_many(of_activation("sigmoid"))
 def test_elements_that_do_not_count_may_be_anything(case, many):
     same_without_spoils(case, "elements", many)
 
