@@ -55,7 +55,7 @@ def set_start_biases(model: nn.Module, loaded: Mapping[str, torch.Size]) -> None
             print_log(f"{owner}: `{name}` starts at {value:g}", "current")
 
 
-def _branches(head: nn.Module) -> dict[str, nn.Module]:
+def _branches(head: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
     """Return the layers of a head that classify for one level, or decoder layer, each.
 
     Heads of queries have the same layer more than once where they share it.
