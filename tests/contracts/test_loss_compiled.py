@@ -12,6 +12,7 @@ from imb_det.losses import compilation, flush_statistics
 from imb_det.registry import MODELS
 
 from .batches import (
+    assert_finite,
     channels,
     forms_of_labels,
     gradient_of,
@@ -79,6 +80,19 @@ def test_one_graph(case):
     traced = torch.compile(copy.deepcopy(loss), **{**GRAPH, "backend": "eager"})
     with torch._dynamo.config.patch(error_on_recompile=True):
         same_steps(case, traced, loss, torch.float64, forms=[True])
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in one_of_each_loss() if "sampled" in c.arguments], ids=str
+)
+def test_draws_are_part_of_the_graph(case):
+    # Oracles draw nothing, so that the other tests do not either.
+    loss = warm(case, sampled=True)[0]
+    logits, labels = make_batch(case)
+    traced = torch.compile(copy.deepcopy(loss), **{**GRAPH, "backend": "eager"})
+    assert_finite(traced(logits, labels, avg_factor=2.0), logits)
+    on_meta = logits.detach().to("meta").requires_grad_()
+    assert loss.to("meta")(on_meta, labels.to("meta")).is_meta
 
 
 @every_day_or_week(one_of_each_kernel(), of_activation("softmax", "sigmoid"))
