@@ -109,6 +109,11 @@ def suite_of(heading):
             yield heading, name
 
 
+def kind_of(case):
+    """What tests of losses choose their cases by."""
+    return tuple(getattr(case, x, None) for x in ("activation", "needs_classes"))
+
+
 def arguments_of(function, cases):
     """All combinations of the arguments that a test takes, the cases among them."""
     choices = [[dict(case=case) for case in cases]]
@@ -117,12 +122,8 @@ def arguments_of(function, cases):
     for mark in getattr(function, "pytestmark", ()):
         names = mark.args[0] if mark.name == "parametrize" else "case"
         if names == "case" and mark.args:  # of losses: those of some activations
-            kinds = {getattr(known, "activation", None) for known in mark.args[1]}
-            choices[0] = [
-                choice
-                for choice in choices[0]
-                if getattr(choice["case"], "activation", None) in kinds
-            ]
+            kinds = {kind_of(known) for known in mark.args[1]}
+            choices[0] = [c for c in choices[0] if kind_of(c["case"]) in kinds]
         if "case" in names:
             continue
         names = (names,) if isinstance(names, str) else names

@@ -15,31 +15,38 @@ SPOILED = (1, 4)
 SPOILS = (math.nan, math.inf, -math.inf)
 
 
-def few_and_many(cases):
-    """Few rows with all cases, many with one of each loss."""
-    pairs = [(case, False) for case in cases]
-    pairs += [(case, True) for case in cases if case in one_of_each_loss()]
-    names = [f"{case}-{'many' if many else 'few'}" for case, many in pairs]
-    return pytest.mark.parametrize(("case", "many"), pairs, ids=names)
+each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
+each_loss = pytest.mark.parametrize("case", one_of_each_loss(), ids=str)
+each_soft = pytest.mark.parametrize("case", with_soft_targets(), ids=str)
+each_sigmoid = pytest.mark.parametrize("case", of_activation("sigmoid"), ids=str)
+whole_rows = pytest.mark.parametrize("how", ["ignored", "weight 0"])
 
 
-@pytest.mark.parametrize("how", ["ignored", "weight 0"])
-@few_and_many(of_activation("softmax", "sigmoid"))
-def test_what_does_not_count_may_be_anything(case, how, many):
-    same_without_spoils(case, how, many)
+@each
+@whole_rows
+def test_what_does_not_count_may_be_anything(case, how):
+    same_without_spoils(case, how)
 
 
-@few_and_many(with_soft_targets())
-def test_soft_rows_that_do_not_count_may_be_anything(case, many):
-    same_without_spoils(case, "soft", many)
+@each_soft
+def test_soft_rows_that_do_not_count_may_be_anything(case):
+    same_without_spoils(case, "soft")
 
 
-@few_and_many(of_activation("sigmoid"))
-def test_elements_that_do_not_count_may_be_anything(case, many):
-    same_without_spoils(case, "elements", many)
+@each_sigmoid
+def test_elements_that_do_not_count_may_be_anything(case):
+    same_without_spoils(case, "elements")
 
 
-def same_without_spoils(case, how, many):
+@each_loss
+def test_that_is_so_among_many_rows(case):
+    # Which are taken a part at a time.
+    forms = ["ignored", "weight 0"] + ["soft"] * (not case.needs_classes)
+    for how in forms + ["elements"] * case.sigmoid:
+        same_without_spoils(case, how, many=True)
+
+
+def same_without_spoils(case, how, many=False):
     """Compare a call whose spoiled rows do not count with one that has none."""
     loss, _ = warm(case)
     logits, labels = make_batch(case, dtype=torch.float32)
