@@ -111,8 +111,8 @@ def suite_of(heading):
 
 
 def kind_of(case):
-    """What tells the tests that a case of a loss is for; the same for all others."""
-    return getattr(case, "activation", None), getattr(case, "needs_classes", None)
+    """What tests of losses choose their cases by."""
+    return tuple(getattr(case, x, None) for x in ("activation", "needs_classes"))
 
 
 def arguments_of(function, cases):

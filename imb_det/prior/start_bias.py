@@ -34,7 +34,7 @@ def set_start_biases(model: nn.Module, loaded: Mapping[str, torch.Size]) -> None
         if not isinstance(loss, ImbalanceLoss) or loss.link.start_bias is None:
             continue
         value, owner = loss.link.start_bias, type(loss).__name__
-        layers = classification_layers(head)
+        layers = {**classification_layers(head), **_branches(head)}
         biases = {
             f"{path}.{name}.bias": layer.bias
             for name, layer in layers.items()
@@ -53,3 +53,18 @@ def set_start_biases(model: nn.Module, loaded: Mapping[str, torch.Size]) -> None
                 continue
             bias.fill_(value)
             print_log(f"{owner}: `{name}` starts at {value:g}", "current")
+
+
+def _branches(head: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+    """Return the layers of a head that classify for one level, or decoder layer, each.
+
+    Heads of queries have the same layer more than once where they share it.
+    """
+    return {
+        f"{name}.{number}": layer
+        for name, branches in head.named_children()
+        if isinstance(branches, nn.ModuleList)
+        and name.endswith(("cls", "cls_branches"))
+        for number, layer in enumerate(branches)
+        if isinstance(layer, (nn.Conv2d, nn.Linear))
+    }

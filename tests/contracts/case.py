@@ -5,7 +5,7 @@ a test cannot ask of a loss it reads off its case: there is no list of exception
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -42,7 +42,8 @@ class Case:
             0 with a sigmoid and 1 with a softmax.
         scores: Probabilities of classes and, in the last column, of background (zeros
             where it has none), (N, C + 1), of logits (N, K), where they are not those
-            of the activation. Other heads than RoI heads then cannot have it.
+            of the activation, for ``NUM_CLASSES`` classes. Other heads than RoI heads
+            then cannot have it.
         needs_classes: Whether labels must be classes, not soft targets.
         is_detached: Whether factors depend on the logits without a gradient: that of
             the loss then is another one than differences show, and its oracle has
@@ -78,6 +79,9 @@ class Case:
         """Outputs beyond one a class."""
         return self.activation == "softmax" if self.extra is None else self.extra
 
+    #: Whether :meth:`of_classes` can make it one of any number of classes.
+    any_classes = True
+
     @property
     def only_in_roi_heads(self):
         """Whether other heads do not make its outputs, or not its probabilities."""
@@ -109,12 +113,31 @@ class Case:
             switch = dict(use_sigmoid=self.sigmoid)
         return dict(type=f"imb_det.{self.loss}", **switch, **self.arguments)
 
-    @property
-    def any_classes(self):
-        """Whether the arguments fit any number of classes."""
-        if self.difficulty not in (None, (1.0, 1.0, 1.0)):
-            return False
-        return not any(isinstance(x, (list, dict)) for x in self.arguments.values())
+    def of_classes(self, names):
+        """The same with other classes: numbers of classes are repeated, or cut off."""
+
+        def fitted(value):
+            if isinstance(value, (list, tuple)):
+                return [value[i % len(value)] for i in range(len(names))]
+            if isinstance(value, dict) and "type" in value:
+                return {key: fitted(x) for key, x in value.items()}
+            if isinstance(value, dict):
+                return {name: x for name, x in value.items() if name in names}
+            return value
+
+        arguments = {key: fitted(value) for key, value in self.arguments.items()}
+        return replace(self, arguments=arguments, difficulty=fitted(self.difficulty))
+
+    def with_min_count(self, number):
+        """The same with ``min_count``, of the loss that it is around if it is."""
+
+        def added(arguments):
+            inner = arguments.get("loss")
+            if isinstance(inner, dict):
+                return {**arguments, "loss": added(inner)}
+            return {**arguments, "min_count": number}
+
+        return replace(self, arguments=added(self.arguments))
 
     @property
     def counts_calls(self):
@@ -131,8 +154,7 @@ class Case:
             if isinstance(part, ClassStatsListener):
                 part.set_class_stats(stats)
         if self.difficulty is not None:
-            weights = torch.tensor(self.difficulty[: stats.num_classes])
-            loss.set_class_difficulty_weights(weights)
+            loss.set_class_difficulty_weights(torch.tensor(self.difficulty))
         if self.progress is not None:
             loss.set_stage(Stage("fading", 0, ("fading",)))
             loss.set_stage_progress(self.progress)

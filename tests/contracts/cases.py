@@ -21,6 +21,8 @@ __all__ = [
     "STATS",
     "Case",
     "of_activation",
+    "one_of_each_kernel",
+    "one_of_each_loss",
     "with_soft_targets",
 ]
 
@@ -139,6 +141,22 @@ CASES = [
 def of_activation(*activations):
     """The cases of some activations."""
     return [case for case in CASES if case.activation in activations]
+
+
+def one_of_each_loss(cases=None):
+    """The last case of each loss and activation, which has arguments.
+
+    For what a form of a loss has from the loss, or from what all losses share.
+    """
+    if cases is None:
+        cases = of_activation("softmax", "sigmoid")
+    return list({(case.loss, case.activation): case for case in cases}.values())
+
+
+def one_of_each_kernel():
+    """The first of these of each kernel: for what takes long and is the kernel's."""
+    cases = reversed(one_of_each_loss())
+    return list({case.build().link.kernel: case for case in cases}.values())
 
 
 def with_soft_targets():

@@ -39,7 +39,7 @@ def assert_kept(module, before):
 
 
 @casts
-@pytest.mark.parametrize("case", [*CASES, *BOX_CASES], ids=str)
+@every
 def test_of_losses(case, cast):
     loss = case.build()
     fill(loss)

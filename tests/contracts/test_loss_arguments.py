@@ -15,14 +15,17 @@ from .batches import (
     warm,
 )
 from .box_cases import BOX_CASES, make_boxes, warm_box_loss
-from .cases import NUM_CLASSES, of_activation, with_soft_targets
+from .cases import NUM_CLASSES, of_activation, one_of_each_loss
 from .test_mask_loss_contract import make_masks
 
-CLASSES = of_activation("softmax", "sigmoid")
+#: What is tested here all forms of a loss have in common.
+CLASSES = one_of_each_loss()
 MASKS = of_activation("mask")
 
 each = pytest.mark.parametrize("case", CLASSES, ids=str)
-each_soft = pytest.mark.parametrize("case", with_soft_targets(), ids=str)
+each_soft = pytest.mark.parametrize(
+    "case", [case for case in CLASSES if not case.needs_classes], ids=str
+)
 
 
 def loss_and_batch(case):

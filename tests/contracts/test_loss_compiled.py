@@ -12,6 +12,7 @@ from imb_det.losses import compilation, flush_statistics
 from imb_det.registry import MODELS
 
 from .batches import (
+    assert_finite,
     channels,
     forms_of_labels,
     gradient_of,
@@ -19,17 +20,19 @@ from .batches import (
     soft_targets,
     warm,
 )
-from .cases import NUM_CLASSES, of_activation
+from .cases import (
+    NUM_CLASSES,
+    of_activation,
+    one_of_each_kernel,
+    one_of_each_loss,
+)
 
 GRAPH = dict(backend="aot_eager", fullgraph=True, dynamic=True)
 
+#: Labels of two steps. A compiler takes equal numbers of rows and outputs for the same.
+STEPS = (((0, 3, 2, 1, 3) * 3)[:11], ((3, 3, 0, 1, 1, 2) * 3)[:13])
+
 each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
-
-
-def one_of_each_loss():
-    """The last case of each loss and activation, which has arguments."""
-    cases = of_activation("softmax", "sigmoid")
-    return list({(case.loss, case.activation): case for case in cases}.values())
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +46,13 @@ def fresh_compiler():
         cached.cache_clear()
 
 
-def same_steps(case, found, wanted, dtype, **tolerance):
-    """Compare two losses over a step of each form of labels and weights, twice."""
-    for seed, rows in enumerate(((0, 3, 2, 1, 3), (3, 3, 0, 1, 1, 2, 3, 3))):
+def same_steps(case, found, wanted, dtype, forms=(False, True), **tolerance):
+    """Compare two losses over two steps, without and with weights."""
+    for seed, rows in enumerate(STEPS):
         logits, labels = make_batch(case, rows, seed, dtype)
         weight = torch.linspace(0, 2, len(rows)).to(dtype)
-        for batch in ((labels, None), (labels, weight)):
+        for weighted in forms:
+            batch = (labels, weight if weighted else None)
             values = [loss(logits, *batch, avg_factor=2.0) for loss in (found, wanted)]
             torch.testing.assert_close(*values, **tolerance)
             slopes = [gradient_of(value, logits) for value in values]
@@ -57,20 +61,45 @@ def same_steps(case, found, wanted, dtype, **tolerance):
             flush_statistics(loss)
 
 
-def every_day_or_week():
-    """One case of each loss every day, the others once a week: a trace takes long."""
-    every_day = one_of_each_loss()
-    return [
-        pytest.param(case, marks=() if case in every_day else pytest.mark.weekly)
-        for case in of_activation("softmax", "sigmoid")
-    ]
+def every_day_or_week(every_day, cases):
+    """Some cases every day, the others once a week: a trace takes long."""
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(case, marks=() if case in every_day else pytest.mark.weekly)
+            for case in cases
+        ],
+        ids=str,
+    )
 
 
-@pytest.mark.parametrize("case", every_day_or_week(), ids=str)
+@every_day_or_week(one_of_each_loss(), of_activation("softmax", "sigmoid"))
 def test_one_graph(case):
+    # Without a compiler behind it, which would take several times as long.
+    loss, _ = warm(case)
+    traced = torch.compile(copy.deepcopy(loss), **{**GRAPH, "backend": "eager"})
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        same_steps(case, traced, loss, torch.float64, forms=[True])
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in one_of_each_loss() if "sampled" in c.arguments], ids=str
+)
+def test_draws_are_part_of_the_graph(case):
+    # Oracles draw nothing, so that the other tests do not either.
+    loss = warm(case, sampled=True)[0]
+    logits, labels = make_batch(case)
+    traced = torch.compile(copy.deepcopy(loss), **{**GRAPH, "backend": "eager"})
+    assert_finite(traced(logits, labels, avg_factor=2.0), logits)
+    on_meta = logits.detach().to("meta").requires_grad_()
+    assert loss.to("meta")(on_meta, labels.to("meta")).is_meta
+
+
+@every_day_or_week(one_of_each_kernel(), of_activation("softmax", "sigmoid"))
+def test_one_graph_forward_and_backward(case):
     loss, _ = warm(case)
     traced = torch.compile(copy.deepcopy(loss), **GRAPH)
-    same_steps(case, traced, loss, torch.float64)
+    same_steps(case, traced, loss, torch.float64, forms=[True])
 
 
 @each
@@ -109,7 +138,7 @@ def compiler():
 
 
 @pytest.mark.usefixtures("compiler")
-@pytest.mark.parametrize("case", one_of_each_loss(), ids=str)
+@every_day_or_week(one_of_each_kernel(), one_of_each_loss())
 def test_compiled_equals_eager(case, said):
     eager, compiled = warm(case)[0], warm(case, compiled=True)[0]
     same_steps(case, compiled, eager, torch.float32, rtol=1e-5, atol=1e-6)
@@ -155,18 +184,22 @@ def test_another_size_or_type_brings_no_second_compilation(said, monkeypatch):
 
     monkeypatch.setattr(compilation, "torch", SimpleNamespace(**vars(torch)))
     monkeypatch.setattr(compilation.torch, "compile", compile_once)
+    every_type, passes = (torch.float32, torch.bfloat16, torch.float64), 0
+    of_kernels = one_of_each_kernel()
     with torch._dynamo.config.patch(error_on_recompile=True):
         for case in one_of_each_loss():
             loss = case.build(compiled=True)
-            for dtype in (torch.float32, torch.bfloat16, torch.float64):
+            types = every_type if case in of_kernels else every_type[:1]
+            # GHM-C has a second pass, for its counts.
+            passes += len(types) * (2 if case.loss == "GHMCLoss" else 1)
+            for dtype in types:
                 for rows in (2, 7, 0, 1, 300):
                     labels = torch.arange(rows) % (NUM_CLASSES + 1)
                     logits = torch.zeros(rows, channels(case), dtype=dtype)
                     loss(logits.requires_grad_(), labels, avg_factor=2.0)
             flush_statistics(loss)
     assert said == []
-    # One for each loss and type; GHM-C has a second pass, for its counts.
-    assert len(made) == 3 * (len(one_of_each_loss()) + 1)
+    assert len(made) == passes  # one for each loss and type
 
 
 def test_forms_of_one_loss_do_not_count_together(said, monkeypatch):

@@ -18,10 +18,17 @@ from .batches import (
     soft_targets,
     warm,
 )
-from .cases import CASES, NUM_CLASSES, of_activation, with_soft_targets
+from .cases import (
+    CASES,
+    NUM_CLASSES,
+    of_activation,
+    one_of_each_loss,
+    with_soft_targets,
+)
 from .discovery import classification_losses
 
 each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
+each_loss = pytest.mark.parametrize("case", one_of_each_loss(), ids=str)
 each_soft = pytest.mark.parametrize("case", with_soft_targets(), ids=str)
 each_sigmoid = pytest.mark.parametrize("case", of_activation("sigmoid"), ids=str)
 
@@ -136,7 +143,7 @@ def test_negative_labels_are_ignored(case):
     check(case, loss, oracle, logits, labels)
 
 
-@each
+@each_loss
 def test_rows_may_change_places(case):
     loss, _ = warm(case)
     logits, labels = make_batch(case)
@@ -146,7 +153,7 @@ def test_rows_may_change_places(case):
     torch.testing.assert_close(moved, rows[order])
 
 
-@each
+@each_loss
 @pytest.mark.parametrize("dtype", [torch.int32, torch.uint8], ids=str)
 def test_any_whole_numbers_are_labels(case, dtype):
     loss, _ = warm(case)
@@ -158,7 +165,9 @@ def test_any_whole_numbers_are_labels(case, dtype):
 
 @pytest.mark.parametrize(
     "case",
-    [case for case in of_activation("softmax", "sigmoid") if not case.counts_calls],
+    one_of_each_loss(
+        [c for c in of_activation("softmax", "sigmoid") if not c.counts_calls]
+    ),
     ids=str,
 )
 @pytest.mark.parametrize("soft", [False, True], ids=["classes", "soft"])

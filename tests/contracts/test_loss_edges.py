@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from imb_det.statistics import ClassStats
-
 from .batches import (
     BACKGROUND,
     assert_finite,
@@ -14,13 +12,14 @@ from .batches import (
     placed,
     warm,
 )
-from .cases import of_activation
+from .cases import of_activation, one_of_each_loss
 
 each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
+each_loss = pytest.mark.parametrize("case", one_of_each_loss(), ids=str)
 places = pytest.mark.parametrize("place", ["dense", "RoI"])
 
 
-@each
+@each_loss
 @places
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_no_rows(case, place, reduction):
@@ -35,7 +34,7 @@ def test_no_rows(case, place, reduction):
     assert loss.get_accuracy(logits, labels)["acc"] == 0
 
 
-@each
+@each_loss
 @places
 @pytest.mark.parametrize("avg_factor", [None, 0.0, 1.0])
 def test_zero_weight(case, place, avg_factor):
@@ -47,7 +46,7 @@ def test_zero_weight(case, place, avg_factor):
         assert (assert_finite(value, logits) == 0).all()
 
 
-@each
+@each_loss
 @places
 @pytest.mark.parametrize("avg_factor", [None, 0.0, 1.0])
 def test_all_ignored(case, place, avg_factor):
@@ -68,21 +67,7 @@ def test_all_rows_alike(case, label):
         assert assert_finite(value, logits).abs().sum() > 0
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in of_activation("softmax", "sigmoid") if c.any_classes], ids=str
-)
-def test_one_class(case):
-    loss = case.build(stats=ClassStats(("ant",), [2], [3], 4))
-    logits = torch.randn(4, channels(case, 1), requires_grad=True)
-    value = loss(logits, torch.tensor([0, 1, 1, 0]), avg_factor=2.0)
-    assert value > 0
-    assert_finite(value, logits)
-    assert loss.get_activation(logits).shape == (4, 1)
-    assert loss.get_cls_channels(1) == channels(case, 1)
-    assert loss.get_activation(logits).shape == (4, 2)
-
-
-@each
+@each_loss
 def test_shapes_that_do_not_fit_are_named(case):
     loss, _ = warm(case)
     logits, labels = make_batch(case)
@@ -102,7 +87,7 @@ def test_shapes_that_do_not_fit_are_named(case):
         loss(logits, labels + (labels == BACKGROUND))
 
 
-@each
+@each_loss
 def test_logits_that_are_no_numbers_are_named(case):
     loss, _ = warm(case)
     logits, labels = make_batch(case)
@@ -115,7 +100,7 @@ def test_logits_that_are_no_numbers_are_named(case):
         loss(logits, labels, weight)
 
 
-@each
+@each_loss
 def test_logits_that_are_no_numbers_reach_the_loss_on_a_gpu(case, elsewhere):
     # A hook then stops the training; an index out of range would stop the GPU.
     loss, _ = warm(case)
@@ -125,7 +110,7 @@ def test_logits_that_are_no_numbers_reach_the_loss_on_a_gpu(case, elsewhere):
     assert loss(logits, labels).isnan()
 
 
-@each
+@each_loss
 def test_mixed_precision_may_overflow(case):
     # Its scaler leaves the step out.
     loss, _ = warm(case)

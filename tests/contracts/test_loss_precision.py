@@ -19,9 +19,10 @@ from .batches import (
     soft_targets,
     warm,
 )
-from .cases import of_activation
+from .cases import of_activation, one_of_each_loss
 
 each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
+each_loss = pytest.mark.parametrize("case", one_of_each_loss(), ids=str)
 places = pytest.mark.parametrize("place", ["dense", "RoI"])
 
 FLOAT16_MAX = 65504.0
@@ -54,7 +55,7 @@ def test_extreme_logits(case, size, dtype):
             assert_finite(value, logits)
 
 
-@each
+@each_loss
 @places
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_close(case, place, dtype):
@@ -87,7 +88,7 @@ def test_loss_scaling_keeps_small_gradients(case):
     torch.testing.assert_close(*slopes, rtol=1e-2, atol=1e-6)
 
 
-@each
+@each_loss
 def test_autocast(case):
     loss, _ = warm(case)
     features = torch.randn(len(LABELS), 5)

@@ -8,16 +8,12 @@ import torch
 
 from imb_det.losses import one_pass
 
-from . import planned_losses
 from .batches import gradient_of, placed
 from .box_cases import BOX_CASES, warm_box_loss
-from .cases import NUM_CLASSES, Case, of_activation
+from .cases import NUM_CLASSES, of_activation
 from .random_batches import SIZES, SPOILS, random_batch
-from .test_loss_second_derivatives import ARGUMENTS, PLANNED
-from .test_planned_losses import start
 
 BATCHES = 200
-OF_PLANNED = 30
 
 each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
 
@@ -86,31 +82,6 @@ def test_of_classes(case, monkeypatch):
             monkeypatch,
         )
     assert spoiled > number_of_batches // 10
-
-
-@pytest.mark.parametrize("name", PLANNED)
-def test_of_planned_losses(name, monkeypatch):
-    rng = np.random.default_rng(len(name))
-    loss = start(getattr(planned_losses, name)(*ARGUMENTS.get(name, [])))
-    sigmoid = loss.use_sigmoid and PLANNED[name] == NUM_CLASSES
-    like = Case(name, "sigmoid" if sigmoid else "softmax", None)
-    more = PLANNED[name] - (NUM_CLASSES if sigmoid else NUM_CLASSES + 1)
-    for number in range(OF_PLANNED):
-        batch = random_batch(like, rng, spoil=number % 4 == 0)
-        if batch.label.dim() == 2 or batch.logits.dtype == torch.float16:
-            continue
-        logits = torch.nn.functional.pad(batch.logits.detach(), (0, more))
-        counted = torch.nn.functional.pad(batch.counted, (0, more), value=True)
-        counted &= batch.counted.any(1, keepdim=True)
-        logits.requires_grad_()
-        assert_finite_or_named(
-            lambda b=batch, z=logits: loss(z, b.label, b.weight, **b.rest),
-            name,
-            logits,
-            counted,
-            batch.spoiled,
-            monkeypatch,
-        )
 
 
 @pytest.mark.parametrize("case", BOX_CASES, ids=str)

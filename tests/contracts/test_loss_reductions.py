@@ -7,9 +7,9 @@ from imb_det.registry import MODELS
 from tests.references.reduction import EPS
 
 from .batches import channels, gradient_of, make_batch, warm
-from .cases import of_activation
+from .cases import one_of_each_loss
 
-each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
+each = pytest.mark.parametrize("case", one_of_each_loss(), ids=str)
 
 
 @each

@@ -9,7 +9,6 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 from imb_det.losses import compilation
 
-from . import planned_losses
 from .batches import (
     channels,
     forms_of_labels,
@@ -19,18 +18,12 @@ from .batches import (
     warm,
 )
 from .box_cases import BOX_CASES, make_boxes, warm_box_loss
-from .cases import of_activation
+from .cases import of_activation, one_of_each_kernel, one_of_each_loss
 from .heads import RetinaHead, RoIHead
-from .test_loss_compiled import GRAPH, one_of_each_loss
+from .test_loss_compiled import GRAPH
 from .test_mask_loss_contract import make_masks
-from .test_planned_losses import batch, start
 
-each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
-
-PLANNED = dict(
-    LogitAdjustment=4, LDAM=4, Seesaw=5, EQLv2=4, Gumbel=3, EBL=4, EFL=3, DropLike=3
-)
-ARGUMENTS = dict(EFL=[[0.0, 1.5, 6.0]], DropLike=[[0.0, 0.0, 1.0]])
+each_loss = pytest.mark.parametrize("case", one_of_each_loss(), ids=str)
 
 
 def of_a_penalty(function, x):
@@ -85,7 +78,7 @@ def assert_refused(function, x, ways=WAYS):
     assert gradient_of(function(x), x).abs().sum() > 0
 
 
-@each
+@each_loss
 def test_of_logits_are_an_error(case):
     loss, _ = warm(case)
     logits, labels = make_batch(case)
@@ -93,19 +86,12 @@ def test_of_logits_are_an_error(case):
         assert_refused(lambda z, y=label: loss(z, y, avg_factor=2.0), logits)
 
 
-@each
+@pytest.mark.parametrize("case", one_of_each_kernel(), ids=str)
 def test_in_chunks_too(case):
     loss, _ = warm(case)
     rows = 600_000 // channels(case)
     logits = torch.zeros(rows, channels(case), requires_grad=True)
     assert_refused(lambda z: loss(z, torch.zeros(rows).long()), logits, [of_backward])
-
-
-@pytest.mark.parametrize("name", PLANNED)
-def test_of_other_links_are_an_error(name):
-    loss = start(getattr(planned_losses, name)(*ARGUMENTS.get(name, [])))
-    logits, labels = batch(PLANNED[name])
-    assert_refused(lambda z: loss(z, labels), logits, [of_backward])
 
 
 @pytest.mark.parametrize("case", some_every_day(), ids=str)
@@ -159,7 +145,7 @@ def test_of_masks_are_right(case):
     )
 
 
-@each
+@each_loss
 def test_gradients_by_targets_and_weights_are_an_error(case):
     loss, _ = warm(case)
     logits, labels = make_batch(case)

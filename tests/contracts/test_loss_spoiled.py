@@ -9,37 +9,44 @@ import torch
 from imb_det.losses import ImbalanceLoss, flush_statistics
 
 from .batches import channels, gradient_of, make_batch, one_hot_targets, warm
-from .cases import of_activation, with_soft_targets
-
-each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
+from .cases import of_activation, one_of_each_loss, with_soft_targets
 
 SPOILED = (1, 4)
 SPOILS = (math.nan, math.inf, -math.inf)
 
 
-few_and_many = pytest.mark.parametrize("many", [False, True], ids=["few", "many"])
+each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
+each_loss = pytest.mark.parametrize("case", one_of_each_loss(), ids=str)
+each_soft = pytest.mark.parametrize("case", with_soft_targets(), ids=str)
+each_sigmoid = pytest.mark.parametrize("case", of_activation("sigmoid"), ids=str)
+whole_rows = pytest.mark.parametrize("how", ["ignored", "weight 0"])
 
 
 @each
-@pytest.mark.parametrize("how", ["ignored", "weight 0"])
-@few_and_many
-def test_what_does_not_count_may_be_anything(case, how, many):
-    same_without_spoils(case, how, many)
+@whole_rows
+def test_what_does_not_count_may_be_anything(case, how):
+    same_without_spoils(case, how)
 
 
-@pytest.mark.parametrize("case", with_soft_targets(), ids=str)
-@few_and_many
-def test_soft_rows_that_do_not_count_may_be_anything(case, many):
-    same_without_spoils(case, "soft", many)
+@each_soft
+def test_soft_rows_that_do_not_count_may_be_anything(case):
+    same_without_spoils(case, "soft")
 
 
-@pytest.mark.parametrize("case", of_activation("sigmoid"), ids=str)
-@few_and_many
-def test_elements_that_do_not_count_may_be_anything(case, many):
-    same_without_spoils(case, "elements", many)
+@each_sigmoid
+def test_elements_that_do_not_count_may_be_anything(case):
+    same_without_spoils(case, "elements")
 
 
-def same_without_spoils(case, how, many):
+@each_loss
+def test_that_is_so_among_many_rows(case):
+    # Which are taken a part at a time.
+    forms = ["ignored", "weight 0"] + ["soft"] * (not case.needs_classes)
+    for how in forms + ["elements"] * case.sigmoid:
+        same_without_spoils(case, how, many=True)
+
+
+def same_without_spoils(case, how, many=False):
     """Compare a call whose spoiled rows do not count with one that has none."""
     loss, _ = warm(case)
     logits, labels = make_batch(case, dtype=torch.float32)

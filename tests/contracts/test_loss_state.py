@@ -12,9 +12,10 @@ from imb_det.registry import MODELS
 from imb_det.statistics.class_vector import ClassVector
 
 from .batches import gradient_of, make_batch, warm
-from .cases import of_activation
+from .cases import of_activation, one_of_each_loss
 
 each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
+each_loss = pytest.mark.parametrize("case", one_of_each_loss(), ids=str)
 # Authors' ways of counting, offered for comparison, move with every call.
 each_by_step = pytest.mark.parametrize(
     "case",
@@ -83,7 +84,7 @@ def pickled(loss):
     return pickle.loads(pickle.dumps(loss))
 
 
-@each
+@each_loss
 @pytest.mark.parametrize("clone", [copy.deepcopy, pickled])
 def test_copies_continue_on_their_own(case, clone):
     loss, _ = warm(case)
@@ -151,7 +152,7 @@ def test_a_missing_hook_is_named(case):
         assert fresh(*make_batch(case)).isfinite()
 
 
-@each
+@each_loss
 def test_no_graph_and_no_batch_stays_behind(case):
     loss, _ = warm(case)
     loss(*make_batch(case))

@@ -1,13 +1,19 @@
 """The bias that a classifier starts with, where its loss names one."""
 
+import copy
+
 import pytest
 import torch
 
 from imb_det.losses import SigmoidLink, SigmoidWithObjectnessLink
+from imb_det.losses.links import RARE_BIAS
 from imb_det.prior.start_bias import set_start_biases
 from imb_det.registry import MODELS
 from tests import toys
-from tests.contracts.roi_heads import RoIHead
+from tests.contracts.cases import of_activation
+from tests.contracts.heads import DETRHead, FCOSHead, RetinaHead, RoIHead
+from tests.contracts.mmdet_heads import build_dense, query_losses
+from tests.contracts.support_matrix import fits
 from tests.test_losses.test_losses_in_training import run  # noqa: F401
 
 CE = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
@@ -64,6 +70,59 @@ def test_objectness_has_it_too():
     set_start_biases(torch.nn.ModuleDict({"bbox_head": head}), {})
     p = head.fc_cls.bias.sigmoid()
     torch.testing.assert_close(p, torch.full_like(p, 0.001), rtol=1e-4, atol=0)
+
+
+HEADS = dict(RoIHead=RoIHead, RetinaHead=RetinaHead, FCOSHead=FCOSHead, DETR=DETRHead)
+
+
+def starting():
+    """A case of each loss that starts with a bias, with the heads that can have it."""
+    cases = {
+        case.loss: case
+        for case in of_activation("softmax", "sigmoid")
+        if MODELS.build(case.config).link.start_bias is not None
+    }
+    for case in cases.values():
+        for name, head in HEADS.items():
+            if fits(case, "RoI head" if name == "RoIHead" else name):
+                yield pytest.param(case, head, id=f"{case.loss}-{name}")
+
+
+@pytest.mark.parametrize(("case", "kind"), starting())
+def test_heads_start_with_the_bias_of_their_loss(case, kind):
+    head = kind(case.config).head
+    model = torch.nn.ModuleDict({"bbox_head": head})
+    set_start_biases(model, {})
+    (layer,) = (
+        getattr(head, name)
+        for name in ("fc_cls", "retina_cls", "conv_cls")
+        if hasattr(head, name)
+    )
+    wanted = head.loss_cls.link.start_bias
+    torch.testing.assert_close(layer.bias, torch.full_like(layer.bias, wanted))
+    # Objectness and the like as well, but nothing else of the head.
+    assert sum((p == torch.tensor(wanted)).all() for p in head.parameters()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "branches"),
+    [("DeformableDETRHead", "cls_branches"), ("YOLOXHead", "multi_level_conv_cls")],
+)
+def test_branches_of_levels_and_decoder_layers_have_it_too(name, branches):
+    loss = dict(type="imb_det.EQLLoss", use_sigmoid=True)
+    if name == "YOLOXHead":
+        head = build_dense(name, loss_cls=loss)
+    else:
+        head, _ = query_losses("DeformableDETRHead", dict(loss, tail=[0, 0, 1]))
+    model = torch.nn.ModuleDict({"bbox_head": head})
+    loaded = f"bbox_head.{branches}.1.bias"
+    layers = getattr(head, branches)
+    layers[1] = copy.deepcopy(layers[1])  # of its own, also where they are shared
+    before = layers[1].bias.detach().clone()
+    set_start_biases(model, {loaded: before.shape})
+    for number, layer in enumerate(layers):
+        wanted = before if number == 1 else torch.full_like(before, RARE_BIAS)
+        torch.testing.assert_close(layer.bias, wanted)
 
 
 def test_other_losses_keep_the_bias_of_their_head():
