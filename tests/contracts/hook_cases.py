@@ -83,9 +83,7 @@ CASES = [
         "FederatedHook",
         {},
         bare="no loss wants to know what annotations have verified",
-        loss=dict(
-            type="imb_det.FederatedLoss", use_sigmoid=True, source="annotation"
-        ),
+        loss=dict(type="imb_det.FederatedLoss", use_sigmoid=True, source="annotation"),
         data="LVIS",
     ),
 ]
