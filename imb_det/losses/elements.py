@@ -210,7 +210,8 @@ class GumbelElement:
 
     def odds(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return eta / (1 - eta), and -log(eta) where logits are within the limits."""
-        inner = z.clamp(self.low, self.high).neg_().exp_()
+        # Odds below 4e-15 are taken for that: logarithms of 1e-20 are slow.
+        inner = z.clamp(-3.5, self.high).neg_().exp_()
         odds = torch.expm1(inner).reciprocal_()
         # The derivative of clamping, at the limits too: 0.
         rate = torch.ops.aten.hardtanh_backward(inner, z, self.low, self.high)
