@@ -305,7 +305,7 @@ def test_seesaw_in_a_dense_head():
     config.bbox_head.loss_cls = dict(SEESAW_OURS, use_sigmoid=False)
     (finding,) = check_activations(CheckContext(model=toys.build_model(config)))
     assert finding.code == "link_channels"
-    assert "Use the loss in a box head such as Shared2FCBBoxHead" in finding.remedy
+    assert "Use SeesawLoss in a box head such as Shared2FCBBoxHead" in finding.remedy
 
 
 # Sigmoid losses in box heads.
