@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -72,16 +72,35 @@ def rows_of(
 def _has_own_activation(loss: nn.Module) -> bool:
     """Whether the loss's head predicts by more than a sigmoid or a softmax."""
     if isinstance(loss, ImbalanceLoss):
-        by_itself = type(loss).get_activation is not ImbalanceLoss.get_activation
-        return by_itself or type(loss.link) not in (SigmoidLink, SoftmaxLink)
+        plain = type(loss.link) in (SigmoidLink, SoftmaxLink)
+        return not (plain and _predicts_by_link(loss))
     return getattr(loss, "custom_cls_channels", False)
 
 
-def _own_activation(loss: nn.Module, logits: Tensor) -> Tensor:
+def _predicts_by_link(loss: nn.Module) -> TypeGuard[ImbalanceLoss]:
+    """Whether the loss is one of ours, with no activation beside its link."""
+    activation = getattr(type(loss), "get_activation", None)
+    return activation is ImbalanceLoss.get_activation
+
+
+def _own_activation(
+    loss: nn.Module, logits: Tensor, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """Return what the loss's head would predict from the logits."""
     activation: Any = loss.get_activation
     # Some write into their argument.
-    return activation(logits.to(torch.float32, copy=True))
+    return activation(logits.to(dtype, copy=True))
+
+
+def _comparable(loss: nn.Module, logits: Tensor) -> Tensor:
+    """Return numbers whose largest in a row is the class that the head predicts.
+
+    Those are the logits, unless a softmax is not over them as they are. They are not
+    made probabilities without need: small ones would be rounded to equal ones.
+    """
+    if getattr(loss, "use_sigmoid", False) or not _has_own_activation(loss):
+        return logits
+    return _own_activation(loss, logits, torch.float64)
 
 
 def hits(background_is_error: bool) -> Judge:
@@ -96,15 +115,17 @@ def hits(background_is_error: bool) -> Judge:
     def judge(
         loss: nn.Module, logits: Tensor, label: Tensor, num_classes: int
     ) -> Tensor:
-        best = logits[:, :num_classes].argmax(1)
+        best = _comparable(loss, logits)[:, :num_classes].argmax(1)
         if not background_is_error:
             return best == label
         if getattr(loss, "use_sigmoid", False):
             mine = true_class_probability(loss, logits, label, num_classes)
             return (best == label) & (mine > 0.5)
-        if _has_own_activation(loss):
-            return _own_activation(loss, logits).argmax(1) == label
-        return logits.argmax(1) == label
+        if not _has_own_activation(loss):
+            return logits.argmax(1) == label
+        if _predicts_by_link(loss):  # also in dense heads, without that column
+            return loss.link.best(logits.double()) == label
+        return _own_activation(loss, logits).argmax(1) == label
 
     return judge
 

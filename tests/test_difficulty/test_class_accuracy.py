@@ -186,6 +186,32 @@ def test_background_competes_in_dense_softmax_heads_too():
     assert hits(False)(loss, logits, label, 2).tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("in_roi_head", [False, True])
+def test_the_best_class_is_that_of_the_predictions(in_roi_head):
+    # 4 x 1 of a rare class exceeds 0.5 x 6 of a frequent one, and 3 of background.
+    loss = losses.IIFLoss(weight=[0.5, 4.0])
+    wrapped = losses.LogitClipLoss(losses.IIFLoss(weight=[0.5, 4.0]), tau=100.0)
+    logits = torch.tensor([[6.0, 1, 3], [6, 1, 5], [6, -1, 4]])
+    for found in (loss, wrapped):
+        if in_roi_head:
+            found.get_cls_channels(2)
+        judged = {
+            flag: [
+                hits(flag)(found, logits, torch.full((3,), label), 2).tolist()
+                for label in (0, 1)
+            ]
+            for flag in (False, True)
+        }
+        assert judged[False] == [[0, 0, 1], [1, 1, 0]]
+        assert judged[True] == [[0, 0, 0], [1, 0, 0]]
+
+
+def test_classes_are_compared_where_background_leaves_nothing_of_them():
+    loss = losses.IIFLoss(weight=[1.0, 1.0])
+    logits = torch.tensor([[-1.0, 1.0, 300.0]])  # exp(-300) is no float32
+    assert hits(False)(loss, logits, torch.tensor([1]), 2).all()
+
+
 def test_an_own_loss_with_another_activation_is_asked():
     logits = torch.tensor([[0.0, math.log(3), 0.0]])
     found = true_class_probability(HalvedFocalLoss(), logits, torch.tensor([1]), 3)
