@@ -202,9 +202,12 @@ class FadingLoss(ImbalanceLoss):
     def observe(self, call: Call, seen: Observed, factor: Tensor | float) -> None:
         """Let the losses that are in use learn."""
         both = cast("_Both", seen)
-        for loss, part in zip((self.first, self.second), both, strict=True):
+        share = self.share.value
+        shares = (1 - share, share)
+        parts = zip((self.first, self.second), both, shares, strict=True)
+        for loss, part, share in parts:
             if part is not None and part.seen is not None:
-                loss.observe(part.call, part.seen, factor * loss.loss_weight)
+                loss.observe(part.call, part.seen, factor * loss.loss_weight * share)
 
 
 def _check_pair(owner: str, first: ImbalanceLoss, second: ImbalanceLoss) -> None:

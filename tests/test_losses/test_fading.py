@@ -109,6 +109,21 @@ def test_a_loss_that_rests_costs_and_learns_nothing():
     assert learnt[0] == 0 < learnt[1] < learnt[2]
 
 
+def test_gradients_that_a_loss_learns_from_have_its_weight_and_share():
+    focal = dict(type="imb_det.EqualizedFocalLoss")
+    loss = fading(SIGMOID, dict(focal, loss_weight=3.0), loss_weight=2.0)
+    alone = MODELS.build(focal)
+    stats = ClassStats(("ant", "bee"), [3, 1], [3, 1], 4)
+    logits, labels = torch.randn(5, 2), torch.tensor([0, 1, 2, 2, 0])
+    for one, ratio in ((alone, alone.ratio), (at(loss, 0.25), loss.second.ratio)):
+        ratio.set_class_stats(stats)
+        manage_statistics(one)
+        one(logits, labels, avg_factor=2.0)
+        flush_statistics(one)
+    sums = alone.ratio.sums.value
+    torch.testing.assert_close(loss.second.ratio.sums.value, 0.25 * 3 * 2 * sums)
+
+
 def test_weights_of_the_losses_count():
     logits, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 2, 0])
     heavy = at(fading(dict(SOFTMAX, loss_weight=3.0), SHIFTED, loss_weight=2.0), 0.25)
