@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,9 +16,9 @@ from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 
 from .base import ImbalanceLoss
-from .draws import drawn
 from .links import SigmoidWithBackgroundLink
 from .one_pass import can_look
+from .step_draws import StepDraws
 from .terms import Call, Terms, is_background
 
 __all__ = ["ACSLLoss"]
@@ -55,6 +56,8 @@ class ACSLLoss(ImbalanceLoss):
     Raises:
         TypeError, ValueError: At construction for an argument; when training starts
             for rates that do not fit the classes.
+        RuntimeError: With ``sampled``, in the first training step, without
+            ``imb_det.ImbalanceHook``.
 
     Source: Wang et al., "Adaptive Class Suppression Loss for Long-Tail Object
     Detection", CVPR 2021, with the shares of the authors' code. They train the
@@ -77,7 +80,7 @@ class ACSLLoss(ImbalanceLoss):
         check_choice(name, "sampled", sampled, (True, False))
         super().__init__(True, reduction, loss_weight, compiled)
         check_number(name, "score_thr", score_thr, 0, 1)
-        self.sampled = sampled
+        self.draws = StepDraws(name, seed=0) if sampled else None
         self.least_logit = torch.tensor(score_thr).double().logit().item()
         self.link = SigmoidWithBackgroundLink()
         self.rates = ClassVector(name, "rates", rates, rules={"groups": _rates}, high=1)
@@ -88,14 +91,19 @@ class ACSLLoss(ImbalanceLoss):
         rates = rates.expand(call.num_classes) if rates.dim() == 0 else rates
         # Of rows of an object, and of background.
         shares = F.pad(rates, (0, 1), value=1.0) * rates.new_tensor([[0.0], [1.0]])
+        taken: Callable[[Tensor], Tensor]
+        if self.draws is not None:
+            taken = self.draws.elements(shares)
+            if call.learn:
+                self.draws.count(len(call.label))
+        else:
+            taken = partial(shares.index_select, 0)
 
         def negative(z: Tensor, label: Tensor) -> Tensor:
             is_bg = is_background(label, call.num_classes)
-            kind = is_bg.long()
-            if self.sampled:
-                kept = drawn(shares, kind)
-            else:
-                kept = shares.to(z.dtype).index_select(0, kind)
+            kept = taken(is_bg.long())
+            if kept.is_floating_point():
+                kept = kept.to(z.dtype)
             if not can_look(z):
                 return torch.where(is_bg[:, None], kept, z >= self.least_logit)
             objects = (~is_bg).nonzero().squeeze(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,9 +15,9 @@ from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 from imb_det.statistics.running_stats import RunningStats
 
-from .draws import drawn
 from .one_pass import can_look
 from .rows import where_counted
+from .step_draws import StepDraws
 from .terms import Call, Values, is_background
 
 __all__ = ["Tail", "TailNegatives"]
@@ -64,7 +64,7 @@ class TailNegatives(nn.Module):
         self.is_rare = ClassVector(
             owner, "tail", tail, rules={"frequency": rule}, default=0, high=1
         )
-        self.drop, self.sampled = drop, sampled
+        self.draws = StepDraws(owner, seed=0) if drop and sampled else None
         #: Foreground rows, and those of them whose class is rare, of a step on average.
         self.foreground = RunningStats(2, _MOMENTUM) if drop else None
 
@@ -76,13 +76,18 @@ class TailNegatives(nn.Module):
         kept = rare.new_ones(()) if keep is None else keep
         # Of rows of an object, and of background.
         factors = 1 - rare.expand(2, classes) * (1 - F.pad(kept[None], (1, 0)))[:, None]
-        draw = keep is not None and self.sampled
-        if not draw and can_look(factors) and bool((factors == factors.bool()).all()):
-            factors = factors.bool()  # nothing in between: quicker
+        taken: Callable[[Tensor], Tensor]
+        if self.draws is not None:
+            taken = self.draws.elements(factors)
+            if call.learn:
+                self.draws.count(len(call.label))
+        else:
+            if can_look(factors) and bool((factors == factors.bool()).all()):
+                factors = factors.bool()  # nothing in between: quicker
+            taken = partial(factors.index_select, 0)
 
         def negative(z: Tensor, label: Tensor) -> Tensor:
-            kind = is_background(label, classes).long()
-            return drawn(factors, kind) if draw else factors.index_select(0, kind)
+            return taken(is_background(label, classes).long())
 
         return negative
 

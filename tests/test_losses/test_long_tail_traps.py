@@ -1,12 +1,13 @@
 """What ports of the losses of the long tail get wrong, and these must not."""
 
+import copy
 import math
 
 import pytest
 import torch
 from mmdet.models.losses import SeesawLoss as SeesawOfMMDet
 
-from imb_det.losses import flush_statistics
+from imb_det.losses import flush_statistics, one_pass
 from imb_det.losses.links import RARE_BIAS
 from imb_det.statistics import ClassStats
 from tests.test_losses.test_identities import TAIL, C, build, make_logits
@@ -232,3 +233,40 @@ def test_what_is_drawn_is_on_average_what_is_not(kind, arguments):
     assert share.item() == pytest.approx(0.25, abs=0.03)
     full = found[:, 1].max()
     assert ((found[:, 1] == 0) | (found[:, 1] == full)).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("DropLoss", dict(tail=[0, 1, 1, 0])),
+        ("ACSLLoss", dict(rates=[0.5, 0.25, 0.5, 0.75])),
+        ("GumbelLoss", dict(drop=True, tail=[0, 1, 1, 0])),
+    ],
+)
+def test_draws_depend_on_the_step_alone(kind, arguments, monkeypatch):
+    loss = build(kind, **arguments)
+    # Half of the objects are of the tail.
+    loss(make_logits(loss, 4), torch.tensor([0, 3, 2, 1]))
+    flush_statistics(loss)
+    logits = torch.zeros(50, C + loss.link.extra_channels, requires_grad=True)
+    labels = torch.full((50,), C)
+
+    def kept(loss):
+        return torch.autograd.grad(loss(logits, labels), logits)[0] > 0
+
+    resumed = build(kind, **arguments)
+    resumed.load_state_dict(loss.state_dict())
+    first = kept(loss)
+    assert 0 < first.double().mean() < 1
+    torch.manual_seed(5)
+    # An extra call of a sampler, another rank, and a training that resumes.
+    extra = loss(logits, labels, reduction_override="none")
+    other = copy.deepcopy(loss).eval()
+    assert torch.equal(extra > 0, other(logits, labels, reduction_override="none") > 0)
+    assert torch.equal(kept(loss), first)
+    assert torch.equal(kept(resumed), first)
+    # However the rows are cut.
+    monkeypatch.setitem(one_pass._CHUNK, "cpu", 35)
+    assert torch.equal(kept(loss), first)
+    flush_statistics(loss)
+    assert not torch.equal(kept(loss), first)

@@ -4,8 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from imb_det.losses import Terms, sigmoid_kernel, softmax_kernel
-from imb_det.losses.draws import drawn
+from imb_det.losses import StepDraws, Terms, sigmoid_kernel, softmax_kernel
 from imb_det.losses.elements import GumbelElement, log1p_sum
 
 ROWS, CLASSES = 12, 7
@@ -92,13 +91,41 @@ def test_gumbel_without_overflow_and_with_it():
 
 @pytest.mark.parametrize("share", [0.0, 1e-3, 0.3, 1.0])
 def test_draws_have_their_probability(share):
-    torch.manual_seed(0)
     table = torch.tensor([[share, 1.0, 0.0], [1 - share, 0.0, 1.0]])
-    kind = torch.arange(40_000) % 2
-    found = torch.stack([drawn(table, kind).float() for _ in range(50)]).mean(0)
+    kind = torch.arange(16_000) % 2
+    draws, steps = StepDraws("Loss", seed=0), 100
+    total = torch.zeros(len(kind), 3)
+    for step in range(steps):
+        draws.rows.steps.fill_(step)
+        total += draws.elements(table)(kind)
     for which in (0, 1):
-        mean = found[kind == which].mean(0)
+        mean = (total / steps)[kind == which].mean(0)
         assert mean[1:].tolist() == table[which, 1:].tolist()
         # Bounds are rounded alike for all rows of a call.
-        spread = (share * (1 - share) / 1e6 + (1 - share) * share / 256**2 / 5) ** 0.5
+        variance = share * (1 - share) / 8000 + 1 / (4 * 255**2)
+        spread = (variance / steps) ** 0.5 * (0 < share < 1)
         assert abs(mean[0] - table[which, 0]) <= 5 * spread + 1e-7
+
+
+def test_rows_and_columns_are_drawn_for_themselves():
+    rows, columns, steps = 200, 6, 300
+    draws = StepDraws("Loss", seed=0)
+    found = []
+    for step in range(steps):
+        draws.rows.steps.fill_(step)
+        drawn = draws.elements(torch.full((1, columns), 0.5))
+        found.append(drawn(torch.zeros(rows, dtype=torch.long)).double())
+    signs = 2 * torch.stack(found) - 1
+    # Means of products of two, with a deviation of 1 / sqrt(number).
+    for pairs in (
+        signs[:, :, :-1] * signs[:, :, 1:],  # of neighbours in a row
+        signs[:, :-1] * signs[:, 1:],  # in a column
+        signs[:-1] * signs[1:],  # from step to step
+    ):
+        assert pairs.mean().abs() < 5 / pairs.numel() ** 0.5
+    assert signs.mean((0, 1)).abs().max() < 5 / (rows * steps) ** 0.5
+    assert signs.mean((0, 2)).abs().max() < 5 / (columns * steps) ** 0.5
+    # No two rows of a step are drawn alike beyond chance: 1/2 of the elements.
+    wide = draws.elements(torch.full((1, 64), 0.5))(torch.zeros(500).long()).double()
+    alike = (2 * wide - 1) @ (2 * wide - 1).T / 64
+    assert (alike - torch.eye(500)).abs().max() < 0.75
