@@ -33,8 +33,8 @@ class IIFLoss(ImbalanceLoss):
 
     Args:
         weight: ``'raw'`` as above; ``'smooth'``, :math:`\log((N + 1) / (m_c + 1)) + 1`;
-            ``'base2'`` or ``'base10'``, the raw one with another base; or C numbers
-            > 0, as a list or by class name. Default ``'raw'``.
+            ``'base2'`` or ``'base10'``, the raw one with another base; or numbers > 0,
+            one for all classes, or C, as a list or by class name. Default ``'raw'``.
         min_count: Images that hold a class at least; None refuses classes without
             examples. Default None.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
@@ -57,7 +57,7 @@ class IIFLoss(ImbalanceLoss):
 
     def __init__(
         self,
-        weight: str | Sequence[float] | Mapping[str, float] = "raw",
+        weight: str | float | Sequence[float] | Mapping[str, float] = "raw",
         min_count: float | None = None,
         reduction: str = "mean",
         loss_weight: float = 1.0,
@@ -70,9 +70,8 @@ class IIFLoss(ImbalanceLoss):
         if min_count is not None:
             check_number(name, "min_count", min_count, 0, None, open_ends=True)
         rules = {v: partial(_frequencies, name, v, min_count) for v in _VARIANTS}
-        self.link = ScaledSoftmaxLink(
-            ClassVector(name, "weight", weight, rules=rules, open_ends=True)
-        )
+        vector = ClassVector(name, "weight", weight, rules=rules, open_ends=True)
+        self.link = ScaledSoftmaxLink(vector, with_background=False)
 
     def terms(self, call: Call) -> Terms:
         """Return the factors of the logits."""

@@ -147,12 +147,15 @@ class ScaledSoftmaxLink(SoftmaxLink):
     The loss has the same factor among its terms.
 
     Args:
-        scale: One factor for all outputs, or one a class; background then has 1.
+        scale: One factor for all, or one a class.
+        with_background: Whether one factor for all is that of background too, which
+            else has 1, as it has beside factors of classes. Default True.
     """
 
-    def __init__(self, scale: ClassVector) -> None:
+    def __init__(self, scale: ClassVector, with_background: bool = True) -> None:
         super().__init__()
         self.scale = scale
+        self.with_background = with_background
 
     def factor(self, cls_score: Tensor) -> Tensor | None:
         """Return the factors of the outputs, (C + 1,) or scalar; None for 1.
@@ -160,10 +163,11 @@ class ScaledSoftmaxLink(SoftmaxLink):
         Args:
             cls_score: Logits, (..., C + 1).
         """
-        scale = self.scale(cls_score.size(-1) - 1, cls_score)
-        if scale is None or scale.dim() == 0:
+        classes = cls_score.size(-1) - 1
+        scale = self.scale(classes, cls_score)
+        if scale is None or (scale.dim() == 0 and self.with_background):
             return scale
-        return F.pad(scale, (0, 1), value=1.0)
+        return F.pad(scale.expand(classes), (0, 1), value=1.0)
 
     def logits(self, cls_score: Tensor) -> Tensor:
         """Return the scaled logits."""

@@ -270,3 +270,14 @@ def test_draws_depend_on_the_step_alone(kind, arguments, monkeypatch):
     assert torch.equal(kept(loss), first)
     flush_statistics(loss)
     assert not torch.equal(kept(loss), first)
+
+
+def test_one_factor_of_iif_is_not_that_of_background():
+    logits, labels = torch.randn(5, C + 1), torch.arange(5)
+    one, all_alike = (build("IIFLoss", weight=w) for w in (2.0, [2.0] * C))
+    assert torch.equal(one(logits, labels), all_alike(logits, labels))
+    assert torch.equal(one.get_activation(logits), all_alike.get_activation(logits))
+    assert one.link.logits(logits)[:, -1].equal(logits[:, -1])
+    # That of cosines is.
+    cosines = build("LDAMLoss", scale=2.0)
+    assert cosines.link.logits(logits).equal(2 * logits)
