@@ -10,7 +10,7 @@ from .check_context import (
     ProposalTaker,
     SelfChecking,
 )
-from .checks import check_choice, check_number, is_number
+from .checks import check_choice, check_number, is_number, refuse_idle
 from .finding import Finding, FindingsError, Severity, raise_findings, refusal, render
 from .hand_over import HandOver
 from .listener import (
@@ -59,5 +59,6 @@ __all__ = [
     "on_main_process",
     "raise_findings",
     "refusal",
+    "refuse_idle",
     "render",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_choice", "check_number", "is_number"]
+__all__ = ["check_choice", "check_number", "is_number", "refuse_idle"]
 
 _NUMBERS = (int, float, np.integer, np.floating)
 
@@ -50,3 +50,18 @@ def check_number(
         raise ValueError(
             f"{owner}: `{name}` must be in {left}{low}, {end}, got {value!r}"
         )
+
+
+def refuse_idle(owner: str, why: str, **options: tuple[Any, Any]) -> None:
+    """Refuse options that are set and have no effect.
+
+    Args:
+        owner: Name of the component.
+        why: What leaves them without one, such as "with `sampled=False`".
+        **options: What is given and what is usual, for each name.
+
+    Raises:
+        ValueError: Some are not as usual; names them.
+    """
+    if idle := [name for name, (given, usual) in options.items() if given != usual]:
+        raise ValueError(f"{owner}: {idle} have no effect {why}: leave them out")

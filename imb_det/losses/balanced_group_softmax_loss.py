@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from imb_det.core import check_choice, check_number
+from imb_det.core import check_choice, check_number, refuse_idle
 from imb_det.registry import MODELS
 from imb_det.statistics.class_counts import COUNTED
 from imb_det.statistics.class_stats import ClassStats
@@ -116,6 +116,8 @@ class BalancedGroupSoftmaxLoss(ImbalanceLoss):
         _check_whole(name, vector)
         self.link = GroupedSoftmaxLink(vector, last + 1)
         self.draws = StepDraws(name, seed)
+        if not sampled:
+            refuse_idle(name, "with `sampled=False`", seed=(seed, 0))
 
     def terms(self, call: Call) -> Terms:
         """Return the factor of each row in each group."""

@@ -67,7 +67,7 @@ class EQLLoss(ImbalanceLoss):
         check_choice(name, "use_sigmoid", use_sigmoid, (True,))
         super().__init__(True, reduction, loss_weight, compiled)
         self.link = SigmoidLink(start_bias=RARE_BIAS)
-        self.tail = TailNegatives(name, threshold, num_images, tail)
+        self.tail = TailNegatives(name, threshold, 1.1e-3, num_images, tail)
 
     def terms(self, call: Call) -> Terms:
         """Return the factors of negatives."""
@@ -121,7 +121,7 @@ class DropLoss(ImbalanceLoss):
         super().__init__(True, reduction, loss_weight, compiled)
         self.link = SigmoidLink(start_bias=RARE_BIAS)
         self.tail = TailNegatives(
-            name, threshold, num_images, tail, drop=True, sampled=sampled
+            name, threshold, 1.0062e-3, num_images, tail, drop=True, sampled=sampled
         )
 
     def terms(self, call: Call) -> Terms:

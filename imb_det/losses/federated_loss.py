@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imb_det.core import check_choice, check_number
+from imb_det.core import check_choice, check_number, refuse_idle
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
 from imb_det.registry import MODELS
@@ -110,12 +110,16 @@ class FederatedLoss(ImbalanceLoss):
         check_number(name, "power", power, 0, None)
         check_number(name, "gamma", gamma, 0, None)
         check_number(name, "alpha", alpha, 0, 1)
+        if not gamma:
+            refuse_idle(name, "without `gamma`", alpha=(alpha, 0.25))
         self.num = int(num)
         self.gamma, self.alpha = float(gamma), float(alpha)
         self.link = SigmoidLink(start_bias=RARE_BIAS)
         self.images = ImageRows(name) if source == "annotation" else None
         rule = partial(_weights, float(power))
         self.weight = ClassVector(name, "weight", weight, rules={"images": rule})
+        if not self.weight.has_rule:
+            refuse_idle(name, "where `weight` has numbers", power=(power, 0.5))
         self.draws = StepDraws(name, seed)
 
     def terms(self, call: Call) -> Terms:

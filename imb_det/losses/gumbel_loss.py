@@ -72,7 +72,8 @@ class GumbelLoss(ImbalanceLoss):
         if drop:
             self.tail = TailNegatives(
                 name,
-                1.1e-3 if threshold is None else threshold,
+                threshold,
+                1.1e-3,
                 num_images,
                 "frequency" if tail is None else tail,
                 drop=True,

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from imb_det.core import check_choice, check_number
+from imb_det.core import check_choice, check_number, refuse_idle
 from imb_det.registry import MODELS
 from imb_det.statistics.class_counts import positive_counts
 from imb_det.statistics.class_stats import ClassStats
@@ -71,6 +71,9 @@ class IIFLoss(ImbalanceLoss):
             check_number(name, "min_count", min_count, 0, None, open_ends=True)
         rules = {v: partial(_frequencies, name, v, min_count) for v in _VARIANTS}
         vector = ClassVector(name, "weight", weight, rules=rules, open_ends=True)
+        if not vector.has_rule:
+            why = "where `weight` tells the factors"
+            refuse_idle(name, why, min_count=(min_count, None))
         self.link = ScaledSoftmaxLink(vector, with_background=False)
 
     def terms(self, call: Call) -> Terms:

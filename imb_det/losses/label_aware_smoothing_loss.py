@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from imb_det.core import check_choice, check_number
+from imb_det.core import check_choice, check_number, refuse_idle
 from imb_det.registry import MODELS
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
@@ -129,6 +129,14 @@ class LabelAwareSmoothingLoss(LossWrapper):
         self.smoothing = _Smoothing(
             name, "smoothing", smoothing, rules=rules, default=0.0, high=1.0
         )
+        if not self.smoothing.has_rule:
+            refuse_idle(
+                name,
+                "where `smoothing` has numbers",
+                head=(head, 0.3),
+                tail=(tail, 0.0),
+                by=(by, "instances"),
+            )
 
     def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
         """Return the loss of the smoothed targets."""

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import torch.nn.functional as F
 
-from imb_det.core import check_choice, check_number
+from imb_det.core import check_choice, check_number, refuse_idle
 from imb_det.registry import MODELS
 from imb_det.statistics.class_counts import COUNTED, positive_counts
 from imb_det.statistics.class_stats import ClassStats
@@ -110,6 +110,13 @@ class LDAMLoss(ImbalanceLoss):
             for by in COUNTED
         }
         self.margin = ClassVector(name, "margin", margin, rules=rules)
+        if not self.margin.has_rule:
+            refuse_idle(
+                name,
+                "where `margin` tells the margins",
+                max_margin=(max_margin, 0.5),
+                min_count=(min_count, None),
+            )
         check_weighting(name, bg_weight, False)
         self.bg_weight = bg_weight
         self.class_weight = class_weight_vector(self, class_weight, True)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from imb_det.core import check_choice, check_number
+from imb_det.core import check_choice, check_number, refuse_idle
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 from imb_det.statistics.running_stats import RunningStats
@@ -37,7 +37,9 @@ class TailNegatives(nn.Module):
 
     Args:
         owner: Name of the loss, for messages.
-        threshold: Share of images below which a class is rare, >= 0.
+        threshold: Share of images below which a class is rare, >= 0; None for the
+            usual one.
+        usual: Threshold of the method.
         num_images: Images that it is a share of; None for those of the training set.
         tail: ``'frequency'`` for that rule, or 1 for each rare class and 0 for the
             others, as a list or by class name.
@@ -49,13 +51,15 @@ class TailNegatives(nn.Module):
     def __init__(
         self,
         owner: str,
-        threshold: float,
+        threshold: float | None,
+        usual: float,
         num_images: int | None,
         tail: Tail,
         drop: bool = False,
         sampled: bool = True,
     ) -> None:
         super().__init__()
+        threshold = usual if threshold is None else threshold
         check_number(owner, "threshold", threshold, 0, None)
         if num_images is not None:
             check_number(owner, "num_images", num_images, 1, None)
@@ -64,6 +68,13 @@ class TailNegatives(nn.Module):
         self.is_rare = ClassVector(
             owner, "tail", tail, rules={"frequency": rule}, default=0, high=1
         )
+        if not self.is_rare.has_rule:
+            refuse_idle(
+                owner,
+                "where `tail` tells the rare classes",
+                threshold=(threshold, usual),
+                num_images=(num_images, None),
+            )
         self.draws = StepDraws(owner, seed=0) if drop and sampled else None
         #: Foreground rows, and those of them whose class is rare, of a step on average.
         self.foreground = RunningStats(2, _MOMENTUM) if drop else None

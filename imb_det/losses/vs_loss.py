@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from imb_det.core import check_choice, check_number
+from imb_det.core import check_choice, check_number, refuse_idle
 from imb_det.registry import MODELS
 from imb_det.statistics.class_counts import COUNTED, positive_counts
 from imb_det.statistics.class_stats import ClassStats
@@ -165,6 +165,9 @@ class VSLoss(ImbalanceLoss):
                 },
                 open_ends=True,
             )
+        if self.prior is None or not self.prior.has_rule:
+            why = "where `prior` is no count of the training set"
+            refuse_idle(name, why, min_count=(min_count, None))
 
     def set_class_stats(self, stats: ClassStats) -> None:
         """Learn the number of classes."""

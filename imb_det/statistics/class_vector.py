@@ -111,11 +111,14 @@ class ClassVector(ExactBuffers):
         return self.specs.get(self.stage)
 
     @property
+    def has_rule(self) -> bool:
+        """Whether a rule on the counts makes the numbers, of some stage at least."""
+        return any(isinstance(spec, (str, Rule)) for spec in self.specs.values())
+
+    @property
     def balances_by(self) -> str | None:
         """What it weighs classes by: ``'counts'`` where a rule makes the numbers."""
-        specs = self.specs.values()
-        by_rule = any(isinstance(spec, (str, Rule)) for spec in specs)
-        return "counts" if by_rule else None
+        return "counts" if self.has_rule else None
 
     # What hands numbers over.
 
