@@ -266,7 +266,9 @@ class ImbalanceLoss(nn.Module):
         terms.check(name, *cls_score.shape)
         if not self.own_normaliser:
             terms.refuse("`own_normaliser = False`", "normaliser")
-        watch = self.observes and call.learn and call.label.dim() == 1
+        # Of a softmax with soft targets a row has no class to learn of.
+        seen_by = call.label.dim() == 1 or self.use_sigmoid
+        watch = self.observes and call.learn and seen_by
         loss, seen = self._loss(cls_score, terms, call, per_row, watch)
         return Unreduced(loss, terms.normaliser, call, seen)
 

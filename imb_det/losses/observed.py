@@ -45,6 +45,26 @@ class Observed:
             total += getattr(other, name)
 
     @classmethod
+    def of_targets(
+        cls, score: Tensor, slope: Tensor, target: Tensor, counted: Tensor | None
+    ) -> Observed:
+        """Sum what a pass over soft targets shows; each above 0 is a row's own.
+
+        Args:
+            score: Probabilities, (n, K).
+            slope: Gradient of the loss, (n, K).
+            target: (n, K).
+            counted: Which elements count, bool (n, 1) or (n, K); None for all.
+        """
+        mine = target > 0
+        if counted is not None:
+            mine = mine & counted
+        size = slope.abs().double()
+        pull, push = torch.where(mine, size, 0), torch.where(mine, 0, size)
+        scores = torch.where(mine, score.double(), 0)
+        return cls(pull.sum(0), push.sum(0), mine.sum(0).double(), scores.sum(0))
+
+    @classmethod
     def of(
         cls,
         score: Tensor,

@@ -49,7 +49,8 @@ def sigmoid_kernel(
         weight: Factor of each row, float (N,), or element, (N, K). Where it is 0,
             the logits may be anything.
         per_row: Whether to sum the loss over channels.
-        watch: Whether to observe; only with classes as labels.
+        watch: Whether to observe. With targets, a channel is a row's own where its
+            target is above 0.
         into: Where the gradient is to be; None for new memory. Compiled code takes no
             notice.
 
@@ -96,7 +97,7 @@ def _chunk(
     place = out if out is not None and out.dtype == z.dtype else None
     if rows.own is None:
         target = soft_targets(rows, guard)
-        found = _soft(element, factors, z, target, rows, per_row, place)
+        found = _soft(element, factors, z, target, rows, per_row, watch, place)
     else:
         found = _hard(element, factors, z, rows.own, rows, per_row, watch, place)
     loss, slope, seen = found
@@ -273,16 +274,23 @@ def _soft(
     target: Tensor,
     rows: Rows,
     per_row: bool,
+    watch: bool,
     place: Tensor | None,
 ) -> Found:
-    """Loss and gradient for targets in [0, 1]."""
+    """Loss, gradient and observations for targets in [0, 1]."""
     loss, slope = _soft_elements(element, factors, z, target)
     factor = rows.factor
     if per_row and (factor is None or factor.size(1) == 1):
         loss = loss.sum(1, keepdim=True)
     if factor is not None:
         loss = loss * factor
-    return loss, _scaled(slope, (factors.scale,), factor, place), None
+    slope = _scaled(slope, (factors.scale,), factor, place)
+    seen = None
+    if watch:
+        probability = getattr(element, "probability", torch.sigmoid)
+        score = probability(rows.cls_score.to(z.dtype))
+        seen = Observed.of_targets(score, slope, target, rows.counted)
+    return loss, slope, seen
 
 
 def _soft_elements(

@@ -281,3 +281,31 @@ def test_one_factor_of_iif_is_not_that_of_background():
     # That of cosines is.
     cosines = build("LDAMLoss", scale=2.0)
     assert cosines.link.logits(logits).equal(2 * logits)
+
+
+@pytest.mark.parametrize("kind", ["EqualizedFocalLoss", "EQLv2Loss"])
+def test_gradients_are_gathered_from_targets_too(kind):
+    # YOLOX passes targets between 0 and 1, not classes.
+    more = dict(objectness=False) if kind == "EQLv2Loss" else {}
+    of_classes, of_targets = build(kind, **more), build(kind, **more)
+    labels = torch.tensor([0, 1, 1, 3, C])
+    one_hot = torch.nn.functional.one_hot(labels, C + 1)[:, :C].double()
+    weight = torch.tensor([1.0, 0.5, 0.0, 2.0, 1.0])
+    for step in range(3):
+        logits = make_logits(of_classes, len(labels), step)
+        values = [
+            of_classes(logits, labels, weight, avg_factor=2.0),
+            of_targets(logits, one_hot, weight, avg_factor=2.0),
+        ]
+        torch.testing.assert_close(*values)
+        for loss in (of_classes, of_targets):
+            flush_statistics(loss)
+        sums = of_targets.ratio.sums.value
+        assert (sums > 0).any()
+        torch.testing.assert_close(sums, of_classes.ratio.sums.value)
+    of_targets(logits, 0.7 * one_hot, weight, avg_factor=2.0)
+    before = sums.clone()
+    flush_statistics(of_targets)
+    gained = of_targets.ratio.sums.value - before
+    assert (gained[[0, 1, 3]] > 0).all()
+    assert gained[2] == 0
