@@ -42,7 +42,7 @@ class Link(nn.Module):
         extra_channels: Outputs beyond one a class.
         kernel: Loss and gradient of the outputs, with the arguments and results of
             :func:`~imb_det.losses.sigmoid_kernel.sigmoid_kernel`; a method of a link
-            that has buffers.
+            that has buffers, and none of the link of a loss that is made of others.
         element: With a sigmoid kernel: the loss of each element where the terms name
             none; None for cross entropy of the sigmoid.
         start_bias: Bias of all outputs at the start of a training; None for the
