@@ -35,13 +35,18 @@ PLAIN = {"softmax": "F.cross_entropy", "sigmoid": "plain BCE, targets ready"}
 COPY = "copying the logits"
 HOW = ("eager", "compiled")
 
-# Losses that are only made for a sigmoid or a softmax of their own, with arguments.
+PLAIN_LOSS = {"type": "imb_det.CrossEntropyLoss", "use_sigmoid": False}
+
+# Losses that are only made for a sigmoid or a softmax of their own, with arguments, and
+# losses around plain cross entropy.
 LONG_TAIL: dict[str, dict[str, Any]] = {
     "VSLoss": {},
     "LDAMLoss": {},
     "IIFLoss": {},
     "AlphaLoss": {},
     "SeesawLoss": {},
+    "BalancedGroupSoftmaxLoss": {},
+    "EBLLoss": {},
     "EQLLoss": {},
     "DropLoss": {},
     "EQLv2Loss": {},
@@ -51,6 +56,10 @@ LONG_TAIL: dict[str, dict[str, Any]] = {
     "AsymmetricLoss": {},
     "GumbelLoss": {},
     "GumbelLoss, drop": {"drop": True},
+    "LogitClipLoss": {"loss": PLAIN_LOSS},
+    "ABSGDLoss": {"loss": PLAIN_LOSS},
+    "CALSLoss": {"loss": PLAIN_LOSS},
+    "LabelAwareSmoothingLoss": {"loss": PLAIN_LOSS},
 }
 
 
@@ -139,7 +148,8 @@ def _ours(case: Case, compiled: bool) -> dict[str, tuple[Any, str | None]]:
     own_peers = {"SeesawLoss": "mmdet SeesawLoss", "EQLv2Loss": "mmdet EQLV2Loss"}
     for name, options in LONG_TAIL.items():
         kind = getattr(losses, name.partition(",")[0])
-        found[name] = (kind(compiled=compiled, **options), own_peers.get(name))
+        of_peer = "CrossEntropyLoss" if "loss" in options else own_peers.get(name)
+        found[name] = (kind(compiled=compiled, **options), of_peer)
     return found
 
 
@@ -153,6 +163,8 @@ def told(loss: Any, classes: int) -> Any:
     for part in loss.modules():
         if isinstance(part, ClassStatsListener):
             part.set_class_stats(stats)
+        if isinstance(part, losses.CALSLoss):
+            part.set_multipliers(torch.tensor(0.1), torch.tensor(1.0))
     losses.manage_statistics(loss)
     return loss
 

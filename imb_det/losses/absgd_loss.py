@@ -12,7 +12,6 @@ from imb_det.registry import MODELS
 from imb_det.statistics.running_log_mean import RunningLogMean
 
 from .base import Unreduced
-from .rows import where_counted
 from .terms import Call
 from .wrapper import InnerLoss, LossWrapper
 
@@ -112,10 +111,7 @@ class ABSGDLoss(LossWrapper):
 
     def _weights(self, loss: Tensor, call: Call) -> Tensor:
         """Return the weight of each row, (N,), and learn from them."""
-        counted, _ = where_counted(call.label, call.weight)
-        weighted = torch.ones_like(loss, dtype=torch.bool)
-        if counted is not None:
-            weighted = counted.any(1)
+        weighted = call.is_counted
         if not self.all_rows:
             weighted = weighted & ~call.is_background
         exponent = loss.double() / self.lam

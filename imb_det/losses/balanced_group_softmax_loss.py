@@ -18,7 +18,6 @@ from imb_det.statistics.class_vector import ClassVector
 
 from .base import ImbalanceLoss
 from .grouped_softmax import GroupedSoftmaxLink
-from .rows import where_counted
 from .step_draws import StepDraws
 from .terms import Call, Terms
 
@@ -126,9 +125,8 @@ class BalancedGroupSoftmaxLoss(ImbalanceLoss):
                 f"{type(self).__name__} needs classes as labels, not soft targets"
             )
         label, classes, size = call.label, call.num_classes, self.link.num_groups
-        counted, _ = where_counted(label, call.weight)
-        counts = label >= 0 if counted is None else counted.squeeze(1)
-        is_object = counts & (label < classes) & (label >= 0)
+        counts = call.is_counted
+        is_object = counts & (label < classes)
         group = self.link.group_of(classes, call.cls_score)
         group = group[torch.where(is_object, label, 0).long()]
         groups = torch.arange(size, device=label.device)

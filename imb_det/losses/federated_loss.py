@@ -174,13 +174,11 @@ class FederatedLoss(ImbalanceLoss):
 def _present(call: Call) -> Tensor:
     """Return the classes that rows of the call have, bool (C,)."""
     label, classes = call.label, call.num_classes
-    counted, _ = where_counted(label, call.weight)
     if label.dim() == 2:
+        counted, _ = where_counted(label, call.weight)
         has = label > 0
         return (has if counted is None else has & counted).any(0)
-    is_class = (label >= 0) & (label < classes)
-    if counted is not None:
-        is_class = is_class & counted.any(1)
+    is_class = call.is_counted & (label < classes)
     column = torch.where(is_class, label, classes).long()
     seen = torch.zeros(classes + 1, dtype=torch.bool, device=label.device)
     return seen.index_fill(0, column, True)[:-1]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from imb_det.core import CheckContext, Finding, Severity, check_number
 from imb_det.registry import MODELS
@@ -239,12 +241,38 @@ def clip_logits(cls_score: Tensor, tau: float, p: float = 2.0) -> Tensor:
     """
     z = cls_score.to(compute_dtype(cls_score))
     if p in _SIMPLE and can_look(z) and z.numel() and _is_moderate(z):
+        if p == 2:
+            return _Clip.apply(z, tau)  # type: ignore[no-untyped-call]
         norm = torch.linalg.vector_norm(z, p, dim=-1, keepdim=True)
     else:
         # Squares of large logits are infinite, those of shares of the largest are not.
         size = z.detach().abs().amax(-1, keepdim=True).clamp(min=tau)
         norm = size * torch.linalg.vector_norm(z / size, p, dim=-1, keepdim=True)
     return z * (tau / norm.clamp(min=tau))
+
+
+class _Clip(torch.autograd.Function):
+    """Clipping by the Euclidean norm, with a gradient in few passes."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, tau: float) -> Tensor:
+        norm = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+        factor = tau / norm.clamp(min=tau)
+        ctx.save_for_backward(z, norm, factor)
+        ctx.tau = tau
+        return z * factor
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        z, norm, factor = ctx.saved_tensors
+        (gradient,) = grad_outputs
+        # A clipped row does not change along itself.
+        along = (
+            torch.linalg.vecdot(gradient, z)[..., None] / norm.clamp(min=ctx.tau) ** 2
+        )
+        along = torch.where(norm > ctx.tau, along, 0)
+        return torch.addcmul(gradient, z, along, value=-1).mul_(factor), None
 
 
 def _is_moderate(z: Tensor) -> bool:

@@ -14,7 +14,6 @@ from imb_det.statistics.running_stats import RunningStats
 
 from .base import ImbalanceLoss
 from .links import SoftmaxWithObjectnessLink
-from .rows import where_counted
 from .terms import Call, Terms
 
 __all__ = ["SeesawLoss"]
@@ -121,8 +120,7 @@ class SeesawLoss(ImbalanceLoss):
         """Return the rows of each class and of background, float64 (C + 1,)."""
         if call.label.dim() == 2:
             raise ValueError("SeesawLoss needs classes as labels, not soft targets")
-        counted, _ = where_counted(call.label, call.weight)
-        is_known = call.label >= 0 if counted is None else counted.squeeze(1)
+        is_known = call.is_counted
         # Not beyond the last one, where a GPU would stop: such a label makes NaN.
         column = torch.where(is_known, call.label, 0).long().clamp(max=call.num_classes)
         total = is_known.new_zeros(call.num_classes + 1, dtype=torch.float64)

@@ -16,7 +16,6 @@ from imb_det.statistics.class_vector import ClassVector
 from imb_det.statistics.running_stats import RunningStats
 
 from .one_pass import can_look
-from .rows import where_counted
 from .step_draws import StepDraws
 from .terms import Call, Values, is_background
 
@@ -109,10 +108,7 @@ class TailNegatives(nn.Module):
         rows, rare_rows = self.foreground.value
         share = torch.where(rows > 0, rare_rows / rows.clamp(min=1e-9), 1.0)
         if call.learn and call.label.dim() == 1:
-            is_object = (call.label >= 0) & (call.label < call.num_classes)
-            counted, _ = where_counted(call.label, call.weight)
-            if counted is not None:
-                is_object = is_object & counted.any(1)
+            is_object = call.is_counted & (call.label < call.num_classes)
             label = torch.where(is_object, call.label, 0).long()
             of_tail = is_object * rare.expand(call.num_classes)[label]
             self.foreground.add(torch.stack([is_object.sum(), of_tail.sum()]))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .elements import Element
+from .rows import where_counted
 
 __all__ = [
     "Call",
@@ -67,6 +69,14 @@ class Call:
     def is_background(self) -> Tensor:
         """Which rows have no class, bool (N,)."""
         return is_background(self.label, self.num_classes)
+
+    @property
+    def is_counted(self) -> Tensor:
+        """Which rows count at all, by label and weight, bool (N,)."""
+        counted, _ = where_counted(self.label, self.weight)
+        if counted is None:
+            return self.label.new_ones(len(self.label), dtype=torch.bool)
+        return counted.any(1)
 
 
 def is_background(label: Tensor, num_classes: int) -> Tensor:

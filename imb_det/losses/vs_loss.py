@@ -31,8 +31,6 @@ from .terms import Call, Terms
 
 __all__ = ["BalancedSoftmaxLoss", "CDTLoss", "LogitAdjustmentLoss", "VSLoss"]
 
-#: Where the prior of the classes comes from, beside numbers of the config.
-PRIORS = (*COUNTED, "rows")
 _BACKGROUNDS = ("keep", "count")
 
 Prior = str | Sequence[float] | Mapping[str, float]

@@ -118,11 +118,13 @@ class Case:
 
         def fitted(value):
             if isinstance(value, (list, tuple)):
-                return [value[i % len(value)] for i in range(len(names))]
-            if isinstance(value, dict) and "type" in value:
-                return {key: fitted(x) for key, x in value.items()}
-            if isinstance(value, dict):
+                if len(value) == NUM_CLASSES:
+                    return [value[i % NUM_CLASSES] for i in range(len(names))]
+                return type(value)(map(fitted, value))
+            if isinstance(value, dict) and set(value) <= set(NAMES):
                 return {name: x for name, x in value.items() if name in names}
+            if isinstance(value, dict):
+                return {key: fitted(x) for key, x in value.items()}
             return value
 
         arguments = {key: fitted(value) for key, value in self.arguments.items()}

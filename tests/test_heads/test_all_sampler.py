@@ -116,7 +116,11 @@ def test_the_hook_of_every_training_checks_samplers(tmp_path):
     dataset = toys.build_dataset(toys.coco_dataset_config(tmp_path))
     loader = SimpleNamespace(dataset=dataset)
     runner = SimpleNamespace(
-        model=roi_head(RANDOM), iter=0, train_dataloader=loader, val_loop=None
+        model=roi_head(RANDOM),
+        iter=0,
+        param_schedulers=None,
+        train_dataloader=loader,
+        val_loop=None,
     )
     with pytest.raises(ValueError, match=r"RandomSampler.*imb_det\.AllSampler"):
         ImbalanceHook(check_images=False).before_train(runner)

@@ -73,6 +73,7 @@ def standing(dataset, model=None, val_dataset=None, **loader):
     return SimpleNamespace(
         model=model or nn.Identity(),
         iter=0,
+        param_schedulers=None,
         train_dataloader=train,
         val_dataloader=val,
         val_loop=None if val_dataset is None else SimpleNamespace(evaluator=None),

@@ -8,7 +8,8 @@ from imb_det.difficulty.held_out import build_held_out, run_held_out
 from imb_det.lagrangian import CALSHook
 from imb_det.lagrangian import cals_hook as module
 from imb_det.lagrangian.margin_meter import MarginMeter, margin_losses
-from tests.test_difficulty.test_class_difficulty_hook import (
+from tests.held_out_runs import (
+    IMBALANCE,
     NUM_IMAGES,
     NUM_TRAINED,
     SEED,
@@ -18,14 +19,13 @@ from tests.test_difficulty.test_class_difficulty_hook import (
     standing,
     weights_of,
 )
-from tests.test_difficulty.test_class_difficulty_hook import make_runner as make
+from tests.held_out_runs import make_runner as make
 from tests.toys import build_model, write_coco
 from tests.two_ranks import on_two_ranks
 from tests.wrapped_losses import CE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-IMBALANCE = dict(type="imb_det.ImbalanceHook")
 #: Logits are small in a toy: their margin is, too.
 LOSS = dict(type="imb_det.CALSLoss", loss=CE, use_sigmoid=False, margin=0.05)
 

@@ -41,6 +41,13 @@ def test_clipped_logits_keep_their_direction_and_end_at_tau(rows, tau, p):
     torch.testing.assert_close(again, found)
 
 
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0, math.inf])
+def test_gradients_are_those_of_differences(p):
+    z = torch.tensor([[0.3, -0.4, 0.1], [3.0, -2.0, 1.0], [9.0, 5.0, -7.0]])
+    z = z.double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: clip_logits(z, 2.0, p), z)
+
+
 def test_clipped_by_hand():
     loss = LogitClipLoss(CE, tau=5.0)
     # (6, 8, 0) has the norm 10: half of it is what counts.

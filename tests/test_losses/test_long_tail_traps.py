@@ -226,7 +226,6 @@ def test_what_is_drawn_is_on_average_what_is_not(kind, arguments):
         loss(logits, labels, reduction_override="none") for loss in (drawn, mean)
     )
     kept = found > 0
-    assert (kept == (found > 0)).all()
     torch.testing.assert_close(found.mean(0), wanted.mean(0), rtol=0.12, atol=0)
     # Each element for itself.
     share = (kept[:, 1]).float().mean()

@@ -149,6 +149,15 @@ def test_penalties_equal_the_formula_and_rise(form, h, multiplier, rho):
     )
 
 
+@pytest.mark.parametrize("form", PENALTIES)
+def test_penalties_of_what_is_far_off_are_straight_lines(form):
+    near, far = (
+        penalty_of(form, *map(torch.tensor, (h, 0.5, 2.0))) for h in (100, 150)
+    )
+    assert far[1] == near[1] > 0
+    assert far[0].item() == pytest.approx((near[0] + 50 * near[1]).item())
+
+
 def test_logits_within_their_margin_are_left_alone():
     loss = CALSLoss(CE, margin=10.0)
     loss.set_multipliers(torch.tensor(1e-6), torch.tensor(1.0))
