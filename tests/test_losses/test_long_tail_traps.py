@@ -232,3 +232,14 @@ def test_what_is_drawn_is_on_average_what_is_not(kind, arguments):
     assert share.item() == pytest.approx(0.25, abs=0.03)
     full = found[:, 1].max()
     assert ((found[:, 1] == 0) | (found[:, 1] == full)).all()
+
+
+def test_a_class_in_every_image_is_named_with_what_to_write():
+    stats = ClassStats(("ant", "bee"), [4, 1], [4, 1], 4)
+    for variant in ("raw", "base2", "base10"):
+        loss = build("IIFLoss", weight=variant)
+        with pytest.raises(ValueError, match=r"'ant'.* every.*write `weight='smooth'`"):
+            loss.link.scale.set_class_stats(stats)
+    loss = build("IIFLoss", weight="smooth")
+    loss.link.scale.set_class_stats(stats)
+    assert (loss.link.scale(2) > 0).all()
