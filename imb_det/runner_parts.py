@@ -23,6 +23,7 @@ __all__ = [
     "metrics_of",
     "models_of",
     "modules_of",
+    "places_of",
     "refresh_averages",
     "samplers_of",
     "tell_work_dir",
@@ -56,6 +57,19 @@ def modules_of(runner: Runner, with_proposals: bool = False) -> list[nn.Module]:
             without.clear()
         parts += [part for part in model.modules() if id(part) not in without]
     return parts
+
+
+def places_of(runner: Runner) -> dict[int, str]:
+    """Return where each module of the model is, by its ``id``, for messages.
+
+    Modules of moving averages, which are copies, are at the places of those.
+    """
+    return {
+        id(part): f"`{path.removeprefix('module.')}`"
+        for model in models_of(runner)
+        for path, part in model.named_modules()
+        if path
+    }
 
 
 def refresh_averages(runner: Runner) -> None:

@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mmdet.models.dense_heads import RPNHead
 from mmdet.registry import MODELS
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
 from imb_det.losses import ImbalanceLoss, MaskLoss
 from imb_det.losses.caller import as_config, own_loss
+from imb_det.statistics.class_vector import ClassVector
 
 __all__ = ["check_loss_callers"]
 
 _QUALITY = dict(type="mmdet.QualityFocalLoss", use_sigmoid=True, beta=2.0)
+_PROPOSALS = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
 _DICE = dict(type="mmdet.DiceLoss")
 
 
@@ -121,6 +124,8 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
     if context.model is None:
         return
     for name, module in context.model.named_modules():
+        yield from _qualities(name, module)
+        yield from _of_proposals(name, module)
         for form in _FORMS:
             loss = getattr(module, form.attribute, None)
             ours = isinstance(loss, (ImbalanceLoss, MaskLoss))
@@ -138,6 +143,41 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
                 f"{form.passes}, in `{form.attribute}`, {type(loss).__name__}",
                 remedy,
             )
+
+
+def _qualities(name: str, module: Any) -> Iterator[Finding]:
+    """Find a loss that learns from the classes of rows, where there are none."""
+    loss = getattr(module, "loss_cls", None)
+    soft = isinstance(module, _classes(("VFNetHead",))) and getattr(
+        module, "use_vfl", False
+    )
+    if soft and isinstance(loss, ImbalanceLoss) and loss.observes:
+        yield Finding(
+            "loss_caller",
+            Severity.ERROR,
+            "a head calls a loss in a form that it does not have",
+            f"`{name}` ({type(module).__name__})",
+            f"passes qualities in place of classes, from which {type(loss).__name__} "
+            "is to learn while it trains",
+            "Write `use_vfl=False` into the head",
+        )
+
+
+def _of_proposals(name: str, module: Any) -> Iterator[Finding]:
+    """Find a loss that goes by counts of classes, where all objects are one class."""
+    loss = getattr(module, "loss_cls", None)
+    if not (isinstance(module, RPNHead) and isinstance(loss, ImbalanceLoss)):
+        return
+    parts = [p for p in loss.modules() if isinstance(p, ClassVector)]
+    if by_counts := [p.name for p in parts if p.balances_by == "counts"]:
+        yield Finding(
+            "loss_of_proposals",
+            Severity.ERROR,
+            "a head of proposals knows no classes, by which its loss goes",
+            f"`{name}` ({type(module).__name__})",
+            f"{type(loss).__name__} has {by_counts} from the counts of classes",
+            f"Write {as_config('loss_cls', _PROPOSALS)}",
+        )
 
 
 def _classes(names: tuple[str, ...]) -> tuple[type, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .finding import Finding, raise_findings, refusal
@@ -34,12 +34,19 @@ class HandOver:
         found = {id(c): c for c in components if isinstance(c, self.protocol)}
         return list(found.values())
 
-    def __call__(self, components: Iterable[Any], news: Any) -> list[Any]:
+    def __call__(
+        self,
+        components: Iterable[Any],
+        news: Any,
+        places: Mapping[int, str] | None = None,
+    ) -> list[Any]:
         """Tell those who do not know it.
 
         Args:
             components: Listeners and others, in any order, also more than once.
             news: What is handed over; equal news are no news.
+            places: Where components are, by ``id``, for messages. Default: None, they
+                are told apart by their class alone.
 
         Returns:
             Those who have been told.
@@ -57,8 +64,8 @@ class HandOver:
                 getattr(component, self.method)(news)
             except Exception as error:  # the others are to be told all the same
                 what = "a component cannot do with what it is told"
-                kind = type(component).__name__
-                refused[refusal(f"{self.method}_refused", what, error, kind)] = None
+                place = (places or {}).get(id(component), type(component).__name__)
+                refused[refusal(f"{self.method}_refused", what, error, place)] = None
                 continue
             self._told[id(component)] = (component, news)
             told.append(component)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -39,6 +39,7 @@ from imb_det.runner_parts import (
     forget_training,
     hooks_of,
     models_of,
+    places_of,
     refresh_averages,
     samplers_of,
     tell_work_dir,
@@ -193,7 +194,7 @@ class ImbalanceHook(Hook):
         # Before the checks, as metrics then know which figures they will report.
         components = components_of(runner, runner.val_loop, for_training=True)
         tell_work_dir(runner, components)
-        refused = [] if stats is None else self._inform(components)
+        refused = [] if stats is None else self._inform(components, places_of(runner))
         context = context_of(
             runner,
             for_training=True,
@@ -269,7 +270,7 @@ class ImbalanceHook(Hook):
         """Check data sets that are new, and hand the counts over."""
         components = components_of(runner, *loops.values())
         tell_work_dir(runner, components)
-        findings = self._inform(components)
+        findings = self._inform(components, places_of(runner))
         context = context_of(
             runner, class_stats=self.class_stats, look_at_images=False, **loops
         )
@@ -289,12 +290,14 @@ class ImbalanceHook(Hook):
         self.class_stats = stats
         return stats
 
-    def _inform(self, components: Sequence[Any]) -> list[Finding]:
+    def _inform(
+        self, components: Sequence[Any], places: Mapping[int, str] | None = None
+    ) -> list[Finding]:
         """Hand the counts to those that lack them; return what is refused anywhere."""
         if self.class_stats is not None:
             refused: Sequence[Finding] = ()
             try:
-                self._hand_over(components, self.class_stats)
+                self._hand_over(components, self.class_stats, places)
             except FindingsError as error:
                 refused = error.findings
             # Where one rank stops, the others would wait for it.

@@ -18,7 +18,7 @@ from imb_det.core.schedule import Schedule
 from imb_det.core.stage_lengths import StageLengths
 from imb_det.core.stage_plan import StagePlan
 from imb_det.registry import HOOKS
-from imb_det.runner_parts import components_of, refresh_averages
+from imb_det.runner_parts import components_of, places_of, refresh_averages
 
 __all__ = ["StageHook"]
 
@@ -179,7 +179,7 @@ class StageHook(Hook):
         components = components_of(
             runner, loop, for_training=for_training, with_proposals=True
         )
-        told = self._hand_over(components, self.stage)
+        told = self._hand_over(components, self.stage, places_of(runner))
         if told and for_training:
             refresh_averages(runner)
         return told

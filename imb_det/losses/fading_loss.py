@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -10,6 +10,9 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from imb_det.core import Stage, check_choice
+from imb_det.core.check_context import CheckContext
+from imb_det.core.finding import Finding, Severity
+from imb_det.core.stage_lengths import StageLengths
 from imb_det.registry import MODELS
 
 from .base import ImbalanceLoss, Unreduced
@@ -62,7 +65,8 @@ class FadingLoss(ImbalanceLoss):
     Raises:
         TypeError, ValueError: An argument is of another type or out of range, or two
             losses that have not the same outputs.
-        RuntimeError: In the first training step, without ``imb_det.StageHook``.
+        RuntimeError: In the first training step, without ``imb_det.StageHook``, where
+            ``imb_det.ImbalanceHook`` has not asked for it before.
 
     Example:
         >>> import torch
@@ -123,6 +127,24 @@ class FadingLoss(ImbalanceLoss):
     def stage_names(self) -> tuple[str, ...]:
         """Stages that the config names, none where there is to be but one."""
         return tuple(name for name in self.spans if name is not None)
+
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        """Yield that nothing tells the stage; where stages have names a check does."""
+        told = any(
+            isinstance(getattr(hook, "stages", None), StageLengths)
+            for hook in context.hooks
+        )
+        if "train" in context.datasets and not told and not self.stage_names:
+            pair = f"{type(self.first).__name__} into {type(self.second).__name__}"
+            yield Finding(
+                "fading_stage",
+                Severity.ERROR,
+                "nothing tells a loss how much of the training is over",
+                type(self).__name__,
+                f"{pair}, and there is no `StageHook`",
+                "Add `dict(type='imb_det.StageHook', stages=[dict(name='fading')])` to "
+                "`custom_hooks`",
+            )
 
     def set_stage(self, stage: Stage) -> None:
         """Enter a stage.

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from imb_det.core import check_choice, check_number, refuse_idle
+from imb_det.core.text import and_more
 from imb_det.registry import MODELS
 from imb_det.statistics.class_counts import positive_counts
 from imb_det.statistics.class_stats import ClassStats
@@ -87,5 +88,13 @@ def _frequencies(
     images = positive_counts(owner, stats, "images", min_count)
     if variant == "smooth":
         return np.log((stats.num_images + 1) / (images + 1)) + 1
+    everywhere = images >= stats.num_images
+    if everywhere.any():
+        names = [n for n, e in zip(stats.classes, everywhere, strict=True) if e]
+        raise ValueError(
+            f"{owner}: `weight={variant!r}` would be 0 for {and_more(names)}, which "
+            f"every training image holds; write `weight='smooth'` into the loss, or "
+            "numbers by class"
+        )
     base = {"raw": 1.0, "base2": np.log(2), "base10": np.log(10)}[variant]
     return np.log(stats.num_images / images) / base

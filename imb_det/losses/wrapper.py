@@ -142,7 +142,11 @@ def inner_loss(
         if "type" not in loss:
             raise TypeError(f"{valid}, got a dict without `type`: {dict(loss)}")
         kind = loss["type"]
-        found = MODELS.get(kind) if isinstance(kind, str) else kind
+        found = kind
+        if isinstance(kind, str):
+            # Where it will be built: without a scope it is mmdet's in an mmdet config.
+            with MODELS.switch_scope_and_registry(None) as registry:
+                found = registry.get(kind)
         if isinstance(found, type) and not issubclass(found, ImbalanceLoss):
             place = found.__module__.partition(".")[0]
             raise TypeError(f"{valid}, got {found.__name__} of {place}")

@@ -76,6 +76,7 @@ def standing(dataset, model=None, val_dataset=None, **loader):
         param_schedulers=None,
         train_dataloader=train,
         val_dataloader=val,
+        param_schedulers=None,
         val_loop=None if val_dataset is None else SimpleNamespace(evaluator=None),
     )
 
@@ -381,7 +382,8 @@ def test_what_components_refuse_is_in_the_same_error(tmp_path, voc):
     assert sorted(f.code for f in error.value.findings) == [
         *("num_classes", "set_class_stats_refused", "set_class_stats_refused")
     ]
-    assert "`class_weight` names ['bird']" in str(error.value)
+    place = "`bbox_head.loss_cls.class_weight`: CrossEntropyLoss: "
+    assert f"{place}`class_weight` names ['bird']" in str(error.value)
     assert "ListeningMetric: KeyError: 'frequency'" in str(error.value)
     assert str(error.value).startswith("ImbalanceHook, before the first iteration: 3")
 

@@ -177,6 +177,12 @@ def test_a_checkpoint_alone_predicts_in_the_share_of_its_training():
             TypeError,
             r"`losses\[1\]` must be a classification loss of imb_det",
         ),
+        (
+            (SIGMOID, dict(type="FocalLoss")),  # in an mmdet config, mmdet's
+            {},
+            TypeError,
+            r"`losses\[1\]` must be .*, got FocalLoss of mmdet",
+        ),
         ((SOFTMAX,), {}, TypeError, "`losses` must be two losses"),
         ((SOFTMAX, SHIFTED), dict(use_sigmoid=True), ValueError, "use_sigmoid=True"),
         ((SOFTMAX, SHIFTED), dict(share=0.5), TypeError, r"a pair, such as \(0, 1\)"),
@@ -286,5 +292,14 @@ def test_the_share_follows_the_stage_and_is_resumed(run, tmp_path):
 def test_stages_of_other_names_stop_the_training(run):
     runner, _ = run("misnamed", [dict(name="plain", iters=3), dict(name="late")])
     with pytest.raises(FindingsError, match=r"'late'\], but the training has \['plain"):
+        runner.train()
+    assert runner.iter == 0
+
+
+def test_a_share_without_stages_needs_the_hook_too(run):
+    runner, _ = run("alone")
+    runner.model.bbox_head.loss_cls = fading(SIGMOID, WEIGHED)
+    runner._hooks = [h for h in runner.hooks if type(h).__name__ != "StageHook"]
+    with pytest.raises(FindingsError, match=r"stages=\[dict\(name='fading'"):
         runner.train()
     assert runner.iter == 0

@@ -308,3 +308,14 @@ def test_gradients_are_gathered_from_targets_too(kind):
     gained = of_targets.ratio.sums.value - before
     assert (gained[[0, 1, 3]] > 0).all()
     assert gained[2] == 0
+
+
+def test_a_class_in_every_image_is_named_with_what_to_write():
+    stats = ClassStats(("ant", "bee"), [4, 1], [4, 1], 4)
+    for variant in ("raw", "base2", "base10"):
+        loss = build("IIFLoss", weight=variant)
+        with pytest.raises(ValueError, match=r"'ant'.* every.*write `weight='smooth'`"):
+            loss.link.scale.set_class_stats(stats)
+    loss = build("IIFLoss", weight="smooth")
+    loss.link.scale.set_class_stats(stats)
+    assert (loss.link.scale(2) > 0).all()
