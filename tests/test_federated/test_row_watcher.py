@@ -13,6 +13,7 @@ from torch import nn
 
 from imb_det.core import CheckContext
 from imb_det.federated import FederatedHook
+from imb_det.federated.row_watcher import watcher_of
 from imb_det.registry import MODELS as OURS
 from tests.contracts import mmdet_heads
 from tests.contracts.cases import NUM_CLASSES
@@ -233,6 +234,19 @@ def test_other_heads_are_refused(name):
     assert found.where == f"`bbox_head` ({name})"
     assert "RetinaHead" in found.evidence
     assert "source='counts'" in found.remedy
+
+
+def test_queries_of_two_stages_are_refused():
+    # The first takes one class for all objects.
+    config = dict(
+        num_classes=NUM_CLASSES, embed_dims=8, num_pred_layer=3, loss_cls=LOSS
+    )
+    for two_stages in (False, True):
+        head = MODELS.build(
+            ConfigDict(config, type="DeformableDETRHead", as_two_stage=two_stages)
+        )
+        watcher = watcher_of(nn.ModuleDict(dict(bbox_head=head)), head)
+        assert (watcher is None) == two_stages
 
 
 def test_what_is_not_used_is_refused():

@@ -13,6 +13,7 @@ from imb_det.losses import (
     grouped_softmax,
     manage_statistics,
 )
+from imb_det.losses.terms import Terms
 from imb_det.statistics import ClassStats
 
 COUNTS = [0, 9, 10, 99, 100, 999, 1000, 5000]
@@ -183,3 +184,19 @@ def test_groups_by_name_and_by_images():
     loss = BalancedGroupSoftmaxLoss(groups="images")
     loss.link.groups.set_class_stats(ClassStats(("a", "b"), [5, 50], [500, 500], 100))
     assert loss.link.groups.value.tolist() == [0, 1]
+
+
+def test_logits_may_be_scaled_and_shifted():
+    link = build(counts=[1, 20], edges=(10,)).link
+    numbers = torch.linspace(0.5, 2.0, 6, dtype=torch.float64)
+    terms = Terms(scale=numbers, offset=numbers.flip(0))
+    logits = torch.linspace(-2.0, 2.0, 18, dtype=torch.float64).reshape(3, 6)
+    labels = torch.tensor([0, 1, 2])
+    value, slope, _ = link.kernel(terms, logits, labels)
+    shifted = link.kernel(Terms(), numbers * logits + numbers.flip(0), labels)[0]
+    torch.testing.assert_close(value, shifted)
+    step = 1e-6 * torch.cos(torch.arange(18.0)).double().reshape(3, 6)
+    after, before = (
+        link.kernel(terms, logits + sign * step, labels)[0] for sign in (1, -1)
+    )
+    torch.testing.assert_close((after - before) / 2, (slope * step).sum(1))
