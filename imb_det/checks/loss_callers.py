@@ -124,7 +124,6 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
     if context.model is None:
         return
     for name, module in context.model.named_modules():
-        yield from _qualities(name, module)
         yield from _of_proposals(name, module)
         for form in _FORMS:
             loss = getattr(module, form.attribute, None)
@@ -143,24 +142,6 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
                 f"{form.passes}, in `{form.attribute}`, {type(loss).__name__}",
                 remedy,
             )
-
-
-def _qualities(name: str, module: Any) -> Iterator[Finding]:
-    """Find a loss that learns from the classes of rows, where there are none."""
-    loss = getattr(module, "loss_cls", None)
-    soft = isinstance(module, _classes(("VFNetHead",))) and getattr(
-        module, "use_vfl", False
-    )
-    if soft and isinstance(loss, ImbalanceLoss) and loss.observes:
-        yield Finding(
-            "loss_caller",
-            Severity.ERROR,
-            "a head calls a loss in a form that it does not have",
-            f"`{name}` ({type(module).__name__})",
-            f"passes qualities in place of classes, from which {type(loss).__name__} "
-            "is to learn while it trains",
-            "Write `use_vfl=False` into the head",
-        )
 
 
 def _of_proposals(name: str, module: Any) -> Iterator[Finding]:

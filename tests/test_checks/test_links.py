@@ -161,22 +161,6 @@ def test_heads_ask_as_the_check_says(name):
     assert bool(asked) == (name in ASKING)
 
 
-@pytest.mark.parametrize(
-    ("loss", "use_vfl", "refused"),
-    [
-        ("EqualizedFocalLoss", True, True),
-        ("EqualizedFocalLoss", False, False),
-        ("FocalLoss", True, False),
-    ],
-)
-def test_what_learns_from_classes_is_not_told_qualities(loss, use_vfl, refused):
-    head = mmdet_heads.build_dense("VFNetHead", loss_cls=config(loss))
-    head.use_vfl = use_vfl
-    model = nn.ModuleDict(dict(head=head))
-    found = [x.remedy for x in check_loss_callers(CheckContext(model=model))]
-    assert found == ["Write `use_vfl=False` into the head"] * refused
-
-
 @pytest.mark.parametrize("loss", ["EQLLoss", "FederatedLoss", "FocalLoss"])
 def test_proposals_have_no_counts_of_classes(loss):
     head = mmdet_heads.build_dense("RPNHead", loss_cls=config(loss))

@@ -76,7 +76,6 @@ def standing(dataset, model=None, val_dataset=None, **loader):
         param_schedulers=None,
         train_dataloader=train,
         val_dataloader=val,
-        param_schedulers=None,
         val_loop=None if val_dataset is None else SimpleNamespace(evaluator=None),
     )
 
