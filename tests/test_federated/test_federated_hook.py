@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from mmdet.registry import DATASETS
 
+from imb_det.federated import FederatedHook
 from imb_det.statistics.coco_verified import verified_labels
 from tests import toys
 from tests.tiny_sets import write_lvis
@@ -101,6 +103,22 @@ def test_ids_that_are_not_kept_and_mixed_images_are_named(tmp_path):
         run.train()
     codes = {finding.code for finding in error.value.findings}
     assert codes == {"federated_mix", "federated_ids"}
+
+
+def test_an_id_of_two_images_is_named(tmp_path):
+    roots = [write_lvis(tmp_path / name) for name in "ab"]
+    both = [lvis_config(root, pipeline=PIPELINE) for root in roots]
+    data = DATASETS.build(dict(type="ConcatDataset", datasets=both))
+    # The same file twice, say with other pipelines, does no harm.
+    assert len(FederatedHook()._read(data)) == 5
+    path = roots[1] / "ann.json"
+    content = json.loads(path.read_text())
+    content["images"][0]["not_exhaustive_category_ids"] = [
+        category["id"] for category in content["categories"]
+    ]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"b.ann.json: image 1 is in another file too"):
+        FederatedHook()._read(data)
 
 
 def test_a_hook_without_a_loss_says_so(tmp_path):
