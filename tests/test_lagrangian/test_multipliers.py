@@ -106,3 +106,11 @@ def test_a_satisfied_class_stays_at_the_minimum():
     low = multipliers.multiplier == 1e-6
     assert low.tolist() == [True, False, True, True]
     assert (multipliers.rho > 1).tolist() == [False, True, False, False]
+
+
+def test_a_constraint_that_holds_raises_no_penalty():
+    # Less far from its limit than before, and still within.
+    multipliers = Multipliers(1)
+    for constraint in (-1.0, -0.8):
+        multipliers.update(np.array([0.1]), np.array([constraint]), with_rho=True)
+    assert multipliers.rho.tolist() == [1.0]
