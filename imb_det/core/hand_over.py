@@ -64,7 +64,9 @@ class HandOver:
                 getattr(component, self.method)(news)
             except Exception as error:  # the others are to be told all the same
                 what = "a component cannot do with what it is told"
-                place = (places or {}).get(id(component), type(component).__name__)
+                kind = type(component).__name__
+                path = (places or {}).get(id(component))
+                place = kind if path is None else f"{path} ({kind})"
                 refused[refusal(f"{self.method}_refused", what, error, place)] = None
                 continue
             self._told[id(component)] = (component, news)

@@ -100,5 +100,5 @@ def test_both_ranks_stop_with_all_that_is_wrong(outcome):
     assert "before the first iteration: 4 errors" in message
     assert f"{folder}/JPEGImages/c.jpg: no such file" in message
     assert "has num_classes=7" in message
-    assert "StagedHead: not on this rank" in message
+    assert "`bbox_head` (StagedHead): not on this rank" in message
     assert "['later'], but the training has ['plain', 'reweighted']" in message

@@ -381,7 +381,7 @@ def test_what_components_refuse_is_in_the_same_error(tmp_path, voc):
     assert sorted(f.code for f in error.value.findings) == [
         *("num_classes", "set_class_stats_refused", "set_class_stats_refused")
     ]
-    place = "`bbox_head.loss_cls.class_weight`: CrossEntropyLoss: "
+    place = "`bbox_head.loss_cls.class_weight` (ClassVector): CrossEntropyLoss: "
     assert f"{place}`class_weight` names ['bird']" in str(error.value)
     assert "ListeningMetric: KeyError: 'frequency'" in str(error.value)
     assert str(error.value).startswith("ImbalanceHook, before the first iteration: 3")
