@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -16,9 +15,9 @@ from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 
 from .base import ImbalanceLoss
-from .links import SigmoidWithBackgroundLink
+from .links import SigmoidWithBackgroundLink, logit
 from .one_pass import can_look
-from .step_draws import StepDraws
+from .step_draws import StepDraws, on_average
 from .terms import Call, Terms, is_background
 
 __all__ = ["ACSLLoss"]
@@ -81,7 +80,7 @@ class ACSLLoss(ImbalanceLoss):
         super().__init__(True, reduction, loss_weight, compiled)
         check_number(name, "score_thr", score_thr, 0, 1)
         self.draws = StepDraws(name, seed=0) if sampled else None
-        self.least_logit = torch.tensor(score_thr).double().logit().item()
+        self.least_logit = logit(score_thr)
         self.link = SigmoidWithBackgroundLink()
         self.rates = ClassVector(name, "rates", rates, rules={"groups": _rates}, high=1)
 
@@ -97,7 +96,7 @@ class ACSLLoss(ImbalanceLoss):
             if call.learn:
                 self.draws.count(len(call.label))
         else:
-            taken = partial(shares.index_select, 0)
+            taken = on_average(shares)
 
         def negative(z: Tensor, label: Tensor) -> Tensor:
             is_bg = is_background(label, call.num_classes)

@@ -10,7 +10,7 @@ from imb_det.registry import MODELS
 
 from .base import ImbalanceLoss
 from .elements import FocalElement
-from .links import SigmoidLink
+from .links import SigmoidLink, logit
 from .terms import Call, Terms
 
 __all__ = ["AsymmetricElement", "AsymmetricLoss"]
@@ -131,8 +131,7 @@ class AsymmetricLoss(ImbalanceLoss):
             float(gamma_neg), float(gamma_pos), float(margin)
         )
         if margin:
-            start = torch.logit(torch.tensor(2.0 * margin)).item()
-            self.link = SigmoidLink(start_bias=start)
+            self.link = SigmoidLink(start_bias=logit(2 * margin))
 
     def terms(self, call: Call) -> Terms:
         """Return the element, and alpha and 1 - alpha."""

@@ -9,7 +9,7 @@ import torch
 
 from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
-from imb_det.statistics.class_counts import COUNTED, positive_counts
+from imb_det.statistics.class_counts import COUNTED, check_min_count, positive_counts
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 
@@ -76,8 +76,7 @@ class ECMLoss(ImbalanceLoss):
         check_choice(name, "counts", counts, COUNTED)
         super().__init__(True, reduction, loss_weight, compiled)
         check_number(name, "bg_ratio", bg_ratio, 0, None, open_ends=True)
-        if min_count is not None:
-            check_number(name, "min_count", min_count, 0, None, open_ends=True)
+        check_min_count(name, min_count)
         self.link = _MarginLink()
         rule = partial(_odds, name, counts, min_count, float(bg_ratio))
         self.odds = ClassVector(

@@ -7,10 +7,10 @@ from functools import partial
 
 import numpy as np
 
-from imb_det.core import check_choice, check_number, refuse_idle
+from imb_det.core import check_choice, refuse_idle
 from imb_det.core.text import and_more
 from imb_det.registry import MODELS
-from imb_det.statistics.class_counts import positive_counts
+from imb_det.statistics.class_counts import check_min_count, positive_counts
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 
@@ -68,8 +68,7 @@ class IIFLoss(ImbalanceLoss):
         name = type(self).__name__
         check_choice(name, "use_sigmoid", use_sigmoid, (False,))
         super().__init__(False, reduction, loss_weight, compiled)
-        if min_count is not None:
-            check_number(name, "min_count", min_count, 0, None, open_ends=True)
+        check_min_count(name, min_count)
         rules = {v: partial(_frequencies, name, v, min_count) for v in _VARIANTS}
         vector = ClassVector(name, "weight", weight, rules=rules, open_ends=True)
         if not vector.has_rule:

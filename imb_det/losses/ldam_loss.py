@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from imb_det.core import check_choice, check_number, refuse_idle
 from imb_det.registry import MODELS
-from imb_det.statistics.class_counts import COUNTED, positive_counts
+from imb_det.statistics.class_counts import COUNTED, check_min_count, positive_counts
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 
@@ -102,8 +102,7 @@ class LDAMLoss(ImbalanceLoss):
         super().__init__(False, reduction, loss_weight, compiled)
         check_number(name, "max_margin", max_margin, 0, None)
         check_number(name, "scale", scale, 0, None, open_ends=True)
-        if min_count is not None:
-            check_number(name, "min_count", min_count, 0, None, open_ends=True)
+        check_min_count(name, min_count)
         self.link = ScaledSoftmaxLink(ClassVector(name, "scale", float(scale)))
         rules = {
             by: partial(_margins, name, by, float(max_margin), min_count)

@@ -27,10 +27,19 @@ __all__ = [
     "SigmoidWithObjectnessLink",
     "SoftmaxLink",
     "SoftmaxWithObjectnessLink",
+    "logit",
 ]
 
-#: Bias of classifiers whose classes are all rare at first: logit(0.001).
-RARE_BIAS = math.log(0.001 / 0.999)
+
+def logit(probability: float) -> float:
+    """Return the logit of a probability in [0, 1]; infinite at its ends."""
+    if probability in (0, 1):
+        return math.inf if probability else -math.inf
+    return math.log(probability / (1 - probability))
+
+
+#: Bias of classifiers whose classes are all rare at first.
+RARE_BIAS = logit(0.001)
 
 
 class Link(nn.Module):

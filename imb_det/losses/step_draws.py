@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from imb_det.core import check_number
 from imb_det.statistics.running_stats import RunningStats
 
-__all__ = ["StepDraws"]
+__all__ = ["StepDraws", "on_average"]
 
 _BITS = 31
 _MASK = (1 << _BITS) - 1
@@ -117,6 +117,20 @@ class StepDraws(nn.Module):
         place = torch.arange(size, device=like.device)
         # Whole numbers are mixed one to one, so that there are no ties.
         return _mixed((start + place) & _MASK)
+
+
+def on_average(share: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return what :meth:`StepDraws.elements` draws on average, as a function like it.
+
+    Args:
+        share: Factor of each column in rows of each kind, (G, K).
+    """
+
+    # A compiler cannot look into a `partial` of a method of tensors.
+    def factors(kind: Tensor) -> Tensor:
+        return share.index_select(0, kind)
+
+    return factors
 
 
 def _between(whole: Tensor) -> Tensor:

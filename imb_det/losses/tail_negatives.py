@@ -16,7 +16,7 @@ from imb_det.statistics.class_vector import ClassVector
 from imb_det.statistics.running_stats import RunningStats
 
 from .one_pass import can_look
-from .step_draws import StepDraws
+from .step_draws import StepDraws, on_average
 from .terms import Call, Values, is_background
 
 __all__ = ["Tail", "TailNegatives"]
@@ -94,7 +94,7 @@ class TailNegatives(nn.Module):
         else:
             if can_look(factors) and bool((factors == factors.bool()).all()):
                 factors = factors.bool()  # nothing in between: quicker
-            taken = partial(factors.index_select, 0)
+            taken = on_average(factors)
 
         def negative(z: Tensor, label: Tensor) -> Tensor:
             return taken(is_background(label, classes).long())

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from imb_det.core import check_choice, check_number, refuse_idle
 from imb_det.registry import MODELS
-from imb_det.statistics.class_counts import COUNTED, positive_counts
+from imb_det.statistics.class_counts import COUNTED, check_min_count, positive_counts
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 from imb_det.statistics.running_stats import RunningStats
@@ -128,8 +128,7 @@ class VSLoss(ImbalanceLoss):
             prior = "images" if use_sigmoid else "instances"
         check_number(name, "gamma", gamma, 0, None)
         check_number(name, "tau", tau, 0, None)
-        if min_count is not None:
-            check_number(name, "min_count", min_count, 0, None, open_ends=True)
+        check_min_count(name, min_count)
         _check_background(name, background, prior)
         if use_sigmoid and (gamma or prior != "images" or background != "keep"):
             raise ValueError(

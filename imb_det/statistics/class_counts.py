@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
+from imb_det.core import check_number
 from imb_det.core.text import and_more
 
 from .class_stats import ClassStats
 
-__all__ = ["COUNTED", "positive_counts"]
+__all__ = ["COUNTED", "check_min_count", "positive_counts"]
 
 #: What may be counted.
 COUNTED = ("images", "instances")
+
+
+def check_min_count(owner: str, min_count: float | None) -> None:
+    """Refuse what :func:`positive_counts` cannot take for ``min_count``.
+
+    Args:
+        owner: Name of the component, for the message.
+        min_count: What a config gives.
+
+    Raises:
+        TypeError, ValueError: No number, or one that is not above 0.
+    """
+    if min_count is not None:
+        check_number(owner, "min_count", min_count, 0, None, open_ends=True)
 
 
 def positive_counts(

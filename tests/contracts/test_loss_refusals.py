@@ -1,6 +1,9 @@
 """What classification losses refuse when they are built, by the argument's name."""
 
 import pytest
+import torch
+
+from imb_det.registry import MODELS
 
 from .bad_arguments import BAD
 from .cases import CASES
@@ -28,3 +31,12 @@ def test_unknown_arguments_are_named(name):
     case = next(case for case in CASES if case.loss == name)
     with pytest.raises(TypeError, match="no_argument"):
         case.build(no_argument=1)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_it_is_built_without_memory(name):
+    # As large models are, before their weights are loaded in parts.
+    case = next(case for case in CASES if case.loss == name)
+    with torch.device("meta"):
+        loss = MODELS.build(case.config)
+    assert type(loss).__name__ == name
