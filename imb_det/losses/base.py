@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from .finite import check_finite
 from .links import Link, SigmoidLink, SoftmaxLink
 from .number_checks import impossible_rows
 from .observed import Observed
-from .one_pass import attach_gradient
+from .one_pass import attach_gradient, can_look, compute_dtype
 from .terms import Call, Terms
 
 __all__ = ["REDUCTIONS", "ImbalanceLoss", "Unreduced"]
@@ -32,7 +33,7 @@ REDUCTIONS = ("none", "mean", "sum")
 
 
 class Unreduced(NamedTuple):
-    """What a loss is before it is reduced, without ``loss_weight``.
+    """What a loss is before it is reduced, times the factor of the call.
 
     Args:
         loss: Of rows (N,) or elements (N, K), with its graph.
@@ -76,6 +77,8 @@ class ImbalanceLoss(nn.Module):
 
     #: Whether the terms have a normaliser, and ``avg_factor`` is left aside.
     own_normaliser = False
+    #: Whether :meth:`unreduced` multiplies by the factor of the call.
+    takes_factor = True
     #: Whether :meth:`observe` wants to see what each training call shows.
     observes = False
 
@@ -223,35 +226,59 @@ class ImbalanceLoss(nn.Module):
                 "of `get_cls_channels` predicts with another activation than it trains"
             )
         learn = self.training and torch.is_grad_enabled() and reduction_override is None
-        call = Call(cls_score.detach(), label, weight, num_classes, learn)
         # mmdet's loss without reduction is that of elements with sigmoid.
         elementwise = self.use_sigmoid and not self.in_roi_head
         per_row = reduction != "none" or not elementwise
+        if self.own_normaliser:
+            avg_factor = None
+        elif reduction == "mean" and avg_factor is None:
+            size = cls_score.numel() if elementwise else len(cls_score)
+            avg_factor = max(size, 1)
+        call = Call(cls_score.detach(), label, weight, num_classes, learn)
+        call = self._with_factor(call, reduction, avg_factor)
         loss, normaliser, told, seen = self.unreduced(cls_score, call, per_row)
         impossible = impossible_rows(label, weight, num_classes)
         if impossible is not None:
             rows = impossible if loss.dim() == 1 else impossible[:, None]
             loss = loss.masked_fill(rows, torch.nan)
-        if self.own_normaliser:
-            avg_factor = normaliser if reduction == "mean" else None
-        elif reduction == "mean" and avg_factor is None:
-            size = cls_score.numel() if elementwise else len(loss)
-            avg_factor = max(size, 1)
+        if self.own_normaliser and reduction == "mean":
+            avg_factor = normaliser
         if seen is not None:
-            divisor: Tensor | float = 1.0
-            if reduction == "mean" and avg_factor is not None:
-                # As mmdet divides: without positives a head may give 0.
-                divisor = avg_factor + torch.finfo(torch.float32).eps
-            factor = self.loss_weight / divisor
+            factor = self._factor(avg_factor if reduction == "mean" else None)
             with torch.no_grad():
                 self.observe(told, seen, factor)
-        value = weight_reduce_loss(loss, None, reduction, avg_factor)
-        value = self.loss_weight * value
+        if call.factor == 1:
+            value = weight_reduce_loss(loss, None, reduction, avg_factor)
+            value = self.loss_weight * value
+        else:
+            value = loss.sum()
         check_finite(name, value, cls_score, label, weight)
         return value
 
+    def _factor(self, divisor: float | Tensor | None) -> float | Tensor:
+        """Return what the sum of the loss is multiplied by."""
+        if divisor is None:
+            return self.loss_weight
+        # As mmdet divides: without positives a head may give 0.
+        return self.loss_weight / (divisor + torch.finfo(torch.float32).eps)
+
+    def _with_factor(
+        self, call: Call, reduction: str, divisor: float | Tensor | None
+    ) -> Call:
+        """Return the call with the factor of the loss, which saves a pass backward.
+
+        To look at the divisor costs nothing on a CPU; elsewhere it would be waited for.
+        """
+        is_known = reduction == ("sum" if divisor is None else "mean")
+        if isinstance(divisor, Tensor) and divisor.requires_grad:
+            is_known = False
+        if not (is_known and self.takes_factor and can_look(call.cls_score)):
+            return call
+        factor = float(self._factor(divisor))
+        return replace(call, factor=factor) if 0 < factor < math.inf else call
+
     def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
-        """Return the loss of rows or elements, before reduction and ``loss_weight``.
+        """Return the loss of rows or elements before reduction, times ``call.factor``.
 
         Args:
             cls_score: Logits, (N, K), with their graph.
@@ -266,10 +293,16 @@ class ImbalanceLoss(nn.Module):
         terms.check(name, *cls_score.shape)
         if not self.own_normaliser:
             terms.refuse("`own_normaliser = False`", "normaliser")
+        if call.factor != 1:
+            z = call.cls_score
+            row = z.new_full((len(z),), call.factor, dtype=compute_dtype(z))
+            terms = replace(terms, row=row if terms.row is None else terms.row * row)
         # Of a softmax with soft targets a row has no class to learn of.
         seen_by = call.label.dim() == 1 or self.use_sigmoid
         watch = self.observes and call.learn and seen_by
         loss, seen = self._loss(cls_score, terms, call, per_row, watch)
+        if seen is not None:
+            seen = seen.without(call.factor)
         return Unreduced(loss, terms.normaliser, call, seen)
 
     def _loss(

@@ -138,6 +138,11 @@ class LabelAwareSmoothingLoss(LossWrapper):
                 by=(by, "instances"),
             )
 
+    @property
+    def takes_factor(self) -> bool:  # type: ignore[override]
+        """Whether the loss inside does."""
+        return self.loss.takes_factor
+
     def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
         """Return the loss of the smoothed targets."""
         label = self.smoothed(call.label, cls_score.size(1), cls_score)

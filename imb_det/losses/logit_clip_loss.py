@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -97,6 +98,11 @@ class LogitClipLoss(LossWrapper):
         """The link of the loss inside, of clipped logits."""
         return self._links[0]
 
+    @property
+    def takes_factor(self) -> bool:  # type: ignore[override]
+        """Whether the loss inside does."""
+        return self.loss.takes_factor
+
     def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
         """Return the loss of the clipped logits."""
         counted, _ = where_counted(call.label, call.weight)
@@ -104,8 +110,7 @@ class LogitClipLoss(LossWrapper):
         if counted is not None and not (can_look(z) and bool(counted.all())):
             z = torch.where(counted, z, 0)  # it may be anything, also NaN
         z = self._links[0].clipped(z)
-        told = Call(z.detach(), call.label, call.weight, call.num_classes, call.learn)
-        return self.loss.unreduced(z, told, per_row)
+        return self.loss.unreduced(z, replace(call, cls_score=z.detach()), per_row)
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
         """Yield that the norm is too small for the classes, or for the first bias."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -43,6 +43,14 @@ class Observed:
         """Add what another part of the rows has shown."""
         for name, total in vars(self).items():
             total += getattr(other, name)
+
+    def without(self, factor: float) -> Observed:
+        """Return the same of a pass that had multiplied the loss by a factor."""
+        return replace(
+            self,
+            positive_gradient=self.positive_gradient / factor,
+            negative_gradient=self.negative_gradient / factor,
+        )
 
     @classmethod
     def of_targets(

@@ -57,6 +57,8 @@ class Call:
         num_classes: Number of classes C.
         learn: Whether it is a call of a training step, from which running statistics
             are to learn, and no extra call of a sampler.
+        factor: By which the pass multiplies the loss, > 0: ``loss_weight`` over the
+            normaliser, where that is known beforehand. Default 1.
     """
 
     cls_score: Tensor
@@ -64,6 +66,7 @@ class Call:
     weight: Tensor | None
     num_classes: int
     learn: bool
+    factor: float = 1.0
 
     @property
     def is_background(self) -> Tensor:

@@ -37,7 +37,8 @@ class LossWrapper(ImbalanceLoss):
     The arguments that all losses share may stand in the wrapper or in the loss inside,
     which gets them. Dense heads read ``use_sigmoid`` from the wrapper.
 
-    Subclasses change :meth:`unreduced`, and :attr:`link` where they predict otherwise.
+    Subclasses change :meth:`unreduced`, which multiplies by the factor of the call if
+    they say that it does, and :attr:`link` where they predict otherwise.
 
     Args:
         loss: Config of a classification loss of the library, or one.
@@ -50,6 +51,8 @@ class LossWrapper(ImbalanceLoss):
         TypeError: ``loss`` is none of these losses.
         ValueError: The loss inside says something else of an argument.
     """
+
+    takes_factor = False
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from imb_det.losses import flush_statistics
 from imb_det.registry import MODELS
 from tests.references.reduction import EPS
 
@@ -84,3 +85,32 @@ def test_errors_name_what_is_valid(case):
         loss(*batch, reduction_override="average")
     with pytest.raises(ValueError, match=r"'none', 'mean', 'sum'.*'average'"):
         MODELS.build(dict(case.config, reduction="average"))
+
+
+@each
+def test_gradients_follow_the_same_law(case):
+    loss = warm(case)[0].eval()  # statistics stand still
+    logits, labels = make_batch(case)
+    values = loss(logits, labels, reduction_override="none")
+    value = loss(logits, labels, avg_factor=3.0)
+    wanted = gradient_of(values.sum(), logits) * (value / values.sum()).detach()
+    for factor in (1.0, 1.0, -2.0, 1.0):
+        found = torch.autograd.grad(factor * value, logits, retain_graph=True)[0]
+        torch.testing.assert_close(found, factor * wanted)
+        logits.grad = None
+        (factor * value).backward(retain_graph=True)
+        logits.grad.zero_()  # what others do with it stays with them
+
+
+@each
+def test_what_is_learnt_does_not_depend_on_the_factor(case):
+    if case.loss == "EqualizedFocalLoss":
+        pytest.skip("its sums are of gradients as they reach the classifier")
+    values = []
+    for weight, avg_factor in ((1.0, 1.0), (0.3, 7.0)):
+        loss, _ = warm(case, loss_weight=weight)
+        logits, labels = make_batch(case)
+        loss(logits, labels, avg_factor=avg_factor).backward()
+        flush_statistics(loss)
+        values.append(loss(logits, labels, reduction_override="none"))
+    torch.testing.assert_close(values[1] / 0.3, values[0])
