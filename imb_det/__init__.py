@@ -11,6 +11,7 @@ load_checkpoints_safely()
 from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
 
 from . import (  # noqa: E402, F401
+    backbones,
     datasets,
     difficulty,
     evaluation,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-__all__ = ["machine", "peak_memory", "seconds"]
+__all__ = ["machine", "peak_memory", "processor", "seconds"]
 
 
 def seconds(
@@ -61,11 +61,20 @@ def peak_memory(step: Callable[[], None], device: str) -> int:
 def machine(device: str) -> str:
     """Describe where this runs."""
     if device == "cuda":
-        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+        return f"{processor(device)}, torch {torch.__version__}"
+    capability = torch.backends.cpu.get_cpu_capability()
+    threads = torch.get_num_threads()
+    return (
+        f"{processor(device)} ({capability}), {threads} threads, "
+        f"torch {torch.__version__}"
+    )
+
+
+def processor(device: str) -> str:
+    """Name the GPU, or the CPU."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    cpu = names[0] if names else platform.machine()
-    capability = torch.backends.cpu.get_cpu_capability()
-    threads = torch.get_num_threads()
-    return f"{cpu} ({capability}), {threads} threads, torch {torch.__version__}"
+    return names[0] if names else platform.machine()

@@ -1,0 +1,21 @@
+"""Experiments: methods x seeds x data sets, trained, tested and compared."""
+
+from .comparing import compare_experiment
+from .plan import Dataset, Experiment, Run
+from .results import merge_results, read_results
+from .runner import Outcome, run_all
+from .state import status
+from .tables import markdown_table
+
+__all__ = [
+    "Dataset",
+    "Experiment",
+    "Outcome",
+    "Run",
+    "compare_experiment",
+    "markdown_table",
+    "merge_results",
+    "read_results",
+    "run_all",
+    "status",
+]

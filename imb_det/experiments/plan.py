@@ -1,0 +1,294 @@
+"""What an experiment is made of: methods, seeds and data sets, and the runs of them."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from imb_det.core import and_more
+
+__all__ = ["Dataset", "Experiment", "Run"]
+
+_KEYS = ("work_dir", "seeds", "datasets", "methods", "train_command", "test_command")
+_OF_DATASET = ("config", "options", "ann_file", "train_ann", "title")
+_OF_METHOD = ("config", "options", "hooks", "base", "datasets", "seeds", "title")
+_LOADERS = ("train_dataloader", "test_dataloader")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What methods are compared on.
+
+    Args:
+        name: Of the data set.
+        ann_file: Annotation file of its test set, for the comparison.
+        train_ann: That of its training set, for the groups, or None.
+        title: For tables.
+    """
+
+    name: str
+    ann_file: Path
+    train_ann: Path | None
+    title: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training and its test.
+
+    Args:
+        dataset: Name of the data set.
+        method: Name of the method.
+        seed: Of the training.
+        config: Whole config of the training.
+        work_dir: Folder of the run alone.
+        digest: Of the config and of the annotation files that it names.
+    """
+
+    dataset: str
+    method: str
+    seed: int
+    config: Config = field(repr=False, compare=False)
+    work_dir: Path
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """Names of data set, method and seed."""
+        return f"{self.dataset}/{self.method}/seed_{self.seed}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Methods x seeds x data sets.
+
+    Args:
+        name: Of the experiment.
+        work_dir: Folder of all runs.
+        datasets: By name.
+        titles: Of the methods, by name, the first one what others are compared to.
+        runs: In the order in which they are done: seed by seed, so that a table of one
+            seed is whole before the second begins.
+        train_command, test_command: What is put before ``tools/train.py`` and
+            ``tools/test.py``, such as ``torchrun`` with its arguments, and
+            ``arguments`` after them.
+    """
+
+    name: str
+    work_dir: Path
+    datasets: Mapping[str, Dataset]
+    titles: Mapping[str, str]
+    runs: Sequence[Run]
+    train_command: Mapping[str, Sequence[str]]
+    test_command: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def from_file(cls, path: str | Path, work_dir: str | Path | None = None) -> Any:
+        """Read an experiment and all its configs.
+
+        .. code-block:: python
+
+            seeds = [0, 1, 2]
+            datasets = dict(
+                boards=dict(
+                    config="configs/pretrained/faster-rcnn_lite0_boards-lt.py",
+                    ann_file="data/boards_lt/val.json",
+                    train_ann="data/boards_lt/train.json",
+                ),
+            )
+            methods = dict(
+                plain=dict(),
+                rfs=dict(options={"train_dataloader.sampler": dict(...)}),
+                both=dict(base="rfs", options={"model.roi_head...": dict(...)}),
+            )
+
+        A data set has ``config``, which all methods start from, ``options`` for it, as
+        of ``--cfg-options``, ``ann_file`` of its test set and ``train_ann``. A method
+        has ``options``, ``hooks`` that are added to ``custom_hooks``, the method
+        ``base`` whose options come before its own, another ``config``, one for each
+        data set in a dict, the ``datasets`` and ``seeds`` that it is for, all by
+        default, and a ``title``.
+
+        Args:
+            path: File of the experiment, a config of mmengine, which is run.
+            work_dir: In place of that of the file. Default: None.
+
+        Raises:
+            FileNotFoundError: A file that is not there.
+            ValueError: Keys or names that there are not; names them and what there is.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no experiment '{path}'")
+        spec = Config.fromfile(path).to_dict()
+        _check_keys(str(path), spec, _KEYS)
+        for key in ("datasets", "methods"):
+            if not spec.get(key):
+                raise ValueError(f"{path}: `{key}` is missing or empty")
+        folder = Path(work_dir or spec.get("work_dir") or f"work_dirs/{path.stem}")
+        seeds = spec.get("seeds", [0])
+        datasets, methods = spec["datasets"], spec["methods"]
+        for name, own in datasets.items():
+            _check_keys(f"{path}: data set {name!r}", own, _OF_DATASET)
+            if missing := {"config", "ann_file"} - set(own):
+                raise ValueError(f"{path}: data set {name!r} lacks {sorted(missing)}")
+        for name, own in methods.items():
+            where = f"{path}: method {name!r}"
+            _check_keys(where, own, _OF_METHOD)
+            if unknown := set(own.get("datasets", ())) - set(datasets):
+                raise ValueError(
+                    f"{where}: no data sets {sorted(unknown)}; there are "
+                    f"{list(datasets)}"
+                )
+        digests: dict[Path, str] = {}
+        runs = [
+            _run(path, spec, folder, dataset, method, seed, digests)
+            for seed in _all_seeds(seeds, methods)
+            for dataset in datasets
+            for method, own in methods.items()
+            if seed in own.get("seeds", seeds)
+            and dataset in own.get("datasets", datasets)
+        ]
+        return cls(
+            path.stem,
+            folder,
+            {
+                name: Dataset(
+                    name,
+                    Path(own["ann_file"]),
+                    Path(own["train_ann"]) if "train_ann" in own else None,
+                    own.get("title", name),
+                )
+                for name, own in datasets.items()
+            },
+            {name: own.get("title", name) for name, own in methods.items()},
+            runs,
+            spec.get("train_command", {}),
+            spec.get("test_command", {}),
+        )
+
+    def only(
+        self,
+        datasets: Sequence[str] | None = None,
+        methods: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> Experiment:
+        """Return the same with some of the runs.
+
+        Args:
+            datasets: Of the runs; None for all. Default: None.
+            methods: Of the runs; None for all. Default: None.
+            seeds: Of the runs; None for all. Default: None.
+
+        Raises:
+            ValueError: There are no such runs; names what there is.
+        """
+        runs: Sequence[Run] = self.runs
+        for key, wanted in (
+            ("dataset", datasets),
+            ("method", methods),
+            ("seed", seeds),
+        ):
+            there = list(dict.fromkeys(getattr(run, key) for run in self.runs))
+            if wanted is None:
+                continue
+            if unknown := [one for one in wanted if one not in there]:
+                raise ValueError(
+                    f"{self.name}: no {key} {and_more(unknown)}; there are {there}"
+                )
+            runs = [run for run in runs if getattr(run, key) in wanted]
+        return replace(self, runs=runs)
+
+
+def _all_seeds(seeds: Sequence[int], methods: Mapping[str, Any]) -> list[int]:
+    every = [*seeds, *(s for own in methods.values() for s in own.get("seeds", ()))]
+    return list(dict.fromkeys(every))
+
+
+def _run(
+    path: Path,
+    spec: Mapping[str, Any],
+    folder: Path,
+    dataset: str,
+    method: str,
+    seed: int,
+    digests: dict[Path, str],
+) -> Run:
+    """Make one run, with its whole config."""
+    of_dataset = spec["datasets"][dataset]
+    chain = list(_chain(path, spec["methods"], method))
+    file = of_dataset["config"]
+    for own in chain:
+        other = own.get("config", file)
+        file = other.get(dataset, file) if isinstance(other, dict) else other
+    if "::" not in file and not Path(file).is_file():
+        raise FileNotFoundError(f"{path}: there is no config '{file}' ({method})")
+    if "::" in file:  # such as `imb_det::ghm/...`, which mmengine reads as a base
+        config = Config.fromstring(f"_base_ = {file!r}", ".py")
+    else:
+        config = Config.fromfile(file)
+    for own in (of_dataset, *chain):
+        config.merge_from_dict(copy.deepcopy(own.get("options", {})))
+        config.custom_hooks = [
+            *(config.get("custom_hooks") or []),
+            *copy.deepcopy(own.get("hooks", [])),
+        ]
+    config.randomness = dict(config.get("randomness") or {}, seed=seed)
+    work_dir = folder / dataset / method / f"seed_{seed}"
+    config.work_dir = str(work_dir)
+    return Run(dataset, method, seed, config, work_dir, _digest(config, digests))
+
+
+def _chain(
+    path: Path, methods: Mapping[str, Any], name: str, above: tuple[str, ...] = ()
+) -> Iterator[Mapping[str, Any]]:
+    """Yield a method with what it is based on, that first."""
+    if name not in methods or name in above:
+        why = "is based on itself" if name in above else "there is none"
+        raise ValueError(
+            f"{path}: `base` of {' of '.join(above)} is {name!r}: {why}; methods are "
+            f"{list(methods)}"
+        )
+    own = methods[name]
+    if base := own.get("base"):
+        yield from _chain(path, methods, base, (*above, name))
+    yield own
+
+
+def _check_keys(where: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    if unknown := [key for key in given if key not in known]:
+        raise ValueError(
+            f"{where}: unknown {and_more(unknown)}; known are {list(known)}"
+        )
+
+
+def _digest(config: Config, digests: dict[Path, str]) -> str:
+    """Return a digest of all that decides the result, but for the code."""
+    content = {k: v for k, v in config.to_dict().items() if k != "work_dir"}
+    text = json.dumps(content, sort_keys=True, default=str)
+    digest = hashlib.blake2b(text.encode(), digest_size=8)
+    for file in _annotation_files(config):
+        if file not in digests:
+            digests[file] = hashlib.blake2b(
+                file.read_bytes() if file.is_file() else b"", digest_size=8
+            ).hexdigest()
+        digest.update(digests[file].encode())
+    return digest.hexdigest()
+
+
+def _annotation_files(config: Config) -> Iterator[Path]:
+    """Yield the annotation files of training and test, through wrappers."""
+    for loader in _LOADERS:
+        dataset = (config.get(loader) or {}).get("dataset") or {}
+        while isinstance(dataset.get("dataset"), dict):
+            dataset = dataset["dataset"]
+        for one in dataset.get("datasets", [dataset]):
+            if one.get("ann_file"):
+                yield Path(one.get("data_root") or "") / one["ann_file"]

@@ -1,0 +1,75 @@
+"""Tables of an experiment, from results and a comparison."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["markdown_table"]
+
+_FIGURES = ("AP", "APr", "APc", "APf")
+
+
+def markdown_table(
+    results: Sequence[Mapping[str, Any]],
+    titles: Mapping[str, str],
+    comparison: Mapping[str, Any] | None = None,
+) -> str:
+    """Write a table of the methods on one data set.
+
+    Each figure is the mean over seeds, with the standard deviation; differences from
+    the first method, and their intervals, are those of the comparison. Time and memory
+    are relative to the first method.
+
+    Args:
+        results: Of one data set.
+        titles: Of the methods, by name, in the order of the table; those without a
+            result are left out.
+        comparison: What ``compare_runs`` has written. Default: None, no differences.
+    """
+    by_method = {
+        method: [result for result in results if result["method"] == method]
+        for method in titles
+    }
+    by_method = {method: own for method, own in by_method.items() if own}
+    if not by_method:
+        return "no results\n"
+    first = next(iter(by_method.values()))
+    figures = [name for name in _FIGURES if name in first[0]["figures"]]
+    header = ["method", "seeds", *figures]
+    if comparison is not None:
+        header += [f"{name} - plain" for name in figures]
+    header += ["time", "memory"]
+    rows = []
+    for method, own in by_method.items():
+        row = [titles[method], str(len(own))]
+        row += [_mean([result["figures"][name] for result in own]) for name in figures]
+        if comparison is not None:
+            found = comparison["differences"].get(method, {})
+            row += [_difference(found.get(name)) for name in figures]
+        for key in ("cpu_seconds", "memory_gb"):
+            row.append(f"{_average(own, key) / _average(first, key):.2f}")
+        rows.append(row)
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    spread = f" ± {statistics.stdev(known):.3f}" if len(known) > 1 else ""
+    return f"{statistics.fmean(known):.3f}{spread}"
+
+
+def _difference(found: Mapping[str, Any] | None) -> str:
+    if found is None or found["difference"] is None:
+        return ""
+    low, high = found["interval"]
+    text = f"{found['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def _average(results: Sequence[Mapping[str, Any]], key: str) -> float:
+    return statistics.fmean(result[key] for result in results)

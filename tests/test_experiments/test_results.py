@@ -1,0 +1,69 @@
+"""Results as lines, and tables of them."""
+
+import pytest
+
+from imb_det.experiments import markdown_table, merge_results, read_results
+
+
+def result(method, seed, ap, time=10.0):
+    figures = dict(AP=ap, APr=None, APc=ap, APf=ap)
+    return dict(
+        dataset="toy",
+        method=method,
+        seed=seed,
+        figures=figures,
+        cpu_seconds=time,
+        memory_gb=1.0,
+    )
+
+
+def test_results_are_merged_in_order(tmp_path):
+    path = tmp_path / "results.jsonl"
+    merge_results(path, [result("b", 0, 0.1), result("a", 1, 0.2)])
+    merge_results(path, [result("a", 0, 0.3), result("b", 0, 0.4)])
+    found = [(r["method"], r["seed"], r["figures"]["AP"]) for r in read_results(path)]
+    assert found == [("a", 0, 0.3), ("a", 1, 0.2), ("b", 0, 0.4)]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{", "line 2: no result"),
+        ("[]", "line 2: no result"),
+        ('{"dataset": "toy"}', "line 2: no result"),
+        (None, r"line 2: a second result of \['toy', 'a', 0\]"),
+    ],
+)
+def test_a_line_that_is_no_result_is_named(tmp_path, line, words):
+    path = tmp_path / "results.jsonl"
+    merge_results(path, [result("a", 0, 0.3)])
+    first = path.read_text()
+    path.write_text(first + (first if line is None else line + "\n"))
+    with pytest.raises(ValueError, match=words):
+        read_results(path)
+
+
+def test_a_table_by_hand():
+    results = [
+        result("plain", 0, 0.2),
+        result("plain", 1, 0.4),
+        result("rfs", 0, 0.5, time=15.0),
+    ]
+    difference = dict(difference=0.2, interval=[0.1, 0.3])
+    nothing = dict(difference=None, interval=[None, None])
+    around = dict(difference=0.0, interval=[-0.1, 0.1])
+    comparison = dict(
+        differences=dict(rfs=dict(AP=difference, APr=nothing, APc=around, APf=around))
+    )
+    titles = dict(plain="plain", other="not run", rfs="RFS")
+    text = markdown_table(results, titles, comparison)
+    assert text.splitlines() == [
+        "| method | seeds | AP | APr | APc | APf | AP - plain | APr - plain "
+        "| APc - plain | APf - plain | time | memory |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| plain | 2 | 0.300 ± 0.141 | - | 0.300 ± 0.141 | 0.300 ± 0.141 "
+        "|  |  |  |  | 1.00 | 1.00 |",
+        "| RFS | 1 | 0.500 | - | 0.500 | 0.500 | **+0.200 [+0.100, +0.300]** |  "
+        "| +0.000 [-0.100, +0.100] | +0.000 [-0.100, +0.100] | 1.50 | 1.00 |",
+    ]
+    assert markdown_table([], titles) == "no results\n"

@@ -1,0 +1,132 @@
+"""Runs are done once each, whatever happens to those who do them."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from imb_det.experiments import Experiment, runner, status
+from imb_det.experiments.claim import Claim
+from tests.processes import FORKED, start_server
+
+from .fakes import diary_of, living, run_in_process, wait_for, write_experiment
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(runner, "_EVERY", 0.02)
+
+
+def do(folder, processes=1, told=None):
+    experiment = Experiment.from_file(folder / "experiment.py")
+    tell = (lambda text: None) if told is None else told.append
+    return runner.run_all(experiment, folder / "tools", processes, 1, tell)
+
+
+def start(folder, processes=1):
+    start_server()
+    process = FORKED.Process(target=run_in_process, args=(folder, processes))
+    process.start()
+    return process
+
+
+def figures_of(outcome):
+    return {(r["method"], r["seed"]): r["figures"]["AP"] for r in outcome.results}
+
+
+ALL = {("plain", 0): 0.25, ("plain", 1): 0.26, ("rfs", 0): 0.5, ("rfs", 1): 0.51}
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_all_runs_are_done_once(tmp_path, processes):
+    write_experiment(tmp_path)
+    outcome = do(tmp_path, processes)
+    assert figures_of(outcome) == ALL
+    assert not outcome.failed
+    assert sorted(diary_of(tmp_path)) == [(*key, 0) for key in ALL]
+    assert figures_of(do(tmp_path)) == ALL
+    assert len(diary_of(tmp_path)) == 4  # nothing again
+
+
+def test_a_result_says_what_it_is_of(tmp_path):
+    write_experiment(tmp_path, seeds=[1])
+    result = do(tmp_path).results[0]
+    assert (result["dataset"], result["method"], result["seed"]) == ("toy", "plain", 1)
+    assert result["classes"] == {"a": 0.26}
+    assert result["seconds"] >= 0.03
+    assert result["memory_gb"] > 0
+    assert {"imb-det", "torch", "python"} <= result["versions"].keys()
+
+
+def test_a_run_that_fails_is_named_and_stops_no_other(tmp_path):
+    methods = {
+        "bad": dict(options=dict(name="bad", fails=True)),
+        "plain": dict(options=dict(name="plain")),
+    }
+    write_experiment(tmp_path, methods, seeds=[0])
+    told = []
+    outcome = do(tmp_path, told=told)
+    assert list(outcome.failed) == ["toy/bad/seed_0"]
+    assert "train ended with 3" in outcome.failed["toy/bad/seed_0"]
+    assert "RuntimeError: as it was told to" in told[0]
+    assert [result["method"] for result in outcome.results] == ["plain"]
+    experiment = Experiment.from_file(tmp_path / "experiment.py")
+    assert [status(run) for run in experiment.runs] == ["failed", "finished"]
+    methods["bad"]["options"]["fails"] = False  # mended: another config
+    write_experiment(tmp_path, methods, seeds=[0])
+    assert len(do(tmp_path).results) == 2
+    assert [name for name, *_ in diary_of(tmp_path)] == ["bad", "plain", "bad"]
+    assert (tmp_path / "work/toy/bad/seed_0.old1/run.log").is_file()
+
+
+def test_a_run_of_another_config_is_moved_aside(tmp_path):
+    write_experiment(tmp_path, dict(plain=dict(options=dict(ap=0.25))), seeds=[0])
+    do(tmp_path)
+    write_experiment(tmp_path, dict(plain=dict(options=dict(ap=0.75))), seeds=[0])
+    experiment = Experiment.from_file(tmp_path / "experiment.py")
+    assert [status(run) for run in experiment.runs] == ["not begun"]
+    assert do(tmp_path).results[0]["figures"]["AP"] == 0.75
+    old = json.loads((tmp_path / "work/toy/plain/seed_0.old1/result.json").read_text())
+    assert old["figures"]["AP"] == 0.25
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_runner_that_is_killed_goes_on_where_it_was(tmp_path, how):
+    write_experiment(tmp_path, pause=0.3)
+    process = start(tmp_path, processes=2)
+    epochs = [
+        tmp_path / f"work/toy/{name}/seed_0/epoch.txt" for name in ("plain", "rfs")
+    ]
+    wait_for(lambda: all(path.exists() for path in epochs))
+    os.kill(process.pid, how)
+    process.join(20)
+    assert process.exitcode != 0
+    wait_for(lambda: not living(str(tmp_path / "work")))  # its trainings end with it
+    write_experiment(tmp_path, pause=0.3)
+    assert figures_of(do(tmp_path, 2)) == ALL
+    resumed = [entry for entry in diary_of(tmp_path) if entry[2]]
+    assert sorted(entry[:2] for entry in resumed) == [("plain", 0), ("rfs", 0)]
+
+
+def test_two_runners_share_no_run_and_lose_none(tmp_path):
+    write_experiment(tmp_path, seeds=range(4), pause=0.05)
+    both = [start(tmp_path, processes=2) for _ in range(2)]
+    for process in both:
+        process.join(60)
+        assert process.exitcode == 0
+    diary = diary_of(tmp_path)
+    assert len(diary) == len(set(diary)) == 8
+    outcomes = [json.loads(path.read_text()) for path in tmp_path.glob("outcome-*")]
+    assert outcomes == [dict(results=8, failed=[])] * 2
+
+
+def test_a_run_is_taken_as_long_as_its_training_lives(tmp_path):
+    # Whoever has started it may be gone: the commands inherit the claim.
+    claim = Claim.take(tmp_path / "run")
+    copy = os.dup(claim.file.fileno())
+    claim.release()
+    assert Claim.take(tmp_path / "run") is None
+    os.close(copy)
+    with Claim.take(tmp_path / "run") as again:
+        assert again is not None

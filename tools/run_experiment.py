@@ -1,0 +1,73 @@
+"""Train and compare methods x seeds x data sets; interrupt and repeat it at will."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from imb_det.core.shown_text import accept_any_text
+from imb_det.experiments import (
+    Experiment,
+    compare_experiment,
+    merge_results,
+    run_all,
+    status,
+)
+
+
+def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description="Do the runs of an experiment that are not finished, and write "
+        "results, comparisons with intervals, plots and tables. A run that was killed "
+        "goes on, a finished one is never repeated, one that fails is named at the end."
+    )
+    add = parser.add_argument
+    add("experiment", help="file of the experiment, a program in Python, which is run")
+    add("--work-dir", metavar="DIR", help="for all runs (default: as the file says)")
+    add("--processes", type=int, default=1, metavar="N", help="at once (default: 1)")
+    add("--threads", type=int, metavar="N", help="of each (default: shares the cores)")
+    add("--methods", nargs="+", metavar="NAME", help="only these")
+    add("--datasets", nargs="+", metavar="NAME", help="only these")
+    add("--seeds", nargs="+", type=int, metavar="SEED", help="only these")
+    add("--list", action="store_true", help="only say what there is to do")
+    add("--results", metavar="FILE.jsonl", help="also add the results to this file")
+    add("--resamples", type=int, default=1000, metavar="N", help="(default: 1000)")
+    args = parser.parse_args()
+    for name in ("processes", "threads", "resamples"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} must be at least 1, got {value}")
+    return parser, args
+
+
+def main() -> None:
+    """Run the experiment as the command line says."""
+    accept_any_text()
+    parser, args = parse_args()
+    try:
+        experiment = Experiment.from_file(args.experiment, args.work_dir)
+        experiment = experiment.only(args.datasets, args.methods, args.seeds)
+    except (FileNotFoundError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
+    if args.list:
+        for run in experiment.runs:
+            print(f"{status(run)}  {run.name}")
+        return
+    tools = Path(__file__).resolve().parent
+    try:
+        outcome = run_all(experiment, tools, args.processes, args.threads)
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on from here")
+    if args.results:
+        merge_results(args.results, outcome.results)
+    tables = compare_experiment(experiment, outcome.results, args.resamples)
+    for name, file in tables.items():
+        print(f"\n{name} ({file}):\n\n{file.read_text(encoding='utf-8')}")
+    if outcome.failed:
+        sys.exit("failed: " + ", ".join(outcome.failed))
+
+
+if __name__ == "__main__":
+    main()
