@@ -36,8 +36,8 @@ class EfficientNetLite(EfficientNet):
             few in a batch of a detector.
         frozen_cache: Where the frozen layers' outputs are kept, so that they are
             computed once for an image: ``'memory'``, or a folder that several trainings
-            share. Worth it where images recur as they are, at most flipped. Default
-            None, nowhere.
+            share. Worth it where images recur as they are, at most flipped. Only a
+            training and its validations add to them. Default None, nowhere.
         frozen_cache_size: Most memory, or disk, that they may take, GB > 0. Default 2.
         drop_path_rate: Of stochastic depth, in [0, 1). Default 0.
         with_cp: Whether to compute activations twice to save memory. Default False.
@@ -142,6 +142,8 @@ class EfficientNetLite(EfficientNet):
     def train(self, mode: bool = True) -> EfficientNetLite:
         """Set the mode, but leave what is frozen, and norms that do not learn."""
         super().train(mode)  # which returns nothing
+        if mode and self.frozen_cache is not None:
+            self.frozen_cache.keeps = True
         return self
 
     def init_weights(self) -> None:

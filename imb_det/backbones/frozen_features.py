@@ -26,18 +26,22 @@ class FrozenFeatures:
     weights of the layers.
 
     Args:
-        place: ``'memory'``, or a folder, which is made.
+        place: ``'memory'``, or a folder, which is made when it is needed.
         size: Most memory or disk that it takes, GB > 0.
 
     Raises:
-        OSError: The folder cannot be made.
+        NotADirectoryError: The folder is a file.
     """
+
+    #: Whether new images are kept, as in a training and its validations; else it only
+    #: looks for those that are, so that a detector in use does not fill a disk.
+    keeps = False
 
     def __init__(self, place: str, size: float) -> None:
         self.limit = size * _GB
         self.folder = None if place == "memory" else Path(place)
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        if self.folder is not None and self.folder.is_file():
+            raise NotADirectoryError(f"{place} is a file, and must be a folder")
         self.weights: str | None = None
         self._kept: dict[str, tuple[Tensor, ...]] = {}
         self._bytes = 0
@@ -88,15 +92,14 @@ class FrozenFeatures:
             self.found += 1
             return kept
         new = tuple(output[0] for output in compute(image))
-        self._put(key, new)
+        if self.keeps:
+            self._put(key, new)
         return new
 
     def _begin(self, weights: Iterable[Tensor]) -> None:
         self.weights = _digest(weights)[:16]
         self._bytes, self._is_full = 0, False
         if self.folder is not None:
-            own = self.folder / self.weights
-            own.mkdir(exist_ok=True)
             files = [path for path in self.folder.glob("*/*.pt") if path.is_file()]
             self._bytes = sum(path.stat().st_size for path in files)
 
@@ -119,6 +122,7 @@ class FrozenFeatures:
             self._kept[key] = own
             return
         path = self.folder / str(self.weights) / f"{key}.pt"
+        path.parent.mkdir(parents=True, exist_ok=True)
         # Others may write the same: a file of its own takes its place as a whole.
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             torch.save(tuple(output.cpu() for output in own), file)

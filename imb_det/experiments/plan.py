@@ -19,6 +19,7 @@ __all__ = ["Dataset", "Experiment", "Run"]
 _KEYS = ("work_dir", "seeds", "datasets", "methods", "train_command", "test_command")
 _OF_DATASET = ("config", "options", "ann_file", "train_ann", "title")
 _OF_METHOD = ("config", "options", "hooks", "base", "datasets", "seeds", "title")
+_NEEDED = ("train_cfg", "train_dataloader", "test_cfg", "test_dataloader")
 _LOADERS = ("train_dataloader", "test_dataloader")
 
 
@@ -240,6 +241,8 @@ def _run(
             *(config.get("custom_hooks") or []),
             *copy.deepcopy(own.get("hooks", [])),
         ]
+    if missing := [key for key in _NEEDED if config.get(key) is None]:
+        raise ValueError(f"{path}: {file} lacks {missing}, which a run needs")
     config.randomness = dict(config.get("randomness") or {}, seed=seed)
     work_dir = folder / dataset / method / f"seed_{seed}"
     config.work_dir = str(work_dir)

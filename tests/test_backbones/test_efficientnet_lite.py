@@ -104,6 +104,22 @@ def test_other_pixels_and_other_weights_are_computed_anew(images):
     assert not torch.equal(cached(other)[0], first[0])
 
 
+def test_a_detector_in_use_keeps_nothing(images, tmp_path):
+    args = dict(init_cfg=None, frozen_stages=5)
+    trained = EfficientNetLite(frozen_cache=str(tmp_path / "kept"), **args).train()
+    trained(images)
+    used = EfficientNetLite(frozen_cache=str(tmp_path / "kept"), **args).eval()
+    used.load_state_dict(trained.state_dict())
+    kept = sorted(tmp_path.rglob("*.pt"))
+    assert len(kept) == 3
+    with torch.no_grad():
+        used(images)
+        used(images + 1)
+    assert (used.frozen_cache.asked, used.frozen_cache.found) == (6, 3)
+    assert sorted(tmp_path.rglob("*.pt")) == kept
+    assert not list(tmp_path.glob("kept/*/tmp*"))
+
+
 def test_no_more_is_kept_than_is_allowed(images, capsys):
     cached = pretrained(frozen_stages=5, frozen_cache="memory", frozen_cache_size=1e-4)
     for _ in range(2):

@@ -44,6 +44,8 @@ pause = {pause}
 fails = False
 ap = 0.25
 train_cfg = dict(by_epoch=True, max_epochs=3)
+train_dataloader = test_dataloader = dict()
+test_cfg = dict()
 """
 
 

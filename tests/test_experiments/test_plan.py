@@ -85,6 +85,11 @@ def test_some_of_the_runs(tmp_path):
         ),
         (None, dict(datasets=dict(toy={})), r"lacks \['ann_file', 'config'\]"),
         (dict(a=dict(config="none.py")), {}, "no config 'none.py'"),
+        (
+            dict(a=dict(options=dict(test_dataloader=None))),
+            {},
+            r"base.py lacks \['test_dataloader'\]",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, methods, spec, words):
