@@ -10,7 +10,7 @@ from imb_det.core.shown_text import accept_any_text
 from imb_det.experiments import (
     Experiment,
     compare_experiment,
-    merge_results,
+    publish,
     run_all,
     status,
 )
@@ -32,7 +32,12 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     add("--datasets", nargs="+", metavar="NAME", help="only these")
     add("--seeds", nargs="+", type=int, metavar="SEED", help="only these")
     add("--list", action="store_true", help="only say what there is to do")
-    add("--results", metavar="FILE.jsonl", help="also add the results to this file")
+    add(
+        "--publish",
+        action="store_true",
+        help="write results, comparisons and plots beside the experiment's file, and "
+        "tables into the README there",
+    )
     add("--resamples", type=int, default=1000, metavar="N", help="(default: 1000)")
     args = parser.parse_args()
     for name in ("processes", "threads", "resamples"):
@@ -60,11 +65,12 @@ def main() -> None:
         outcome = run_all(experiment, tools, args.processes, args.threads)
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")
-    if args.results:
-        merge_results(args.results, outcome.results)
     tables = compare_experiment(experiment, outcome.results, args.resamples)
     for name, file in tables.items():
         print(f"\n{name} ({file}):\n\n{file.read_text(encoding='utf-8')}")
+    if args.publish:
+        files = publish(experiment, args.experiment, outcome.results)
+        print(f"published: {', '.join(map(str, files))}")
     if outcome.failed:
         sys.exit("failed: " + ", ".join(outcome.failed))
 

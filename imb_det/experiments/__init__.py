@@ -2,6 +2,7 @@
 
 from .comparing import compare_experiment
 from .plan import Dataset, Experiment, Run
+from .publishing import publish
 from .results import merge_results, read_results
 from .runner import Outcome, run_all
 from .state import status
@@ -15,6 +16,7 @@ __all__ = [
     "compare_experiment",
     "markdown_table",
     "merge_results",
+    "publish",
     "read_results",
     "run_all",
     "status",

@@ -31,17 +31,17 @@ def test_from_an_experiment_to_a_table(tmp_path):
             "run_experiment.py",
             path,
             *("--processes", 2, "--threads", 1, "--resamples", 20),
-            *("--results", tmp_path / "results.jsonl"),
+            "--publish",
         )
         assert done.returncode == 0, done.stderr
     assert "| RFS | 1 |" in done.stdout
-    results = read_results(tmp_path / "results.jsonl")
+    results = read_results(tmp_path / "toys.results.jsonl")
     assert [(r["method"], r["seed"]) for r in results] == [("plain", 0), ("rfs", 0)]
     for result in results:
         assert result["figures"].keys() >= FIGURES
         assert result["iterations"] == 4
         assert result["memory_gb"] > 0.1
-    comparison = json.loads((tmp_path / "runs/toy/comparison.json").read_text())
+    comparison = json.loads((tmp_path / "toys.toy.json").read_text())
     assert set(comparison["methods"]) == {"plain", "rfs"}
 
 

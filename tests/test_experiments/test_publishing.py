@@ -1,0 +1,53 @@
+"""What is committed of an experiment, and the tables that are made of it."""
+
+import pytest
+
+from imb_det.experiments import merge_results
+from imb_det.experiments.publishing import publish, published_tables, written_into
+
+from .test_comparing import experiment, result_of  # noqa: F401
+
+README = """# Results
+
+<!-- results of experiment.toy -->
+old
+<!-- end of results -->
+
+the rest
+"""
+
+
+def test_from_results_to_the_readme(tmp_path, experiment):  # noqa: F811
+    from imb_det.experiments import compare_experiment
+
+    (tmp_path / "README.md").write_text(README)
+    results = [result_of(run) for run in experiment.runs]
+    compare_experiment(experiment, results, resamples=20)
+    path = tmp_path / "experiment.py"
+    written = publish(experiment, path, results)
+    assert [file.name for file in written] == [
+        "experiment.results.jsonl",
+        "experiment.toy.json",
+        "experiment.toy.png",
+        "README.md",
+    ]
+    table = published_tables(path)["experiment.toy"]
+    assert table == (tmp_path / "work/toy/table.md").read_text()
+    text = (tmp_path / "README.md").read_text()
+    assert text == README.replace("old\n", table)
+    publish(experiment, path, results)  # again: the same
+    assert (tmp_path / "README.md").read_text() == text
+
+
+def test_a_place_that_does_not_end():
+    with pytest.raises(ValueError, match="no line '<!-- end of results -->'"):
+        written_into("<!-- results of a.b -->\n", {"a.b": "table\n"})
+    assert written_into("no place", {"a.b": "table\n"}) == "no place"
+
+
+def test_without_a_comparison_there_are_no_differences(tmp_path, experiment):  # noqa: F811
+    path = tmp_path / "experiment.py"
+    merge_results(
+        path.with_suffix(".results.jsonl"), [result_of(r) for r in experiment.runs]
+    )
+    assert "- plain" not in published_tables(path)["experiment.toy"]
