@@ -15,10 +15,11 @@ from imb_det.core.finding import Finding, Severity
 from imb_det.core.stage_lengths import StageLengths
 from imb_det.registry import MODELS
 
-from .base import ImbalanceLoss, Unreduced
+from .base import ImbalanceLoss
 from .fading_share import FadingLink, Share, read_shares
 from .links import Link
 from .observed import Observed
+from .reduction import Unreduced
 from .terms import Call
 from .wrapper import InnerLoss, inner_loss
 

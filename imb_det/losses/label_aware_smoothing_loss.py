@@ -17,8 +17,8 @@ from imb_det.registry import MODELS
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 
-from .base import Unreduced
 from .one_pass import SLACK, can_look, compute_dtype
+from .reduction import Unreduced
 from .terms import Call
 from .wrapper import InnerLoss, LossWrapper
 

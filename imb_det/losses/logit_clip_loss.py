@@ -14,10 +14,11 @@ from torch.autograd.function import once_differentiable
 from imb_det.core import CheckContext, Finding, Severity, check_number
 from imb_det.registry import MODELS
 
-from .base import ImbalanceLoss, Unreduced
+from .base import ImbalanceLoss
 from .elements import Element
 from .links import Link
 from .one_pass import can_look, compute_dtype
+from .reduction import Unreduced
 from .rows import where_counted
 from .terms import Call
 from .wrapper import InnerLoss, LossWrapper

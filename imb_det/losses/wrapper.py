@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
 
-from .base import REDUCTIONS, ImbalanceLoss, Unreduced
+from .base import ImbalanceLoss
 from .links import Link
 from .observed import Observed
+from .reduction import REDUCTIONS, Unreduced
 from .terms import Call
 
 __all__ = ["InnerLoss", "LossWrapper", "inner_loss"]
