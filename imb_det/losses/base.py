@@ -59,7 +59,8 @@ class ImbalanceLoss(nn.Module):
 
     #: Whether the terms have a normaliser, and ``avg_factor`` is left aside.
     own_normaliser = False
-    #: Whether :meth:`unreduced` multiplies by the factor of the call.
+    #: Whether :meth:`unreduced` multiplies by the factor of the call; a class that
+    #: defines that method says so, or it is False.
     takes_factor = True
     #: Whether :meth:`observe` wants to see what each training call shows.
     observes = False
@@ -88,6 +89,9 @@ class ImbalanceLoss(nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if "unreduced" in own and "takes_factor" not in own:
+            cls.takes_factor = False
         old = ("class_factors", "prepare", "softmax_element")
         if found := [name for name in old if hasattr(cls, name)]:
             raise TypeError(
@@ -107,8 +111,8 @@ class ImbalanceLoss(nn.Module):
         Args:
             call: The call.
             seen: Sums over its rows.
-            factor: By which the loss is multiplied after its sum: ``loss_weight`` over
-                the normaliser.
+            factor: By which the sum of the loss is multiplied: ``loss_weight`` over the
+                normaliser.
         """
 
     # What heads ask for.
@@ -263,7 +267,7 @@ class ImbalanceLoss(nn.Module):
         seen_by = call.label.dim() == 1 or self.use_sigmoid
         watch = self.observes and call.learn and seen_by
         loss, seen = self._loss(cls_score, terms, call, per_row, watch)
-        if seen is not None:
+        if seen is not None and call.factor != 1:
             seen = seen.without(call.factor)
         return Unreduced(loss, terms.normaliser, call, seen)
 

@@ -21,7 +21,7 @@ from .one_pass import can_look, compute_dtype
 from .reduction import Unreduced
 from .rows import where_counted
 from .terms import Call
-from .wrapper import InnerLoss, LossWrapper
+from .wrapper import AS_INSIDE, InnerLoss, LossWrapper
 
 __all__ = ["ClippedLink", "LogitClipLoss", "clip_logits"]
 
@@ -75,6 +75,8 @@ class LogitClipLoss(LossWrapper):
     norm is that of the row for them too.
     """
 
+    takes_factor = AS_INSIDE
+
     def __init__(
         self,
         loss: InnerLoss,
@@ -98,11 +100,6 @@ class LogitClipLoss(LossWrapper):
     def link(self) -> Link:  # type: ignore[override]
         """The link of the loss inside, of clipped logits."""
         return self._links[0]
-
-    @property
-    def takes_factor(self) -> bool:  # type: ignore[override]
-        """Whether the loss inside does."""
-        return self.loss.takes_factor
 
     def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
         """Return the loss of the clipped logits."""

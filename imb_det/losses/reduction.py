@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -12,6 +11,9 @@ from .observed import Observed
 from .terms import Call
 
 __all__ = ["REDUCTIONS", "Unreduced", "known_factor", "sum_factor"]
+
+# Factors of rows and elements beside it stay far from the ends of float32.
+_LARGE = 1e12
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -48,18 +50,24 @@ def sum_factor(loss_weight: float, divisor: float | Tensor | None) -> float | Te
 def known_factor(
     loss_weight: float, reduction: str, divisor: float | Tensor | None
 ) -> float:
-    """Return the same as a number before there is a loss; 1 where it is none yet.
+    """Return :func:`sum_factor` as a number for the pass over the logits; 1 for none.
 
     A pass that multiplies by it leaves a gradient that need not be multiplied later.
-    To look at the divisor costs nothing on a CPU; elsewhere it would be waited for.
+    It is left to the reduction (1) where there is no such number before there is a
+    loss, where it wants a gradient, and where it is so small or large that products of
+    it in float32 may be 0 or infinite. To look at a divisor costs nothing on a CPU;
+    elsewhere it would be waited for.
 
     Args:
         loss_weight: Of the loss.
         reduction: Of the call.
         divisor: ``avg_factor``, or None.
     """
-    is_known = reduction == ("sum" if divisor is None else "mean")
-    if isinstance(divisor, Tensor) and divisor.requires_grad:
-        is_known = False
-    factor = float(sum_factor(loss_weight, divisor)) if is_known else 1.0
-    return factor if 0 < factor < math.inf else 1.0
+    if reduction != ("sum" if divisor is None else "mean"):
+        return 1.0
+    if any(isinstance(x, Tensor) and x.requires_grad for x in (loss_weight, divisor)):
+        return 1.0
+    if divisor is not None:
+        divisor = float(divisor)  # before it meets what its own type would round
+    factor = float(sum_factor(loss_weight, divisor))
+    return factor if 1 / _LARGE < factor < _LARGE else 1.0

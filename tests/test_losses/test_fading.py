@@ -57,7 +57,7 @@ def test_prediction_is_in_the_share_of_the_losses(share):
 
 
 @pytest.mark.parametrize("other", ["ABSGDLoss", "CALSLoss", "LogitClipLoss"])
-def test_what_divides_the_loss_is_no_part_of_what_others_learn_from(other):
+def test_what_divides_the_loss_is_no_part_of_what_is_inside(other):
     """Loss weight and `avg_factor` come after a loss around another one."""
     logits = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
     labels = torch.tensor([0, 1, 2, 2, 1, 0])
