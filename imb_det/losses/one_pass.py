@@ -249,7 +249,7 @@ def multiplied(x: Tensor, factor: Tensor, out: Tensor | None) -> Tensor:
     return torch.mul(x, factor, out=out)
 
 
-def _is_for_the_last_time() -> bool:
+def _goes_now() -> bool:
     """Tell whether the graph goes with this backward, and what it holds with it."""
     keeps = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
     return keeps is not None and not keeps()
@@ -262,7 +262,7 @@ def _is_one(x: Tensor) -> bool:
         is_batched = getattr(torch._C._functorch, name, None)
         if is_batched is None or is_batched(x):
             return False
-    return can_look(x) and bool((x == 1).all())
+    return bool((x == 1).all())
 
 
 class _AttachGradient(torch.autograd.Function):
@@ -288,7 +288,7 @@ class _AttachGradient(torch.autograd.Function):
         gradient, *logits = ctx.saved_tensors
         (grad_output,) = grad_outputs
         if grad_output.dim() < gradient.dim():
-            if _is_for_the_last_time() and _is_one(grad_output):
+            if can_look(grad_output) and _goes_now() and _is_one(grad_output):
                 return gradient, None, None  # nobody else will have it
             grad_output = grad_output[:, None]
         slope = gradient * grad_output
