@@ -221,7 +221,8 @@ class ImbalanceLoss(nn.Module):
             size = cls_score.numel() if elementwise else len(cls_score)
             avg_factor = max(size, 1)
         factor = 1.0
-        if self.takes_factor and can_look(cls_score):
+        by_element = weight is not None and weight.dim() == 2  # a pass of their size
+        if self.takes_factor and can_look(cls_score) and not by_element:
             factor = known_factor(self.loss_weight, reduction, avg_factor)
         call = Call(cls_score.detach(), label, weight, num_classes, learn, factor)
         loss, normaliser, told, seen = self.unreduced(cls_score, call, per_row)

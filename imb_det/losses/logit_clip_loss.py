@@ -251,7 +251,8 @@ def clip_logits(cls_score: Tensor, tau: float, p: float = 2.0) -> Tensor:
         # Squares of large logits are infinite, those of shares of the largest are not.
         size = z.detach().abs().amax(-1, keepdim=True).clamp(min=tau)
         norm = size * torch.linalg.vector_norm(z / size, p, dim=-1, keepdim=True)
-    return z * (tau / norm.clamp(min=tau))
+    # In this order a row that is short enough is divided by 1 exactly.
+    return z / (norm / tau).clamp(min=1)
 
 
 class _Clip(torch.autograd.Function):
@@ -260,7 +261,7 @@ class _Clip(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, tau: float) -> Tensor:
         norm = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
-        factor = tau / norm.clamp(min=tau)
+        factor = (norm / tau).clamp(min=1).reciprocal()
         ctx.save_for_backward(z, norm, factor)
         ctx.tau = tau
         return z * factor

@@ -159,6 +159,23 @@ def test_extreme_divisors_change_nothing_else(case, avg_factor):
         torch.testing.assert_close(values[1], values[0])
 
 
+def test_rows_of_the_least_weight_count():
+    """A weight and a factor that are both small: the row is still one that is seen."""
+    case = next(c for c in one_of_each_loss() if c.loss == "EBLLoss")
+    logits, labels = make_batch(case)
+    weight = torch.full_like(labels, 1e-38, dtype=torch.float32)
+    learnt = []
+    for avg_factor in (4.0, 1e9):
+        loss, _ = warm(case)
+        before = [value.clone() for value in loss.state_dict().values()]
+        loss(logits.float(), labels, weight, avg_factor=avg_factor)
+        flush_statistics(loss)
+        learnt.append(list(loss.state_dict().values()))
+    assert any(not torch.equal(*pair) for pair in zip(before, learnt[0], strict=True))
+    for one, other in zip(*learnt, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_a_loss_with_another_way_says_whether_it_multiplies():
     class Squared(CrossEntropyLoss):
         def unreduced(self, cls_score, call, per_row):
