@@ -11,7 +11,7 @@ from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
 from imb_det.statistics.running_log_mean import RunningLogMean
 
-from .base import Unreduced
+from .reduction import Unreduced
 from .terms import Call
 from .wrapper import InnerLoss, LossWrapper
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from imb_det.statistics.class_vector import ClassVector
 from .base import ImbalanceLoss
 from .links import SigmoidWithBackgroundLink, logit
 from .one_pass import can_look
-from .step_draws import StepDraws, on_average
+from .step_draws import StepDraws, drawn_or_mean
 from .terms import Call, Terms, is_background
 
 __all__ = ["ACSLLoss"]
@@ -90,13 +90,7 @@ class ACSLLoss(ImbalanceLoss):
         rates = rates.expand(call.num_classes) if rates.dim() == 0 else rates
         # Of rows of an object, and of background.
         shares = F.pad(rates, (0, 1), value=1.0) * rates.new_tensor([[0.0], [1.0]])
-        taken: Callable[[Tensor], Tensor]
-        if self.draws is not None:
-            taken = self.draws.elements(shares)
-            if call.learn:
-                self.draws.count(len(call.label))
-        else:
-            taken = on_average(shares)
+        taken = drawn_or_mean(self.draws, shares, call)
 
         def negative(z: Tensor, label: Tensor) -> Tensor:
             is_bg = is_background(label, call.num_classes)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmdet.models.losses.utils import weight_reduce_loss
@@ -25,27 +24,10 @@ from .links import Link, SigmoidLink, SoftmaxLink
 from .number_checks import impossible_rows
 from .observed import Observed
 from .one_pass import attach_gradient, can_look, compute_dtype
+from .reduction import REDUCTIONS, Unreduced, known_factor, sum_factor
 from .terms import Call, Terms
 
-__all__ = ["REDUCTIONS", "ImbalanceLoss", "Unreduced"]
-
-REDUCTIONS = ("none", "mean", "sum")
-
-
-class Unreduced(NamedTuple):
-    """What a loss is before it is reduced, times the factor of the call.
-
-    Args:
-        loss: Of rows (N,) or elements (N, K), with its graph.
-        normaliser: Of the terms, or None.
-        call: That the loss was told.
-        seen: What the pass has shown, or None.
-    """
-
-    loss: Tensor
-    normaliser: Tensor | None
-    call: Call
-    seen: Observed | None
+__all__ = ["ImbalanceLoss"]
 
 
 class ImbalanceLoss(nn.Module):
@@ -77,7 +59,8 @@ class ImbalanceLoss(nn.Module):
 
     #: Whether the terms have a normaliser, and ``avg_factor`` is left aside.
     own_normaliser = False
-    #: Whether :meth:`unreduced` multiplies by the factor of the call.
+    #: Whether :meth:`unreduced` multiplies by the factor of the call; a class that
+    #: defines that method says so, or it is False.
     takes_factor = True
     #: Whether :meth:`observe` wants to see what each training call shows.
     observes = False
@@ -106,6 +89,9 @@ class ImbalanceLoss(nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if "unreduced" in own and "takes_factor" not in own:
+            cls.takes_factor = False
         old = ("class_factors", "prepare", "softmax_element")
         if found := [name for name in old if hasattr(cls, name)]:
             raise TypeError(
@@ -125,8 +111,8 @@ class ImbalanceLoss(nn.Module):
         Args:
             call: The call.
             seen: Sums over its rows.
-            factor: By which the loss is multiplied after its sum: ``loss_weight`` over
-                the normaliser.
+            factor: By which the sum of the loss is multiplied: ``loss_weight`` over the
+                normaliser.
         """
 
     # What heads ask for.
@@ -234,8 +220,11 @@ class ImbalanceLoss(nn.Module):
         elif reduction == "mean" and avg_factor is None:
             size = cls_score.numel() if elementwise else len(cls_score)
             avg_factor = max(size, 1)
-        call = Call(cls_score.detach(), label, weight, num_classes, learn)
-        call = self._with_factor(call, reduction, avg_factor)
+        factor = 1.0
+        by_element = weight is not None and weight.dim() == 2  # a pass of their size
+        if self.takes_factor and can_look(cls_score) and not by_element:
+            factor = known_factor(self.loss_weight, reduction, avg_factor)
+        call = Call(cls_score.detach(), label, weight, num_classes, learn, factor)
         loss, normaliser, told, seen = self.unreduced(cls_score, call, per_row)
         impossible = impossible_rows(label, weight, num_classes)
         if impossible is not None:
@@ -244,9 +233,9 @@ class ImbalanceLoss(nn.Module):
         if self.own_normaliser and reduction == "mean":
             avg_factor = normaliser
         if seen is not None:
-            factor = self._factor(avg_factor if reduction == "mean" else None)
+            divisor = avg_factor if reduction == "mean" else None
             with torch.no_grad():
-                self.observe(told, seen, factor)
+                self.observe(told, seen, sum_factor(self.loss_weight, divisor))
         if call.factor == 1:
             value = weight_reduce_loss(loss, None, reduction, avg_factor)
             value = self.loss_weight * value
@@ -254,28 +243,6 @@ class ImbalanceLoss(nn.Module):
             value = loss.sum()
         check_finite(name, value, cls_score, label, weight)
         return value
-
-    def _factor(self, divisor: float | Tensor | None) -> float | Tensor:
-        """Return what the sum of the loss is multiplied by."""
-        if divisor is None:
-            return self.loss_weight
-        # As mmdet divides: without positives a head may give 0.
-        return self.loss_weight / (divisor + torch.finfo(torch.float32).eps)
-
-    def _with_factor(
-        self, call: Call, reduction: str, divisor: float | Tensor | None
-    ) -> Call:
-        """Return the call with the factor of the loss, which saves a pass backward.
-
-        To look at the divisor costs nothing on a CPU; elsewhere it would be waited for.
-        """
-        is_known = reduction == ("sum" if divisor is None else "mean")
-        if isinstance(divisor, Tensor) and divisor.requires_grad:
-            is_known = False
-        if not (is_known and self.takes_factor and can_look(call.cls_score)):
-            return call
-        factor = float(self._factor(divisor))
-        return replace(call, factor=factor) if 0 < factor < math.inf else call
 
     def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
         """Return the loss of rows or elements before reduction, times ``call.factor``.
@@ -301,7 +268,7 @@ class ImbalanceLoss(nn.Module):
         seen_by = call.label.dim() == 1 or self.use_sigmoid
         watch = self.observes and call.learn and seen_by
         loss, seen = self._loss(cls_score, terms, call, per_row, watch)
-        if seen is not None:
+        if seen is not None and call.factor != 1:
             seen = seen.without(call.factor)
         return Unreduced(loss, terms.normaliser, call, seen)
 

@@ -9,9 +9,9 @@ from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
 from imb_det.statistics.class_vector import ClassVector
 
-from .base import Unreduced
 from .one_pass import attach_gradient, can_look, chunks, compute_dtype, gradient_dtype
 from .penalties import PENALTIES, penalty_of
+from .reduction import Unreduced
 from .rows import where_counted
 from .terms import Call
 from .wrapper import InnerLoss, LossWrapper

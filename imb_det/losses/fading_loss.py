@@ -15,10 +15,11 @@ from imb_det.core.finding import Finding, Severity
 from imb_det.core.stage_lengths import StageLengths
 from imb_det.registry import MODELS
 
-from .base import ImbalanceLoss, Unreduced
+from .base import ImbalanceLoss
 from .fading_share import FadingLink, Share, read_shares
 from .links import Link
 from .observed import Observed
+from .reduction import Unreduced
 from .terms import Call
 from .wrapper import InnerLoss, inner_loss
 
@@ -101,7 +102,9 @@ class FadingLoss(ImbalanceLoss):
         check_choice(name, "use_sigmoid", use_sigmoid, (True, False, None))
         super().__init__(bool(use_sigmoid), reduction, loss_weight, compiled)
         if isinstance(losses, (str, Mapping, nn.Module)) or len(losses) != 2:
-            raise TypeError(f"{name}: `losses` must be two losses, got {losses!r}")
+            kind = type(losses).__name__
+            many = f" of {len(losses)}" if isinstance(losses, (list, tuple)) else ""
+            raise TypeError(f"{name}: `losses` must be two losses, got a {kind}{many}")
         given: dict[str, Any] = dict(reduction=reduction, compiled=compiled)
         if use_sigmoid is not None:
             given["use_sigmoid"] = use_sigmoid
@@ -190,6 +193,11 @@ class FadingLoss(ImbalanceLoss):
         for loss in (self.first, self.second):
             self.roi_channels = loss.get_cls_channels(num_classes)
         return super().get_cls_channels(num_classes)
+
+    @property
+    def takes_factor(self) -> bool:  # type: ignore[override]
+        """Whether both losses do."""
+        return self.first.takes_factor and self.second.takes_factor
 
     def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
         """Return what both losses are, in their shares."""

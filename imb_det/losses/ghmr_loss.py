@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
 
-from .base import REDUCTIONS
 from .call_checks import check_avg_factor, refuse_unknown
 from .caller import in_head
 from .elements import bin_of
@@ -19,6 +18,7 @@ from .finite import check_finite
 from .gradient_density import GradientDensity, bin_counts, check_density
 from .number_checks import check_weight
 from .one_pass import can_look, compute_dtype, is_small
+from .reduction import REDUCTIONS
 
 __all__ = ["GHMRLoss"]
 

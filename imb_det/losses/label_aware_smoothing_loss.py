@@ -17,10 +17,10 @@ from imb_det.registry import MODELS
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 
-from .base import Unreduced
 from .one_pass import SLACK, can_look, compute_dtype
+from .reduction import Unreduced
 from .terms import Call
-from .wrapper import InnerLoss, LossWrapper
+from .wrapper import AS_INSIDE, InnerLoss, LossWrapper
 
 __all__ = ["SHAPES", "LabelAwareSmoothingLoss"]
 
@@ -95,6 +95,8 @@ class LabelAwareSmoothingLoss(LossWrapper):
     ``over='outputs'`` is the authors' mean over all outputs.
     """
 
+    takes_factor = AS_INSIDE
+
     def __init__(
         self,
         loss: InnerLoss,
@@ -137,11 +139,6 @@ class LabelAwareSmoothingLoss(LossWrapper):
                 tail=(tail, 0.0),
                 by=(by, "instances"),
             )
-
-    @property
-    def takes_factor(self) -> bool:  # type: ignore[override]
-        """Whether the loss inside does."""
-        return self.loss.takes_factor
 
     def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
         """Return the loss of the smoothed targets."""

@@ -14,13 +14,14 @@ from torch.autograd.function import once_differentiable
 from imb_det.core import CheckContext, Finding, Severity, check_number
 from imb_det.registry import MODELS
 
-from .base import ImbalanceLoss, Unreduced
+from .base import ImbalanceLoss
 from .elements import Element
 from .links import Link
 from .one_pass import can_look, compute_dtype
+from .reduction import Unreduced
 from .rows import where_counted
 from .terms import Call
-from .wrapper import InnerLoss, LossWrapper
+from .wrapper import AS_INSIDE, InnerLoss, LossWrapper
 
 __all__ = ["ClippedLink", "LogitClipLoss", "clip_logits"]
 
@@ -74,6 +75,8 @@ class LogitClipLoss(LossWrapper):
     norm is that of the row for them too.
     """
 
+    takes_factor = AS_INSIDE
+
     def __init__(
         self,
         loss: InnerLoss,
@@ -97,11 +100,6 @@ class LogitClipLoss(LossWrapper):
     def link(self) -> Link:  # type: ignore[override]
         """The link of the loss inside, of clipped logits."""
         return self._links[0]
-
-    @property
-    def takes_factor(self) -> bool:  # type: ignore[override]
-        """Whether the loss inside does."""
-        return self.loss.takes_factor
 
     def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
         """Return the loss of the clipped logits."""
@@ -253,7 +251,8 @@ def clip_logits(cls_score: Tensor, tau: float, p: float = 2.0) -> Tensor:
         # Squares of large logits are infinite, those of shares of the largest are not.
         size = z.detach().abs().amax(-1, keepdim=True).clamp(min=tau)
         norm = size * torch.linalg.vector_norm(z / size, p, dim=-1, keepdim=True)
-    return z * (tau / norm.clamp(min=tau))
+    # In this order a row that is short enough is divided by 1 exactly.
+    return z / (norm / tau).clamp(min=1)
 
 
 class _Clip(torch.autograd.Function):
@@ -262,7 +261,7 @@ class _Clip(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, tau: float) -> Tensor:
         norm = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
-        factor = tau / norm.clamp(min=tau)
+        factor = (norm / tau).clamp(min=1).reciprocal()
         ctx.save_for_backward(z, norm, factor)
         ctx.tau = tau
         return z * factor

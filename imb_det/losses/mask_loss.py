@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from imb_det.core import check_choice, check_number
 from imb_det.statistics.class_vector import ClassVector, rename_old_numbers
 
-from .base import REDUCTIONS
 from .call_checks import check_avg_factor, refuse_unknown
 from .caller import in_head, instead
 from .finite import check_finite
 from .number_checks import check_range, check_targets
 from .one_pass import SLACK, can_look, compute_dtype
+from .reduction import REDUCTIONS
 
 __all__ = ["MaskLoss", "WithMasks"]
 

@@ -249,6 +249,22 @@ def multiplied(x: Tensor, factor: Tensor, out: Tensor | None) -> Tensor:
     return torch.mul(x, factor, out=out)
 
 
+def _goes_now() -> bool:
+    """Tell whether the graph goes with this backward, and what it holds with it."""
+    keeps = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
+    return keeps is not None and not keeps()
+
+
+def _is_one(x: Tensor) -> bool:
+    """Tell whether all numbers are known to be 1."""
+    # Gradients of several losses at once have no numbers of their own to look at.
+    for name in ("is_batchedtensor", "is_legacy_batchedtensor"):
+        is_batched = getattr(torch._C._functorch, name, None)
+        if is_batched is None or is_batched(x):
+            return False
+    return bool((x == 1).all())
+
+
 class _AttachGradient(torch.autograd.Function):
     """Gives a ready loss a ready gradient."""
 
@@ -271,9 +287,9 @@ class _AttachGradient(torch.autograd.Function):
             )
         gradient, *logits = ctx.saved_tensors
         (grad_output,) = grad_outputs
-        if can_look(grad_output) and bool((grad_output == 1).all()):
-            return gradient, None, None
         if grad_output.dim() < gradient.dim():
+            if can_look(grad_output) and _goes_now() and _is_one(grad_output):
+                return gradient, None, None  # nobody else will have it
             grad_output = grad_output[:, None]
         slope = gradient * grad_output
         for x in logits:
@@ -291,7 +307,7 @@ def attach_gradient(x: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
         gradient: Derivative of the loss by ``x``, (N, K).
 
     Returns:
-        The loss; its backward only scales ``gradient``. It has no second derivative:
-        asking for one is an error.
+        The loss; its backward only scales ``gradient``, or returns it where there is
+        nothing to scale. It has no second derivative: asking for one is an error.
     """
     return _AttachGradient.apply(x, loss, gradient)  # type: ignore[no-untyped-call]

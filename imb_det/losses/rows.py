@@ -162,10 +162,15 @@ def where_counted(
     known = None if label.dim() == 2 else (label >= 0)[:, None]
     if weight is not None and weight.dim() == 1:
         weight = weight[:, None]
+    # Before they are multiplied: a product may be too small for a number.
+    counted = known
+    for factor in (weight, None if row is None else row[:, None]):
+        if factor is not None:
+            counted = factor != 0 if counted is None else counted & (factor != 0)
     if row is not None:
         weight = row[:, None] if weight is None else weight * row[:, None]
     if weight is None:
         return known, known
     if known is not None:
         weight = torch.where(known, weight, 0)
-    return weight != 0, weight
+    return counted, weight

@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from imb_det.core import check_number
 from imb_det.statistics.running_stats import RunningStats
 
-__all__ = ["StepDraws", "on_average"]
+from .one_pass import can_look
+from .terms import Call
+
+__all__ = ["StepDraws", "drawn_or_mean"]
 
 _BITS = 31
 _MASK = (1 << _BITS) - 1
@@ -119,12 +122,27 @@ class StepDraws(nn.Module):
         return _mixed((start + place) & _MASK)
 
 
-def on_average(share: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return what :meth:`StepDraws.elements` draws on average, as a function like it.
+def drawn_or_mean(
+    draws: StepDraws | None, share: Tensor, call: Call
+) -> Callable[[Tensor], Tensor]:
+    """Return what :meth:`StepDraws.elements` draws, or without draws, its mean.
 
     Args:
-        share: Factor of each column in rows of each kind, (G, K).
+        draws: Of the loss; they are told of a call of a training step. None for means.
+        share: Probability of each column in rows of each kind, (G, K).
+        call: That the elements are of.
+
+    Returns:
+        Function of the kinds of some rows, int (n,) in [0, G): bool (n, K) where
+        elements are drawn, or all shares are 0 or 1; else these shares.
     """
+    if draws is not None:
+        taken = draws.elements(share)
+        if call.learn:
+            draws.count(len(call.label))
+        return taken
+    if can_look(share) and bool((share == share.bool()).all()):
+        share = share.bool()  # nothing in between: quicker
 
     # A compiler cannot look into a `partial` of a method of tensors.
     def factors(kind: Tensor) -> Tensor:

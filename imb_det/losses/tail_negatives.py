@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,8 +15,7 @@ from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 from imb_det.statistics.running_stats import RunningStats
 
-from .one_pass import can_look
-from .step_draws import StepDraws, on_average
+from .step_draws import StepDraws, drawn_or_mean
 from .terms import Call, Values, is_background
 
 __all__ = ["Tail", "TailNegatives"]
@@ -86,15 +85,7 @@ class TailNegatives(nn.Module):
         kept = rare.new_ones(()) if keep is None else keep
         # Of rows of an object, and of background.
         factors = 1 - rare.expand(2, classes) * (1 - F.pad(kept[None], (1, 0)))[:, None]
-        taken: Callable[[Tensor], Tensor]
-        if self.draws is not None:
-            taken = self.draws.elements(factors)
-            if call.learn:
-                self.draws.count(len(call.label))
-        else:
-            if can_look(factors) and bool((factors == factors.bool()).all()):
-                factors = factors.bool()  # nothing in between: quicker
-            taken = on_average(factors)
+        taken = drawn_or_mean(self.draws, factors, call)
 
         def negative(z: Tensor, label: Tensor) -> Tensor:
             return taken(is_background(label, classes).long())

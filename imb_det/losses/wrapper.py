@@ -10,15 +10,19 @@ from torch import Tensor, nn
 from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
 
-from .base import REDUCTIONS, ImbalanceLoss, Unreduced
+from .base import ImbalanceLoss
 from .links import Link
 from .observed import Observed
+from .reduction import REDUCTIONS, Unreduced
 from .terms import Call
 
-__all__ = ["InnerLoss", "LossWrapper", "inner_loss"]
+__all__ = ["AS_INSIDE", "InnerLoss", "LossWrapper", "inner_loss"]
 
 #: Config of a loss, or the loss itself.
 InnerLoss = Mapping[str, Any] | ImbalanceLoss
+
+#: For ``takes_factor`` of a wrapper that only changes what the loss inside is told.
+AS_INSIDE = property(lambda self: self.loss.takes_factor)
 
 _SHARED = dict(
     use_sigmoid=(True, False), reduction=REDUCTIONS, compiled=(True, False, "auto")
@@ -37,8 +41,7 @@ class LossWrapper(ImbalanceLoss):
     The arguments that all losses share may stand in the wrapper or in the loss inside,
     which gets them. Dense heads read ``use_sigmoid`` from the wrapper.
 
-    Subclasses change :meth:`unreduced`, which multiplies by the factor of the call if
-    they say that it does, and :attr:`link` where they predict otherwise.
+    Subclasses change :meth:`unreduced`, and :attr:`link` where they predict otherwise.
 
     Args:
         loss: Config of a classification loss of the library, or one.
@@ -51,8 +54,6 @@ class LossWrapper(ImbalanceLoss):
         TypeError: ``loss`` is none of these losses.
         ValueError: The loss inside says something else of an argument.
     """
-
-    takes_factor = False
 
     def __init__(
         self,

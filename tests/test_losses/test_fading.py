@@ -56,6 +56,38 @@ def test_prediction_is_in_the_share_of_the_losses(share):
     assert mixed.second.in_roi_head
 
 
+@pytest.mark.parametrize("other", ["ABSGDLoss", "CALSLoss", "LogitClipLoss"])
+def test_what_divides_the_loss_is_no_part_of_what_is_inside(other):
+    """Loss weight and `avg_factor` come after a loss around another one."""
+    logits = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([0, 1, 2, 2, 1, 0])
+    around = dict(type=f"imb_det.{other}", loss=SOFTMAX)
+    clip = dict(type="imb_det.LogitClipLoss", loss=around, tau=2.0)
+    for config in (
+        around,
+        clip,
+        dict(type="imb_det.FadingLoss", losses=[SOFTMAX, around]),
+        dict(type="imb_det.FadingLoss", losses=[clip, SHIFTED], loss_weight=0.5),
+    ):
+        loss = MODELS.build(config)
+        loss.get_cls_channels(2)
+        if isinstance(loss, FadingLoss):
+            at(loss, 0.25)
+        manage_statistics(loss)
+        for part in loss.modules():
+            if hasattr(part, "normaliser"):  # of ABSGD: as after a step
+                part.normaliser.add_rows(torch.ones(2).double(), torch.ones(2).bool())
+            if hasattr(part, "set_multipliers"):
+                part.set_multipliers(torch.tensor(0.1), torch.tensor(1.0))
+        flush_statistics(loss)
+        loss.eval()
+        rows = loss(logits, labels, reduction_override="none").sum()
+        value = loss(logits, labels, avg_factor=4.0, reduction_override="mean")
+        torch.testing.assert_close(value, rows / 4, atol=1e-6, rtol=1e-6)
+        found, wanted = (torch.autograd.grad(x, logits)[0] for x in (value, rows / 4))
+        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-6)
+
+
 def test_losses_around_losses_fade_and_are_faded():
     logits = torch.randn(6, 3, dtype=torch.float64)
     labels = torch.tensor([0, 1, 2, 2, 1, 0])

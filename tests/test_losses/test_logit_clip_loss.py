@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imb_det.core import CheckContext, Severity
@@ -27,6 +27,8 @@ norms = st.sampled_from([1.0, 1.5, 2.0, 3.0, math.inf])
 
 
 @settings(max_examples=60)
+@example(rows=[[0.0, 0.0, 0.0, 1.0]], tau=29.40625, p=1.0)  # tau / tau is not 1
+@example(rows=[[0.0, 0.0, 0.0, 1.0]], tau=29.40625, p=2.0)
 @given(rows=logit_rows, tau=st.floats(0.01, 100), p=norms)
 def test_clipped_logits_keep_their_direction_and_end_at_tau(rows, tau, p):
     z = torch.tensor(rows, dtype=torch.float64)
