@@ -30,8 +30,8 @@ class EfficientNetLite(EfficientNet):
         out_indices: Layers whose outputs are returned, in 0 (the stem) to 5. Default
             (3, 4, 5): strides 8, 16 and 32.
         frozen_stages: How many layers, from the stem on, are left as they are: their
-            weights are not trained, and their batch normalisation does not learn.
-            Default 0.
+            weights are not trained, and their batch normalisation does not learn. At
+            most those up to the last of ``out_indices``. Default 0.
         norm_eval: Whether no batch normalisation learns. Default True, as images are
             few in a batch of a detector.
         frozen_cache: Where the frozen layers' outputs are kept, so that they are
@@ -84,7 +84,8 @@ class EfficientNetLite(EfficientNet):
                 f"{name}: `out_indices` must be layers in 0 to {layers[-1]}, got "
                 f"{out_indices!r}"
             )
-        check_choice(name, "frozen_stages", frozen_stages, range(len(layers) + 1))
+        built = max(out_indices) + 1  # no layer is built that nobody asks for
+        check_choice(name, "frozen_stages", frozen_stages, range(built + 1))
         check_choice(name, "norm_eval", norm_eval, (True, False))
         check_choice(name, "with_cp", with_cp, (True, False))
         check_number(name, "drop_path_rate", drop_path_rate, 0, 1)
@@ -116,9 +117,14 @@ class EfficientNetLite(EfficientNet):
         if self.frozen_cache is None or x.requires_grad:
             return super().forward(x)
         frozen = list(self.layers[: self.frozen_stages])
-        *outs, x = self.frozen_cache.outputs(
-            x, self._frozen_outputs, _tensors_of(frozen)
+        outs = list(
+            self.frozen_cache.outputs(
+                x, self._frozen_outputs, _tensors_of(frozen), f"{self.out_indices}"
+            )
         )
+        x = outs[-1]
+        if self.frozen_stages - 1 not in self.out_indices:
+            outs.pop()
         for i, layer in enumerate(self.layers[self.frozen_stages :]):
             x = layer(x)
             if i + self.frozen_stages in self.out_indices:
@@ -126,13 +132,13 @@ class EfficientNetLite(EfficientNet):
         return tuple(outs)
 
     def _frozen_outputs(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return what is wanted of the frozen layers, and the last output of them."""
+        """Return what is wanted of the frozen layers, and the output of the last."""
         outs = []
         for i, layer in enumerate(self.layers[: self.frozen_stages]):
             x = layer(x)
-            if i in self.out_indices:
+            if i in self.out_indices or i + 1 == self.frozen_stages:
                 outs.append(x)
-        return (*outs, x)
+        return tuple(outs)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         if self.frozen_cache is not None:

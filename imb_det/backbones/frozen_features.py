@@ -58,6 +58,7 @@ class FrozenFeatures:
         images: Tensor,
         compute: Callable[[Tensor], tuple[Tensor, ...]],
         weights: Iterable[Tensor],
+        which: str = "",
     ) -> tuple[Tensor, ...]:
         """Return the outputs for a batch, without a graph.
 
@@ -65,9 +66,10 @@ class FrozenFeatures:
             images: (B, ...).
             compute: The layers: their outputs, (B, ...) each, for some images.
             weights: Of the layers.
+            which: What tells these outputs from others of the same layers.
         """
         if self.weights is None:
-            self._begin(weights)
+            self._begin(weights, which)
         half = torch.is_autocast_enabled(images.device.type)
         rows = [
             self._of_image(image[None], f"{half}", compute) for image in images.detach()
@@ -96,8 +98,8 @@ class FrozenFeatures:
             self._put(key, new)
         return new
 
-    def _begin(self, weights: Iterable[Tensor]) -> None:
-        self.weights = _digest(weights)[:16]
+    def _begin(self, weights: Iterable[Tensor], which: str) -> None:
+        self.weights = _digest(weights, which)[:16]
         self._bytes, self._is_full = 0, False
         if self.folder is not None:
             files = [path for path in self.folder.glob("*/*.pt") if path.is_file()]

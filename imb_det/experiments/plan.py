@@ -107,14 +107,15 @@ class Experiment:
             methods = dict(
                 plain=dict(),
                 rfs=dict(options={"train_dataloader.sampler": dict(...)}),
-                both=dict(base="rfs", options={"model.roi_head...": dict(...)}),
+                cosine=dict(options={"model.roi_head...": dict(...)}),
+                both=dict(base=["rfs", "cosine"]),
             )
 
         A data set has ``config``, which all methods start from, ``options`` for it, as
         of ``--cfg-options``, ``ann_file`` of its test set and ``train_ann``. A method
-        has ``options``, ``hooks`` that are added to ``custom_hooks``, the method
-        ``base`` whose options come before its own, another ``config``, one for each
-        data set in a dict, the ``datasets`` and ``seeds`` that it is for, all by
+        has ``options``, ``hooks`` that are added to ``custom_hooks``, the method, or
+        methods, of ``base``, whose options come before its own, another ``config``, one
+        for each data set in a dict, the ``datasets`` and ``seeds`` that it is for, all by
         default, and a ``title``.
 
         Args:
@@ -260,7 +261,8 @@ def _chain(
             f"{list(methods)}"
         )
     own = methods[name]
-    if base := own.get("base"):
+    bases = own.get("base", ())
+    for base in [bases] if isinstance(bases, str) else bases:
         yield from _chain(path, methods, base, (*above, name))
     yield own
 

@@ -35,6 +35,7 @@ def test_options_come_on_top_of_those_of_the_base(tmp_path):
         "both": dict(
             base="longer", options=dict(ap=0.75), hooks=[dict(type="B")], seeds=[7]
         ),
+        "all": dict(base=["plain", "both"]),
     }
     runs = {run.name: run.config for run in plan(tmp_path, methods).runs}
     assert runs["toy/plain/seed_0"].train_cfg.max_epochs == 3
@@ -43,6 +44,9 @@ def test_options_come_on_top_of_those_of_the_base(tmp_path):
     assert (both.train_cfg.max_epochs, both.ap) == (9, 0.75)
     assert both.custom_hooks == [dict(type="B")]
     assert "toy/both/seed_0" not in runs
+    every = runs["toy/all/seed_0"]
+    assert (every.train_cfg.max_epochs, every.ap) == (9, 0.75)
+    assert every.custom_hooks == [dict(type="A"), dict(type="B")]
 
 
 def test_a_digest_is_of_config_and_data_but_not_of_places(tmp_path):
