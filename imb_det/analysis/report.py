@@ -27,7 +27,9 @@ from imb_det.evaluation.functional import (
     class_rows,
     text_table,
 )
+from imb_det.evaluation.functional.results import nan_mean
 from imb_det.evaluation.functional.tables import CLASS_COLUMNS, plain
+from imb_det.evaluation.functional.top1 import top1_recall
 from imb_det.evaluation.offline import read_results, training_stats
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.dataset_access import iter_data_infos
@@ -51,6 +53,8 @@ class Report:
         groups: Class indices by the name of the frequency group; empty where the
             training set is not known.
         class_stats: Counts of the training set; None where it is not known.
+        top1: Share of the objects of each class whose best detection has their class,
+            see :func:`.top1_recall`, (C,).
         files: Files written.
     """
 
@@ -58,6 +62,7 @@ class Report:
     rules: Rules
     groups: dict[str, np.ndarray]
     class_stats: ClassStats | None
+    top1: np.ndarray
     files: tuple[Path, ...] = ()
 
     @property
@@ -75,13 +80,24 @@ class Report:
         precision = {k: v for k, v in groups.items() if k.startswith("AP")}
         figures.update((k, v) for k, v in precision.items() if "_" not in k)
         figures.update((k, v) for k, v in precision.items() if "_" in k)
+        figures["top1"] = nan_mean(self.top1)
+        shares = {n: nan_mean(self.top1[members]) for n, members in self.groups.items()}
+        figures.update(
+            (f"top1_{n[0]}", v) for n, v in shares.items() if not np.isnan(v)
+        )
         return figures
+
+    def class_rows(self) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the columns of the table of classes, and its rows."""
+        rows = class_rows(self.results, self.image_count, self.groups)
+        top1 = dict(zip(self.results.classes, self.top1.tolist(), strict=True))
+        return [*CLASS_COLUMNS, "top1"], [(*row, top1[row[0]]) for row in rows]
 
     def text(self) -> str:
         """Write the two tables: the figures, and those of each class."""
         figures, groups = self.figures, self.groups
         sizes = ", ".join(f"{len(ids)} {name}" for name, ids in groups.items())
-        rows = class_rows(self.results, self.image_count, groups)
+        columns, rows = self.class_rows()
         return "\n".join(
             [
                 text_table(list(figures), [list(figures.values())]),
@@ -89,14 +105,14 @@ class Report:
                 f"{self.rules.description}."
                 + (f" Classes by training images: {sizes}." if sizes else ""),
                 "",
-                text_table(CLASS_COLUMNS, rows),
+                text_table(columns, rows),
             ]
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return numbers and lists for JSON; what is not defined is None."""
-        rows = class_rows(self.results, self.image_count, self.groups)
-        keys = [name.replace(" ", "_") for name in CLASS_COLUMNS]
+        columns, rows = self.class_rows()
+        keys = [name.replace(" ", "_") for name in columns]
         return {
             "rules": self.rules.description,
             "figures": {k: plain(v) for k, v in self.figures.items()},
@@ -190,7 +206,8 @@ def make_report(
         for label in groups.get("rare", ()):
             names[label] += " (rare)"
         plot_examples(files[-1], examples, names, f" (score from {score_thr:g})")
-    report = Report(results, rules, groups, stats, tuple(files))
+    top1 = top1_recall(truth, detections, results.judged)
+    report = Report(results, rules, groups, stats, top1, tuple(files))
     write_text(files[0], report.text() + "\n")
     write_text(files[1], json.dumps(report.to_dict(), indent=1) + "\n")
     return report

@@ -299,6 +299,7 @@ def test_report_of_a_coco_data_set(coco_work_dir, tmp_path):
     report = make_report(coco_work_dir, out_dir=tmp_path / "out", num_images=2)
     assert list(report.figures) == (
         ["AP", "AP50", "AP75", "APr", "APc", "APr_50", "APc_50"]
+        + ["top1", "top1_r", "top1_c"]
     )
     assert report.figures["AP"] == pytest.approx((CAT + DOG) / 2)
     assert report.figures["APr"] == pytest.approx(DOG)  # one training image
@@ -330,11 +331,14 @@ def test_report_of_a_coco_data_set(coco_work_dir, tmp_path):
         "AR": pytest.approx(1),
         "best_F1": pytest.approx(2 / 3),
         "from_score": 0.5,
+        "top1": 1.0,
     }
     rows = (tmp_path / "out" / "report.txt").read_text().splitlines()
     assert rows[0].split() == list(report.figures)
     assert rows[1].split()[0] == "0.502"
-    assert " ".join(rows[-1].split()) == "dog rare 1 1 2 0.500 0.500 1.000 0.667 0.500"
+    assert " ".join(rows[-1].split()) == (
+        "dog rare 1 1 2 0.500 0.500 1.000 0.667 0.500 1.000"
+    )
 
 
 def test_report_agrees_with_the_metric(coco_work_dir, tmp_path):
@@ -471,7 +475,7 @@ def test_report_without_the_training_set(coco_work_dir, tmp_path):
     (tmp_path / "train" / "ann.json").unlink()
     report = make_report(coco_work_dir)
     assert report.image_count is None
-    assert list(report.figures) == ["AP", "AP50", "AP75"]
+    assert list(report.figures) == ["AP", "AP50", "AP75", "top1"]
     assert "class_histogram.png" not in {path.name for path in report.files}
     assert report.text().splitlines()[-1].split()[:3] == ["dog", "-", "-"]
 

@@ -1,0 +1,13 @@
+_base_ = [
+    "../_base_/models/mask-rcnn_lite0_fpn.py",
+    "../_base_/datasets/boards_lt_masks.py",
+    "../_base_/schedules/schedule_24e.py",
+    "../_base_/default_runtime.py",
+]
+model = dict(
+    roi_head=dict(bbox_head=dict(num_classes=32), mask_head=dict(num_classes=32))
+)
+custom_hooks = [
+    dict(type="imb_det.ImbalanceHook", group_thresholds=(5, 13)),
+    dict(type="imb_det.EpochSeedHook"),
+]
