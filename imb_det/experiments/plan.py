@@ -115,8 +115,9 @@ class Experiment:
         of ``--cfg-options``, ``ann_file`` of its test set and ``train_ann``. A method
         has ``options``, ``hooks`` that are added to ``custom_hooks``, the method, or
         methods, of ``base``, whose options come before its own, another ``config``, one
-        for each data set in a dict, the ``datasets`` and ``seeds`` that it is for, all by
-        default, and a ``title``.
+        for each data set in a dict, the ``datasets`` and ``seeds`` that it is for, all
+        by default but no data sets that a base is not for, and a ``title``. Names that
+        begin with ``_`` are the file's own.
 
         Args:
             path: File of the experiment, a config of mmengine, which is run.
@@ -130,6 +131,7 @@ class Experiment:
         if not path.is_file():
             raise FileNotFoundError(f"there is no experiment '{path}'")
         spec = Config.fromfile(path).to_dict()
+        spec = {key: value for key, value in spec.items() if key[0] != "_"}
         _check_keys(str(path), spec, _KEYS)
         for key in ("datasets", "methods"):
             if not spec.get(key):
@@ -156,7 +158,7 @@ class Experiment:
             for dataset in datasets
             for method, own in methods.items()
             if seed in own.get("seeds", seeds)
-            and dataset in own.get("datasets", datasets)
+            and dataset in _places(path, spec, method)
         ]
         return cls(
             path.stem,
@@ -207,6 +209,13 @@ class Experiment:
                 )
             runs = [run for run in runs if getattr(run, key) in wanted]
         return replace(self, runs=runs)
+
+
+def _places(path: Path, spec: Mapping[str, Any], method: str) -> set[str]:
+    """Return the data sets that a method and all its bases are for."""
+    every = spec["datasets"]
+    chain = _chain(path, spec["methods"], method)
+    return set(every).intersection(*(own.get("datasets", every) for own in chain))
 
 
 def _all_seeds(seeds: Sequence[int], methods: Mapping[str, Any]) -> list[int]:
