@@ -13,6 +13,7 @@ model = dict(
     bbox_head=dict(
         in_channels=128,
         feat_channels=128,
+        stacked_convs=1,
         anchor_generator=dict(octave_base_scale=6, strides=[16, 32]),
     ),
 )
