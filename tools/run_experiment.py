@@ -10,6 +10,7 @@ from imb_det.core.shown_text import accept_any_text
 from imb_det.experiments import (
     Experiment,
     compare_experiment,
+    finished_results,
     publish,
     run_all,
     status,
@@ -52,24 +53,25 @@ def main() -> None:
     accept_any_text()
     parser, args = parse_args()
     try:
-        experiment = Experiment.from_file(args.experiment, args.work_dir)
-        experiment = experiment.only(args.datasets, args.methods, args.seeds)
+        whole = Experiment.from_file(args.experiment, args.work_dir)
+        chosen = whole.only(args.datasets, args.methods, args.seeds)
     except (FileNotFoundError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
     if args.list:
-        for run in experiment.runs:
+        for run in chosen.runs:
             print(f"{status(run)}  {run.name}")
         return
     tools = Path(__file__).resolve().parent
     try:
-        outcome = run_all(experiment, tools, args.processes, args.threads)
+        outcome = run_all(chosen, tools, args.processes, args.threads)
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")
-    tables = compare_experiment(experiment, outcome.results, args.resamples)
+    results = finished_results(whole)  # also of runs that were not asked for today
+    tables = compare_experiment(whole, results, args.resamples)
     for name, file in tables.items():
         print(f"\n{name} ({file}):\n\n{file.read_text(encoding='utf-8')}")
     if args.publish:
-        files = publish(experiment, args.experiment, outcome.results)
+        files = publish(whole, args.experiment, results)
         print(f"published: {', '.join(map(str, files))}")
     if outcome.failed:
         sys.exit("failed: " + ", ".join(outcome.failed))

@@ -4,7 +4,7 @@ from .comparing import compare_experiment
 from .plan import Dataset, Experiment, Run
 from .publishing import publish
 from .results import merge_results, read_results
-from .runner import Outcome, run_all
+from .runner import Outcome, finished_results, run_all
 from .state import status
 from .tables import markdown_table
 
@@ -14,6 +14,7 @@ __all__ = [
     "Outcome",
     "Run",
     "compare_experiment",
+    "finished_results",
     "markdown_table",
     "merge_results",
     "publish",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
+from imb_det.core import and_more
 from imb_det.core.shown_text import write_text
 
 from .plan import Experiment
@@ -44,10 +47,11 @@ def publish(
     path = Path(path)
     written = [path.with_suffix(".results.jsonl")]
     merge_results(written[0], results)
+    kept = [name for name in experiment.datasets if _loses(experiment, path, name)]
     for dataset in experiment.datasets:
         for kind in ("json", "png"):
             source = experiment.work_dir / dataset / f"comparison.{kind}"
-            if source.is_file():
+            if source.is_file() and dataset not in kept:
                 target = path.with_suffix(f".{dataset}.{kind}")
                 shutil.copyfile(source, target)
                 written.append(target)
@@ -57,6 +61,23 @@ def publish(
         write_text(readme, written_into(text, published_tables(path)))
         written.append(readme)
     return written
+
+
+def _loses(experiment: Experiment, path: Path, dataset: str) -> bool:
+    """Whether a published comparison knows methods that have not been run here."""
+    new = experiment.work_dir / dataset / "comparison.json"
+    old = path.with_suffix(f".{dataset}.json")
+    if not (new.is_file() and old.is_file()):
+        return False
+    before, now = (set(json.loads(p.read_text("utf-8"))["methods"]) for p in (old, new))
+    if missing := sorted(before - now):
+        print_log(
+            f"{old} stays as it is: there are no predictions here of "
+            f"{and_more(missing)}",
+            "current",
+            logging.WARNING,
+        )
+    return bool(missing)
 
 
 def published_tables(path: str | Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ from .execution import Execution
 from .plan import Experiment, Run
 from .state import RunState, progress
 
-__all__ = ["Outcome", "run_all"]
+__all__ = ["Outcome", "finished_results", "run_all"]
 
 _EVERY = 2.0  # seconds between two looks
 
@@ -95,9 +95,14 @@ def run_all(
         finally:
             for one in active:
                 one.stop()
-    found = (RunState(run).result for run in experiment.runs)
-    outcome.results = [result for result in found if result is not None]
+    outcome.results = finished_results(experiment)
     return outcome
+
+
+def finished_results(experiment: Experiment) -> list[dict[str, Any]]:
+    """Return the results of all runs that are finished as they are planned now."""
+    found = (RunState(run).result for run in experiment.runs)
+    return [result for result in found if result is not None]
 
 
 def _bar(total: int, done: int) -> Any:

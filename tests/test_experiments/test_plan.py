@@ -55,7 +55,12 @@ def test_a_method_is_for_no_data_set_that_its_base_is_not_for(tmp_path):
     with path.open("a") as file:  # and a name of its own
         file.write("_toy = datasets['toy']\ndatasets = dict(toy=_toy, other=_toy)\n")
     names = [run.name for run in Experiment.from_file(path).runs]
-    assert names == ["toy/b/seed_0", "other/a/seed_0", "other/b/seed_0", "other/c/seed_0"]
+    assert names == [
+        "toy/b/seed_0",
+        "other/a/seed_0",
+        "other/b/seed_0",
+        "other/c/seed_0",
+    ]
 
 
 def test_a_digest_is_of_config_and_data_but_not_of_places(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imb_det.experiments import merge_results
+from imb_det.experiments import merge_results, publishing
 from imb_det.experiments.publishing import publish, published_tables, written_into
 
 from .test_comparing import experiment, result_of  # noqa: F401
@@ -37,6 +37,28 @@ def test_from_results_to_the_readme(tmp_path, experiment):  # noqa: F811
     assert text == README.replace("old\n", table)
     publish(experiment, path, results)  # again: the same
     assert (tmp_path / "README.md").read_text() == text
+
+
+def test_a_comparison_of_fewer_methods_does_not_replace_a_published_one(
+    tmp_path,
+    experiment,  # noqa: F811
+    monkeypatch,
+):
+    from imb_det.experiments import compare_experiment
+
+    said = []
+    monkeypatch.setattr(publishing, "print_log", lambda text, *how: said.append(text))
+    path = tmp_path / "experiment.py"
+    every = [result_of(run) for run in experiment.runs]
+    compare_experiment(experiment, every, resamples=20)
+    publish(experiment, path, every)
+    published = (tmp_path / "experiment.toy.json").read_text()
+    some = [result for result in every if result["method"] != "other"]
+    compare_experiment(experiment, some, resamples=20)
+    publish(experiment, path, some)
+    assert (tmp_path / "experiment.toy.json").read_text() == published
+    assert "stays as it is: there are no predictions here of ['other']" in said[0]
+    assert "other" in published_tables(path)["experiment.toy"]
 
 
 def test_a_place_that_does_not_end():

@@ -1,6 +1,6 @@
-# Faster R-CNN on a pretrained, frozen backbone, for one CPU core: with `frozen_cache` an
-# image goes through the backbone once, however many epochs and trainings there are.
-# Large objects alone: levels of stride 16 and 32, 32 of 100 proposals are trained on.
+# Faster R-CNN on a pretrained, frozen backbone, for one CPU core: with `frozen_cache`
+# an image goes through it once, however many epochs and trainings there are. Large
+# objects alone: levels of stride 16 and 32, 32 of 100 proposals are trained on.
 _base_ = "./faster-rcnn_r18_fpn_small.py"
 model = dict(
     data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3),
