@@ -11,19 +11,19 @@ model = dict(
         frozen_stages=6,
         frozen_cache="work_dirs/frozen_features",
     ),
-    neck=dict(in_channels=[112, 320], out_channels=128, num_outs=2),
+    neck=dict(in_channels=[112, 320], out_channels=64, num_outs=2),
     rpn_head=dict(
-        in_channels=128,
-        feat_channels=128,
+        in_channels=64,
+        feat_channels=64,
         anchor_generator=dict(scales=[6, 8.5], strides=[16, 32]),
     ),
     roi_head=dict(
         bbox_roi_extractor=dict(
             roi_layer=dict(sampling_ratio=1),  # a bin is about one cell
-            out_channels=128,
+            out_channels=64,
             featmap_strides=[16, 32],
         ),
-        bbox_head=dict(in_channels=128, reg_class_agnostic=True),
+        bbox_head=dict(in_channels=64, reg_class_agnostic=True),
     ),
     train_cfg=dict(
         rpn_proposal=dict(nms_pre=200, max_per_img=100),

@@ -7,13 +7,13 @@ model = dict(
         mask_roi_extractor=dict(
             type="SingleRoIExtractor",
             roi_layer=dict(type="RoIAlign", output_size=14, sampling_ratio=0),
-            out_channels=128,
+            out_channels=64,
             featmap_strides=[16, 32],
         ),
         mask_head=dict(
             type="FCNMaskHead",
             num_convs=2,
-            in_channels=128,
+            in_channels=64,
             conv_out_channels=64,
             num_classes=80,
             loss_mask=dict(type="CrossEntropyLoss", use_mask=True, loss_weight=1.0),

@@ -9,11 +9,10 @@ model = dict(
         frozen_stages=6,
         frozen_cache="work_dirs/frozen_features",
     ),
-    neck=dict(in_channels=[112, 320], out_channels=128, num_outs=2),
+    neck=dict(in_channels=[112, 320], out_channels=64, num_outs=2),
     bbox_head=dict(
-        in_channels=128,
-        feat_channels=128,
-        stacked_convs=1,
+        in_channels=64,
+        feat_channels=64,
         anchor_generator=dict(octave_base_scale=6, strides=[16, 32]),
     ),
 )
