@@ -51,8 +51,8 @@ class EpochSampler(Sampler[int]):
             image follow each other. Default: True.
         round_up: Whether the first indices of an epoch are added to its end until all
             ranks have equally many. Default: True.
-        num_samples: Images of an epoch, over all ranks. Default: None, what the
-            weights add up to.
+        num_samples: Images of an epoch, over all ranks, or ``'dataset'``: as many as
+            the data set has. Default: None, what the weights add up to.
 
     Raises:
         TypeError: An argument is of another type.
@@ -74,18 +74,21 @@ class EpochSampler(Sampler[int]):
         seed: int | None = None,
         shuffle: bool = True,
         round_up: bool = True,
-        num_samples: int | None = None,
+        num_samples: int | str | None = None,
     ) -> None:
         name = type(self).__name__
         for key, value in dict(shuffle=shuffle, round_up=round_up).items():
             if not isinstance(value, bool):
                 raise TypeError(f"{name}: `{key}` must be a bool, got {value!r}")
+        words = {"seed": (None,), "num_samples": (None, "dataset")}
         for key, number, least in (("seed", seed, 0), ("num_samples", num_samples, 1)):
-            if number is None:
+            if number in words[key]:
                 continue
             if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
+                or_else = " or ".join(map(repr, words[key]))
                 raise TypeError(
-                    f"{name}: `{key}` must be a whole number or None, got {number!r}"
+                    f"{name}: `{key}` must be a whole number or {or_else}, got "
+                    f"{number!r}"
                 )
             if number < least:
                 raise ValueError(f"{name}: `{key}` must be >= {least}, got {number}")
@@ -108,8 +111,10 @@ class EpochSampler(Sampler[int]):
         self.class_stats = ClassStats.from_table(self.table, self.image)
         self.prepare()
         wanted = self._checked_weights(0)[self.image]
-        if num_samples is not None:
-            self.length = num_samples
+        if num_samples == "dataset":
+            self.length = len(self.image)
+        elif num_samples is not None:
+            self.length = int(num_samples)
         elif self.weights_are_copies:
             self.length = checked_length(self, wanted)
         else:

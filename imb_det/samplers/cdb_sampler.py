@@ -43,8 +43,8 @@ class CDBSampler(EpochSampler):
         shuffle: Whether to shuffle the epoch. Default: True.
         round_up: Whether to fill an epoch up until all ranks have equally many images.
             Default: True.
-        num_samples: Images of an epoch, over all ranks. Default: None, as many as the
-            data set has.
+        num_samples: Images of an epoch, over all ranks. Default: None, or
+            ``'dataset'``: as many as the data set has.
 
     Raises:
         ValueError, TypeError: Names the argument, what was given and what is valid.
@@ -67,7 +67,7 @@ class CDBSampler(EpochSampler):
         seed: int | None = None,
         shuffle: bool = True,
         round_up: bool = True,
-        num_samples: int | None = None,
+        num_samples: int | str | None = None,
     ) -> None:
         if by not in _WAYS:
             raise ValueError(

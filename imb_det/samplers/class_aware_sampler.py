@@ -42,8 +42,8 @@ class ClassAwareSampler(EpochSampler):
         shuffle: Whether to shuffle the epoch. Default: True.
         round_up: Whether to fill an epoch up until all ranks have equally many images.
             Default: True.
-        num_samples: Images of an epoch, over all ranks. Default: None, as many as the
-            data set has.
+        num_samples: Images of an epoch, over all ranks. Default: None, or
+            ``'dataset'``: as many as the data set has.
 
     Raises:
         ValueError, TypeError: Names the argument, what was given and what is valid; or
@@ -67,7 +67,7 @@ class ClassAwareSampler(EpochSampler):
         seed: int | None = None,
         shuffle: bool = True,
         round_up: bool = True,
-        num_samples: int | None = None,
+        num_samples: int | str | None = None,
     ) -> None:
         name = type(self).__name__
         if not is_number(power):

@@ -49,8 +49,8 @@ class RepeatFactorSampler(EpochSampler):
         shuffle: Whether to shuffle the epoch. Default: True.
         round_up: Whether to fill an epoch up until all ranks have equally many images.
             Default: True.
-        num_samples: Images of an epoch, over all ranks. Default: None, the sum of the
-            factors.
+        num_samples: Images of an epoch, over all ranks, or ``'dataset'``: as many as
+            the data set has. Default: None, the sum of the factors.
 
     Raises:
         ValueError, TypeError: Names the argument, what was given and what is valid.
@@ -75,7 +75,7 @@ class RepeatFactorSampler(EpochSampler):
         seed: int | None = None,
         shuffle: bool = True,
         round_up: bool = True,
-        num_samples: int | None = None,
+        num_samples: int | str | None = None,
     ) -> None:
         self.rule = RepeatRule(type(self).__name__, repeat_thr, power, by, max_repeat)
         super().__init__(dataset, seed, shuffle, round_up, num_samples)

@@ -40,8 +40,8 @@ class TargetLevelSampler(EpochSampler):
         shuffle: Whether to shuffle the epoch. Default: True.
         round_up: Whether to fill an epoch up until all ranks have equally many images.
             Default: True.
-        num_samples: Images of an epoch, over all ranks. Default: None, the sum of the
-            copies.
+        num_samples: Images of an epoch, over all ranks, or ``'dataset'``: as many as
+            the data set has. Default: None, the sum of the copies.
 
     Raises:
         ValueError, TypeError: Names the argument, what was given and what is valid.
@@ -60,7 +60,7 @@ class TargetLevelSampler(EpochSampler):
         seed: int | None = None,
         shuffle: bool = True,
         round_up: bool = True,
-        num_samples: int | None = None,
+        num_samples: int | str | None = None,
     ) -> None:
         name = type(self).__name__
         if mode not in ("oversample", "undersample"):

@@ -26,6 +26,7 @@ CASES = {
         dict(repeat_thr="auto"),
         dict(repeat_thr=0.3, by="instance", power=1.0, max_repeat=3),
         dict(repeat_thr=0.9, by="geometric", num_samples=7),
+        dict(repeat_thr=0.5, num_samples="dataset"),
     ),
     "ClassAwareSampler": (
         dict(),

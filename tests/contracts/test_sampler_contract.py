@@ -205,6 +205,14 @@ def test_receipt_says_what_an_epoch_holds(case, tmp_path):
     assert type(sampler).__name__ in receipt.text()
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_an_epoch_can_be_as_long_as_the_data_set(name):
+    dataset = long_tail()
+    sampler = build((name, dict(num_samples="dataset")), dataset)
+    assert len(sampler) == sampler.length == len(dataset)
+    assert sampler.is_asked_length
+
+
 @pytest.mark.parametrize("case", REFUSED, ids=label_of)
 def test_bad_arguments_are_named(case):
     name, arguments = case
@@ -221,6 +229,7 @@ def test_bad_arguments_are_named(case):
         dict(round_up="no"),
         dict(num_samples=0),
         dict(num_samples=2.5),
+        dict(num_samples="data"),
         dict(seed=-1),
         dict(seed="3"),
     ],
