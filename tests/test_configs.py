@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(
     path
     for path in (ROOT / "configs").rglob("*.py")
-    if "_base_" not in path.relative_to(ROOT).parts
+    if not {"_base_", "experiments"} & set(path.relative_to(ROOT).parts)
 )
 FOLDERS = sorted({path.parent for path in CONFIGS})
 SIDE = 128
@@ -77,12 +77,14 @@ def make_batch(num_classes):
 
 
 def without_pretrained(config):
-    """Drop weights that would be downloaded."""
+    """Drop weights that would be downloaded, and what is kept of frozen layers."""
     for part in config.values():
         if isinstance(part, dict):
             without_pretrained(part)
     if (config.get("init_cfg") or {}).get("type") == "Pretrained":
         config["init_cfg"] = None
+    if config.get("frozen_cache"):
+        config["frozen_cache"] = "memory"
 
 
 def with_few_proposals(config):
@@ -107,7 +109,7 @@ WIDTHS = (
 def with_an_eighth_of_the_channels(config):
     """Make a full-size model narrow; what does not fit together still does not."""
     backbone = config.backbone
-    if "base_channels" in backbone:
+    if "base_channels" in backbone or "frozen_cache" in backbone:
         return  # a small one
     backbone.base_channels = backbone.stem_channels = 64
     parts = [config]

@@ -35,9 +35,10 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     add("--list", action="store_true", help="only say what there is to do")
     add(
         "--publish",
-        action="store_true",
+        nargs="*",
+        metavar="README",
         help="write results, comparisons and plots beside the experiment's file, and "
-        "tables into the README there",
+        "tables into these files (default: README.md beside it)",
     )
     add("--resamples", type=int, default=1000, metavar="N", help="(default: 1000)")
     args = parser.parse_args()
@@ -70,8 +71,8 @@ def main() -> None:
     tables = compare_experiment(whole, results, args.resamples)
     for name, file in tables.items():
         print(f"\n{name} ({file}):\n\n{file.read_text(encoding='utf-8')}")
-    if args.publish:
-        files = publish(whole, args.experiment, results)
+    if args.publish is not None:
+        files = publish(whole, args.experiment, results, args.publish or None)
         print(f"published: {', '.join(map(str, files))}")
     if outcome.failed:
         sys.exit("failed: " + ", ".join(outcome.failed))

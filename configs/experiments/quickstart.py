@@ -1,5 +1,5 @@
-# Two trainings of some minutes on the embedded digits, side by side on two cores: plain,
-# and with what helps most.
+# Two trainings of some minutes on the embedded digits, side by side on two cores: one
+# plain, and one with what helps most.
 seeds = [0]
 work_dir = "work_dirs/quickstart"
 _data = "data/longtail_digits/annotations/"

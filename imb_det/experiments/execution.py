@@ -64,8 +64,7 @@ class Execution:
             self.code = os.waitstatus_to_exitcode(status)
             self._process.returncode = self.code  # it is waited for
             self._process = None
-            self.state.add(
-                self.step,
+            self.state.end(
                 self.code,
                 time.monotonic() - self._started,
                 used.ru_utime + used.ru_stime,
@@ -79,6 +78,7 @@ class Execution:
             collect(self.state)
             self.claim.release()
             return False
+        self.state.begin(self.step)
         self._start(self._command(self.step))
         return True
 

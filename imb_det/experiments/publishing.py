@@ -20,31 +20,49 @@ from .plan import Experiment
 from .results import merge_results, read_results
 from .tables import markdown_table
 
-__all__ = ["publish", "published_tables", "written_into"]
+__all__ = ["Published", "publish"]
 
-_BLOCK = "<!-- results of {name} -->"
+_BLOCK = re.compile(
+    r"<!-- results of (?P<experiment>[\w-]+)\.(?P<dataset>[\w-]+)"
+    r"(?:: (?P<methods>[\w -]+?))? -->"
+)
 _END = "<!-- end of results -->"
 
 
 def publish(
-    experiment: Experiment, path: str | Path, results: Sequence[Mapping[str, Any]]
+    experiment: Experiment,
+    path: str | Path,
+    results: Sequence[Mapping[str, Any]],
+    readmes: Sequence[str | Path] | None = None,
 ) -> list[Path]:
     """Write what can be committed of an experiment beside its file.
 
     These are ``<experiment>.results.jsonl``, and for each data set
     ``<experiment>.<dataset>.json``, the comparison, and ``.png``, its plot. Tables in
-    ``README.md`` of the same folder follow: each stands between the lines
-    ``<!-- results of <experiment>.<dataset> -->`` and ``<!-- end of results -->``.
+    READMEs follow: each stands between the lines ``<!-- results of
+    <experiment>.<dataset> -->``, or ``<!-- results of <experiment>.<dataset>: <method>
+    <method> -->`` where it has the first method and these alone, and ``<!-- end of
+    results -->``.
 
     Args:
         experiment: Compared, see :func:`.compare_experiment`.
         path: File of the experiment.
         results: Of its runs.
+        readmes: With tables. Default: None, ``README.md`` of the same folder, if there
+            is one.
 
     Returns:
         Files written.
+
+    Raises:
+        FileNotFoundError: A README that is not there.
+        ValueError: A table that does not end, or of a data set or method without
+            results.
     """
     path = Path(path)
+    if readmes is None:
+        readmes = [file for file in [path.with_name("README.md")] if file.is_file()]
+    texts = {Path(file): Path(file).read_text(encoding="utf-8") for file in readmes}
     written = [path.with_suffix(".results.jsonl")]
     merge_results(written[0], results)
     kept = [name for name in experiment.datasets if _loses(experiment, path, name)]
@@ -55,10 +73,9 @@ def publish(
                 target = path.with_suffix(f".{dataset}.{kind}")
                 shutil.copyfile(source, target)
                 written.append(target)
-    readme = path.with_name("README.md")
-    if readme.is_file():
-        text = readme.read_text(encoding="utf-8")
-        write_text(readme, written_into(text, published_tables(path)))
+    published = Published(path)
+    for readme, text in texts.items():
+        write_text(readme, published.written_into(text))
         written.append(readme)
     return written
 
@@ -80,45 +97,65 @@ def _loses(experiment: Experiment, path: Path, dataset: str) -> bool:
     return bool(missing)
 
 
-def published_tables(path: str | Path) -> dict[str, str]:
-    """Make the tables of an experiment from what is published beside its file.
+class Published:
+    """What is published of an experiment, and the tables that are made of it.
 
     Args:
         path: File of the experiment, which is run.
 
-    Returns:
-        Tables by ``<experiment>.<dataset>``.
-    """
-    path = Path(path)
-    methods = Config.fromfile(path).methods
-    titles = {name: own.get("title", name) for name, own in methods.items()}
-    tables = {}
-    results = read_results(path.with_suffix(".results.jsonl"))
-    for dataset in dict.fromkeys(result["dataset"] for result in results):
-        file = path.with_suffix(f".{dataset}.json")
-        comparison = json.loads(file.read_text("utf-8")) if file.is_file() else None
-        own = [result for result in results if result["dataset"] == dataset]
-        tables[f"{path.stem}.{dataset}"] = markdown_table(own, titles, comparison)
-    return tables
-
-
-def written_into(text: str, tables: Mapping[str, str]) -> str:
-    """Put tables into their places in a text.
-
-    Args:
-        text: Of a README.
-        tables: By the name in its first line.
-
     Raises:
-        ValueError: A place that does not end.
+        FileNotFoundError: Nothing is published beside it.
     """
-    for name, table in tables.items():
-        begin = _BLOCK.format(name=name)
-        if begin not in text:
-            continue
-        pattern = re.compile(f"{re.escape(begin)}\n.*?{re.escape(_END)}", re.DOTALL)
-        if not pattern.search(text):
-            raise ValueError(f"README: no line {_END!r} after {begin!r}")
-        block = f"{begin}\n{table}{_END}"
-        text = pattern.sub(lambda match, block=block: block, text)  # type: ignore[misc]
-    return text
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        methods = Config.fromfile(self.path).methods
+        self.titles = {name: own.get("title", name) for name, own in methods.items()}
+        self.results: dict[str, list[dict[str, Any]]] = {}
+        for result in read_results(self.path.with_suffix(".results.jsonl")):
+            self.results.setdefault(result["dataset"], []).append(result)
+
+    def table(self, dataset: str, methods: Sequence[str] | None = None) -> str:
+        """Make a table.
+
+        Args:
+            dataset: Name of the data set.
+            methods: Beside the first one; None for all. Default: None.
+
+        Raises:
+            ValueError: There are no results of them.
+        """
+        own = self.results.get(dataset, [])
+        known = {result["method"] for result in own}
+        if missing := [name for name in methods or known or "?" if name not in known]:
+            raise ValueError(
+                f"{self.path.name}: no results of {and_more(missing)} on {dataset!r}"
+            )
+        titles = self.titles
+        if methods is not None:
+            first = next(name for name in titles if name in known)
+            titles = {name: titles[name] for name in (first, *methods)}
+        file = self.path.with_suffix(f".{dataset}.json")
+        comparison = json.loads(file.read_text("utf-8")) if file.is_file() else None
+        return markdown_table(own, titles, comparison)
+
+    def written_into(self, text: str) -> str:
+        """Put tables into their places in a text.
+
+        Args:
+            text: Of a README.
+
+        Raises:
+            ValueError: A place that does not end, or a table without results.
+        """
+        parts, at = [], 0
+        for begin in _BLOCK.finditer(text):
+            end = text.find(_END, begin.end())
+            if end < 0 or _BLOCK.search(text, begin.end(), end):
+                raise ValueError(f"README: no line {_END!r} after {begin[0]!r}")
+            if begin["experiment"] == self.path.stem:
+                methods = begin["methods"]
+                table = self.table(begin["dataset"], methods and methods.split())
+                parts += [text[at : begin.end()], f"\n{table}"]
+                at = end
+        return "".join([*parts, text[at:]])

@@ -70,26 +70,25 @@ class RunState:
         folder.mkdir(parents=True, exist_ok=True)
         self._write()
 
-    def add(
-        self, step: str, code: int, seconds: float, cpu_seconds: float, memory: int
-    ) -> None:
-        """Write down an attempt at a step.
+    def begin(self, step: str) -> None:
+        """Write down that a step begins, so that one that is killed is known."""
+        self.attempts.append(dict(step=step, code=None))
+        self._write()
+
+    def end(self, code: int, seconds: float, cpu_seconds: float, memory: int) -> None:
+        """Write down how the step has ended that has begun.
 
         Args:
-            step: Its name.
             code: Exit code; below 0 the number of a signal.
             seconds: That it took.
             cpu_seconds: Of all its threads and processes.
             memory: Most that one of its processes took, bytes.
         """
-        self.attempts.append(
-            dict(
-                step=step,
-                code=code,
-                seconds=round(seconds, 1),
-                cpu_seconds=round(cpu_seconds, 1),
-                memory=memory,
-            )
+        self.attempts[-1].update(
+            code=code,
+            seconds=round(seconds, 1),
+            cpu_seconds=round(cpu_seconds, 1),
+            memory=memory,
         )
         self._write()
 
@@ -100,6 +99,9 @@ class RunState:
 
 def collect(state: RunState) -> dict[str, Any]:
     """Write ``result.json``: figures, classes, time, memory, versions, digest.
+
+    Times are those of a training that went through; None where it was killed and went
+    on, as nobody knows how much was done twice.
 
     Args:
         state: Of a run that is trained, tested and reported.
@@ -115,9 +117,9 @@ def collect(state: RunState) -> dict[str, Any]:
         figures=report["figures"],
         classes={row["class"]: row["AP"] for row in report["classes"]},
         iterations=int(max(steps, default=0)),
-        seconds=round(sum(a["seconds"] for a in training), 1),
-        cpu_seconds=round(sum(a["cpu_seconds"] for a in training), 1),
-        memory_gb=round(max(a["memory"] for a in training) / (1 << 30), 3),
+        seconds=training[0]["seconds"] if len(training) == 1 else None,
+        cpu_seconds=training[0]["cpu_seconds"] if len(training) == 1 else None,
+        memory_gb=round(training[-1]["memory"] / (1 << 30), 3),
         versions=_versions(),
         machine=processor("cuda" if torch.cuda.is_available() else "cpu"),
         digest=run.digest,
@@ -133,7 +135,7 @@ def status(run: Run) -> str:
         return "finished"
     if not state.attempts or state.digest != run.digest:
         return "not begun"
-    return "failed" if state.attempts[-1]["code"] > 0 else "begun"
+    return "failed" if (state.attempts[-1]["code"] or 0) > 0 else "begun"
 
 
 def progress(run: Run) -> float:

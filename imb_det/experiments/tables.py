@@ -9,6 +9,7 @@ from typing import Any
 __all__ = ["markdown_table"]
 
 _FIGURES = ("AP", "APr", "APc", "APf")
+_TOP1 = {"top1_r": "top-1 rare", "top1_c": "top-1 common", "top1_f": "top-1 frequent"}
 
 
 def markdown_table(
@@ -19,8 +20,9 @@ def markdown_table(
     """Write a table of the methods on one data set.
 
     Each figure is the mean over seeds, with the standard deviation; differences from
-    the first method, and their intervals, are those of the comparison. Time and memory
-    are relative to the first method.
+    the first method, and their intervals, are those of the comparison. Top-1 is how
+    many objects get their own name, see :func:`.top1_recall`. Time and memory are
+    relative to the first method.
 
     Args:
         results: Of one data set.
@@ -37,9 +39,11 @@ def markdown_table(
         return "no results\n"
     first = next(iter(by_method.values()))
     figures = [name for name in _FIGURES if name in first[0]["figures"]]
+    top1 = [name for name in _TOP1 if name in first[0]["figures"]]
     header = ["method", "seeds", *figures]
     if comparison is not None:
         header += [f"{name} - plain" for name in figures]
+    header += [_TOP1[name] for name in top1]
     header += ["time", "memory"]
     rows = []
     for method, own in by_method.items():
@@ -48,8 +52,8 @@ def markdown_table(
         if comparison is not None:
             found = comparison["differences"].get(method, {})
             row += [_difference(found.get(name)) for name in figures]
-        for key in ("cpu_seconds", "memory_gb"):
-            row.append(f"{_average(own, key) / _average(first, key):.2f}")
+        row += [_mean([result["figures"][name] for result in own]) for name in top1]
+        row += [_ratio(own, first, key) for key in ("cpu_seconds", "memory_gb")]
         rows.append(row)
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -71,5 +75,11 @@ def _difference(found: Mapping[str, Any] | None) -> str:
     return f"**{text}**" if low > 0 or high < 0 else text
 
 
-def _average(results: Sequence[Mapping[str, Any]], key: str) -> float:
-    return statistics.fmean(result[key] for result in results)
+def _ratio(
+    results: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], key: str
+) -> str:
+    """Return the ratio of what is known; a run that was killed has no time."""
+    found = [[r[key] for r in own if r[key] is not None] for own in (results, others)]
+    if not all(found):
+        return "-"
+    return f"{statistics.fmean(found[0]) / statistics.fmean(found[1]):.2f}"

@@ -3,7 +3,7 @@
 import pytest
 
 from imb_det.experiments import merge_results, publishing
-from imb_det.experiments.publishing import publish, published_tables, written_into
+from imb_det.experiments.publishing import Published, publish
 
 from .test_comparing import experiment, result_of  # noqa: F401
 
@@ -31,7 +31,7 @@ def test_from_results_to_the_readme(tmp_path, experiment):  # noqa: F811
         "experiment.toy.png",
         "README.md",
     ]
-    table = published_tables(path)["experiment.toy"]
+    table = Published(path).table("toy")
     assert table == (tmp_path / "work/toy/table.md").read_text()
     text = (tmp_path / "README.md").read_text()
     assert text == README.replace("old\n", table)
@@ -58,18 +58,52 @@ def test_a_comparison_of_fewer_methods_does_not_replace_a_published_one(
     publish(experiment, path, some)
     assert (tmp_path / "experiment.toy.json").read_text() == published
     assert "stays as it is: there are no predictions here of ['other']" in said[0]
-    assert "other" in published_tables(path)["experiment.toy"]
+    assert "other" in Published(path).table("toy")
 
 
-def test_a_place_that_does_not_end():
-    with pytest.raises(ValueError, match="no line '<!-- end of results -->'"):
-        written_into("<!-- results of a.b -->\n", {"a.b": "table\n"})
-    assert written_into("no place", {"a.b": "table\n"}) == "no place"
-
-
-def test_without_a_comparison_there_are_no_differences(tmp_path, experiment):  # noqa: F811
+@pytest.fixture
+def published(tmp_path, experiment):  # noqa: F811
     path = tmp_path / "experiment.py"
-    merge_results(
-        path.with_suffix(".results.jsonl"), [result_of(r) for r in experiment.runs]
+    results = [result_of(run) for run in experiment.runs]
+    merge_results(path.with_suffix(".results.jsonl"), results)
+    return Published(path)
+
+
+def test_a_table_of_some_methods(published):
+    rows = published.table("toy", ["unfinished"]).splitlines()
+    assert [row.split()[1] for row in rows[2:]] == ["plain", "unfinished"]
+    text = "<!-- results of {} -->\nold\n<!-- end of results -->\n"
+    whole, some = text.format("experiment.toy"), text.format("experiment.toy: other")
+    foreign = text.format("another.toy")
+    found = published.written_into(whole + foreign + some)
+    assert found == (
+        whole.replace("old\n", published.table("toy"))
+        + foreign
+        + some.replace("old\n", published.table("toy", ["other"]))
     )
-    assert "- plain" not in published_tables(path)["experiment.toy"]
+    assert published.written_into(found) == found
+    assert published.written_into("no place") == "no place"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<!-- results of a.b -->\n", "no line '<!-- end of results -->'"),
+        (
+            "<!-- results of a.b -->\n<!-- results of a.c -->\n<!-- end of results -->",
+            "after '<!-- results of a.b -->'",
+        ),
+        ("<!-- results of experiment.toys -->\n<!-- end of results -->", "'toys'"),
+        (
+            "<!-- results of experiment.toy: rsf -->\n<!-- end of results -->",
+            r"no results of \['rsf'\] on 'toy'",
+        ),
+    ],
+)
+def test_a_place_that_is_wrong(published, text, words):
+    with pytest.raises(ValueError, match=words):
+        published.written_into(text)
+
+
+def test_without_a_comparison_there_are_no_differences(published):
+    assert "- plain" not in published.table("toy")

@@ -6,7 +6,7 @@ from imb_det.experiments import markdown_table, merge_results, read_results
 
 
 def result(method, seed, ap, time=10.0):
-    figures = dict(AP=ap, APr=None, APc=ap, APf=ap)
+    figures = dict(AP=ap, APr=None, APc=ap, APf=ap, top1_r=ap / 2)
     return dict(
         dataset="toy",
         method=method,
@@ -48,6 +48,8 @@ def test_a_table_by_hand():
         result("plain", 0, 0.2),
         result("plain", 1, 0.4),
         result("rfs", 0, 0.5, time=15.0),
+        result("rfs", 1, 0.5, time=None),  # was killed and went on
+        result("drw", 0, 0.5, time=None),
     ]
     difference = dict(difference=0.2, interval=[0.1, 0.3])
     nothing = dict(difference=None, interval=[None, None])
@@ -55,15 +57,18 @@ def test_a_table_by_hand():
     comparison = dict(
         differences=dict(rfs=dict(AP=difference, APr=nothing, APc=around, APf=around))
     )
-    titles = dict(plain="plain", other="not run", rfs="RFS")
+    titles = dict(plain="plain", other="not run", rfs="RFS", drw="DRW")
     text = markdown_table(results, titles, comparison)
     assert text.splitlines() == [
         "| method | seeds | AP | APr | APc | APf | AP - plain | APr - plain "
-        "| APc - plain | APf - plain | time | memory |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| APc - plain | APf - plain | top-1 rare | time | memory |",
+        f"|{' --- |' * 13}",
         "| plain | 2 | 0.300 ± 0.141 | - | 0.300 ± 0.141 | 0.300 ± 0.141 "
-        "|  |  |  |  | 1.00 | 1.00 |",
-        "| RFS | 1 | 0.500 | - | 0.500 | 0.500 | **+0.200 [+0.100, +0.300]** |  "
-        "| +0.000 [-0.100, +0.100] | +0.000 [-0.100, +0.100] | 1.50 | 1.00 |",
+        "|  |  |  |  | 0.150 ± 0.071 | 1.00 | 1.00 |",
+        "| RFS | 2 | 0.500 ± 0.000 | - | 0.500 ± 0.000 | 0.500 ± 0.000 "
+        "| **+0.200 [+0.100, +0.300]** |  "
+        "| +0.000 [-0.100, +0.100] | +0.000 [-0.100, +0.100] | 0.250 ± 0.000 "
+        "| 1.50 | 1.00 |",
+        "| DRW | 1 | 0.500 | - | 0.500 | 0.500 |  |  |  |  | 0.250 | - | 1.00 |",
     ]
     assert markdown_table([], titles) == "no results\n"

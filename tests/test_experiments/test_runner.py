@@ -104,7 +104,10 @@ def test_a_runner_that_is_killed_goes_on_where_it_was(tmp_path, how):
     assert process.exitcode != 0
     wait_for(lambda: not living(str(tmp_path / "work")))  # its trainings end with it
     write_experiment(tmp_path, pause=0.3)
-    assert figures_of(do(tmp_path, 2)) == ALL
+    outcome = do(tmp_path, 2)
+    assert figures_of(outcome) == ALL
+    untimed = [(r["method"], r["seed"]) for r in outcome.results if not r["seconds"]]
+    assert sorted(untimed) == [("plain", 0), ("rfs", 0)]
     resumed = [entry for entry in diary_of(tmp_path) if entry[2]]
     assert sorted(entry[:2] for entry in resumed) == [("plain", 0), ("rfs", 0)]
 

@@ -1,0 +1,15 @@
+_base_ = [
+    "../_base_/models/retinanet_lite0_fpn.py",
+    "../_base_/datasets/longtail_digits.py",
+    "../_base_/schedules/schedule_4e.py",
+    "../_base_/default_runtime.py",
+]
+# Digits are small: levels of stride 8 and 16.
+model = dict(
+    backbone=dict(out_indices=(3, 4), frozen_stages=5),
+    neck=dict(in_channels=[40, 112]),
+    bbox_head=dict(
+        num_classes=40,
+        anchor_generator=dict(octave_base_scale=2, strides=[8, 16]),
+    ),
+)
