@@ -19,3 +19,5 @@ datasets = dict(
         config="configs/lite0/retinanet_lite0_fpn_longtail-digits.py",
     ),
 )
+_epochs = {"train_dataloader.sampler.progressive_epochs": 4}
+methods = dict(progressive=dict(options=_epochs))
