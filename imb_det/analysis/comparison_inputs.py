@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from imb_det.evaluation.functional import Detections, FederatedGroundTruth, Grou
 from imb_det.evaluation.functional.coco_eval import CocoRules
 from imb_det.evaluation.functional.lvis_eval import LvisRules
 from imb_det.evaluation.functional.matches import Matches
+from imb_det.evaluation.functional.top1 import named_right
 from imb_det.evaluation.result_files import read_predictions
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.coco_classes import category_ids, spellings
@@ -166,7 +168,8 @@ def judge_files(
             found = Detections.from_predictions(part, predictions, iou_type)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
-        judged[file] = rules.compared(part, found)
+        named = named_right(part, found)
+        judged[file] = replace(rules.compared(part, found), named=named)
     if len(part.images) < len(ground_truth.images):
         print_log(
             f"{len(part.images)} of the {len(ground_truth.images)} images of the "

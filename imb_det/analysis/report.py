@@ -206,7 +206,7 @@ def make_report(
         for label in groups.get("rare", ()):
             names[label] += " (rare)"
         plot_examples(files[-1], examples, names, f" (score from {score_thr:g})")
-    top1 = top1_recall(truth, detections, results.judged)
+    top1 = top1_recall(truth, detections)
     report = Report(results, rules, groups, stats, top1, tuple(files))
     write_text(files[0], report.text() + "\n")
     write_text(files[1], json.dumps(report.to_dict(), indent=1) + "\n")

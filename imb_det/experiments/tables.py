@@ -8,8 +8,13 @@ from typing import Any
 
 __all__ = ["markdown_table"]
 
-_FIGURES = ("AP", "APr", "APc", "APf")
-_TOP1 = {"top1_r": "top-1 rare", "top1_c": "top-1 common", "top1_f": "top-1 frequent"}
+#: What is shown, by the name of the figure.
+_FIGURES = {
+    **{name: name for name in ("AP", "APr", "APc", "APf")},
+    "top1_r": "top-1 rare",
+    "top1_c": "top-1 common",
+    "top1_f": "top-1 frequent",
+}
 
 
 def markdown_table(
@@ -19,10 +24,10 @@ def markdown_table(
 ) -> str:
     """Write a table of the methods on one data set.
 
-    Each figure is the mean over seeds, with the standard deviation; differences from
-    the first method, and their intervals, are those of the comparison. Top-1 is how
-    many objects get their own name, see :func:`.top1_recall`. Time and memory are
-    relative to the first method.
+    Each figure is the mean over seeds, with the standard deviation, and the difference
+    from the first method, in bold where its interval is without 0; both are those of
+    the comparison. Top-1 is how many objects get their own name, see
+    :func:`.top1_recall`. Time and memory are relative to the first method.
 
     Args:
         results: Of one data set.
@@ -39,20 +44,15 @@ def markdown_table(
         return "no results\n"
     first = next(iter(by_method.values()))
     figures = [name for name in _FIGURES if name in first[0]["figures"]]
-    top1 = [name for name in _TOP1 if name in first[0]["figures"]]
-    header = ["method", "seeds", *figures]
-    if comparison is not None:
-        header += [f"{name} - plain" for name in figures]
-    header += [_TOP1[name] for name in top1]
+    header = ["method", "seeds", *(_FIGURES[name] for name in figures)]
     header += ["time", "memory"]
     rows = []
     for method, own in by_method.items():
+        found = (comparison or {}).get("differences", {}).get(method, {})
         row = [titles[method], str(len(own))]
-        row += [_mean([result["figures"][name] for result in own]) for name in figures]
-        if comparison is not None:
-            found = comparison["differences"].get(method, {})
-            row += [_difference(found.get(name)) for name in figures]
-        row += [_mean([result["figures"][name] for result in own]) for name in top1]
+        for name in figures:
+            value = _mean([result["figures"].get(name) for result in own])
+            row.append(f"{value}{_difference(found.get(name))}")
         row += [_ratio(own, first, key) for key in ("cpu_seconds", "memory_gb")]
         rows.append(row)
     lines = [header, ["---"] * len(header), *rows]
@@ -72,7 +72,7 @@ def _difference(found: Mapping[str, Any] | None) -> str:
         return ""
     low, high = found["interval"]
     text = f"{found['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
-    return f"**{text}**" if low > 0 or high < 0 else text
+    return f", **{text}**" if low > 0 or high < 0 else f", {text}"
 
 
 def _ratio(

@@ -21,6 +21,7 @@ from imb_det.evaluation.functional.bootstrap import (
 from imb_det.evaluation.functional.matches import Matches
 from imb_det.evaluation.functional.matching import match
 from imb_det.evaluation.functional.resampled_precision import average_precision
+from imb_det.evaluation.functional.top1 import named_right, top1_recall
 from tests.coco_scenes import (
     CLASSES,
     by_class,
@@ -32,6 +33,11 @@ from tests.references.ap import mean_ap
 
 GROUPS = {"rare": np.array([2]), "frequent": np.array([0, 1])}
 KEYS = ("AP", "AP50", "APr", "APf")
+
+
+def sets_of(images):
+    truth = GroundTruth.from_coco(coco_content(images), CLASSES)
+    return truth, Detections.from_predictions(truth, predictions_of(images))
 
 
 def judged(images, truth_images=None):
@@ -93,6 +99,23 @@ def test_weights_equal_real_copies(pairs):
     figures = average_figures(precision, GROUPS)[0]
     expected = full_evaluation(copies(images, weights))
     np.testing.assert_allclose(figures, expected, rtol=0, atol=1e-9)
+
+
+def test_named_objects_on_real_copies():
+    images = random_images(3, num_images=14)
+    truth, found = sets_of(images)
+    run = replace(match(truth, found, max_dets=100), named=named_right(truth, found))
+    assert 0 < run.named.sum() < len(run.named)
+    np.testing.assert_array_equal(
+        run.object_label, [c for own, _ in images for c, _, crowd in own if not crowd]
+    )
+    results = bootstrap([[run]], GROUPS, resamples=4, seed=1)
+    assert results.figures == (*KEYS, "top1", "top1_r", "top1_f")
+    sets = [images, *(copies(images, w) for w in image_weights(1, 14, 4))]
+    for one, figures in zip(sets, [results.estimate, *results.samples], strict=True):
+        share = top1_recall(*sets_of(one))
+        expected = [np.nanmean(share), share[2], np.nanmean(share[:2])]
+        np.testing.assert_allclose(figures[0, 4:], expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(3))

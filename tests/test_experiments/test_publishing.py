@@ -106,4 +106,4 @@ def test_a_place_that_is_wrong(published, text, words):
 
 
 def test_without_a_comparison_there_are_no_differences(published):
-    assert "- plain" not in published.table("toy")
+    assert "[" not in published.table("toy")

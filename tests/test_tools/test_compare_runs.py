@@ -11,6 +11,7 @@ from imb_det.analysis.comparison_inputs import judge_files, read_test_set
 from imb_det.analysis.run_comparison import compare_runs
 from imb_det.evaluation.config_rules import comparable_rules
 from imb_det.evaluation.functional import (
+    Detections,
     FederatedGroundTruth,
     GroundTruth,
     evaluate_coco,
@@ -19,6 +20,7 @@ from imb_det.evaluation.functional import (
 from imb_det.evaluation.functional.bootstrap import average_figures
 from imb_det.evaluation.functional.lvis_eval import LvisRules
 from imb_det.evaluation.functional.resampled_precision import average_precision
+from imb_det.evaluation.functional.top1 import top1_recall
 from imb_det.statistics import ClassStats
 from imb_det.statistics.frequency_groups import GroupLimits
 from tests.coco_scenes import (
@@ -95,6 +97,16 @@ def figures_of(results):
     return [*(results.summary[n] for n in names), *(of_groups[k] for k in keys)]
 
 
+def named_of(truth, images):
+    found = Detections.from_predictions(truth, predictions_of(images))
+    share = top1_recall(truth, found)
+    return [np.nanmean(share), *(np.nanmean(share[own]) for own in GROUPS.values())]
+
+
+def of_groups(found):
+    return tuple(f for f in found.results.figures[2:] if f.startswith("AP"))
+
+
 def test_estimates_are_those_of_the_coco_evaluation(files, images):
     methods = {"a": ["a.npz"], "b": ["b.json"], "c": ["c0.npz", "c1.npz"]}
     found = compare_runs(
@@ -103,10 +115,12 @@ def test_estimates_are_those_of_the_coco_evaluation(files, images):
         train=COUNTS,
         resamples=20,
     )
-    assert found.results.figures == ("AP", "AP50", "APr", "APc", "APf")
+    names = "AP AP50 APr APc APf top1 top1_r top1_c top1_f"
+    assert found.results.figures == tuple(names.split())
     truth = GroundTruth.from_coco(coco_content(images), CLASSES)
     expected = [
         figures_of(evaluate_coco(truth, predictions_of(own), max_dets=(100,)))
+        + named_of(truth, own)
         for own in (images, *(worse(images, seed) for seed in range(3)))
     ]
     both_seeds = [*expected[:2], np.mean(expected[2:], 0)]
@@ -123,7 +137,7 @@ def test_limits_of_the_groups(files, images):
         found = compare_runs(
             files / "ann.json", runs, train=COUNTS, resamples=2, **limits
         )
-        return found.results.figures[2:], found.results.estimate[0, 2:]
+        return of_groups(found), found.results.estimate[0, 2:]
 
     counts = np.sort(COUNTS.image_count)
     names, values = figures(group_thresholds=(int(counts[0]), int(counts[1])))
@@ -146,6 +160,7 @@ def test_rules_of_lvis(files, images, max_dets):
     most = max_dets or 300
     expected = [
         figures_of(evaluate_lvis(truth, predictions_of(own), max_dets=most))
+        + named_of(truth, own)
         for own in (worse(images, 0), images)
     ]
     np.testing.assert_allclose(found.results.estimate, expected, atol=1e-9)
@@ -195,7 +210,7 @@ def test_limits_that_come_with_the_counts(files):
     runs = {"b": [files / "b.json"], "a": [files / "a.npz"]}
     counts = COUNTS.with_limits(GroupLimits((4, 39)))
     found = compare_runs(files / "ann.json", runs, train=counts, resamples=2)
-    assert found.results.figures[2:] == ("APr", "APf")
+    assert of_groups(found) == ("APr", "APf")
     assert found.settings["group_thresholds"] == [4, 39]
 
 
@@ -230,7 +245,7 @@ def test_weights_equal_copies_by_the_rules_of_lvis(files, images):
 def test_groups_of_a_training_file(files, images):
     runs = {"a": [files / "a.npz"], "b": [files / "b.json"]}
     names = [
-        compare_runs(files / ann, runs, train=train, resamples=2).results.figures[2:]
+        of_groups(compare_runs(files / ann, runs, train=train, resamples=2))
         for ann, train in (
             ("ann.json", None),
             ("ann.json", files / "counts.json"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from tqdm import tqdm
 
 from .matches import Matches
@@ -97,7 +98,8 @@ def bootstrap(
             for these trained models. Default: False.
 
     Returns:
-        ``AP``, ``AP50`` and ``APr`` and so on for the groups, as estimates and samples.
+        ``AP``, ``AP50`` and ``APr`` and so on for the groups, and where all verdicts
+        have ``named``, ``top1``, ``top1_r`` and so on, as estimates and samples.
 
     Raises:
         ValueError: No method or no seed, fewer than one resample, or verdicts on
@@ -110,9 +112,11 @@ def bootstrap(
     """
     _check(methods, resamples)
     groups = groups or {}
-    figures = ("AP", "AP50", *(f"AP{name[0]}" for name in groups))
+    figures = ["AP", "AP50", *(f"AP{name[0]}" for name in groups)]
+    if all(run.named is not None for runs in methods for run in runs):
+        figures += ["top1", *(f"top1_{name[0]}" for name in groups)]
     by_seed = tuple(
-        np.concatenate([average_figures(average_precision(m), groups) for m in runs])
+        np.concatenate([_figures(run, None, groups, len(figures)) for run in runs])
         for runs in methods
     )
     # One stream for the images, and one for the seeds of each method, so that neither
@@ -131,16 +135,40 @@ def bootstrap(
             weights = of_images.multinomial(num_images, shares, size=count)
             for m, runs in enumerate(methods):
                 found = np.stack(
-                    [
-                        average_figures(average_precision(r, weights), groups)
-                        for r in runs
-                    ]
+                    [_figures(run, weights, groups, len(figures)) for run in runs]
                 )
                 draws = _seed_draws(len(runs), count, fixed_seeds, of_seeds[m])
                 samples[now, m] = np.einsum("bs,sbf->bf", draws, found)
             bar.update(count)
     estimate = np.stack([own.mean(0) for own in by_seed])
-    return BootstrapResults(figures, estimate, samples, by_seed)
+    return BootstrapResults(tuple(figures), estimate, samples, by_seed)
+
+
+def _figures(
+    run: Matches,
+    weights: np.ndarray | None,
+    groups: Mapping[str, np.ndarray],
+    number: int,
+) -> np.ndarray:
+    """Return all figures of a run, or the first ones, on B sets, (B, number)."""
+    figures = average_figures(average_precision(run, weights), groups)
+    if number > figures.shape[1]:
+        named = average_figures(_top1(run, weights)[:, :, None], groups)
+        figures = np.hstack([figures, np.delete(named, 1, axis=1)])  # AP50 of it
+    return figures
+
+
+def _top1(run: Matches, weights: np.ndarray | None) -> np.ndarray:
+    """Share of the objects of each class that are named right, (B, C)."""
+    if weights is None:
+        weights = np.ones((1, run.num_images), np.int64)
+    ones = np.ones(len(run.object_label))
+    shape = len(ones), run.num_classes
+    of_class = csr_matrix((ones, (np.arange(len(ones)), run.object_label)), shape)
+    copies = weights[:, run.object_image]
+    total = copies @ of_class
+    hits = (copies * run.named) @ of_class
+    return np.divide(hits, total, np.full(total.shape, np.nan), where=total > 0)
 
 
 def average_figures(
@@ -205,6 +233,8 @@ def _batch_size(methods: Sequence[Sequence[Matches]]) -> int:
         for run in runs:
             cells = max(cells, int(np.bincount(run.label, minlength=1).max()))
             cells = max(cells, int(run.object_count.max(initial=0)))
+            if run.named is not None:
+                cells = max(cells, len(run.named))
     return max(_BATCH_CELLS // max(cells, 1), 1)
 
 

@@ -26,6 +26,8 @@ class Matches:
         object_label: Its class index, (G,).
         num_images: Number of images.
         num_classes: Number of classes.
+        named: Whether the best detection of each of these objects has its class, bool
+            (G,), see :func:`.named_right`; None where nobody has asked.
     """
 
     image: np.ndarray
@@ -36,6 +38,7 @@ class Matches:
     object_label: np.ndarray
     num_images: int
     num_classes: int
+    named: np.ndarray | None = None
 
     @property
     def object_count(self) -> np.ndarray:
@@ -50,6 +53,7 @@ class Matches:
             self._take(slice(*ends)),
             object_image=self.object_image[objects],
             object_label=self.object_label[objects],
+            named=None if self.named is None else self.named[objects],
         )
 
     def best(self, most: int) -> Matches:

@@ -6,19 +6,14 @@ import numpy as np
 
 from .detections import Detections
 from .ground_truth import GroundTruth
-from .matches import Judgement
 from .objects import objects_of
 from .overlaps import overlaps_of, pairs_of
 
-__all__ = ["top1_recall"]
+__all__ = ["named_right", "top1_recall"]
 
 
 def top1_recall(
-    ground_truth: GroundTruth,
-    detections: Detections,
-    judged: Judgement,
-    *,
-    iou_thr: float = 0.5,
+    ground_truth: GroundTruth, detections: Detections, *, iou_thr: float = 0.5
 ) -> np.ndarray:
     r"""Share of the objects of each class whose best detection has their class.
 
@@ -31,9 +26,8 @@ def top1_recall(
     another, such as logit adjustment, shows here and hardly in AP.
 
     Args:
-        ground_truth: Images and objects.
+        ground_truth: Images and objects; crowds and ignored ones are not to be named.
         detections: All of them.
-        judged: Verdicts, of which the detections that count are taken.
         iou_thr: Least overlap of a detection with an object, in (0, 1]. Default: 0.5.
 
     Returns:
@@ -44,20 +38,32 @@ def top1_recall(
     Raises:
         ValueError: An overlap out of range.
     """
+    objects = objects_of(ground_truth)
+    label = objects.label[~objects.ignored]
+    right = named_right(ground_truth, detections, iou_thr=iou_thr)
+    classes = len(ground_truth.classes)
+    total = np.bincount(label, minlength=classes)
+    hits = np.bincount(label, weights=right, minlength=classes)
+    return np.divide(hits, total, out=np.full(classes, np.nan), where=total > 0)
+
+
+def named_right(
+    ground_truth: GroundTruth, detections: Detections, *, iou_thr: float = 0.5
+) -> np.ndarray:
+    """Whether the best detection of each object to find has its class, bool (G,).
+
+    The arguments are those of :func:`top1_recall`; objects come in the order of the
+    annotations, as in :class:`.Matches`.
+    """
     if not 0 < iou_thr <= 1:
         raise ValueError(f"`iou_thr` must be in (0, 1], got {iou_thr}")
     objects = objects_of(ground_truth)
-    found = detections.take(judged.index)
-    ours, theirs = pairs_of(found.image, objects.image)
-    overlap = overlaps_of(ground_truth, objects, found, ours, theirs)
+    ours, theirs = pairs_of(detections.image, objects.image)
+    overlap = overlaps_of(ground_truth, objects, detections, ours, theirs)
     near = overlap >= min(iou_thr, 1 - 1e-10)
     ours, theirs = ours[near], theirs[near]
-    score, same = found.score[ours], found.label[ours] == objects.label[theirs]
+    same = detections.label[ours] == objects.label[theirs]
     best = np.full((2, len(objects)), -np.inf)  # of other classes, and of its own
-    np.maximum.at(best, (same.astype(int), theirs), score)
-    right = best[1] > best[0]
-    classes = len(ground_truth.classes)
-    label = objects.label[judged.to_find]
-    total = np.bincount(label, minlength=classes)
-    hits = np.bincount(label, weights=right[judged.to_find], minlength=classes)
-    return np.divide(hits, total, out=np.full(classes, np.nan), where=total > 0)
+    np.maximum.at(best, (same.astype(int), theirs), detections.score[ours])
+    right: np.ndarray = best[1] > best[0]
+    return right[~objects.ignored]
