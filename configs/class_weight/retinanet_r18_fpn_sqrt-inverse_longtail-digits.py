@@ -6,6 +6,7 @@ model = dict(
             type="imb_det.CrossEntropyLoss",
             use_sigmoid=True,
             class_weight="sqrt_inverse",
+            normalize="classes",  # weights of positives weigh less on the whole
         )
     )
 )

@@ -96,18 +96,13 @@ methods = dict(
     # Weights of classes.
     ce=_roi("cross entropy, ours", "imb_det.CrossEntropyLoss"),
     inverse=_roi("inverse weights", "imb_det.CrossEntropyLoss", class_weight="inverse"),
-    inverse_instances=_roi(
-        "inverse weights, mean 1 over boxes",
+    inverse_classes=_roi(
+        "inverse weights, mean 1 over classes",
         "imb_det.CrossEntropyLoss",
-        class_weight=dict(rule="inverse", normalize="instances"),
+        class_weight=dict(rule="inverse", normalize="classes"),
     ),
     sqrt_inverse=_roi(
         "square root weights", "imb_det.CrossEntropyLoss", class_weight="sqrt_inverse"
-    ),
-    sqrt_instances=_roi(
-        "square root weights, mean 1 over boxes",
-        "imb_det.CrossEntropyLoss",
-        class_weight=dict(rule="sqrt_inverse", normalize="instances"),
     ),
     effective=_roi(
         "effective number weights",
@@ -126,6 +121,12 @@ methods = dict(
         "imb_det.CrossEntropyLoss",
         use_sigmoid=True,
         class_weight="sqrt_inverse",
+    ),
+    sqrt_dense_classes=_dense(
+        "cross entropy, square root weights, mean 1 over classes",
+        "imb_det.CrossEntropyLoss",
+        use_sigmoid=True,
+        class_weight=dict(rule="sqrt_inverse", normalize="classes"),
     ),
     cdb_w_dense=_dense(
         "CDB-W", "imb_det.CDBLoss", use_sigmoid=True, hooks=[_difficulty]
@@ -199,17 +200,11 @@ methods = dict(
     balanced_dense=_dense("balanced sigmoid", "imb_det.BalancedSoftmaxLoss"),
     # A sampler and a loss.
     rfs_cosine=_all_of("RFS, cosine classifier", "rfs", "cosine"),
-    free_inverse=_all_of(
-        "sampling-free, inverse weights, mean 1 over boxes",
-        "sampling_free",
-        "inverse_instances",
-    ),
+    free_inverse=_all_of("sampling-free, inverse weights", "sampling_free", "inverse"),
     free_rfs=_all_of("sampling-free, RFS", "sampling_free", "rfs"),
-    cosine_inverse=_all_of(
-        "cosine classifier, inverse weights, mean 1 over boxes",
-        "cosine",
-        "inverse_instances",
-    ),
+    cosine_inverse=_all_of("cosine classifier, inverse weights", "cosine", "inverse"),
+    cosine_seesaw=_all_of("cosine classifier, Seesaw", "cosine", "seesaw"),
+    cosine_free=_all_of("cosine classifier, sampling-free", "cosine", "sampling_free"),
     rfs_la_half=_all_of("RFS, logit adjustment, tau 0.5", "rfs", "la_half"),
     rfs_seesaw=_all_of("RFS, Seesaw", "rfs", "seesaw"),
     cosine_la=_all_of("cosine classifier, logit adjustment", "cosine", "la"),

@@ -25,7 +25,7 @@ class MaskCrossEntropyLoss(MaskLoss):
         class_weight: As of :class:`CrossEntropyLoss`. Default None.
         beta: Of the effective number, in [0, 1). Default 0.999.
         max_ratio: Largest weight by a rule over the smallest one. Default 100.
-        normalize: ``'classes'`` or ``'instances'``. Default ``'classes'``.
+        normalize: ``'classes'`` or ``'instances'``. Default ``'instances'``.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1.
 
@@ -40,7 +40,7 @@ class MaskCrossEntropyLoss(MaskLoss):
         class_weight: ClassWeight = None,
         beta: float = 0.999,
         max_ratio: float | None = 100.0,
-        normalize: str = "classes",
+        normalize: str = "instances",
         reduction: str = "mean",
         loss_weight: float = 1.0,
     ) -> None:
@@ -91,7 +91,7 @@ class CrossEntropyLoss(WithMasks, ImbalanceLoss):
             limit. Default 100.
         normalize: Over what weights by a rule have mean 1, ``'classes'`` or
             ``'instances'``. With ``'instances'`` foreground as a whole keeps its weight
-            against background. Default ``'classes'``.
+            against background. Default ``'instances'``.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1.
         compiled: Whether to compile the loss; ``'auto'`` does on a GPU. Default
@@ -128,7 +128,7 @@ class CrossEntropyLoss(WithMasks, ImbalanceLoss):
         weight_negatives: bool = False,
         beta: float = 0.999,
         max_ratio: float | None = 100.0,
-        normalize: str = "classes",
+        normalize: str = "instances",
         reduction: str = "mean",
         loss_weight: float = 1.0,
         compiled: bool | str = "auto",

@@ -75,8 +75,8 @@ class LDAMLoss(ImbalanceLoss):
     rule='effective_number', beta=0.9999, max_ratio=None)))``. Deviation: the authors
     divide the weighted sum by the sum of the weights in the batch, and here
     ``avg_factor`` divides it, as in mmdet. Weights by a rule have mean 1 over the
-    classes; with ``normalize='instances'`` over the objects, which comes to the same as
-    the authors' on average.
+    objects, which comes to the same as the authors' on average; with
+    ``normalize='classes'`` over the classes.
     """
 
     #: Heads need a classifier whose outputs are cosines.

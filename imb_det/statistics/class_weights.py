@@ -39,7 +39,7 @@ def class_weights(
     beta: float = 0.999,
     betas: Sequence[float] = (0.99, 0.9999),
     max_ratio: float | None = 100.0,
-    normalize: str = "classes",
+    normalize: str = "instances",
 ) -> np.ndarray:
     r"""Weigh classes up the more, the fewer examples they have.
 
@@ -61,9 +61,10 @@ def class_weights(
     ``median_frequency``, where the median class has 1 by definition. Classes without
     any instance get 1 and count nowhere. Balanced counts give exactly 1 for all.
 
-    Mean 1 over classes is the usual scale; on a long tail most instances then weigh
-    less than 1, and foreground loses against background. With mean 1 over instances
-    foreground weighs as much as before.
+    With mean 1 over instances foreground weighs as much against background as without
+    weights. Mean 1 over classes is the scale of classifiers, which have no background;
+    on a long tail most instances then weigh less than 1, and a detector loses frequent
+    classes to background.
 
     Args:
         stats: Counts of the training set, C classes.
@@ -76,7 +77,7 @@ def class_weights(
             1 - 1 / n is in proportion. Default: (0.99, 0.9999).
         max_ratio: Largest over smallest weight of the classes present, at least 1;
             None sets no limit. Default: 100.
-        normalize: ``'classes'`` or ``'instances'``. Default: ``'classes'``.
+        normalize: ``'classes'`` or ``'instances'``. Default: ``'instances'``.
 
     Returns:
         Weights, float64 (C,), above 0.
@@ -88,11 +89,11 @@ def class_weights(
 
     Example:
         >>> stats = ClassStats(("cat", "dog", "emu"), [3, 1, 0], [3, 1, 0], 4)
-        >>> class_weights(stats, "inverse").tolist()
+        >>> class_weights(stats, "inverse", normalize="classes").tolist()
         [0.5, 1.5, 1.0]
 
     Source: ``effective_number``: Cui et al., "Class-Balanced Loss Based on Effective
-    Number of Samples", CVPR 2019, equation 3. ``median_frequency``: Eigen and Fergus,
+    Number of Samples", CVPR 2019, equation 3, whose weights have mean 1 over classes. ``median_frequency``: Eigen and Fergus,
     ICCV 2015, section 6.3.2, with images in place of pixels. ``class_beta``: Liu et
     al., "Balanced Representation Learning for Long-tailed Skeleton-based Action
     Recognition", 2023, with the mean of the weights in place of their sum. The limit is
@@ -118,7 +119,7 @@ class WeightRule:
     beta: float = 0.999
     betas: tuple[float, ...] = (0.99, 0.9999)
     max_ratio: float | None = 100.0
-    normalize: str = "classes"
+    normalize: str = "instances"
 
     def __post_init__(self) -> None:
         name = "class weights"

@@ -42,14 +42,16 @@ def class_stats(draw):
     ],
 )
 def test_by_hand(rule, instances, wanted):
-    weights = class_weights(stats_of(instances, num_images=20), rule, beta=0.5)
+    stats = stats_of(instances, num_images=20)
+    weights = class_weights(stats, rule, beta=0.5, normalize="classes")
     assert weights.dtype == np.float64
     assert weights == pytest.approx(wanted, rel=1e-14)
 
 
 def test_beta_by_class_by_hand():
     # Betas 0, 0.25, 0.5 of 1, 2 and 3 instances: effective numbers 1, 1.25, 1.75.
-    weights = class_weights(stats_of([1, 2, 3]), "class_beta", betas=(0, 0.5))
+    options = dict(betas=(0, 0.5), normalize="classes")
+    weights = class_weights(stats_of([1, 2, 3]), "class_beta", **options)
     raw = np.array([1, 0.8, 4 / 7])
     assert weights == pytest.approx(raw / raw.mean(), rel=1e-14)
 
@@ -82,7 +84,8 @@ def test_median_frequency_counts_images():
 
 
 def test_the_limit_comes_before_the_mean():
-    weights = class_weights(stats_of([1, 1000]), "inverse", max_ratio=3)
+    stats = stats_of([1, 1000])
+    weights = class_weights(stats, "inverse", max_ratio=3, normalize="classes")
     assert weights == pytest.approx([1.5, 0.5])
     weights = class_weights(stats_of([1, 10, 1000]), "median_frequency", max_ratio=300)
     assert weights == pytest.approx([3, 1, 0.01])
@@ -90,7 +93,7 @@ def test_the_limit_comes_before_the_mean():
 
 def test_mean_over_instances_by_hand():
     # 1 and 1/3 on one and three instances: mean 1/2.
-    weights = class_weights(stats_of([1, 3]), "inverse", normalize="instances")
+    weights = class_weights(stats_of([1, 3]), "inverse")  # which is the default
     assert weights == pytest.approx([2, 2 / 3])
 
 
@@ -137,16 +140,23 @@ def test_balanced_counts_give_ones(count, num_classes, rule, max_ratio, beta, by
     assert weights.tolist() == [1.0] * num_classes
 
 
-@given(class_stats(), st.sampled_from(WEIGHT_RULES), st.floats(1, 1000))
-def test_mean_limit_and_absent_classes(stats, rule, max_ratio):
-    weights = class_weights(stats, rule, max_ratio=max_ratio)
+@given(
+    class_stats(),
+    st.sampled_from(WEIGHT_RULES),
+    st.floats(1, 1000),
+    st.sampled_from(NORMALISATIONS),
+)
+def test_mean_limit_and_absent_classes(stats, rule, max_ratio, by):
+    weights = class_weights(stats, rule, max_ratio=max_ratio, normalize=by)
     present = stats.instance_count > 0
     assert (weights[~present] == 1).all()
     if present.any():
         chosen = weights[present]
         assert chosen.max() <= max_ratio * chosen.min() * (1 + 1e-12)
         if rule in NORMALISED:
-            assert chosen.mean() == pytest.approx(1)
+            of_one = np.ones(len(chosen)) if by == "classes" else stats.instance_count
+            mean = np.average(chosen, weights=of_one[of_one > 0])
+            assert mean == pytest.approx(1)
 
 
 @given(class_stats(), st.sampled_from(WEIGHT_RULES), st.none() | st.floats(1, 1000))
