@@ -36,9 +36,9 @@ class FocalLoss(ImbalanceLoss):
         alpha: Share of positives, in (0, 1): a number, C numbers in the order of the
             classes, a dict by class name, others have 0.25, None for factors of 1, a
             dict of ``stages``, or ``'auto'``, which raises the share of rare classes:
-            :math:`\alpha_c / (1 - \alpha_c) = w_c / 3` with the weights
-            ``class_weights(stats, 'sqrt_inverse')``, that is 0.25 for balanced data;
-            it needs ``imb_det.ImbalanceHook``. Default 0.25.
+            :math:`\alpha_c / (1 - \alpha_c) = w_c / 3` with weights of square roots of
+            the counts, of mean 1 over the classes, that is 0.25 for balanced data; it
+            needs ``imb_det.ImbalanceHook``. Default 0.25.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1.
         compiled: Whether to compile the loss; ``'auto'`` does on a GPU. Default
@@ -99,5 +99,5 @@ class FocalLoss(ImbalanceLoss):
 
 def _auto_alpha(stats: ClassStats) -> np.ndarray:
     """Return shares of positives by the counts; 0.25 for balanced ones."""
-    weights = class_weights(stats, "sqrt_inverse")
+    weights = class_weights(stats, "sqrt_inverse", normalize="classes")
     return weights / (weights + 3)

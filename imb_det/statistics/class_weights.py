@@ -93,11 +93,11 @@ def class_weights(
         [0.5, 1.5, 1.0]
 
     Source: ``effective_number``: Cui et al., "Class-Balanced Loss Based on Effective
-    Number of Samples", CVPR 2019, equation 3, whose weights have mean 1 over classes. ``median_frequency``: Eigen and Fergus,
-    ICCV 2015, section 6.3.2, with images in place of pixels. ``class_beta``: Liu et
-    al., "Balanced Representation Learning for Long-tailed Skeleton-based Action
-    Recognition", 2023, with the mean of the weights in place of their sum. The limit is
-    our own.
+    Number of Samples", CVPR 2019, equation 3, where the mean is over classes.
+    ``median_frequency``: Eigen and Fergus, ICCV 2015, section 6.3.2, with images in
+    place of pixels. ``class_beta``: Liu et al., "Balanced Representation Learning for
+    Long-tailed Skeleton-based Action Recognition", 2023, with the mean of the weights
+    in place of their sum. The limit is our own.
     """
     if not isinstance(stats, ClassStats):
         raise TypeError(f"`stats` must be ClassStats, got {type(stats).__name__}")

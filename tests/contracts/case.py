@@ -17,7 +17,7 @@ from imb_det.statistics import ClassStats
 
 NUM_CLASSES = 3
 NAMES = ("ant", "bee", "cat")
-#: Counts with round weights: inverse 0.5, 0.5, 2 and, for "auto", odds 1/4, 1/4, 1/2.
+#: Counts with round weights: inverse 0.75, 0.75, 3 and, for "auto", odds 1/4, 1/4, 1/2.
 STATS = ClassStats(NAMES, [3, 4, 1], [4, 4, 1], 6)
 
 

@@ -43,7 +43,7 @@ CASES = [
     Case(
         "CrossEntropyLoss",
         "softmax",
-        lambda: oracles.softmax_cross_entropy([0.5, 0.5, 2.0, 1.0]),
+        lambda: oracles.softmax_cross_entropy([0.75, 0.75, 3.0, 1.0]),
         dict(class_weight="inverse"),
     ),
     Case("CrossEntropyLoss", "sigmoid", lambda: oracles.sigmoid_cross_entropy(ONES)),
@@ -63,7 +63,7 @@ CASES = [
     Case(
         "CrossEntropyLoss",
         "mask",
-        lambda: oracles.MaskOracle([0.5, 0.5, 2.0], loss_weight=2.0),
+        lambda: oracles.MaskOracle([0.75, 0.75, 3.0], loss_weight=2.0),
         dict(class_weight="inverse", loss_weight=2.0),
     ),
     Case("FocalLoss", "sigmoid", lambda: oracles.focal_loss(2.0, [0.25] * 3)),

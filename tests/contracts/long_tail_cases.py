@@ -110,7 +110,7 @@ LONG_TAIL = [
         "VSLoss",
         "softmax",
         lambda: oracles.adjusted(
-            [1.0] * 4, [*INSTANCES, 0.0], weight=[0.5, 0.5, 2.0, 0.25]
+            [1.0] * 4, [*INSTANCES, 0.0], weight=[0.75, 0.75, 3.0, 0.25]
         ),
         dict(gamma=0.0, class_weight=INVERSE, bg_weight=0.25),
     ),
@@ -118,7 +118,7 @@ LONG_TAIL = [
         "LDAMLoss",
         "softmax",
         lambda: oracles.adjusted(
-            [2.0] * 4, [0.0] * 4, [1, 1, 2, 0], weight=[0.5, 0.5, 2.0, 1.0]
+            [2.0] * 4, [0.0] * 4, [1, 1, 2, 0], weight=[0.75, 0.75, 3.0, 1.0]
         ),
         dict(scale=2.0, margin=[1, 1, 2], class_weight=INVERSE),
         scores=scaled(2.0, 2.0, 2.0, 2.0),

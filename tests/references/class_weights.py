@@ -29,7 +29,7 @@ def class_weights(
     rule,
     beta=0.999,
     max_ratio=100.0,
-    by="classes",
+    by="instances",
     betas=(0.99, 0.9999),
 ):
     """Weights of all classes; None sets no limit."""

@@ -103,9 +103,9 @@ def test_all_levels_of_an_iteration_are_one_step(run):
 def test_weights_by_a_rule_come_from_the_training_set_and_outlive_it(run, tmp_path):
     loss = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
     model = run("a", 1, class_weight="inverse", **loss)().train()
-    # 5 cats and 3 dogs: 1/5 and 1/3, to mean 1.
+    # 5 cats and 3 dogs: 1/5 and 1/3, to mean 1 over the eight.
     weights = model.bbox_head.loss_cls.class_weight.value
-    assert weights.tolist() == pytest.approx([0.75, 1.25])
+    assert weights.tolist() == pytest.approx([0.8, 4 / 3])
     fresh = run("b", 1, hooks=[], class_weight="inverse", **loss)().model
     state = torch.load(tmp_path / "a" / "epoch_1.pth", weights_only=False)
     fresh.load_state_dict(state["state_dict"])
@@ -142,7 +142,7 @@ def test_moving_averages_of_the_model_get_the_numbers_too(run, update_buffers):
     runner.train()
     [average] = [hook.ema_model for hook in runner.hooks if hasattr(hook, "ema_model")]
     weights = average.module.bbox_head.loss_cls.class_weight.value
-    assert weights.tolist() == pytest.approx([0.75, 1.25])
+    assert weights.tolist() == pytest.approx([0.8, 4 / 3])
 
 
 def test_difficulty_without_its_hook_says_so_in_its_first_step(run):
