@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,13 +12,14 @@ from mmengine.config import Config
 
 from imb_det.core import and_more
 
+from .files import Files, digest_of
+
 __all__ = ["Dataset", "Experiment", "Run"]
 
 _KEYS = ("work_dir", "seeds", "datasets", "methods", "train_command", "test_command")
 _OF_DATASET = ("config", "options", "ann_file", "train_ann", "title")
 _OF_METHOD = ("config", "options", "hooks", "base", "datasets", "seeds", "title")
 _NEEDED = ("train_cfg", "train_dataloader", "test_cfg", "test_dataloader")
-_LOADERS = ("train_dataloader", "test_dataloader")
 
 
 @dataclass(frozen=True)
@@ -151,9 +150,9 @@ class Experiment:
                     f"{where}: no data sets {sorted(unknown)}; there are "
                     f"{list(datasets)}"
                 )
-        digests: dict[Path, str] = {}
+        read = Files()
         runs = [
-            _run(path, spec, folder, dataset, method, seed, digests)
+            _run(path, spec, folder, dataset, method, seed, read)
             for seed in _all_seeds(seeds, methods)
             for dataset in datasets
             for method, own in methods.items()
@@ -230,7 +229,7 @@ def _run(
     dataset: str,
     method: str,
     seed: int,
-    digests: dict[Path, str],
+    read: Files,
 ) -> Run:
     """Make one run, with its whole config."""
     of_dataset = spec["datasets"][dataset]
@@ -241,10 +240,7 @@ def _run(
         file = other.get(dataset, file) if isinstance(other, dict) else other
     if "::" not in file and not Path(file).is_file():
         raise FileNotFoundError(f"{path}: there is no config '{file}' ({method})")
-    if "::" in file:  # such as `imb_det::ghm/...`, which mmengine reads as a base
-        config = Config.fromstring(f"_base_ = {file!r}", ".py")
-    else:
-        config = Config.fromfile(file)
+    config = read.config(file)
     for own in (of_dataset, *chain):
         config.merge_from_dict(copy.deepcopy(own.get("options", {})))
         config.custom_hooks = [
@@ -256,7 +252,7 @@ def _run(
     config.randomness = dict(config.get("randomness") or {}, seed=seed)
     work_dir = folder / dataset / method / f"seed_{seed}"
     config.work_dir = str(work_dir)
-    return Run(dataset, method, seed, config, work_dir, _digest(config, digests))
+    return Run(dataset, method, seed, config, work_dir, digest_of(config, read))
 
 
 def _chain(
@@ -281,28 +277,3 @@ def _check_keys(where: str, given: Mapping[str, Any], known: Sequence[str]) -> N
         raise ValueError(
             f"{where}: unknown {and_more(unknown)}; known are {list(known)}"
         )
-
-
-def _digest(config: Config, digests: dict[Path, str]) -> str:
-    """Return a digest of all that decides the result, but for the code."""
-    content = {k: v for k, v in config.to_dict().items() if k != "work_dir"}
-    text = json.dumps(content, sort_keys=True, default=str)
-    digest = hashlib.blake2b(text.encode(), digest_size=8)
-    for file in _annotation_files(config):
-        if file not in digests:
-            digests[file] = hashlib.blake2b(
-                file.read_bytes() if file.is_file() else b"", digest_size=8
-            ).hexdigest()
-        digest.update(digests[file].encode())
-    return digest.hexdigest()
-
-
-def _annotation_files(config: Config) -> Iterator[Path]:
-    """Yield the annotation files of training and test, through wrappers."""
-    for loader in _LOADERS:
-        dataset = (config.get(loader) or {}).get("dataset") or {}
-        while isinstance(dataset.get("dataset"), dict):
-            dataset = dataset["dataset"]
-        for one in dataset.get("datasets", [dataset]):
-            if one.get("ann_file"):
-                yield Path(one.get("data_root") or "") / one["ann_file"]
