@@ -20,7 +20,13 @@ HEAVY = {"mmdet", "mmcv", "matplotlib"}
 LOWEST = {"core": {"core"}, "statistics": {"core", "statistics"}}
 #: Tools that are more than argument parsing; `check_env.py` runs before anything else
 #: is installed.
-LONG_TOOLS = {"check_env.py", "compare_runs.py", "test.py", "train.py"}
+LONG_TOOLS = {
+    "check_env.py",
+    "compare_runs.py",
+    "run_experiment.py",
+    "test.py",
+    "train.py",
+}
 
 
 def name_of(path):
