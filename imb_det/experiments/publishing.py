@@ -71,13 +71,25 @@ def publish(
             source = experiment.work_dir / dataset / f"comparison.{kind}"
             if source.is_file() and dataset not in kept:
                 target = path.with_suffix(f".{dataset}.{kind}")
-                shutil.copyfile(source, target)
+                if kind == "json":
+                    write_text(target, _portable(source, experiment.work_dir))
+                else:
+                    shutil.copyfile(source, target)
                 written.append(target)
     published = Published(path)
     for readme, text in texts.items():
         write_text(readme, published.written_into(text))
         written.append(readme)
     return written
+
+
+def _portable(comparison: Path, work_dir: Path) -> str:
+    """Return a comparison whose files are named from the folder of all runs on."""
+    content = json.loads(comparison.read_text("utf-8"))
+    for method in content["methods"].values():
+        files = [Path(file).relative_to(work_dir) for file in method["files"]]
+        method["files"] = [file.as_posix() for file in files]
+    return json.dumps(content, indent=1) + "\n"
 
 
 def _loses(experiment: Experiment, path: Path, dataset: str) -> bool:

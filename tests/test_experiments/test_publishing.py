@@ -33,6 +33,9 @@ def test_from_results_to_the_readme(tmp_path, experiment):  # noqa: F811
     ]
     table = Published(path).table("toy")
     assert table == (tmp_path / "work/toy/table.md").read_text()
+    published = (tmp_path / "experiment.toy.json").read_text()
+    assert str(tmp_path / "work") not in published
+    assert '"toy/plain/seed_0/predictions.npz"' in published
     text = (tmp_path / "README.md").read_text()
     assert text == README.replace("old\n", table)
     publish(experiment, path, results)  # again: the same
