@@ -13,8 +13,9 @@ from imb_det.figure_style import GREY, grid_lines, label_of, save_figure
 
 __all__ = ["plot_differences"]
 
-#: Height that all methods of one figure share, of 1 between two figures.
-_SPREAD = 0.7
+#: Methods above the first one, below it, and those of which nothing is known.
+_ABOVE, _BELOW = "#4c72b0", "#c44e52"
+_PANEL, _ROW, _LETTER = 1.5, 0.24, 0.07  # inches of a figure, a method, a letter
 
 
 def plot_differences(
@@ -23,10 +24,10 @@ def plot_differences(
     results: BootstrapResults,
     confidence: float = 0.95,
 ) -> None:
-    """Draw how much each method is above the first one, a row for each figure.
+    """Draw how much each method is above the first one: a row each, a panel a figure.
 
-    Points are the differences on the test set, lines their intervals; a figure that
-    is not defined has an empty row.
+    Points are the differences on the test set, lines their intervals, blue or red where
+    they lie above or below 0; a figure that is not defined is left out.
 
     Args:
         path: File to write (PNG).
@@ -35,24 +36,28 @@ def plot_differences(
         confidence: Of the intervals, in (0, 1). Default: 0.95.
     """
     others = len(names) - 1
-    ends = results.difference_intervals(confidence)
-    row = np.arange(len(results.figures))
-    figure = Figure(figsize=(7.0, 1.4 + len(row) * max(0.45, 0.26 * others)))
-    axes = figure.subplots()
-    axes.axvline(0, color=GREY, lw=1)
-    for m, name in enumerate(names[1:], 1):
-        at = row + _SPREAD * ((m - 0.5) / others - 0.5)
-        change = results.differences[m]
-        known = np.isfinite(change) & np.isfinite(ends[m]).all(1)
-        colour = f"C{m - 1}"
-        axes.hlines(at[known], *ends[m][known].T, color=colour, lw=1.8)
-        axes.plot(
-            change[known], at[known], "o", ms=5, color=colour, label=label_of(name)
-        )
-    axes.set_yticks(row, results.figures)
-    axes.set_ylim(len(row) - 0.4, -0.6)
-    axes.set_xlabel(
-        f"difference to {label_of(names[0])}, with {confidence:.0%} interval"
+    ends = results.difference_intervals(confidence)[1:]
+    change = results.differences[1:]
+    labels = [label_of(name) for name in names]
+    margin = max(map(len, labels)) * _LETTER
+    panels = len(results.figures)
+    figure = Figure(figsize=(max(margin + panels * _PANEL, 5), 1.1 + others * _ROW))
+    row = np.arange(others)
+    axes = np.atleast_1d(figure.subplots(1, panels, sharey=True))
+    for f, (panel, name) in enumerate(zip(axes, results.figures, strict=True)):
+        low, high = ends[:, f].T
+        known = np.isfinite(change[:, f]) & np.isfinite(ends[:, f]).all(1)
+        colours = np.where(low > 0, _ABOVE, np.where(high < 0, _BELOW, GREY))
+        panel.axvline(0, color=GREY, lw=1)
+        panel.hlines(row[known], low[known], high[known], colors=colours[known], lw=1.8)
+        panel.scatter(change[known, f], row[known], s=16, color=colours[known], zorder=3)
+        panel.set_title(name, fontsize=9)
+        panel.tick_params(labelsize=7)
+        panel.locator_params(axis="x", nbins=4)
+        grid_lines(panel, "x")
+    axes[0].set_yticks(row, labels[1:])
+    axes[0].set_ylim(others - 0.4, -0.6)
+    figure.supxlabel(
+        f"difference to {labels[0]}, with {confidence:.0%} interval", fontsize=9
     )
-    grid_lines(axes, "x")
-    save_figure(figure, path, axes.get_legend_handles_labels()[0])
+    save_figure(figure, path)

@@ -31,7 +31,7 @@ class Claim:
             work_dir: Of the run; it is made. The lock is a file beside it.
         """
         work_dir.parent.mkdir(parents=True, exist_ok=True)
-        file = work_dir.with_name(f".{work_dir.name}.claim").open("a")
+        file = work_dir.with_name(f".{work_dir.name}.claim").open("a", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

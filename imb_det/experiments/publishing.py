@@ -85,7 +85,7 @@ def publish(
 
 def _portable(comparison: Path, work_dir: Path) -> str:
     """Return a comparison whose files are named from the folder of all runs on."""
-    content = json.loads(comparison.read_text("utf-8"))
+    content = json.loads(comparison.read_text(encoding="utf-8"))
     for method in content["methods"].values():
         files = [Path(file).relative_to(work_dir) for file in method["files"]]
         method["files"] = [file.as_posix() for file in files]
@@ -98,7 +98,7 @@ def _loses(experiment: Experiment, path: Path, dataset: str) -> bool:
     old = path.with_suffix(f".{dataset}.json")
     if not (new.is_file() and old.is_file()):
         return False
-    before, now = (set(json.loads(p.read_text("utf-8"))["methods"]) for p in (old, new))
+    before, now = (set(json.loads(p.read_text(encoding="utf-8"))["methods"]) for p in (old, new))
     if missing := sorted(before - now):
         print_log(
             f"{old} stays as it is: there are no predictions here of "
@@ -148,7 +148,7 @@ class Published:
             first = next(name for name in titles if name in known)
             titles = {name: titles[name] for name in (first, *methods)}
         file = self.path.with_suffix(f".{dataset}.json")
-        comparison = json.loads(file.read_text("utf-8")) if file.is_file() else None
+        comparison = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
         return markdown_table(own, titles, comparison)
 
     def written_into(self, text: str) -> str:

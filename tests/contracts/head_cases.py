@@ -22,7 +22,8 @@ META = dict(img_shape=(SIZE, SIZE), pad_shape=(SIZE, SIZE), scale_factor=(1.0, 1
 
 def registered_heads():
     """All registered models of the library that are no losses or layers, by name."""
-    others = {**registered(MODELS, "losses"), **registered(MODELS, "layers")}
+    rooms = ("losses", "layers", "backbones")
+    others = {k for room in rooms for k in registered(MODELS, room)}
     return {k: cls for k, cls in registered(MODELS).items() if k not in others}
 
 
