@@ -70,7 +70,8 @@ def main() -> None:
     results = finished_results(whole)  # also of runs that were not asked for today
     tables = compare_experiment(whole, results, args.resamples)
     for name, file in tables.items():
-        print(f"\n{name} ({file}):\n\n{file.read_text(encoding='utf-8')}")
+        title = whole.datasets[name].title
+        print(f"\n{title} ({file}):\n\n{file.read_text(encoding='utf-8')}")
     if args.publish is not None:
         files = publish(whole, args.experiment, results, args.publish or None)
         print(f"published: {', '.join(map(str, files))}")

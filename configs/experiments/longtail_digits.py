@@ -19,5 +19,11 @@ datasets = dict(
         config="configs/lite0/retinanet_lite0_fpn_longtail-digits.py",
     ),
 )
-_epochs = {"train_dataloader.sampler.progressive_epochs": 4}
-methods = dict(progressive=dict(options=_epochs))
+_classes = {"model.roi_head.bbox_head.loss_cls.num_classes": 40}
+methods = dict(
+    progressive=dict(
+        options={"train_dataloader.sampler.progressive_epochs": 4},
+    ),
+    seesaw_mmdet=dict(options=_classes),
+    eqlv2_mmdet=dict(options=_classes),
+)

@@ -17,8 +17,10 @@ def _roi(title, type=None, base=(), hooks=(), head=None, **loss):
 
 
 def _dense(title, type=None, base=(), hooks=(), head=None, **loss):
-    """Change the head of RetinaNet."""
-    return _head("model.bbox_head", ["retinanet"], title, type, base, hooks, head, loss)
+    """Change the head of RetinaNet, which reads the activation from the config."""
+    path, only = "model.bbox_head", ["retinanet"]
+    loss = dict(loss, use_sigmoid=True)
+    return _head(path, only, title, type, base, hooks, head, loss)
 
 
 def _around(title, type, **options):
@@ -81,7 +83,7 @@ methods = dict(
         datasets=["faster_rcnn"],
     ),
     roi_focal=_roi("focal loss", "imb_det.FocalLoss", hooks=[_gradients]),
-    bce=_dense("cross entropy", "CrossEntropyLoss", use_sigmoid=True),
+    bce=_dense("cross entropy", "CrossEntropyLoss"),
     focal=_dense("focal loss, ours", "imb_det.FocalLoss"),
     focal_auto=_dense("focal loss, alpha by counts", "imb_det.FocalLoss", alpha="auto"),
     ghm_mmdet=_dense("GHM-C, mmdet's", "GHMC", bins=30, momentum=0.75),
@@ -89,7 +91,6 @@ methods = dict(
     sampling_free_dense=_dense(
         "sampling-free",
         "CrossEntropyLoss",
-        use_sigmoid=True,
         head=dict(type="imb_det.SamplingFreeRetinaHead", momentum=0.99),
         hooks=[dict(type="imb_det.PriorInitHook"), _gradients],
     ),
@@ -119,18 +120,14 @@ methods = dict(
     sqrt_dense=_dense(
         "cross entropy, square root weights",
         "imb_det.CrossEntropyLoss",
-        use_sigmoid=True,
         class_weight="sqrt_inverse",
     ),
     sqrt_dense_classes=_dense(
         "cross entropy, square root weights, mean 1 over classes",
         "imb_det.CrossEntropyLoss",
-        use_sigmoid=True,
         class_weight=dict(rule="sqrt_inverse", normalize="classes"),
     ),
-    cdb_w_dense=_dense(
-        "CDB-W", "imb_det.CDBLoss", use_sigmoid=True, hooks=[_difficulty]
-    ),
+    cdb_w_dense=_dense("CDB-W", "imb_det.CDBLoss", hooks=[_difficulty]),
     # Images.
     rfs=_sampler("RFS", "RepeatFactorSampler", repeat_thr="auto"),
     irfs=_sampler("IRFS", "RepeatFactorSampler", repeat_thr="auto", by="geometric"),
@@ -188,7 +185,7 @@ methods = dict(
         hooks=[_staged("plain", "fading", 0.5)],
     ),
     efl=_dense("equalized focal loss", "imb_det.EqualizedFocalLoss"),
-    eqlv2_dense=_dense("EQL v2", "imb_det.EQLv2Loss"),
+    eqlv2_dense=_dense("EQL v2", "imb_det.EQLv2Loss", objectness=False),
     asymmetric=_dense(
         "asymmetric loss",
         "imb_det.AsymmetricLoss",

@@ -50,7 +50,9 @@ def plot_differences(
         colours = np.where(low > 0, _ABOVE, np.where(high < 0, _BELOW, GREY))
         panel.axvline(0, color=GREY, lw=1)
         panel.hlines(row[known], low[known], high[known], colors=colours[known], lw=1.8)
-        panel.scatter(change[known, f], row[known], s=16, color=colours[known], zorder=3)
+        panel.scatter(
+            change[known, f], row[known], s=16, color=colours[known], zorder=3
+        )
         panel.set_title(name, fontsize=9)
         panel.tick_params(labelsize=7)
         panel.locator_params(axis="x", nbins=4)

@@ -110,7 +110,9 @@ class EfficientNetLite(EfficientNet):
             check_number(
                 name, "frozen_cache_size", frozen_cache_size, 0, None, open_ends=True
             )
-            self.frozen_cache = FrozenFeatures(frozen_cache, frozen_cache_size)
+            self.frozen_cache = FrozenFeatures(
+                frozen_cache, frozen_cache_size, f"{self.out_indices}"
+            )
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs of the layers of ``out_indices``."""
@@ -118,9 +120,7 @@ class EfficientNetLite(EfficientNet):
             return super().forward(x)
         frozen = list(self.layers[: self.frozen_stages])
         outs = list(
-            self.frozen_cache.outputs(
-                x, self._frozen_outputs, _tensors_of(frozen), f"{self.out_indices}"
-            )
+            self.frozen_cache.outputs(x, self._frozen_outputs, _tensors_of(frozen))
         )
         x = outs[-1]
         if self.frozen_stages - 1 not in self.out_indices:

@@ -28,6 +28,7 @@ class FrozenFeatures:
     Args:
         place: ``'memory'``, or a folder, which is made when it is needed.
         size: Most memory or disk that it takes, GB > 0.
+        which: What tells these outputs from others of the same layers. Default: ``""``.
 
     Raises:
         NotADirectoryError: The folder is a file.
@@ -37,8 +38,8 @@ class FrozenFeatures:
     #: looks for those that are, so that a detector in use does not fill a disk.
     keeps = False
 
-    def __init__(self, place: str, size: float) -> None:
-        self.limit = size * _GB
+    def __init__(self, place: str, size: float, which: str = "") -> None:
+        self.limit, self.which = size * _GB, which
         self.folder = None if place == "memory" else Path(place)
         if self.folder is not None and self.folder.is_file():
             raise NotADirectoryError(f"{place} is a file, and must be a folder")
@@ -58,7 +59,6 @@ class FrozenFeatures:
         images: Tensor,
         compute: Callable[[Tensor], tuple[Tensor, ...]],
         weights: Iterable[Tensor],
-        which: str = "",
     ) -> tuple[Tensor, ...]:
         """Return the outputs for a batch, without a graph.
 
@@ -66,10 +66,9 @@ class FrozenFeatures:
             images: (B, ...).
             compute: The layers: their outputs, (B, ...) each, for some images.
             weights: Of the layers.
-            which: What tells these outputs from others of the same layers.
         """
         if self.weights is None:
-            self._begin(weights, which)
+            self._begin(weights)
         half = torch.is_autocast_enabled(images.device.type)
         rows = [
             self._of_image(image[None], f"{half}", compute) for image in images.detach()
@@ -98,8 +97,8 @@ class FrozenFeatures:
             self._put(key, new)
         return new
 
-    def _begin(self, weights: Iterable[Tensor], which: str) -> None:
-        self.weights = _digest(weights, which)[:16]
+    def _begin(self, weights: Iterable[Tensor]) -> None:
+        self.weights = _digest(weights, self.which)[:16]
         self._bytes, self._is_full = 0, False
         if self.folder is not None:
             files = [path for path in self.folder.glob("*/*.pt") if path.is_file()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,9 +63,11 @@ def _compare(
                 limits = GroupLimits.from_config(run.config)
     ordered = {method: files[method] for method in experiment.titles if method in files}
     if len(ordered) < 2 or limits is None:
+        for old in ("comparison.json", "comparison.png"):  # of runs that are no more
+            (folder / old).unlink(missing_ok=True)
         return None
     quantiles = limits.quantiles
-    compare_runs(
+    comparison = compare_runs(
         dataset.ann_file,
         ordered,
         train=dataset.train_ann,
@@ -75,6 +76,4 @@ def _compare(
         resamples=resamples,
         out_dir=folder,
     )
-    text = (folder / "comparison.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    return comparison.to_dict()

@@ -19,6 +19,7 @@ __all__ = ["Dataset", "Experiment", "Run"]
 _KEYS = ("work_dir", "seeds", "datasets", "methods", "train_command", "test_command")
 _OF_DATASET = ("config", "options", "ann_file", "train_ann", "title")
 _OF_METHOD = ("config", "options", "hooks", "base", "datasets", "seeds", "title")
+_OF_COMMAND = ("before", "after")
 _NEEDED = ("train_cfg", "train_dataloader", "test_cfg", "test_dataloader")
 
 
@@ -76,9 +77,9 @@ class Experiment:
         titles: Of the methods, by name, the first one what others are compared to.
         runs: In the order in which they are done: seed by seed, so that a table of one
             seed is whole before the second begins.
-        train_command, test_command: What is put before ``tools/train.py`` and
-            ``tools/test.py``, such as ``torchrun`` with its arguments, and
-            ``arguments`` after them.
+        train_command, test_command: What is put ``before`` ``tools/train.py`` and
+            ``tools/test.py`` in place of the interpreter, such as ``torchrun`` with its
+            arguments, and ``after`` theirs.
     """
 
     name: str
@@ -90,7 +91,9 @@ class Experiment:
     test_command: Mapping[str, Sequence[str]]
 
     @classmethod
-    def from_file(cls, path: str | Path, work_dir: str | Path | None = None) -> Any:
+    def from_file(
+        cls, path: str | Path, work_dir: str | Path | None = None
+    ) -> Experiment:
         """Read an experiment and all its configs.
 
         .. code-block:: python
@@ -98,7 +101,7 @@ class Experiment:
             seeds = [0, 1, 2]
             datasets = dict(
                 boards=dict(
-                    config="configs/pretrained/faster-rcnn_lite0_boards-lt.py",
+                    config="configs/lite0/faster-rcnn_lite0_fpn_boards-lt.py",
                     ann_file="data/boards_lt/val.json",
                     train_ann="data/boards_lt/train.json",
                 ),
@@ -138,6 +141,8 @@ class Experiment:
         folder = Path(work_dir or spec.get("work_dir") or f"work_dirs/{path.stem}")
         seeds = spec.get("seeds", [0])
         datasets, methods = spec["datasets"], spec["methods"]
+        for key in ("train_command", "test_command"):
+            _check_keys(f"{path}: `{key}`", spec.get(key, {}), _OF_COMMAND)
         for name, own in datasets.items():
             _check_keys(f"{path}: data set {name!r}", own, _OF_DATASET)
             if missing := {"config", "ann_file"} - set(own):

@@ -65,17 +65,23 @@ def publish(
     texts = {Path(file): Path(file).read_text(encoding="utf-8") for file in readmes}
     written = [path.with_suffix(".results.jsonl")]
     merge_results(written[0], results)
-    kept = [name for name in experiment.datasets if _loses(experiment, path, name)]
     for dataset in experiment.datasets:
-        for kind in ("json", "png"):
-            source = experiment.work_dir / dataset / f"comparison.{kind}"
-            if source.is_file() and dataset not in kept:
-                target = path.with_suffix(f".{dataset}.{kind}")
-                if kind == "json":
-                    write_text(target, _portable(source, experiment.work_dir))
-                else:
-                    shutil.copyfile(source, target)
-                written.append(target)
+        source = experiment.work_dir / dataset / "comparison.json"
+        if not source.is_file():
+            continue
+        target = path.with_suffix(f".{dataset}.json")
+        content = _portable(source, experiment.work_dir)
+        if lost := _lost(content, target):
+            print_log(
+                f"{target} stays as it is: there are no predictions here of "
+                f"{and_more(lost)}",
+                "current",
+                logging.WARNING,
+            )
+            continue
+        write_text(target, json.dumps(content, indent=1) + "\n")
+        shutil.copyfile(source.with_suffix(".png"), target.with_suffix(".png"))
+        written += [target, target.with_suffix(".png")]
     published = Published(path)
     for readme, text in texts.items():
         write_text(readme, published.written_into(text))
@@ -83,30 +89,25 @@ def publish(
     return written
 
 
-def _portable(comparison: Path, work_dir: Path) -> str:
+def _portable(comparison: Path, work_dir: Path) -> dict[str, Any]:
     """Return a comparison whose files are named from the folder of all runs on."""
-    content = json.loads(comparison.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(comparison.read_text(encoding="utf-8"))
     for method in content["methods"].values():
         files = [Path(file).relative_to(work_dir) for file in method["files"]]
         method["files"] = [file.as_posix() for file in files]
-    return json.dumps(content, indent=1) + "\n"
+    return content
 
 
-def _loses(experiment: Experiment, path: Path, dataset: str) -> bool:
-    """Whether a published comparison knows methods that have not been run here."""
-    new = experiment.work_dir / dataset / "comparison.json"
-    old = path.with_suffix(f".{dataset}.json")
-    if not (new.is_file() and old.is_file()):
-        return False
-    before, now = (set(json.loads(p.read_text(encoding="utf-8"))["methods"]) for p in (old, new))
-    if missing := sorted(before - now):
-        print_log(
-            f"{old} stays as it is: there are no predictions here of "
-            f"{and_more(missing)}",
-            "current",
-            logging.WARNING,
-        )
-    return bool(missing)
+def _lost(new: Mapping[str, Any], old: Path) -> list[str]:
+    """Return the runs that a published comparison knows and a new one does not."""
+    if not old.is_file():
+        return []
+    before = json.loads(old.read_text(encoding="utf-8"))
+    files = [
+        {file for method in content["methods"].values() for file in method["files"]}
+        for content in (before, new)
+    ]
+    return sorted(files[0] - files[1])
 
 
 class Published:
@@ -148,7 +149,9 @@ class Published:
             first = next(name for name in titles if name in known)
             titles = {name: titles[name] for name in (first, *methods)}
         file = self.path.with_suffix(f".{dataset}.json")
-        comparison = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        comparison = None
+        if file.is_file():
+            comparison = json.loads(file.read_text(encoding="utf-8"))
         return markdown_table(own, titles, comparison)
 
     def written_into(self, text: str) -> str:

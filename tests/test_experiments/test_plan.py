@@ -92,6 +92,11 @@ def test_some_of_the_runs(tmp_path):
     ("methods", "spec", "words"),
     [
         (None, dict(methods={}), "`methods` is missing or empty"),
+        (
+            None,
+            dict(train_command=dict(befor=["x"])),
+            r"`train_command`: unknown \['befor'\]; known are \['before', 'after'\]",
+        ),
         (None, dict(seed=[0]), "unknown \\['seed'\\]; known are .*'seeds'"),
         (dict(a=dict(option={})), {}, "method 'a': unknown \\['option'\\]"),
         (dict(a=dict(base="b")), {}, "`base` of a is 'b': there is none"),

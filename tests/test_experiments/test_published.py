@@ -6,6 +6,9 @@ import pytest
 
 from imb_det.experiments import Experiment, read_results
 from imb_det.experiments.publishing import Published
+from tests.test_configs import without_pretrained
+from tests.test_losses.test_losses_in_training import refuse_activations
+from tests.toys import MODELS
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "configs" / "experiments"
@@ -25,6 +28,13 @@ def test_experiments_are_whole(path, monkeypatch):
     monkeypatch.chdir(ROOT)  # where their commands are called
     experiment = Experiment.from_file(path)
     assert experiment.runs
+    for run in experiment.only(seeds=[experiment.runs[0].seed]).runs:
+        without_pretrained(run.config.model)
+        model = MODELS.build(run.config.model)
+        refuse_activations(model)
+        if run.config.model.type == "RetinaNet":  # mmdet's losses as well
+            head, loss = model.bbox_head, model.bbox_head.loss_cls
+            assert head.use_sigmoid_cls == getattr(loss, "use_sigmoid", True), run.name
     digests = [run.digest for run in experiment.runs]
     assert len(set(digests)) == len(digests), "two methods do the same"
 

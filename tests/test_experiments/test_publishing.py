@@ -55,13 +55,20 @@ def test_a_comparison_of_fewer_methods_does_not_replace_a_published_one(
     every = [result_of(run) for run in experiment.runs]
     compare_experiment(experiment, every, resamples=20)
     publish(experiment, path, every)
+    assert not said
     published = (tmp_path / "experiment.toy.json").read_text()
     some = [result for result in every if result["method"] != "other"]
     compare_experiment(experiment, some, resamples=20)
     publish(experiment, path, some)
     assert (tmp_path / "experiment.toy.json").read_text() == published
-    assert "stays as it is: there are no predictions here of ['other']" in said[0]
+    assert "stays as it is: there are no predictions here of ['toy/other/" in said[0]
     assert "other" in Published(path).table("toy")
+    # Nor one of fewer seeds.
+    some = [r for r in every if (r["method"], r["seed"]) != ("other", 1)]
+    compare_experiment(experiment, some, resamples=20)
+    publish(experiment, path, some)
+    assert (tmp_path / "experiment.toy.json").read_text() == published
+    assert "['toy/other/seed_1/predictions.npz']" in said[1]
 
 
 @pytest.fixture
