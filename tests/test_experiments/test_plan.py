@@ -94,8 +94,8 @@ def test_some_of_the_runs(tmp_path):
         (None, dict(methods={}), "`methods` is missing or empty"),
         (
             None,
-            dict(train_command=dict(befor=["x"])),
-            r"`train_command`: unknown \['befor'\]; known are \['before', 'after'\]",
+            dict(train_command=dict(ahead=["x"])),
+            r"`train_command`: unknown \['ahead'\]; known are \['before', 'after'\]",
         ),
         (None, dict(seed=[0]), "unknown \\['seed'\\]; known are .*'seeds'"),
         (dict(a=dict(option={})), {}, "method 'a': unknown \\['option'\\]"),
