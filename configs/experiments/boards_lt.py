@@ -18,4 +18,28 @@ datasets = dict(
         title="RetinaNet",
         config="configs/lite0/retinanet_lite0_fpn_boards-lt.py",
     ),
+    mask_rcnn=dict(
+        _test,
+        title="Mask R-CNN",
+        config="configs/lite0/mask-rcnn_lite0_fpn_boards-lt.py",
+    ),
+)
+_cals = "configs/loss_wrappers/faster-rcnn_lite0_fpn_cals_boards-lt.py"
+_wrapped = "configs/rfs/faster-rcnn_lite0_fpn_class-balanced-dataset_boards-lt.py"
+_pasted = "configs/copy_paste/{}_lite0_fpn_copy-paste_boards-lt.py"
+methods = dict(
+    rfs=dict(datasets=["faster_rcnn", "retinanet", "mask_rcnn"]),
+    cosine=dict(datasets=["faster_rcnn", "mask_rcnn"]),
+    cals=dict(title="CALS", config=_cals, datasets=["faster_rcnn"]),
+    rfs_mmengine=dict(
+        title="RFS, mmengine's", config=_wrapped, datasets=["faster_rcnn"]
+    ),
+    copy_paste=dict(
+        title="copy-paste of rare classes",
+        config=dict(
+            faster_rcnn=_pasted.format("faster-rcnn"),
+            mask_rcnn=_pasted.format("mask-rcnn"),
+        ),
+        datasets=["faster_rcnn", "mask_rcnn"],
+    ),
 )

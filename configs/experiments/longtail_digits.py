@@ -19,6 +19,7 @@ datasets = dict(
         config="configs/lite0/retinanet_lite0_fpn_longtail-digits.py",
     ),
 )
+_pasted = "configs/copy_paste/faster-rcnn_lite0_fpn_copy-paste_longtail-digits.py"
 _classes = {"model.roi_head.bbox_head.loss_cls.num_classes": 40}
 methods = dict(
     progressive=dict(
@@ -26,4 +27,7 @@ methods = dict(
     ),
     seesaw_mmdet=dict(options=_classes),
     eqlv2_mmdet=dict(options=_classes),
+    copy_paste=dict(
+        title="copy-paste of rare classes", config=_pasted, datasets=["faster_rcnn"]
+    ),
 )
