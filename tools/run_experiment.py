@@ -8,10 +8,10 @@ from pathlib import Path
 
 from imb_det.core.shown_text import accept_any_text
 from imb_det.experiments import (
-    Experiment,
     compare_experiment,
     finished_results,
     publish,
+    read_experiment,
     run_all,
     status,
 )
@@ -54,7 +54,7 @@ def main() -> None:
     accept_any_text()
     parser, args = parse_args()
     try:
-        whole = Experiment.from_file(args.experiment, args.work_dir)
+        whole = read_experiment(args.experiment, args.work_dir)
         chosen = whole.only(args.datasets, args.methods, args.seeds)
     except (FileNotFoundError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
@@ -64,7 +64,7 @@ def main() -> None:
         return
     tools = Path(__file__).resolve().parent
     try:
-        outcome = run_all(chosen, tools, args.processes, args.threads)
+        failed = run_all(chosen, tools, args.processes, args.threads)
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")
     results = finished_results(whole)  # also of runs that were not asked for today
@@ -75,8 +75,8 @@ def main() -> None:
     if args.publish is not None:
         files = publish(whole, args.experiment, results, args.publish or None)
         print(f"published: {', '.join(map(str, files))}")
-    if outcome.failed:
-        sys.exit("failed: " + ", ".join(outcome.failed))
+    if failed:
+        sys.exit("failed: " + ", ".join(failed))
 
 
 if __name__ == "__main__":

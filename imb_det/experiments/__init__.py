@@ -3,21 +3,22 @@
 from .comparing import compare_experiment
 from .plan import Dataset, Experiment, Run
 from .publishing import publish
+from .reading import read_experiment
 from .results import merge_results, read_results
-from .runner import Outcome, finished_results, run_all
+from .runner import finished_results, run_all
 from .state import status
 from .tables import markdown_table
 
 __all__ = [
     "Dataset",
     "Experiment",
-    "Outcome",
     "Run",
     "compare_experiment",
     "finished_results",
     "markdown_table",
     "merge_results",
     "publish",
+    "read_experiment",
     "read_results",
     "run_all",
     "status",

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,22 +19,9 @@ from .execution import Execution
 from .plan import Experiment, Run
 from .state import RunState, progress
 
-__all__ = ["Outcome", "finished_results", "run_all"]
+__all__ = ["finished_results", "run_all"]
 
 _EVERY = 2.0  # seconds between two looks
-
-
-@dataclass
-class Outcome:
-    """What has become of an experiment's runs.
-
-    Args:
-        results: Of the runs that are finished, also before.
-        failed: Last lines of their logs, by name of the run.
-    """
-
-    results: list[dict[str, Any]] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
 
 
 def run_all(
@@ -44,7 +30,7 @@ def run_all(
     processes: int = 1,
     threads: int | None = None,
     tell: Callable[[str], None] = tqdm.write,
-) -> Outcome:
+) -> dict[str, str]:
     """Do all runs that are not finished.
 
     Runs that another process is at are left to it, and waited for. Where this one is
@@ -57,13 +43,16 @@ def run_all(
         threads: Of each, >= 1; None shares the cores among them. Default: None.
         tell: What says that a run is finished, or has failed.
 
+    Returns:
+        Last lines of the logs of runs that failed, by name of the run.
+
     Raises:
         KeyboardInterrupt: After an interrupt or a request to end.
     """
     threads = threads or max((os.cpu_count() or 1) // processes, 1)
     left = [run for run in experiment.runs if RunState(run).result is None]
     done = len(experiment.runs) - len(left)
-    outcome = Outcome()
+    failed: dict[str, str] = {}
     active: list[Execution] = []
     with _bar(len(experiment.runs), done) as bar, _ends_as_interrupt():
         try:
@@ -85,7 +74,7 @@ def run_all(
                     active.remove(one)
                     if one.code:
                         words = f"{one.step} ended with {one.code}:\n{one.last_words()}"
-                        outcome.failed[one.run.name] = words
+                        failed[one.run.name] = words
                         tell(f"failed: {one.run.name}: {words}\n(all in {one.log})")
                     else:
                         tell(f"finished: {one.run.name}")
@@ -95,8 +84,7 @@ def run_all(
         finally:
             for one in active:
                 one.stop()
-    outcome.results = finished_results(experiment)
-    return outcome
+    return failed
 
 
 def finished_results(experiment: Experiment) -> list[dict[str, Any]]:

@@ -81,12 +81,12 @@ def diary_of(folder):
 
 def run_in_process(folder, processes=1):
     """Do the runs; for a process of its own."""
-    from imb_det.experiments import Experiment, run_all
+    from imb_det.experiments import finished_results, read_experiment, run_all
 
-    experiment = Experiment.from_file(folder / "experiment.py")
-    outcome = run_all(experiment, folder / "tools", processes, 1, lambda text: None)
+    experiment = read_experiment(folder / "experiment.py")
+    failed = run_all(experiment, folder / "tools", processes, 1, lambda text: None)
     (folder / f"outcome-{time.time_ns()}.json").write_text(
-        json.dumps(dict(results=len(outcome.results), failed=list(outcome.failed)))
+        json.dumps(dict(results=len(finished_results(experiment)), failed=list(failed)))
     )
     sys.exit(0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imb_det.analysis.run_comparison import compare_runs
-from imb_det.experiments import Experiment, compare_experiment
+from imb_det.experiments import compare_experiment, read_experiment
 from imb_det.statistics import ClassStats
 from tests.coco_scenes import CLASSES, coco_content, data_samples, random_images
 from tests.dumps import dump
@@ -44,7 +44,7 @@ def experiment(tmp_path):
         }
         config = str(tmp_path / "base.py")
         file.write(f"datasets = {dict(toy=dict(config=config, **files))!r}\n")
-    found = Experiment.from_file(path)
+    found = read_experiment(path)
     rng = np.random.default_rng(0)
     for run in found.runs:
         run.work_dir.mkdir(parents=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imb_det.experiments import Experiment
+from imb_det.experiments import read_experiment
 
 from .fakes import write_experiment
 
@@ -12,7 +12,7 @@ def plan(folder, own=None, **spec):
     # A later line of a config replaces an earlier one.
     with path.open("a") as file:
         file.writelines(f"{key} = {value!r}\n" for key, value in spec.items())
-    return Experiment.from_file(path)
+    return read_experiment(path)
 
 
 def test_runs_come_seed_by_seed(tmp_path):
@@ -54,7 +54,7 @@ def test_a_method_is_for_no_data_set_that_its_base_is_not_for(tmp_path):
     path = write_experiment(tmp_path, methods, seeds=[0])
     with path.open("a") as file:  # and a name of its own
         file.write("_toy = datasets['toy']\ndatasets = dict(toy=_toy, other=_toy)\n")
-    names = [run.name for run in Experiment.from_file(path).runs]
+    names = [run.name for run in read_experiment(path).runs]
     assert names == [
         "toy/b/seed_0",
         "other/a/seed_0",
@@ -122,4 +122,4 @@ def test_what_is_wrong_is_named(tmp_path, methods, spec, words):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no experiment"):
-        Experiment.from_file(tmp_path / "none.py")
+        read_experiment(tmp_path / "none.py")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imb_det.experiments import Experiment, read_results
+from imb_det.experiments import read_experiment, read_results
 from imb_det.experiments.publishing import Published
 from tests.test_configs import without_pretrained
 from tests.test_losses.test_losses_in_training import refuse_activations
@@ -26,7 +26,7 @@ def name_of(path):
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=name_of)
 def test_experiments_are_whole(path, monkeypatch):
     monkeypatch.chdir(ROOT)  # where their commands are called
-    experiment = Experiment.from_file(path)
+    experiment = read_experiment(path)
     assert experiment.runs
     for run in experiment.only(seeds=[experiment.runs[0].seed]).runs:
         without_pretrained(run.config.model)
@@ -46,7 +46,7 @@ def test_there_is_something_published():
 @pytest.mark.parametrize("path", PUBLISHED, ids=name_of)
 def test_results_are_of_methods_that_there_are(path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    known = {(r.dataset, r.method) for r in Experiment.from_file(path).runs}
+    known = {(r.dataset, r.method) for r in read_experiment(path).runs}
     results = read_results(path.with_suffix(".results.jsonl"))
     assert {(r["dataset"], r["method"]) for r in results} <= known
 

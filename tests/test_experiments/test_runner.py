@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from imb_det.experiments import Experiment, runner, status
+from imb_det.experiments import read_experiment, runner, status
 from imb_det.experiments.claim import Claim
 from tests.processes import FORKED, start_server
 
@@ -19,9 +19,10 @@ def quick(monkeypatch):
 
 
 def do(folder, processes=1, told=None):
-    experiment = Experiment.from_file(folder / "experiment.py")
+    experiment = read_experiment(folder / "experiment.py")
     tell = (lambda text: None) if told is None else told.append
-    return runner.run_all(experiment, folder / "tools", processes, 1, tell)
+    failed = runner.run_all(experiment, folder / "tools", processes, 1, tell)
+    return runner.finished_results(experiment), failed
 
 
 def start(folder, processes=1):
@@ -31,8 +32,8 @@ def start(folder, processes=1):
     return process
 
 
-def figures_of(outcome):
-    return {(r["method"], r["seed"]): r["figures"]["AP"] for r in outcome.results}
+def figures_of(results):
+    return {(r["method"], r["seed"]): r["figures"]["AP"] for r in results}
 
 
 ALL = {("plain", 0): 0.25, ("plain", 1): 0.26, ("rfs", 0): 0.5, ("rfs", 1): 0.51}
@@ -41,17 +42,17 @@ ALL = {("plain", 0): 0.25, ("plain", 1): 0.26, ("rfs", 0): 0.5, ("rfs", 1): 0.51
 @pytest.mark.parametrize("processes", [1, 3])
 def test_all_runs_are_done_once(tmp_path, processes):
     write_experiment(tmp_path)
-    outcome = do(tmp_path, processes)
-    assert figures_of(outcome) == ALL
-    assert not outcome.failed
+    results, failed = do(tmp_path, processes)
+    assert figures_of(results) == ALL
+    assert not failed
     assert sorted(diary_of(tmp_path)) == [(*key, 0) for key in ALL]
-    assert figures_of(do(tmp_path)) == ALL
+    assert figures_of(do(tmp_path)[0]) == ALL
     assert len(diary_of(tmp_path)) == 4  # nothing again
 
 
 def test_a_result_says_what_it_is_of(tmp_path):
     write_experiment(tmp_path, seeds=[1])
-    result = do(tmp_path).results[0]
+    result = do(tmp_path)[0][0]
     assert (result["dataset"], result["method"], result["seed"]) == ("toy", "plain", 1)
     assert result["classes"] == {"a": 0.26}
     assert result["seconds"] >= 0.03
@@ -66,16 +67,16 @@ def test_a_run_that_fails_is_named_and_stops_no_other(tmp_path):
     }
     write_experiment(tmp_path, methods, seeds=[0])
     told = []
-    outcome = do(tmp_path, told=told)
-    assert list(outcome.failed) == ["toy/bad/seed_0"]
-    assert "train ended with 3" in outcome.failed["toy/bad/seed_0"]
+    results, failed = do(tmp_path, told=told)
+    assert list(failed) == ["toy/bad/seed_0"]
+    assert "train ended with 3" in failed["toy/bad/seed_0"]
     assert "RuntimeError: as it was told to" in told[0]
-    assert [result["method"] for result in outcome.results] == ["plain"]
-    experiment = Experiment.from_file(tmp_path / "experiment.py")
+    assert [result["method"] for result in results] == ["plain"]
+    experiment = read_experiment(tmp_path / "experiment.py")
     assert [status(run) for run in experiment.runs] == ["failed", "finished"]
     methods["bad"]["options"]["fails"] = False  # mended: another config
     write_experiment(tmp_path, methods, seeds=[0])
-    assert len(do(tmp_path).results) == 2
+    assert len(do(tmp_path)[0]) == 2
     assert [name for name, *_ in diary_of(tmp_path)] == ["bad", "plain", "bad"]
     assert (tmp_path / "work/toy/bad/seed_0.old1/run.log").is_file()
 
@@ -84,9 +85,9 @@ def test_a_run_of_another_config_is_moved_aside(tmp_path):
     write_experiment(tmp_path, dict(plain=dict(options=dict(ap=0.25))), seeds=[0])
     do(tmp_path)
     write_experiment(tmp_path, dict(plain=dict(options=dict(ap=0.75))), seeds=[0])
-    experiment = Experiment.from_file(tmp_path / "experiment.py")
+    experiment = read_experiment(tmp_path / "experiment.py")
     assert [status(run) for run in experiment.runs] == ["not begun"]
-    assert do(tmp_path).results[0]["figures"]["AP"] == 0.75
+    assert do(tmp_path)[0][0]["figures"]["AP"] == 0.75
     old = json.loads((tmp_path / "work/toy/plain/seed_0.old1/result.json").read_text())
     assert old["figures"]["AP"] == 0.25
 
@@ -104,9 +105,9 @@ def test_a_runner_that_is_killed_goes_on_where_it_was(tmp_path, how):
     assert process.exitcode != 0
     wait_for(lambda: not living(str(tmp_path / "work")))  # its trainings end with it
     write_experiment(tmp_path, pause=0.3)
-    outcome = do(tmp_path, 2)
-    assert figures_of(outcome) == ALL
-    untimed = [(r["method"], r["seed"]) for r in outcome.results if not r["seconds"]]
+    results, _ = do(tmp_path, 2)
+    assert figures_of(results) == ALL
+    untimed = [(r["method"], r["seed"]) for r in results if not r["seconds"]]
     assert sorted(untimed) == [("plain", 0), ("rfs", 0)]
     resumed = [entry for entry in diary_of(tmp_path) if entry[2]]
     assert sorted(entry[:2] for entry in resumed) == [("plain", 0), ("rfs", 0)]
