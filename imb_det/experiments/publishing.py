@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from imb_det.core import and_more
 from imb_det.core.shown_text import write_text
 
+from .guide import guide_table
 from .plan import Experiment
 from .results import merge_results, read_results
 from .tables import markdown_table
@@ -25,6 +26,7 @@ __all__ = ["Published", "publish"]
 _BLOCK = re.compile(
     r"<!-- results of (?P<experiment>[\w-]+)\.(?P<dataset>[\w-]+)"
     r"(?:: (?P<methods>[\w -]+?))? -->"
+    r"|<!-- guide of (?P<guided>[\w-]+) -->"
 )
 _END = "<!-- end of results -->"
 
@@ -42,7 +44,8 @@ def publish(
     READMEs follow: each stands between the lines ``<!-- results of
     <experiment>.<dataset> -->``, or ``<!-- results of <experiment>.<dataset>: <method>
     <method> -->`` where it has the first method and these alone, and ``<!-- end of
-    results -->``.
+    results -->``. The guide, what to use when, begins with ``<!-- guide of <experiment>
+    -->`` and ends alike.
 
     Args:
         experiment: Compared, see :func:`.compare_experiment`.
@@ -148,11 +151,23 @@ class Published:
         if methods is not None:
             first = next(name for name in titles if name in known)
             titles = {name: titles[name] for name in (first, *methods)}
+        return markdown_table(own, titles, self._comparison(dataset))
+
+    def guide(self) -> str:
+        """Make the guide, what to use when.
+
+        Raises:
+            ValueError: It rests on a method that is not compared.
+        """
+        found = {dataset: self._comparison(dataset) or {} for dataset in self.results}
+        return guide_table(self.titles, found)
+
+    def _comparison(self, dataset: str) -> dict[str, Any] | None:
         file = self.path.with_suffix(f".{dataset}.json")
-        comparison = None
-        if file.is_file():
-            comparison = json.loads(file.read_text(encoding="utf-8"))
-        return markdown_table(own, titles, comparison)
+        if not file.is_file():
+            return None
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return content
 
     def written_into(self, text: str) -> str:
         """Put tables into their places in a text.
@@ -168,9 +183,12 @@ class Published:
             end = text.find(_END, begin.end())
             if end < 0 or _BLOCK.search(text, begin.end(), end):
                 raise ValueError(f"README: no line {_END!r} after {begin[0]!r}")
-            if begin["experiment"] == self.path.stem:
+            if self.path.stem in (begin["experiment"], begin["guided"]):
                 methods = begin["methods"]
-                table = self.table(begin["dataset"], methods and methods.split())
+                if begin["guided"]:
+                    table = self.guide()
+                else:
+                    table = self.table(begin["dataset"], methods and methods.split())
                 parts += [text[at : begin.end()], f"\n{table}"]
                 at = end
         return "".join([*parts, text[at:]])

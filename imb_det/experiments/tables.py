@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["markdown_table"]
+__all__ = ["difference_text", "markdown_table"]
 
 #: What is shown, by the name of the figure.
 _FIGURES = {
@@ -52,7 +52,9 @@ def markdown_table(
         row = [titles[method], str(len(own))]
         for name in figures:
             value = _mean([result["figures"].get(name) for result in own])
-            row.append(f"{value}{_difference(found.get(name))}")
+            row.append(
+                ", ".join(filter(None, [value, difference_text(found.get(name))]))
+            )
         row += [_ratio(own, first, key) for key in ("cpu_seconds", "memory_gb")]
         rows.append(row)
     lines = [header, ["---"] * len(header), *rows]
@@ -67,12 +69,17 @@ def _mean(values: Sequence[float | None]) -> str:
     return f"{statistics.fmean(known):.3f}{spread}"
 
 
-def _difference(found: Mapping[str, Any] | None) -> str:
+def difference_text(found: Mapping[str, Any] | None) -> str:
+    """Write a difference with its interval, in bold where that is without 0.
+
+    Args:
+        found: Difference and interval of a comparison; none gives no text.
+    """
     if found is None or found["difference"] is None:
         return ""
     low, high = found["interval"]
     text = f"{found['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
-    return f", **{text}**" if low > 0 or high < 0 else f", {text}"
+    return f"**{text}**" if low > 0 or high < 0 else text
 
 
 def _ratio(

@@ -1,0 +1,106 @@
+"""What to use when, each line with the measured row that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .tables import difference_text
+
+__all__ = ["GUIDE", "Advice", "guide_table"]
+
+#: Differences from plain training that a line shows.
+_FIGURES = {"APr": "APr", "APf": "APf", "top1_r": "top-1 rare"}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One line of the guide.
+
+    Args:
+        when: What a user has, Markdown.
+        use: What to do about it, Markdown.
+        dataset: Data set of the experiment on which it was measured.
+        method: Method of that experiment.
+    """
+
+    when: str
+    use: str
+    dataset: str
+    method: str
+
+
+_COSINE = '`cls_predictor_cfg=dict(type="imb_det.NormedLinear", temperature=20)`'
+
+GUIDE = (
+    Advice(
+        "rare classes that get too little AP, in a head with a softmax",
+        '`RepeatFactorSampler` with `repeat_thr="auto"` and a cosine classifier, '
+        f"{_COSINE}",
+        "faster_rcnn",
+        "rfs_cosine",
+    ),
+    Advice(
+        "the same, and the sampler is to stay",
+        'the cosine classifier and `class_weight="inverse"` of '
+        "`imb_det.CrossEntropyLoss`",
+        "faster_rcnn",
+        "cosine_inverse",
+    ),
+    Advice(
+        "the same, and the head is to stay",
+        "`imb_det.SeesawLoss`",
+        "faster_rcnn",
+        "seesaw",
+    ),
+    Advice(
+        "rare objects that are found and given the name of a frequent class",
+        "`imb_det.LogitAdjustmentLoss`; judge it by top-1, as AP hardly sees it",
+        "faster_rcnn",
+        "la",
+    ),
+    Advice(
+        "a two-stage detector that samples proposals",
+        "the sampling-free heads, at 1.4 times the cost",
+        "faster_rcnn",
+        "sampling_free",
+    ),
+    Advice(
+        "a plan to use class weights alone",
+        "not these alone: names of rare classes, paid for by frequent ones",
+        "faster_rcnn",
+        "inverse",
+    ),
+)
+
+
+def guide_table(
+    titles: Mapping[str, str],
+    comparisons: Mapping[str, Mapping[str, Any]],
+    guide: Sequence[Advice] = GUIDE,
+) -> str:
+    """Write the guide as a table in Markdown.
+
+    Args:
+        titles: Of the methods, by name.
+        comparisons: What ``compare_runs`` has written, by data set.
+        guide: Its lines. Default: the guide of this library.
+
+    Raises:
+        ValueError: A line whose row was not measured.
+    """
+    lines = [["you have", "use", "its row", *_FIGURES.values()]]
+    lines.append(["---"] * len(lines[0]))
+    for advice in guide:
+        found = comparisons.get(advice.dataset, {}).get("differences", {})
+        if advice.method not in found:
+            raise ValueError(
+                f"the guide rests on {advice.method!r} on {advice.dataset!r}, which is "
+                f"not compared; there are {sorted(found)}"
+            )
+        own = found[advice.method]
+        row = f'"{titles[advice.method]}"'
+        figures = [difference_text(own.get(name)) or "-" for name in _FIGURES]
+        lines.append([advice.when, advice.use, row, *figures])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,0 +1,31 @@
+"""The guide rests on what was measured."""
+
+import pytest
+
+from imb_det.experiments.guide import Advice, guide_table
+
+TITLES = dict(plain="plain", rfs="RFS")
+COMPARISONS = dict(
+    boards=dict(
+        differences=dict(
+            rfs=dict(
+                APr=dict(difference=0.1, interval=[0.05, 0.15]),
+                APf=dict(difference=-0.01, interval=[-0.02, 0.01]),
+            )
+        )
+    )
+)
+
+
+def test_a_line_has_the_figures_of_its_row():
+    guide = [Advice("rare classes", "`RepeatFactorSampler`", "boards", "rfs")]
+    assert guide_table(TITLES, COMPARISONS, guide).splitlines()[2] == (
+        '| rare classes | `RepeatFactorSampler` | "RFS" | **+0.100 [+0.050, +0.150]** '
+        "| -0.010 [-0.020, +0.010] | - |"
+    )
+
+
+@pytest.mark.parametrize("row", [("boards", "drw"), ("digits", "rfs")])
+def test_a_line_without_a_row_is_refused(row):
+    with pytest.raises(ValueError, match=f"'{row[1]}' on '{row[0]}', which is not"):
+        guide_table(TITLES, COMPARISONS, [Advice("all", "nothing", *row)])
