@@ -63,6 +63,10 @@ LONG_TAIL: dict[str, dict[str, Any]] = {
 }
 
 
+# Losses of qualities, and the targets that heads pass to them.
+QUALITY = {"QualityFocalLoss": "pair", "VarifocalLoss": "matrix"}
+
+
 class Case(NamedTuple):
     """A size of the logits: rows, and classes, to which heads of RoIs add channels."""
 
@@ -84,12 +88,16 @@ CASES = (
 
 
 class Contestant(NamedTuple):
-    """A loss, its channels beyond one a class, and the name of what it is held to."""
+    """A loss, its channels beyond one a class, and the name of what it is held to.
+
+    Its targets are classes, pairs of classes and qualities, or a matrix of qualities.
+    """
 
     loss: Any
     extra: int
     peer: str | None = None
     cosines: bool = False
+    form: str = "classes"
 
 
 def contestants(case: Case) -> dict[str, Contestant]:
@@ -103,6 +111,9 @@ def contestants(case: Case) -> dict[str, Contestant]:
     if case.is_dense:
         found["mmdet FocalLoss"] = Contestant(peers.FocalLoss(), 0)
         found["mmdet GHMC"] = Contestant(peers.GHMC(bins=30, momentum=0.75), 0)
+        for name, form in QUALITY.items():
+            kind = getattr(peers, name)
+            found[f"mmdet {name}"] = Contestant(kind(), 0, form=form)
     else:
         seesaw = peers.SeesawLoss(num_classes=case.classes)
         found["mmdet SeesawLoss"] = Contestant(seesaw, 2)
@@ -113,7 +124,8 @@ def contestants(case: Case) -> dict[str, Contestant]:
             of_peer = peer if peer is None or peer in found else f"{peer}, {how}"
             cosines = getattr(loss, "needs_cosines", False)
             extra = loss.link.extra_channels
-            found[f"{name}, {how}"] = Contestant(loss, extra, of_peer, cosines)
+            form = QUALITY.get(name, "classes")
+            found[f"{name}, {how}"] = Contestant(loss, extra, of_peer, cosines, form)
     return found
 
 
@@ -138,6 +150,9 @@ def _ours(case: Case, compiled: bool) -> dict[str, tuple[Any, str | None]]:
         found["FocalLoss"] = (focal, "mmdet FocalLoss")
         found["GHMCLoss"] = (losses.GHMCLoss(**args), "mmdet GHMC")
         found["EqualizedFocalLoss"] = (efl, "FocalLoss")
+        for name in QUALITY:
+            kind = getattr(losses, name)
+            found[name] = (kind(compiled=compiled), f"mmdet {name}")
         return found
     found["FocalLoss"] = (focal, None)
     found["CrossEntropyLoss, sigmoid"] = (
@@ -188,6 +203,7 @@ def make_steps(
     label[torch.rand(case.rows, generator=generator) > share] = classes
     weight = torch.ones(case.rows, device=device)
     avg_factor = float(max((label < classes).sum(), 1))
+    quality = torch.rand(case.rows, generator=generator).to(device)
     label = label.to(device)
     scores: dict[tuple[int, bool], Tensor] = {}
 
@@ -213,6 +229,8 @@ def make_steps(
     channels = score.size(1)
     target = F.one_hot(label, classes + 1)[:, :channels].to(score.dtype)
     copy = torch.empty_like(score, requires_grad=False)
+    matrix = target * quality[:, None]
+    targets = {"classes": label, "pair": (label, quality), "matrix": matrix}
 
     def entropy(score: Tensor) -> Tensor:
         return F.cross_entropy(score, label)
@@ -227,12 +245,13 @@ def make_steps(
     if not case.is_dense:
         steps[PLAIN["softmax"]] = (step_of(entropy, score), None, channels)
     steps[PLAIN["sigmoid"]] = (step_of(binary, score), None, channels)
-    for name, (loss, extra, peer, cosines) in contestants(case).items():
+    for name, (loss, extra, peer, cosines, form) in contestants(case).items():
         module = told(loss, classes).to(device)
         of_loss = score_of(int(extra), cosines)
 
-        def call(score: Tensor, module: Any = module) -> Tensor:
-            value = module(score, label, weight, avg_factor=avg_factor)
+        def call(score: Tensor, module: Any = module, form: str = form) -> Tensor:
+            of_rows = None if form == "matrix" else weight  # as VFNet
+            value = module(score, targets[form], of_rows, avg_factor=avg_factor)
             return sum(value.values()) if isinstance(value, dict) else value
 
         steps[name] = (step_of(call, of_loss, module), peer, of_loss.size(1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from imb_det.statistics.class_vector import ClassVector
 
 __all__ = ["check_loss_callers"]
 
-_QUALITY = dict(type="mmdet.QualityFocalLoss", use_sigmoid=True, beta=2.0)
+_QUALITY = dict(type="imb_det.QualityFocalLoss", use_sigmoid=True, beta=2.0)
 _PROPOSALS = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
 _DICE = dict(type="mmdet.DiceLoss")
 
@@ -33,6 +33,7 @@ class _Form:
         others: Names of subclasses that do something else. Default: none.
         instead: Config of a loss that fits; None for that of the head's signature, or
             where there is none, for no remedy but another head. Default: None.
+        takes: Tells whether a loss of the library has the form. Default: none has.
     """
 
     heads: tuple[str, ...]
@@ -40,6 +41,7 @@ class _Form:
     passes: str
     others: tuple[str, ...] = ()
     instead: dict[str, Any] | None = None
+    takes: Callable[[Any], bool] = lambda loss: False
 
     def fits(self, module: object) -> bool:
         """Tell whether a module is one of the heads."""
@@ -59,13 +61,35 @@ _FORMS = (
         "loss_cls",
         "passes probabilities with (label, quality)",
         instead={**_QUALITY, "activated": True},
+        takes=lambda loss: _takes_quality(loss) and loss.activated,
     ),
-    _Form(("TOODHead",), "initial_loss_cls", "passes probabilities, not logits"),
+    _Form(
+        ("TOODHead",),
+        "initial_loss_cls",
+        "passes probabilities, not logits",
+        instead=dict(type="imb_det.FocalLoss", use_sigmoid=True, activated=True),
+        takes=lambda loss: getattr(loss, "activated", False),
+    ),
     _Form(
         ("GFLHead", "RTMDetHead"),
         "loss_cls",
         "passes (label, quality)",
         instead=_QUALITY,
+        takes=lambda loss: _takes_quality(loss) and not loss.activated,
+    ),
+    _Form(
+        ("FSAFHead",),
+        "loss_cls",
+        "chooses levels by the losses of single elements",
+        instead=dict(type="imb_det.FocalLoss", use_sigmoid=True),
+        takes=lambda loss: loss.use_sigmoid and not loss.of_rows,
+    ),
+    _Form(
+        ("VFNetHead", "YOLOXHead"),
+        "loss_cls",
+        "passes overlaps of boxes as targets",
+        instead=dict(type="imb_det.VarifocalLoss", use_sigmoid=True),
+        takes=lambda loss: _takes_quality(loss) and not loss.activated,
     ),
     _Form(
         ("ATSSVLFusionHead", "GroundingDINOHead"),
@@ -128,7 +152,7 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
         for form in _FORMS:
             loss = getattr(module, form.attribute, None)
             ours = isinstance(loss, (ImbalanceLoss, MaskLoss))
-            if not (ours and form.fits(module)):
+            if not ours or form.takes(loss) or not form.fits(module):
                 continue
             config = form.instead or own_loss(module, form.attribute)
             remedy = "Leave `loss_cls` out, or use another head such as RetinaHead"
@@ -142,6 +166,10 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
                 f"{form.passes}, in `{form.attribute}`, {type(loss).__name__}",
                 remedy,
             )
+
+
+def _takes_quality(loss: Any) -> bool:
+    return isinstance(loss, ImbalanceLoss) and loss.takes_quality
 
 
 def _of_proposals(name: str, module: Any) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from .ebl_loss import EBLLoss
 from .ecm_loss import ECMLoss
 from .eql_loss import DropLoss, EQLLoss
 from .eqlv2_loss import EQLv2Loss
-from .equalized_focal_loss import EqualizedFocalLoss
+from .equalized_focal_loss import EqualizedFocalLoss, EqualizedQualityFocalLoss
 from .fading_loss import FadingLoss
 from .federated_loss import FederatedLoss
 from .flushing import flush_statistics, manage_statistics
@@ -38,11 +38,13 @@ from .links import (
 from .logit_clip_loss import LogitClipLoss
 from .mask_loss import MaskLoss
 from .observed import Observed
+from .quality_focal_loss import QualityFocalLoss
 from .seesaw_loss import SeesawLoss
 from .sigmoid_kernel import sigmoid_kernel
 from .softmax_kernel import softmax_kernel
 from .step_draws import StepDraws
 from .terms import Call, Gathered, Terms
+from .varifocal_loss import VarifocalLoss
 from .vs_loss import BalancedSoftmaxLoss, CDTLoss, LogitAdjustmentLoss, VSLoss
 from .wrapper import LossWrapper
 
@@ -64,6 +66,7 @@ __all__ = [
     "EQLLoss",
     "EQLv2Loss",
     "EqualizedFocalLoss",
+    "EqualizedQualityFocalLoss",
     "FadingLoss",
     "FederatedLoss",
     "FocalLoss",
@@ -85,6 +88,7 @@ __all__ = [
     "MaskCrossEntropyLoss",
     "MaskLoss",
     "Observed",
+    "QualityFocalLoss",
     "ScaledSoftmaxLink",
     "SeesawLoss",
     "SigmoidLink",
@@ -95,6 +99,7 @@ __all__ = [
     "StepDraws",
     "Terms",
     "VSLoss",
+    "VarifocalLoss",
     "flush_statistics",
     "manage_statistics",
     "sigmoid_kernel",

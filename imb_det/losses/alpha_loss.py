@@ -109,6 +109,7 @@ class AlphaLoss(ImbalanceLoss):
         super().__init__(use_sigmoid, reduction, loss_weight, compiled)
         name = type(self).__name__
         self.alpha = ClassVector(name, "alpha", alpha, open_ends=True)
+        self.needs_classes = use_sigmoid
         if not use_sigmoid and not isinstance(self.alpha.spec, float):
             raise ValueError(
                 f"{name}: with a softmax `alpha` must be one number, got {alpha!r}: a "

@@ -11,6 +11,7 @@ from imb_det.registry import MODELS
 from .base import ImbalanceLoss
 from .elements import FocalElement
 from .links import SigmoidLink, logit
+from .soft_targets import focal_to
 from .terms import Call, Terms
 
 __all__ = ["AsymmetricElement", "AsymmetricLoss"]
@@ -55,6 +56,13 @@ class AsymmetricElement:
         slope = inverse.mul_(lowered).add_(nll, alpha=self.gamma_neg).mul_(less)
         slope = torch.ops.aten.sigmoid_backward(slope, p)  # times p (1 - p)
         return nll.mul_(power), slope
+
+    def soft(self, z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss and derivative for targets; 0 is a negative."""
+        loss, slope = focal_to(z, target, self.gamma_pos)
+        of_zero, slope_of_zero = self(z, False)
+        none = target == 0  # NaN is not
+        return torch.where(none, of_zero, loss), torch.where(none, slope_of_zero, slope)
 
 
 def _power(x: Tensor, exponent: float, digits: str | None) -> Tensor:

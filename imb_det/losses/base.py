@@ -16,6 +16,7 @@ from .call_checks import (
     check_avg_factor,
     check_inputs,
     refuse_unknown,
+    with_quality,
 )
 from .caller import in_head
 from .compilation import compiled_for, should_compile
@@ -24,7 +25,9 @@ from .links import Link, SigmoidLink, SoftmaxLink
 from .number_checks import impossible_rows
 from .observed import Observed
 from .one_pass import attach_gradient, can_look, compute_dtype
+from .probabilities import logits_of
 from .reduction import REDUCTIONS, Unreduced, known_factor, sum_factor
+from .soft_targets import as_pair, require_soft
 from .terms import Call, Terms
 
 __all__ = ["ImbalanceLoss"]
@@ -64,6 +67,13 @@ class ImbalanceLoss(nn.Module):
     takes_factor = True
     #: Whether :meth:`observe` wants to see what each training call shows.
     observes = False
+    #: Whether the loss is that of rows in every head, as mmdet's of qualities is, and
+    #: not that of elements in dense heads with a sigmoid.
+    of_rows = False
+    #: Whether heads pass probabilities in place of logits, as TOOD does.
+    activated = False
+    #: Whether labels must be classes, as there is no loss for targets between 0 and 1.
+    needs_classes = False
 
     link: Link
 
@@ -116,6 +126,11 @@ class ImbalanceLoss(nn.Module):
         """
 
     # What heads ask for.
+
+    @property
+    def takes_quality(self) -> bool:
+        """Whether the score of a class may be told to become a quality in [0, 1]."""
+        return self.link.takes_quality and not self.needs_classes
 
     def get_cls_channels(self, num_classes: int) -> int:
         """Return the channels of an RoI head: C and those that the link adds."""
@@ -172,8 +187,10 @@ class ImbalanceLoss(nn.Module):
 
         Args:
             cls_score: Logits, float (N, channels).
-            label: Class of each row, int (N,), background C, ignored below 0; or
-                one-hot or soft targets in [0, 1], (N, channels).
+            label: Class of each row, int (N,), background C, ignored below 0; with a
+                sigmoid also a pair of these and of qualities, in [0, 1], (N,), which
+                the probability of the class is to become in place of 1; or one-hot or
+                soft targets in [0, 1], (N, channels).
             weight: Factor of rows, float (N,), >= 0; with sigmoid also of elements,
                 (N, C) or (N * C,).
             avg_factor: Number, finite and >= 0, that the sum of the loss is divided by
@@ -187,8 +204,7 @@ class ImbalanceLoss(nn.Module):
             softmax, where samplers choose rows by their loss.
 
         Raises:
-            TypeError: An argument of another kind, such as a pair of labels and
-                qualities, or one that only another loss has.
+            TypeError: An argument of another kind, or one that only another loss has.
             ValueError: Shapes or, on a CPU, numbers that do not fit. On a GPU the
                 latter make the loss NaN.
             FloatingPointError: On a CPU, a loss that is no finite number, unless the
@@ -202,9 +218,14 @@ class ImbalanceLoss(nn.Module):
         avg_factor = check_avg_factor(name, avg_factor)
         reduction = reduction_override or self.reduction
         num_classes = cls_score.shape[-1] - self.link.extra_channels
+        label, quality = with_quality(name, label, self.takes_quality)
         weight = check_inputs(
-            name, cls_score, label, weight, self.use_sigmoid, num_classes
+            name, cls_score, label, weight, self.use_sigmoid, num_classes, quality
         )
+        if label.dim() == 2 and self.takes_quality and can_look(label):
+            label, quality = as_pair(label)
+        if self.activated:
+            cls_score = logits_of(name, cls_score)
         if self.roi_channels not in (None, cls_score.size(1)):
             raise ValueError(
                 f"{in_head(name)}: the RoI head has {cls_score.size(1)} channels, but "
@@ -213,7 +234,7 @@ class ImbalanceLoss(nn.Module):
             )
         learn = self.training and torch.is_grad_enabled() and reduction_override is None
         # mmdet's loss without reduction is that of elements with sigmoid.
-        elementwise = self.use_sigmoid and not self.in_roi_head
+        elementwise = self.use_sigmoid and not (self.in_roi_head or self.of_rows)
         per_row = reduction != "none" or not elementwise
         if self.own_normaliser:
             avg_factor = None
@@ -224,7 +245,8 @@ class ImbalanceLoss(nn.Module):
         by_element = weight is not None and weight.dim() == 2  # a pass of their size
         if self.takes_factor and can_look(cls_score) and not by_element:
             factor = known_factor(self.loss_weight, reduction, avg_factor)
-        call = Call(cls_score.detach(), label, weight, num_classes, learn, factor)
+        logits = cls_score.detach()
+        call = Call(logits, label, weight, num_classes, learn, factor, quality)
         loss, normaliser, told, seen = self.unreduced(cls_score, call, per_row)
         impossible = impossible_rows(label, weight, num_classes)
         if impossible is not None:
@@ -257,6 +279,10 @@ class ImbalanceLoss(nn.Module):
             terms = self.terms(call)
         if terms.element is None and self.link.element is not None:
             terms = replace(terms, element=self.link.element)
+        if self.use_sigmoid and (call.quality is not None or call.label.dim() == 2):
+            require_soft(name, terms.element)
+        if call.quality is not None:
+            terms = replace(terms, quality=call.quality)
         terms.check(name, *cls_score.shape)
         if not self.own_normaliser:
             terms.refuse("`own_normaliser = False`", "normaliser")

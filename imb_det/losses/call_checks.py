@@ -15,7 +15,7 @@ from .caller import in_head, instead
 from .number_checks import check_range, check_targets, check_weight
 from .one_pass import can_look
 
-__all__ = ["check_avg_factor", "check_inputs", "refuse_unknown"]
+__all__ = ["check_avg_factor", "check_inputs", "refuse_unknown", "with_quality"]
 
 
 def check_inputs(
@@ -25,6 +25,7 @@ def check_inputs(
     weight: Tensor | None,
     use_sigmoid: bool,
     num_classes: int,
+    quality: Tensor | None = None,
 ) -> Tensor | None:
     """Check the tensors of a call and bring the weight into shape.
 
@@ -35,6 +36,7 @@ def check_inputs(
         weight: Factors, or None.
         use_sigmoid: Whether weights of elements make sense.
         num_classes: Number of classes, which is also the label of background.
+        quality: Targets of the classes of rows, or None. Default: None.
 
     Returns:
         The weight, (N,) or (N, C), or None.
@@ -46,10 +48,8 @@ def check_inputs(
     """
     if not isinstance(label, Tensor):
         raise TypeError(
-            f"{in_head(owner)}: `label` must be a tensor, got {type(label).__name__}; "
-            "heads that pass (label, quality), as GFL, TOOD and RTMDet do, need a "
-            "quality focal loss: `loss_cls=dict(type='mmdet.QualityFocalLoss', "
-            "use_sigmoid=True)`"
+            f"{in_head(owner)}: `label` must be a tensor, or a pair of tensors, labels "
+            f"and qualities, got {type(label).__name__}"
         )
     shape = tuple(cls_score.shape)
     if cls_score.dim() != 2:
@@ -79,13 +79,57 @@ def check_inputs(
                 f"{in_head(owner)}: `weight` must have shape ({n},){elements} for the "
                 f"logits {shape}, got {tuple(weight.shape)}"
             )
-    _refuse_gradients(owner, label=label, weight=weight)
+    if quality is not None and not (
+        label.dim() == 1 and quality.is_floating_point() and quality.shape == (n,)
+    ):
+        raise ValueError(
+            f"{in_head(owner)}: a pair must be of labels, int ({n},), and qualities, "
+            f"float ({n},), for the logits {shape}, got {label.dtype} "
+            f"{tuple(label.shape)} and {quality.dtype} {tuple(quality.shape)}"
+        )
+    _refuse_gradients(owner, label=label, quality=quality, weight=weight)
     if label.dim() == 1:
         check_range(owner, label, num_classes)
     else:
         check_targets(owner, "label", label, weight)
+    if quality is not None:
+        exists = (label >= 0) & (label < num_classes)
+        counts = (
+            exists if weight is None else exists & (weight != 0).reshape(n, -1).any(1)
+        )
+        check_targets(owner, "quality", quality, counts)
     check_weight(owner, weight, label if label.dim() == 1 else None)
     return weight
+
+
+def with_quality(
+    owner: str, label: Any, takes_quality: bool
+) -> tuple[Any, Tensor | None]:
+    """Take a pair of labels and qualities apart; other labels have no quality.
+
+    Args:
+        owner: Name of the loss.
+        label: As the head passes it.
+        takes_quality: Whether the loss has a target of its own for a class.
+
+    Raises:
+        TypeError: A pair, and the loss has not, or no pair of tensors.
+    """
+    if not isinstance(label, (tuple, list)):
+        return label, None
+    if len(label) != 2 or not all(isinstance(part, Tensor) for part in label):
+        kinds = [type(part).__name__ for part in label]
+        raise TypeError(
+            f"{in_head(owner)}: `label` must be a tensor, or a pair of tensors, labels "
+            f"and qualities, got {type(label).__name__} of {kinds}"
+        )
+    if not takes_quality:
+        raise TypeError(
+            f"{in_head(owner)}: it gets (label, quality), and has no loss that is "
+            "least where the score of a class is a quality: `loss_cls=dict(type="
+            "'imb_det.QualityFocalLoss', use_sigmoid=True)`"
+        )
+    return label[0], label[1]
 
 
 def _refuse_gradients(owner: str, **inputs: Tensor | None) -> None:

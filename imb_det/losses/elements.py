@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .soft_targets import focal_to
+
 __all__ = [
     "CrossEntropyElement",
     "DensityElement",
@@ -24,10 +26,12 @@ __all__ = [
 
 #: Loss and derivative of elements, ``element(z, positive)``: z are logits, negated
 #: where ``positive`` is true, so that a symmetric loss treats all as negatives. Both
-#: results are as functions of the z given, and as large. For targets y in [0, 1] the
-#: loss is the mean of a positive and a negative, weighted by y, unless the element has
-#: a method ``soft(z, y)`` of its own. Probabilities are sigmoids, unless it has a
-#: method ``probability(z)``. Finite logits must give a finite loss and derivative.
+#: results are as functions of the z given, and as large. For targets y in [0, 1] it has
+#: a method ``soft(z, y)``, least where the probability is y and equal to the others
+#: where y is 0 or 1; or it says with ``mixes = True`` that the mean of a positive and a
+#: negative, weighted by y, is that; else its targets are 0 and 1. Probabilities are
+#: sigmoids, unless it has a method ``probability(z)``. Finite logits must give a finite
+#: loss and derivative.
 #:
 #: Own classes are one a row, so an element with numbers for each channel, (K,), has a
 #: method ``at(columns)``, which returns it with those of the columns (n, 1) alone.
@@ -134,13 +138,17 @@ class CrossEntropyElement:
         p, nll = sigmoid_and_softplus(z)
         return nll, p
 
+    def soft(self, z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss and derivative for targets."""
+        return focal_to(z, target, 0.0)
+
     def odds(self, z: Tensor) -> tuple[Tensor, None]:
         """Return p / (1 - p)."""
         return torch.exp(z), None
 
 
 class FocalElement:
-    """Focal loss, of negatives ``p^gamma (-log(1 - p))``.
+    """Focal loss, of negatives ``p^gamma (-log(1 - p))``; quality focal of targets.
 
     Args:
         gamma: Exponent, >= 0, a number or one for each channel, (K,).
@@ -167,6 +175,10 @@ class FocalElement:
             modulation = (z - nll).mul_(gamma).exp_()
         curve = torch.addcmul(nll, p, nll, value=-1).mul_(gamma)  # gamma (1 - p) nll
         return nll.mul_(modulation), p.add_(curve).mul_(modulation)
+
+    def soft(self, z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss and derivative for targets: ``|y - p|^gamma`` cross entropy."""
+        return focal_to(z, target, self.gamma)
 
 
 def focal_of_nll(nll: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
@@ -198,6 +210,7 @@ class GumbelElement:
     """
 
     low, high = -4.0, 10.0
+    mixes = True
 
     def __call__(self, z: Tensor, positive: bool) -> tuple[Tensor, Tensor]:
         """Return loss and derivative by z, which is negated for positives."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from imb_det.core import check_number
+from imb_det.core import check_choice, check_number
 from imb_det.registry import MODELS
 from imb_det.statistics import ClassStats
 from imb_det.statistics.class_vector import ClassVector
@@ -41,6 +41,8 @@ class FocalLoss(ImbalanceLoss):
             needs ``imb_det.ImbalanceHook``. Default 0.25.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1.
+        activated: Whether the head passes probabilities in place of logits, as TOOD
+            does. Default False.
         compiled: Whether to compile the loss; ``'auto'`` does on a GPU. Default
             ``'auto'``.
 
@@ -56,7 +58,7 @@ class FocalLoss(ImbalanceLoss):
 
     Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, equation
     5. Alphas by class and ``'auto'`` are our own. For soft targets, where the paper
-    says nothing, it is the mean of the losses of a positive and a negative.
+    says nothing, it is the quality focal loss, whose least value is at the target.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class FocalLoss(ImbalanceLoss):
         alpha: float | Sequence[float] | Mapping[str, Any] | str | None = 0.25,
         reduction: str = "mean",
         loss_weight: float = 1.0,
+        activated: bool = False,
         compiled: bool | str = "auto",
     ) -> None:
         super().__init__(use_sigmoid, reduction, loss_weight, compiled)
@@ -76,7 +79,8 @@ class FocalLoss(ImbalanceLoss):
                 "for softmax see imb_det.CDBLoss with `gamma`"
             )
         check_number(name, "gamma", gamma, 0, None)
-        self.gamma = float(gamma)
+        check_choice(name, "activated", activated, (True, False))
+        self.gamma, self.activated = float(gamma), activated
         self.alpha = ClassVector(
             name,
             "alpha",

@@ -95,7 +95,7 @@ class GHMCLoss(ImbalanceLoss):
             run = norm_counts
             if should_compile(self.compiled, call.cls_score):
                 run = compiled_for(norm_counts, self, call)
-            count = run(call.cls_score, label, weight, density.bins)
+            count = run(call.cls_score, label, weight, density.bins, call.quality)
         if density.per_call:
             beta, total = density.of_call(count, call.learn)
             return Terms(element=DensityElement(beta), normaliser=total)
@@ -111,7 +111,11 @@ class GHMCLoss(ImbalanceLoss):
 
 
 def norm_counts(
-    cls_score: Tensor, label: Tensor, weight: Tensor | None, bins: int
+    cls_score: Tensor,
+    label: Tensor,
+    weight: Tensor | None,
+    bins: int,
+    quality: Tensor | None = None,
 ) -> Tensor:
     """Count the gradient norms of all elements in equal bins of [0, 1].
 
@@ -120,6 +124,7 @@ def norm_counts(
         label: Classes (N,), ignored below 0, or targets (N, C).
         weight: Factors (N,) or (N, C); where it is 0, nothing counts. Or None.
         bins: Number of bins M.
+        quality: Targets of the classes in place of 1, (N,), or None. Default: None.
 
     Returns:
         Counts, float64 (M,).
@@ -127,7 +132,11 @@ def norm_counts(
     total = torch.zeros(bins, dtype=torch.float64, device=cls_score.device)
     for rows in chunks(cls_score):
         z, y = cls_score[rows].float(), label[rows]
-        if y.dim() == 1:
+        if quality is not None:
+            own, norm = OwnClass(y, z.size(1)), z.sigmoid()
+            gap = own.at_hand(norm) - quality[rows, None].to(z.dtype)
+            norm = own.written(norm, gap.abs())
+        elif y.dim() == 1:
             norm = OwnClass(y, z.size(1)).negated(z.clone()).sigmoid()
         else:
             norm = (z.sigmoid() - y.to(z.dtype)).abs()

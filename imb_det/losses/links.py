@@ -56,6 +56,8 @@ class Link(nn.Module):
             none; None for cross entropy of the sigmoid.
         start_bias: Bias of all outputs at the start of a training; None for the
             head's own.
+        takes_quality: Whether a class has an output of its own, which may become any
+            number in [0, 1], such as the overlap of a box.
         one_softmax: Whether all outputs, C classes and background, exclude one another
             in a single softmax, that of :meth:`logits`.
     """
@@ -65,6 +67,7 @@ class Link(nn.Module):
     kernel: Callable
     element: Element | None = None
     start_bias: float | None = None
+    takes_quality = False
     one_softmax = False
 
     def logits(self, cls_score: Tensor) -> Tensor:
@@ -124,6 +127,7 @@ class SigmoidLink(Link):
 
     use_sigmoid = True
     extra_channels = 0
+    takes_quality = True
     kernel = staticmethod(sigmoid_kernel)
 
     def __init__(self, start_bias: float | None = None) -> None:

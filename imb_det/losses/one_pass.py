@@ -20,6 +20,7 @@ __all__ = [
     "adjusted",
     "attach_gradient",
     "can_look",
+    "checked_targets",
     "chunks",
     "compute_dtype",
     "gradient_dtype",
@@ -227,6 +228,19 @@ def soft_targets(rows: Rows, guard: bool) -> Tensor:
     target = rows.label.to(compute_dtype(rows.cls_score))
     if rows.counted is not None and guard:
         target = torch.where(rows.counted, target, 0)
+    return checked_targets(target)
+
+
+def checked_targets(target: Tensor, exists: Tensor | None = None) -> Tensor:
+    """Return targets; where nobody has looked, NaN for those outside of [0, 1].
+
+    Args:
+        target: Of any shape.
+        exists: Which of them count, bool of the same shape; others become 0. None for
+            all.
+    """
+    if exists is not None:
+        target = torch.where(exists, target, 0)
     if can_look(target):
         return target
     return torch.where((target >= -SLACK) & (target <= 1 + SLACK), target, torch.nan)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .one_pass import multiplied
 
-__all__ = ["Factors", "factor_of", "scaled"]
+__all__ = ["Factors", "factor_by_target", "factor_of", "scaled"]
 
 
 class Factors(NamedTuple):
@@ -25,6 +25,25 @@ def factor_of(values: Tensor | None, z: Tensor) -> Tensor | None:
     if values is None or values.dtype == torch.bool:
         return values
     return values.to(z.dtype)
+
+
+def factor_by_target(factors: Factors, z: Tensor, target: Tensor) -> Tensor | None:
+    """Return the factor of each element by its target, above 0 or not; None for 1.
+
+    Args:
+        factors: Of positives and negatives, (K,), (n, K), or as the logits.
+        z: Logits, for the type.
+        target: Of the same shape.
+    """
+    positive, negative, _ = factors
+    if positive is None and negative is None:
+        return None
+    one = z.new_ones(())
+    return torch.where(
+        target > 0,
+        one if positive is None else positive.to(z.dtype),
+        one if negative is None else negative.to(z.dtype),
+    )
 
 
 def scaled(

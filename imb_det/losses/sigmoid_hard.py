@@ -11,7 +11,8 @@ from .elements import Element, log1p_sum
 from .observed import Observed
 from .one_pass import Found, can_look, multiplied
 from .rows import OwnClass, Rows
-from .sigmoid_factors import Factors, scaled
+from .sigmoid_factors import Factors, factor_by_target, scaled
+from .soft_targets import soft_loss
 
 __all__ = ["hard_rows"]
 
@@ -25,28 +26,39 @@ def hard_rows(
     per_row: bool,
     watch: bool,
     place: Tensor | None,
+    quality: Tensor | None = None,
 ) -> Found:
     """Loss, gradient and observations where each row has one class or none.
 
     All elements are taken for negatives, but those of the own classes, which are one a
-    row and computed by themselves.
+    row and computed by themselves; their targets are 1, or the quality, (n, 1).
     """
     positive, negative, scale = factors
     factor = rows.factor
     of_rows = factor is None or factor.size(1) == 1
     at = getattr(element, "at", None)
     element_of_own = element if at is None else at(own.column)
-    loss_of_own, pull = element_of_own(-own.at_hand(z), True)
+    if quality is None:
+        loss_of_own, slope_of_own = element_of_own(-own.at_hand(z), True)
+        slope_of_own = -slope_of_own
+        weight = None if positive is None else own.at(positive)
+    else:
+        loss_of_own, slope_of_own = soft_loss(element_of_own, own.at_hand(z), quality)
+        of_own = Factors(
+            None if positive is None else own.at(positive),
+            None if negative is None else own.at(negative),
+            None,
+        )
+        weight = factor_by_target(of_own, z, quality)
     if loss_of_own.shape != own.column.shape:
         raise ValueError(
             f"{type(element).__name__} has numbers for each channel, so it needs a "
             "method `at(columns)`: see `imb_det.losses.elements.Element`"
         )
-    if positive is not None:
-        weight = own.at(positive)
-        loss_of_own, pull = loss_of_own * weight, pull * weight
+    if weight is not None:
+        loss_of_own, slope_of_own = loss_of_own * weight, slope_of_own * weight
     loss_of_own = torch.where(own.exists, loss_of_own, 0)
-    pull = torch.where(own.exists, -pull, 0)
+    pull = torch.where(own.exists, slope_of_own, 0)
     sums = per_row and of_rows
     found = _by_odds(element, negative, z, own, place) if sums else None
     loss, slope = found or _by_element(element, negative, z, own, sums)

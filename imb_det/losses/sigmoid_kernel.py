@@ -11,6 +11,7 @@ from .one_pass import (
     Found,
     Which,
     adjusted,
+    checked_targets,
     gradient_dtype,
     in_chunks,
     soft_targets,
@@ -88,7 +89,16 @@ def _chunk(
         target = soft_targets(rows, guard)
         found = soft_rows(element, factors, z, target, rows, per_row, watch, place)
     else:
-        found = hard_rows(element, factors, z, rows.own, rows, per_row, watch, place)
+        quality = terms.quality
+        if quality is not None:
+            quality = (quality if which is None else quality[which])[:, None]
+            counts = rows.own.exists
+            if rows.counted is not None:
+                counts = counts & rows.counted.any(1, keepdim=True)
+            quality = checked_targets(quality.to(z.dtype), counts)
+        found = hard_rows(
+            element, factors, z, rows.own, rows, per_row, watch, place, quality
+        )
     loss, slope, seen = found
     if per_row:
         loss = loss.sum(1)

@@ -9,7 +9,8 @@ from .elements import Element
 from .observed import Observed
 from .one_pass import Found
 from .rows import Rows
-from .sigmoid_factors import Factors, scaled
+from .sigmoid_factors import Factors, factor_by_target, scaled
+from .soft_targets import soft_loss
 
 __all__ = ["soft_rows"]
 
@@ -43,24 +44,13 @@ def soft_rows(
 def _soft_elements(
     element: Element, factors: Factors, z: Tensor, target: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Loss and gradient of elements, without scale and factor of rows."""
-    positive, negative, _ = factors
-    soft = getattr(element, "soft", None)
-    if soft is not None:
-        if positive is not None or negative is not None:
-            raise ValueError(
-                f"{type(element).__name__} has one loss for soft targets, which cannot "
-                "have factors of positives and negatives"
-            )
-        return soft(z, target)
-    loss_of_one, slope_of_one = element(-z, True)
-    loss_of_zero, slope_of_zero = element(z, False)
-    one, zero = target, 1 - target
-    if positive is not None:
-        one = one * positive
-    if negative is not None:
-        zero = zero * negative
-    return (
-        one * loss_of_one + zero * loss_of_zero,
-        zero * slope_of_zero - one * slope_of_one,
-    )
+    """Loss and gradient of elements, without scale and factor of rows.
+
+    A factor multiplies all of an element, so that the loss stays least at the target:
+    that of positives where there is something of the class, else that of negatives.
+    """
+    loss, slope = soft_loss(element, z, target)
+    factor = factor_by_target(factors, z, target)
+    if factor is None:
+        return loss, slope
+    return loss * factor, slope * factor

@@ -56,7 +56,7 @@ def softmax_kernel(
     Raises:
         ValueError: Terms that are for a sigmoid.
     """
-    terms.refuse("softmax", "element", "negative", "part")
+    terms.refuse("softmax", "element", "negative", "part", "quality")
     return in_chunks(_chunk, terms, cls_score, label, weight, True, watch, into)
 
 

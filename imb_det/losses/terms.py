@@ -59,6 +59,8 @@ class Call:
             are to learn, and no extra call of a sampler.
         factor: By which the pass multiplies the loss, > 0: ``loss_weight`` over the
             normaliser, where that is known beforehand. Default 1.
+        quality: What the probability of a row's class is to be in place of 1, such as
+            the overlap of its box, in [0, 1], (N,); None for 1.
     """
 
     cls_score: Tensor
@@ -67,6 +69,7 @@ class Call:
     num_classes: int
     learn: bool
     factor: float = 1.0
+    quality: Tensor | None = None
 
     @property
     def is_background(self) -> Tensor:
@@ -116,6 +119,8 @@ class Terms:
         part: With a softmax for each of G groups: the factor of each in the loss of a
             row, (N, G).
         normaliser: Scalar that ``'mean'`` divides by in place of ``avg_factor``.
+        quality: With a sigmoid: target of the own element of each row in place of 1,
+            in [0, 1], (N,).
     """
 
     scale: Tensor | None = None
@@ -128,6 +133,7 @@ class Terms:
     row: Tensor | None = None
     part: Tensor | None = None
     normaliser: Tensor | None = None
+    quality: Tensor | None = None
 
     @property
     def adjusts(self) -> bool:
@@ -155,7 +161,8 @@ class Terms:
             ValueError: A term of another shape; names it.
         """
         by_row = ("offset", "positive", "negative")
-        for name in ("scale", "margin", "row", "part", "normaliser", *by_row):
+        of_rows = ("row", "quality")
+        for name in ("scale", "margin", "part", "normaliser", *of_rows, *by_row):
             value = getattr(self, name)
             if value is None or (name in by_row and callable(value)):
                 continue
@@ -171,9 +178,9 @@ class Terms:
                     f"{loss}: the term `{name}` must be a tensor: {value!r}"
                 )
             shape = value.shape
-            fits = value.dim() == 0 and name not in ("row", "part")
+            fits = value.dim() == 0 and name not in ("part", *of_rows)
             if value.dim() == 1 and name not in ("part", "normaliser"):
-                fits = shape[0] == (rows if name == "row" else channels)
+                fits = shape[0] == (rows if name in of_rows else channels)
             if value.dim() == 2 and name == "part":
                 fits = shape[0] == rows
             if value.dim() == 2 and name in by_row:

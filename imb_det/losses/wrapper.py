@@ -28,7 +28,14 @@ _SHARED = dict(
     use_sigmoid=(True, False), reduction=REDUCTIONS, compiled=(True, False, "auto")
 )
 #: What others read from a loss as a fact of its kind.
-_FACTS = ("own_normaliser", "observes", "needs_cosines")
+_FACTS = (
+    "own_normaliser",
+    "observes",
+    "needs_cosines",
+    "of_rows",
+    "activated",
+    "needs_classes",
+)
 
 
 class LossWrapper(ImbalanceLoss):

@@ -79,6 +79,43 @@ CASES = [
         lambda: oracles.focal_loss(0.5, [0.2, 0.2, 1 / 3]),
         dict(gamma=0.5, alpha="auto"),
     ),
+    Case(
+        "QualityFocalLoss",
+        "sigmoid",
+        lambda: oracles.quality_focal(2.0, ONES, ONES),
+    ),
+    Case(
+        "QualityFocalLoss",
+        "sigmoid",
+        lambda: oracles.quality_focal(
+            1.5, [0.5, 0.25, 0.75], [0.75, 0.75, 0.75], loss_weight=2.0
+        ),
+        dict(
+            beta=1.5,
+            class_weight=dict(ant=2.0, cat=3.0),
+            alpha=0.25,
+            loss_weight=2.0,
+        ),
+    ),
+    Case(
+        "VarifocalLoss",
+        "sigmoid",
+        lambda: oracles.varifocal(2.0, 0.75, ONES, ONES),
+    ),
+    Case(
+        "VarifocalLoss",
+        "sigmoid",
+        lambda: oracles.varifocal(
+            1.0, 0.5, [0.75, 0.75, 3.0], [0.75, 0.75, 3.0], False
+        ),
+        dict(
+            gamma=1.0,
+            alpha=0.5,
+            iou_weighted=False,
+            class_weight="inverse",
+            weight_negatives=True,
+        ),
+    ),
     Case("GHMCLoss", "sigmoid", lambda: oracles.StepGHM(30, 0.75)),
     Case(
         "GHMCLoss",

@@ -193,6 +193,11 @@ LONG_TAIL = [
         oracles.EqualizedFocal,
     ),
     Case(
+        "EqualizedQualityFocalLoss",
+        "sigmoid",
+        lambda: oracles.EqualizedFocal(alpha=None, scale=4.0, of_rows=True),
+    ),
+    Case(
         "FederatedLoss",
         "sigmoid",
         lambda: oracles.weighted(oracles.ONES, oracles.ONES),
@@ -253,6 +258,7 @@ LONG_TAIL = [
         "sigmoid",
         lambda: oracles.alpha_sigmoid([0.8, 1.0, 2.0]),
         dict(alpha=[0.8, 1.0, 2.0]),
+        needs_classes=True,
     ),
     Case(
         "BalancedGroupSoftmaxLoss",

@@ -4,6 +4,7 @@ import math
 
 from tests.references import long_tail
 from tests.references.cross_entropy import log_sigmoid, log_softmax
+from tests.references.quality import by_target
 from tests.references.reduction import EPS, flat
 
 from .oracles import Oracle
@@ -80,8 +81,9 @@ def alpha_sigmoid(alphas):
 
 
 def asymmetric(*args, **kwargs):
-    pair = long_tail.asymmetric(*args, **kwargs)
-    return Oracle(lambda logits, targets: long_tail.elements_of(logits, targets, *pair))
+    return Oracle(
+        lambda logits, targets: long_tail.asymmetric(logits, targets, *args, **kwargs)
+    )
 
 
 def suppressed(score_thr, rates):
@@ -248,15 +250,17 @@ class EqualizedV2(Remembering):
 class EqualizedFocal(Remembering):
     """EFL; gradients have the factor of their call."""
 
-    def __init__(self, gamma=2.0, alpha=0.25, scale=8.0):
-        super().__init__()
-        self.gamma, self.alpha, self.scale = gamma, alpha, scale
+    def __init__(self, gamma=2.0, alpha=0.25, scale=8.0, of_rows=False):
+        super().__init__(of_rows=of_rows)
+        self.gamma, self.scale = gamma, scale
+        self.shares = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
         self.sums = [[0.0] * CLASSES, [0.0] * CLASSES]
 
     def loss(self, logits, targets, weight=None, reduction="mean", avg_factor=None):
         known = len(self.pending)
         value = super().loss(logits, targets, weight, reduction, avg_factor)
-        divisor = max(len(flat(logits)), 1) if avg_factor is None else avg_factor
+        size = len(logits) if self.of_rows else len(flat(logits))
+        divisor = max(size, 1) if avg_factor is None else avg_factor
         for i in range(known, len(self.pending)):
             row, target, factor = self.pending[i]
             factor = factor if isinstance(factor, list) else [factor] * len(row)
@@ -270,8 +274,9 @@ class EqualizedFocal(Remembering):
             for up, down in zip(*self.sums, strict=True)
         ]
         gammas = [self.gamma + self.scale * (1 - ratio) for ratio in ratios]
-        positive = [self.alpha * g / self.gamma for g in gammas]
-        negative = [(1 - self.alpha) * g / self.gamma for g in gammas]
+        up, down = self.shares
+        positive = [up * g / self.gamma for g in gammas]
+        negative = [down * g / self.gamma for g in gammas]
         return gammas, positive, negative
 
     def rows_of(self, logits, targets):
@@ -295,7 +300,8 @@ class Gumbel(Dropped):
     def rows_of(self, logits, targets):
         return [
             [
-                y * long_tail.gumbel(z)[0] + w * (1 - y) * long_tail.gumbel(z)[1]
+                by_target(y, 1.0, w)
+                * (y * long_tail.gumbel(z)[0] + (1 - y) * long_tail.gumbel(z)[1])
                 for z, y, w in zip(row, target, self.negatives(target), strict=True)
             ]
             for row, target in zip(logits, targets, strict=True)

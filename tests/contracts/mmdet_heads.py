@@ -102,20 +102,18 @@ REFUSED = {
     ("DDODHead", "loss_iou"): r"got \(\d+,\)",
     ("FCOSHead", "loss_centerness"): r"got \(\d+,\)",
     ("FreeAnchorRetinaHead", "loss_cls"): None,
-    ("GFLHead", "loss_cls"): r"must be a tensor, got tuple",
     ("NASFCOSHead", "loss_centerness"): r"got \(\d+,\)",
-    ("RTMDetSepBNHead", "loss_cls"): r"must be a tensor, got tuple",
     ("SOLOHead", "loss_mask"): r"must have shape",
     ("SOLOV2Head", "loss_mask"): r"must have shape",
     ("TOODHead", "initial_loss_cls"): None,
-    ("TOODHead", "loss_cls"): r"must be a tensor, got tuple",
+    ("TOODHead", "loss_cls"): None,
     ("YOLOV3Head", "loss_cls"): r"got \(2, 12, 3\)",
     ("YOLOV3Head", "loss_conf"): None,
     ("YOLOV3Head", "loss_xy"): r"got \(2, 12, 2\)",
 }
 #: Why, by the attribute; ``loss_cls`` has other reasons, by the head.
 WHY = {
-    "initial_loss_cls": "probabilities in place of logits",
+    "initial_loss_cls": "probabilities, but of `FocalLoss` with `activated=True`",
     "loss_center_heatmap": "heatmaps",
     "loss_centerness": "one number for each box",
     "loss_conf": "one number for each box",
@@ -126,9 +124,7 @@ WHY = {
     "AutoAssignHead": "not used by the head",
     "CenterNetUpdateHead": "probabilities and heatmaps",
     "FreeAnchorRetinaHead": "not used by the head",
-    "GFLHead": "labels with qualities",
-    "RTMDetSepBNHead": "labels with qualities",
-    "TOODHead": "probabilities, and labels with qualities",
+    "TOODHead": "probabilities, but of losses with `activated=True`",
     "YOLOV3Head": "logits (B, N, C)",
 }
 #: Other losses of heads, beside ``loss_cls``, that train.
@@ -151,16 +147,16 @@ LEFT_OUT = {
     "GroundingDINOHead": "refused before training; needs a language model",
     "GuidedAnchorHead": "a base class",
     "LADHead": "as PAAHead, of which it is one; needs a teacher",
-    "LDHead": "refused as GFLHead, of which it is one; needs a teacher",
+    "LDHead": "as GFLHead, of which it is one; needs a teacher",
     "LinearReIDHead": "of tracking",
     "Mask2FormerHead": "of panoptic segmentation",
     "Mask2FormerTrackHead": "of tracking",
     "MaskFormerHead": "of panoptic segmentation",
     "MultiInstanceBBoxHead": "two sets of classes in a row",
     "PISASSDHead": "takes no `loss_cls`",
-    "RTMDetHead": "refused as RTMDetSepBNHead",
-    "RTMDetInsHead": "refused as RTMDetSepBNHead",
-    "RTMDetInsSepBNHead": "refused as RTMDetSepBNHead",
+    "RTMDetHead": "as RTMDetSepBNHead",
+    "RTMDetInsHead": "as RTMDetSepBNHead",
+    "RTMDetInsSepBNHead": "as RTMDetSepBNHead",
     "SABLHead": "predicts with a softmax of its own; a check refuses sigmoid",
     "SSDHead": "takes no `loss_cls`",
     "StageCascadeRPNHead": "as RPNHead, of which it is one",
@@ -241,7 +237,7 @@ def samples(with_masks=True):
     return found
 
 
-def dense_losses(name, head):
+def dense_losses(name, head, epoch=None):
     """Losses of a step on the maps of two images."""
     strides = STRIDES.get(name) or head.prior_generator.strides
     strides = [s[0] if isinstance(s, (tuple, list)) else s for s in strides]
@@ -253,7 +249,7 @@ def dense_losses(name, head):
             sample.gt_instances.labels *= 0
     if name == "TOODHead":  # which asks the runner's hub for the epoch
         hub = MessageHub.get_current_instance()
-        hub.update_info("epoch", head.initial_epoch)
+        hub.update_info("epoch", head.initial_epoch if epoch is None else epoch)
     maps = tuple(torch.randn(2, CHANNELS, side, side) for side in sides)
     found = head.loss(maps, batch)
     return found[0] if isinstance(found, tuple) else found

@@ -1,6 +1,6 @@
 """What every loss should return, from the slow references."""
 
-from tests.references import cdb_loss, cross_entropy, focal, ghm
+from tests.references import cdb_loss, cross_entropy, focal, ghm, quality
 from tests.references.reduction import flat, reduced, weighted
 
 
@@ -11,11 +11,12 @@ class Oracle:
         values: The function.
         loss_weight: Factor of everything.
         bg_weight: Factor of rows whose targets are all zero.
+        of_rows: Whether losses of elements are added to those of rows.
     """
 
-    def __init__(self, values, loss_weight=1.0, bg_weight=1.0):
+    def __init__(self, values, loss_weight=1.0, bg_weight=1.0, of_rows=False):
         self.values, self.loss_weight = values, loss_weight
-        self.bg_weight = bg_weight
+        self.bg_weight, self.of_rows = bg_weight, of_rows
 
     def loss(self, logits, targets, weight=None, reduction="mean", avg_factor=None):
         """Loss of a call.
@@ -35,6 +36,8 @@ class Oracle:
         ]
         values = weighted(self.values(logits, known), factors)
         values = weighted(weighted(values, weight), [self.loss_weight] * len(values))
+        if self.of_rows:
+            values = [sum(row) for row in values]
         return reduced(values, reduction, avg_factor)
 
     def end_step(self):
@@ -63,6 +66,24 @@ def focal_loss(gamma, alpha, **rest):
     return Oracle(
         lambda logits, targets: focal.focal_elements(logits, targets, gamma, alpha),
         **rest,
+    )
+
+
+def quality_focal(beta, positive, negative, **rest):
+    return Oracle(
+        lambda logits, targets: quality.quality_elements(
+            logits, targets, beta, positive, negative
+        ),
+        of_rows=True,
+        **rest,
+    )
+
+
+def varifocal(gamma, alpha, positive, negative, weighted=True):
+    return Oracle(
+        lambda logits, targets: quality.varifocal_elements(
+            logits, targets, gamma, alpha, positive, negative, weighted
+        )
     )
 
 

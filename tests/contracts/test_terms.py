@@ -109,13 +109,40 @@ def test_terms_without_effect_are_refused(use_sigmoid, terms, message):
         loss(*batch(4))
 
 
-def test_soft_targets_of_one_loss_have_no_factors_of_positives():
+@pytest.mark.parametrize(
+    "element", [None, FocalElement(2.0), GumbelElement(), DensityElement(torch.ones(3))]
+)
+def test_factors_multiply_whole_elements_of_soft_targets(element):
+    """Half a positive of factor 2 is twice as much, and least at the same place."""
     loss = WithTerms(True)
+    logits = torch.randn(4, 3)
+    targets = torch.tensor([[0.5, 0.0, 0.2]] * 4)
+    loss.own_terms = Terms(element=element)
+    plain = loss(logits, targets, reduction_override="none")
     loss.own_terms = Terms(
-        element=DensityElement(torch.ones(3)), positive=torch.tensor(2.0)
+        element=element,
+        positive=torch.tensor([2.0, 2.0, 3.0]),
+        negative=torch.tensor(5.0),
     )
-    with pytest.raises(ValueError, match="DensityElement has one loss for soft"):
+    found = loss(logits, targets, reduction_override="none")
+    torch.testing.assert_close(found, plain * torch.tensor([2.0, 5.0, 3.0]))
+
+
+class WithoutSoft:
+    """An element for classes alone."""
+
+    def __call__(self, z, positive):
+        return FocalElement(1.0)(z, positive)
+
+
+def test_elements_without_targets_between_refuse_them():
+    loss = WithTerms(True)
+    loss.own_terms = Terms(element=WithoutSoft())
+    with pytest.raises(ValueError, match="no loss that is least at a target"):
         loss(torch.zeros(2, 3), torch.full((2, 3), 0.5))
+    label = torch.tensor([0, 1])
+    with pytest.raises(ValueError, match="no loss that is least at a target"):
+        loss(torch.zeros(2, 3), (label, torch.tensor([0.5, 0.5])))
 
 
 def test_labels_of_any_type_with_objectness():

@@ -2,7 +2,8 @@
 
 import math
 
-from .cross_entropy import log_sigmoid, log_softmax
+from .cross_entropy import log_softmax
+from .quality import quality_elements
 
 
 def softmax_rows(logits, targets, gamma, class_weight):
@@ -17,17 +18,9 @@ def softmax_rows(logits, targets, gamma, class_weight):
 
 
 def sigmoid_elements(logits, targets, gamma, class_weight, both_signs):
-    """Loss of each element: w_c y L+ + v_c (1 - y) L-; v is w or 1.
+    """Loss of each element: w_c |y - p|^gamma (-y log p - (1 - y) log(1 - p)).
 
-    L+ = -(1 - p)^gamma log p and L- = -p^gamma log(1 - p).
+    Where y is 0, w is 1 unless ``both_signs``.
     """
-    elements = []
-    for row, target in zip(logits, targets, strict=True):
-        elements.append([])
-        for z, y, w in zip(row, target, class_weight, strict=True):
-            log_p, log_q = log_sigmoid(z), log_sigmoid(-z)
-            positive = -math.exp(gamma * log_q) * log_p
-            negative = -math.exp(gamma * log_p) * log_q
-            v = w if both_signs else 1.0
-            elements[-1].append(w * y * positive + v * (1 - y) * negative)
-    return elements
+    negative = class_weight if both_signs else [1.0] * len(class_weight)
+    return quality_elements(logits, targets, gamma, class_weight, negative)

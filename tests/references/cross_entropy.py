@@ -35,17 +35,17 @@ def softmax_rows(logits, targets, class_weight):
 
 
 def sigmoid_elements(logits, targets, class_weight, both_signs):
-    """Loss of each element: w_c y (-log p) + v_c (1 - y) (-log(1 - p)).
+    """Loss of each element: w_c (-y log p - (1 - y) log(1 - p)).
 
-    v is w with ``both_signs``, else 1.
+    Where y is 0, w is 1 unless ``both_signs``.
     """
     elements = []
     for row, target in zip(logits, targets, strict=True):
         elements.append([])
         for z, y, w in zip(row, target, class_weight, strict=True):
-            positive = -w * y * log_sigmoid(z)
-            negative = -(w if both_signs else 1.0) * (1 - y) * log_sigmoid(-z)
-            elements[-1].append(positive + negative)
+            factor = w if y > 0 or both_signs else 1.0
+            value = -y * log_sigmoid(z) - (1 - y) * log_sigmoid(-z)
+            elements[-1].append(factor * value)
     return elements
 
 

@@ -7,6 +7,7 @@ background has zeros in sigmoid losses, and else a one at its output.
 import math
 
 from .cross_entropy import log_sigmoid, log_softmax
+from .quality import by_target, quality_focal
 
 
 def adjusted_softmax(logits, targets, scale, offset, margin=None, weight=None):
@@ -39,7 +40,7 @@ def alpha_softmax(logits, targets, alpha):
 
 
 def weighted_sigmoid(logits, targets, positive, negative, scale=1.0, offset=None):
-    """Loss of each element: a y (-log p) + b (1 - y) (-log(1 - p)).
+    """Loss of each element: a (-y log p - (1 - y) log(1 - p)), b for a where y is 0.
 
     Args:
         positive: a, a row of numbers for all rows, or a function of row and target.
@@ -54,38 +55,27 @@ def weighted_sigmoid(logits, targets, positive, negative, scale=1.0, offset=None
         b = negative(row, target) if callable(negative) else negative
         elements.append(
             [
-                -u * y * log_sigmoid(scale * z + o)
-                - v * (1 - y) * log_sigmoid(-scale * z - o)
+                by_target(y, u, v) * quality_focal(scale * z + o, y, 0.0)
                 for z, y, u, v, o in zip(row, target, a, b, shift, strict=True)
             ]
         )
     return elements
 
 
-def elements_of(logits, targets, of_positive, of_negative):
-    """Loss of each element from the losses of a positive and a negative."""
-    return [
-        [
-            y * of_positive(z) + (1 - y) * of_negative(z)
-            for z, y in zip(row, target, strict=True)
-        ]
-        for row, target in zip(logits, targets, strict=True)
-    ]
-
-
-def asymmetric(gamma_neg, gamma_pos, margin, alpha=None):
-    """Losses of a positive and of a negative."""
+def asymmetric(logits, targets, gamma_neg, gamma_pos, margin, alpha=None):
+    """Loss of each element: quality focal loss, negatives with a margin."""
     up, down = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
 
-    def of_positive(z):
-        p = math.exp(log_sigmoid(z))
-        return -up * (1 - p) ** gamma_pos * log_sigmoid(z)
-
-    def of_negative(z):
+    def of(z, y):
+        if y > 0:
+            return up * quality_focal(z, y, gamma_pos)
         p = max(math.exp(log_sigmoid(z)) - margin, 0.0)
         return -down * p**gamma_neg * math.log(1 - p)
 
-    return of_positive, of_negative
+    return [
+        [of(z, y) for z, y in zip(row, target, strict=True)]
+        for row, target in zip(logits, targets, strict=True)
+    ]
 
 
 def gumbel(z):
@@ -122,15 +112,15 @@ def effective_margins(counts, bg_ratio):
 
 def focal_elements(logits, targets, gammas, positive, negative):
     """Focal loss with an exponent, and factors, for each class."""
-    elements = []
-    for row, target in zip(logits, targets, strict=True):
-        elements.append([])
-        for z, y, g, a, b in zip(row, target, gammas, positive, negative, strict=True):
-            log_p, log_q = log_sigmoid(z), log_sigmoid(-z)
-            up = -a * y * math.exp(g * log_q) * log_p
-            down = -b * (1 - y) * math.exp(g * log_p) * log_q
-            elements[-1].append(up + down)
-    return elements
+    return [
+        [
+            by_target(y, a, b) * quality_focal(z, y, g)
+            for z, y, g, a, b in zip(
+                row, target, gammas, positive, negative, strict=True
+            )
+        ]
+        for row, target in zip(logits, targets, strict=True)
+    ]
 
 
 def focal_slopes(z, gamma):

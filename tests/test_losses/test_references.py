@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmdet.models.losses import GHMC, GHMR
 
-from tests.references import cdb_loss, cross_entropy, focal, ghm, reduction
+from tests.references import cdb_loss, cross_entropy, focal, ghm, quality, reduction
 
 LOG2, LOG3, LOG4 = math.log(2), math.log(3), math.log(4)
 
@@ -47,8 +47,21 @@ def test_mask_rows():
 def test_focal_elements():
     logits, targets = [[0.0, LOG3, LOG3]], [[1.0, 0.0, 0.5]]
     (row,) = focal.focal_elements(logits, targets, 2.0, [0.25, 0.25, 0.1])
-    mixed = 0.5 * 0.1 * (LOG4 - LOG3) / 16 + 0.5 * 0.9 * 9 / 16 * LOG4
-    assert row == pytest.approx([0.25 / 4 * LOG2, 0.75 * 9 / 16 * LOG4, mixed])
+    # p = 3/4 is 1/4 away from its target.
+    soft = 0.1 / 16 * (0.5 * (LOG4 - LOG3) + 0.5 * LOG4)
+    assert row == pytest.approx([0.25 / 4 * LOG2, 0.75 * 9 / 16 * LOG4, soft])
+
+
+def test_quality_elements():
+    logits, targets = [[LOG3, LOG3, 0.0]], [[0.5, 0.0, 1.0]]  # p = 3/4, 3/4, 1/2
+    half = 0.5 * (LOG4 - LOG3) + 0.5 * LOG4
+    (row,) = quality.quality_elements(logits, targets, 2.0, [3.0] * 3, [5.0] * 3)
+    assert row == pytest.approx([3 / 16 * half, 5 * 9 / 16 * LOG4, 3 / 4 * LOG2])
+    arguments = logits, targets, 2.0, 0.75, [3.0] * 3, [5.0] * 3
+    (row,) = quality.varifocal_elements(*arguments, True)
+    assert row == pytest.approx([3 / 2 * half, 0.75 * 5 * 9 / 16 * LOG4, 3 * LOG2])
+    (row,) = quality.varifocal_elements(*arguments, False)
+    assert row == pytest.approx([3 * half, 0.75 * 5 * 9 / 16 * LOG4, 3 * LOG2])
 
 
 def test_focal_without_focus_is_half_cross_entropy():
