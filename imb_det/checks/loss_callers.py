@@ -2,138 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
-from mmdet.models.dense_heads import RPNHead
-from mmdet.registry import MODELS
+from mmdet.models.dense_heads import DeformableDETRHead as MmdetDeformableDETRHead
+from mmdet.models.dense_heads import DINOHead, RPNHead
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
+from imb_det.heads import DeformableDETRHead
 from imb_det.losses import ImbalanceLoss, MaskLoss
 from imb_det.losses.caller import as_config, own_loss
 from imb_det.statistics.class_vector import ClassVector
 
+from .loss_forms import FORMS
+
 __all__ = ["check_loss_callers"]
 
-_QUALITY = dict(type="imb_det.QualityFocalLoss", use_sigmoid=True, beta=2.0)
 _PROPOSALS = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
-_DICE = dict(type="mmdet.DiceLoss")
-
-
-@dataclass(frozen=True)
-class _Form:
-    """How some heads of mmdet call one of their losses.
-
-    Args:
-        heads: Names of their classes, subclasses included.
-        attribute: The loss in the head.
-        passes: What the head does with it.
-        others: Names of subclasses that do something else. Default: none.
-        instead: Config of a loss that fits; None for that of the head's signature, or
-            where there is none, for no remedy but another head. Default: None.
-        takes: Tells whether a loss of the library has the form. Default: none has.
-    """
-
-    heads: tuple[str, ...]
-    attribute: str
-    passes: str
-    others: tuple[str, ...] = ()
-    instead: dict[str, Any] | None = None
-    takes: Callable[[Any], bool] = lambda loss: False
-
-    def fits(self, module: object) -> bool:
-        """Tell whether a module is one of the heads."""
-        return isinstance(module, _classes(self.heads)) and not isinstance(
-            module, _classes(self.others)
-        )
-
-
-_FORMS = (
-    _Form(
-        ("FreeAnchorRetinaHead", "AutoAssignHead"),
-        "loss_cls",
-        "computes its loss by itself: what stands there has no effect",
-    ),
-    _Form(
-        ("TOODHead",),
-        "loss_cls",
-        "passes probabilities with (label, quality)",
-        instead={**_QUALITY, "activated": True},
-        takes=lambda loss: _takes_quality(loss) and loss.activated,
-    ),
-    _Form(
-        ("TOODHead",),
-        "initial_loss_cls",
-        "passes probabilities, not logits",
-        instead=dict(type="imb_det.FocalLoss", use_sigmoid=True, activated=True),
-        takes=lambda loss: getattr(loss, "activated", False),
-    ),
-    _Form(
-        ("GFLHead", "RTMDetHead"),
-        "loss_cls",
-        "passes (label, quality)",
-        instead=_QUALITY,
-        takes=lambda loss: _takes_quality(loss) and not loss.activated,
-    ),
-    _Form(
-        ("FSAFHead",),
-        "loss_cls",
-        "chooses levels by the losses of single elements",
-        instead=dict(type="imb_det.FocalLoss", use_sigmoid=True),
-        takes=lambda loss: loss.use_sigmoid and not loss.of_rows,
-    ),
-    _Form(
-        ("VFNetHead", "YOLOXHead"),
-        "loss_cls",
-        "passes overlaps of boxes as targets",
-        instead=dict(type="imb_det.VarifocalLoss", use_sigmoid=True),
-        takes=lambda loss: _takes_quality(loss) and not loss.activated,
-    ),
-    _Form(
-        ("ATSSVLFusionHead", "GroundingDINOHead"),
-        "loss_cls",
-        "passes logits of words, (N,)",
-        instead=dict(type="mmdet.FocalLoss", use_sigmoid=True),
-    ),
-    _Form(("YOLOV3Head",), "loss_cls", "passes logits (B, N, C)"),
-    _Form(("YOLOV3Head",), "loss_conf", "passes logits (B, N) of one class"),
-    _Form(("YOLOV3Head",), "loss_xy", "passes coordinates (B, N, 2)"),
-    _Form(
-        ("FCOSHead", "ATSSHead"),
-        "loss_centerness",
-        "passes logits (N,)",
-        others=("PAAHead",),
-    ),
-    _Form(("DDODHead",), "loss_iou", "passes logits (N,)"),
-    _Form(
-        ("CenterNetUpdateHead",),
-        "loss_cls",
-        "passes probabilities and heatmaps",
-        instead=dict(type="mmdet.GaussianFocalLoss", pos_weight=0.25, neg_weight=0.75),
-    ),
-    _Form(("CenterNetHead",), "loss_center_heatmap", "passes heatmaps (B, C, h, w)"),
-    _Form(("CornerHead",), "loss_heatmap", "passes heatmaps (B, C, h, w)"),
-    _Form(
-        ("Mask2FormerHead",),
-        "loss_mask",
-        "passes points of masks, (N,)",
-        instead=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True),
-    ),
-    _Form(
-        (
-            "SOLOHead",
-            "SOLOV2Head",
-            "CondInstMaskHead",
-            "RTMDetInsHead",
-            "DynamicMaskHead",
-        ),
-        "loss_mask",
-        "passes masks without their classes",
-        instead=_DICE,
-    ),
-)
 
 
 def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
@@ -149,7 +35,8 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
         return
     for name, module in context.model.named_modules():
         yield from _of_proposals(name, module)
-        for form in _FORMS:
+        yield from _of_encoder(name, module)
+        for form in FORMS:
             loss = getattr(module, form.attribute, None)
             ours = isinstance(loss, (ImbalanceLoss, MaskLoss))
             if not ours or form.takes(loss) or not form.fits(module):
@@ -166,10 +53,6 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
                 f"{form.passes}, in `{form.attribute}`, {type(loss).__name__}",
                 remedy,
             )
-
-
-def _takes_quality(loss: Any) -> bool:
-    return isinstance(loss, ImbalanceLoss) and loss.takes_quality
 
 
 def _of_proposals(name: str, module: Any) -> Iterator[Finding]:
@@ -189,7 +72,25 @@ def _of_proposals(name: str, module: Any) -> Iterator[Finding]:
         )
 
 
-def _classes(names: tuple[str, ...]) -> tuple[type, ...]:
-    """Return the classes of mmdet with these names that this version has."""
-    found = [MODELS.module_dict.get(name) for name in names]
-    return tuple(kind for kind in found if kind is not None)
+def _of_encoder(name: str, module: Any) -> Iterator[Finding]:
+    """Find a loss that tells classes apart, where all proposals are of class 0."""
+    loss = getattr(module, "loss_cls", None)
+    if (
+        not isinstance(loss, ImbalanceLoss)
+        or not isinstance(module, MmdetDeformableDETRHead)
+        or isinstance(module, (DeformableDETRHead, DINOHead))  # which have classes
+        or not module.as_two_stage
+    ):
+        return
+    parts = [
+        p.name for p in loss.modules() if isinstance(p, ClassVector) and p.by_class
+    ]
+    if parts or loss.observes:
+        yield Finding(
+            "loss_of_encoder",
+            Severity.ERROR,
+            "proposals of an encoder are all of class 0 for a loss that goes by class",
+            f"`{name}` ({type(module).__name__})",
+            f"{type(loss).__name__} has {parts or 'statistics'} by class",
+            "Write `type='imb_det.DeformableDETRHead'`, whose encoder has its own loss",
+        )

@@ -1,6 +1,7 @@
 """Detection heads."""
 
 from .class_thresholds import ClassThresholds
+from .detr_heads import DeformableDETRHead, DETRHead
 from .guided_bbox_head import GuidedBBoxHead
 from .guided_heads import GuidedAnchorBasedHead, GuidedDenseHead
 from .guided_loss_scaling import GuidedLossScaling
@@ -19,6 +20,8 @@ from .sampling_free_dense_heads import (
 
 __all__ = [
     "ClassThresholds",
+    "DETRHead",
+    "DeformableDETRHead",
     "GuidedAnchorBasedHead",
     "GuidedBBoxHead",
     "GuidedDenseHead",

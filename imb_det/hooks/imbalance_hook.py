@@ -28,6 +28,7 @@ from imb_det.core.hand_over import HandOver
 from imb_det.core.listener import ClassStatsListener
 from imb_det.core.main_process import on_main_process
 from imb_det.core.rank_epochs import RankEpochs
+from imb_det.losses.binding import bind_losses
 from imb_det.losses.flushing import check_alike, flush, manage_statistics
 from imb_det.prior.pretrained_bias import bias_shapes
 from imb_det.prior.start_bias import set_start_biases
@@ -212,6 +213,7 @@ class ImbalanceHook(Hook):
         for sampler in samplers_of(runner.train_dataloader):
             if isinstance(sampler, EpochSampler):
                 write_receipt(sampler, bare_model(runner), runner.work_dir)
+        bind_losses(bare_model(runner))
         refresh_averages(runner)
         self._running = manage_statistics(runner.model)
         check_alike(self._running)

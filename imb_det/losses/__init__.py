@@ -6,6 +6,7 @@ from .alpha_loss import AlphaLoss
 from .asymmetric_loss import AsymmetricLoss
 from .balanced_group_softmax_loss import BalancedGroupSoftmaxLoss
 from .base import ImbalanceLoss
+from .binding import bind_losses
 from .cals_loss import CALSLoss
 from .cdb_loss import CDBLoss, MaskCDBLoss
 from .cross_entropy_loss import CrossEntropyLoss, MaskCrossEntropyLoss
@@ -100,6 +101,7 @@ __all__ = [
     "Terms",
     "VSLoss",
     "VarifocalLoss",
+    "bind_losses",
     "flush_statistics",
     "manage_statistics",
     "sigmoid_kernel",

@@ -143,6 +143,17 @@ class ImbalanceLoss(nn.Module):
         """Whether an RoI head has asked for the number of its channels."""
         return self.roi_channels is not None
 
+    def background_weight(self, num_classes: int) -> float:
+        """Return the factor of rows of background, with a softmax.
+
+        Args:
+            num_classes: C.
+        """
+        numbers = getattr(getattr(self, "class_weight", None), "value", None)
+        if numbers is not None and numbers.dim() == 1 and len(numbers) > num_classes:
+            return float(numbers[num_classes])
+        return float(getattr(self, "bg_weight", 1.0))
+
     def get_activation(self, cls_score: Tensor) -> Tensor:
         """Return the probabilities that the head predicts with.
 

@@ -101,6 +101,10 @@ class LossWrapper(ImbalanceLoss):
         self.roi_channels = self.loss.get_cls_channels(num_classes)
         return self.roi_channels
 
+    def background_weight(self, num_classes: int) -> float:
+        """Return that of the loss inside."""
+        return self.loss.background_weight(num_classes)
+
     def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
         """Return what the loss inside is."""
         return self.loss.unreduced(cls_score, call, per_row)

@@ -120,6 +120,14 @@ class ClassVector(ExactBuffers):
         """What it weighs classes by: ``'counts'`` where a rule makes the numbers."""
         return "counts" if self.has_rule else None
 
+    @property
+    def by_class(self) -> bool:
+        """Whether classes may have numbers of their own, in some stage at least."""
+        specs = self.specs.values()
+        return self.told_by is not None or not all(
+            spec is None or isinstance(spec, float) for spec in specs
+        )
+
     # What hands numbers over.
 
     def set_class_stats(self, stats: ClassStats) -> None:

@@ -1,0 +1,11 @@
+_base_ = [
+    "../_base_/models/rtmdet_lite0.py",
+    "../_base_/datasets/boards_lt.py",
+    "../_base_/schedules/schedule_24e.py",
+    "../_base_/default_runtime.py",
+]
+model = dict(bbox_head=dict(num_classes=32))
+custom_hooks = [
+    dict(type="imb_det.ImbalanceHook", group_thresholds=(5, 13)),
+    dict(type="imb_det.EpochSeedHook"),
+]

@@ -1,0 +1,141 @@
+"""How heads of mmdet call losses in other forms than logits with classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mmdet.registry import MODELS
+
+from imb_det.losses import ImbalanceLoss
+
+__all__ = ["FORMS", "Form"]
+
+_QUALITY = dict(type="imb_det.QualityFocalLoss", use_sigmoid=True, beta=2.0)
+_DICE = dict(type="mmdet.DiceLoss")
+
+
+@dataclass(frozen=True)
+class Form:
+    """How some heads of mmdet call one of their losses.
+
+    Args:
+        heads: Names of their classes, subclasses included.
+        attribute: The loss in the head.
+        passes: What the head does with it.
+        others: Names of subclasses that do something else. Default: none.
+        instead: Config of a loss that fits; None for that of the head's signature, or
+            where there is none, for no remedy but another head. Default: None.
+        takes: Tells whether a loss of the library has the form. Default: none has.
+    """
+
+    heads: tuple[str, ...]
+    attribute: str
+    passes: str
+    others: tuple[str, ...] = ()
+    instead: dict[str, Any] | None = None
+    takes: Callable[[Any], bool] = lambda loss: False
+
+    def fits(self, module: object) -> bool:
+        """Tell whether a module is one of the heads."""
+        return isinstance(module, _classes(self.heads)) and not isinstance(
+            module, _classes(self.others)
+        )
+
+
+#: Of all heads that have one.
+FORMS = (
+    Form(
+        ("FreeAnchorRetinaHead", "AutoAssignHead"),
+        "loss_cls",
+        "computes its loss by itself: what stands there has no effect",
+    ),
+    Form(
+        ("TOODHead",),
+        "loss_cls",
+        "passes probabilities with (label, quality)",
+        instead={**_QUALITY, "activated": True},
+        takes=lambda loss: _takes_quality(loss) and loss.activated,
+    ),
+    Form(
+        ("TOODHead",),
+        "initial_loss_cls",
+        "passes probabilities, not logits",
+        instead=dict(type="imb_det.FocalLoss", use_sigmoid=True, activated=True),
+        takes=lambda loss: getattr(loss, "activated", False),
+    ),
+    Form(
+        ("GFLHead", "RTMDetHead"),
+        "loss_cls",
+        "passes (label, quality)",
+        instead=_QUALITY,
+        takes=lambda loss: _takes_quality(loss) and not loss.activated,
+    ),
+    Form(
+        ("FSAFHead",),
+        "loss_cls",
+        "chooses levels by the losses of single elements",
+        instead=dict(type="imb_det.FocalLoss", use_sigmoid=True),
+        takes=lambda loss: loss.use_sigmoid and not loss.of_rows,
+    ),
+    Form(
+        ("VFNetHead", "YOLOXHead"),
+        "loss_cls",
+        "passes overlaps of boxes as targets",
+        instead=dict(type="imb_det.VarifocalLoss", use_sigmoid=True),
+        takes=lambda loss: _takes_quality(loss) and not loss.activated,
+    ),
+    Form(
+        ("ATSSVLFusionHead", "GroundingDINOHead"),
+        "loss_cls",
+        "passes logits of words, (N,)",
+        instead=dict(type="mmdet.FocalLoss", use_sigmoid=True),
+    ),
+    Form(("YOLOV3Head",), "loss_cls", "passes logits (B, N, C)"),
+    Form(("YOLOV3Head",), "loss_conf", "passes logits (B, N) of one class"),
+    Form(("YOLOV3Head",), "loss_xy", "passes coordinates (B, N, 2)"),
+    Form(
+        ("FCOSHead", "ATSSHead"),
+        "loss_centerness",
+        "passes logits (N,)",
+        others=("PAAHead",),
+    ),
+    Form(("DDODHead",), "loss_iou", "passes logits (N,)"),
+    Form(
+        ("CenterNetUpdateHead",),
+        "loss_cls",
+        "passes probabilities and heatmaps",
+        instead=dict(type="mmdet.GaussianFocalLoss", pos_weight=0.25, neg_weight=0.75),
+    ),
+    Form(("CenterNetHead",), "loss_center_heatmap", "passes heatmaps (B, C, h, w)"),
+    Form(("CornerHead",), "loss_heatmap", "passes heatmaps (B, C, h, w)"),
+    Form(
+        ("Mask2FormerHead",),
+        "loss_mask",
+        "passes points of masks, (N,)",
+        instead=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True),
+    ),
+    Form(
+        (
+            "SOLOHead",
+            "SOLOV2Head",
+            "CondInstMaskHead",
+            "RTMDetInsHead",
+            "DynamicMaskHead",
+        ),
+        "loss_mask",
+        "passes masks without their classes",
+        instead=_DICE,
+    ),
+)
+
+
+def _takes_quality(loss: Any) -> bool:
+    return isinstance(loss, ImbalanceLoss) and loss.takes_quality
+
+
+def _classes(names: tuple[str, ...]) -> tuple[type, ...]:
+    """Return the classes of mmdet with these names that this version has."""
+    found = [MODELS.module_dict.get(name) for name in names]
+    return tuple(kind for kind in found if kind is not None)

@@ -1,0 +1,123 @@
+"""Heads of queries: background in the divisor, and proposals without classes."""
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+
+from imb_det.checks import check_loss_callers
+from imb_det.core import CheckContext
+from imb_det.losses import bind_losses
+from tests.contracts.head_batch import IMAGE, TRUTH
+from tests.toys import MODELS
+
+CLASSES, QUERIES = 3, 6
+
+
+def losses_of(kind, loss, encoder=None, **more):
+    """A head, and its losses of two decoder layers and, if wanted, the encoder."""
+    torch.manual_seed(0)
+    config = dict(type=kind, num_classes=CLASSES, embed_dims=8, loss_cls=loss, **more)
+    head = MODELS.build(ConfigDict(config))
+    bind_losses(head)
+    generator = torch.Generator().manual_seed(1)
+    shape = (2, 1, QUERIES)
+    scores = torch.randn(*shape, head.cls_out_channels, generator=generator)
+    boxes = torch.rand(*shape, 4, generator=generator) / 2 + 0.2
+    if "Deformable" not in kind:
+        return head, head.loss_by_feat(scores, boxes, [TRUTH], [IMAGE])
+    of_encoder = (None, None)
+    if encoder:
+        of_encoder = (
+            torch.randn(1, 9, head.cls_out_channels, generator=generator),
+            torch.rand(1, 9, 4, generator=generator) / 2 + 0.2,
+        )
+    return head, head.loss_by_feat(scores, boxes, *of_encoder, [TRUTH], [IMAGE])
+
+
+def softmax(kind="imb_det.CrossEntropyLoss", **options):
+    return dict(type=kind, use_sigmoid=False, **options)
+
+
+def test_neutral_losses_are_those_of_mmdet():
+    theirs = softmax("CrossEntropyLoss", class_weight=1.0, bg_cls_weight=0.1)
+    _, wanted = losses_of("mmdet.DETRHead", theirs)
+    for ours in (
+        softmax(bg_weight=0.1),
+        softmax(class_weight=[1.0, 1.0, 1.0, 0.1]),
+        softmax("imb_det.AlphaLoss", alpha=1.0),
+    ):
+        head, found = losses_of("imb_det.DETRHead", ours)
+        if "Alpha" in ours["type"]:
+            assert head.bg_cls_weight == 1
+            continue
+        assert head.bg_cls_weight == pytest.approx(0.1)
+        assert found.keys() == wanted.keys()
+        for name, value in wanted.items():
+            torch.testing.assert_close(found[name], value)
+
+
+def test_the_divisor_knows_the_weight_of_background():
+    """The loss is a mean over rows, by their weights, whatever background weighs."""
+    logits = torch.zeros(1, 1, QUERIES, CLASSES + 1)  # each row has log(4)
+    for weight in (0.0, 0.1, 1.0, 5.0):
+        loss = softmax("imb_det.CDBLoss", bg_weight=weight)
+        head = MODELS.build(
+            ConfigDict(
+                type="imb_det.DETRHead",
+                num_classes=CLASSES,
+                embed_dims=8,
+                loss_cls=loss,
+            )
+        )
+        head.loss_cls.set_class_difficulty_weights(torch.ones(CLASSES))
+        bind_losses(head)
+        boxes = torch.rand(1, 1, QUERIES, 4) / 2 + 0.2
+        found = head.loss_by_feat(logits, boxes, [TRUTH], [IMAGE])
+        assert found["loss_cls"].item() == pytest.approx(1.38629, rel=1e-4)
+
+
+@pytest.mark.parametrize("weight", ["sqrt_inverse", [1.0, 2.0, 3.0], dict(bee=2.0)])
+def test_weights_of_classes_in_every_form(weight):
+    head, _ = losses_of("imb_det.DETRHead", softmax(bg_weight=0.1))
+    loss = softmax(class_weight=weight, bg_weight=0.1)
+    config = dict(
+        type="imb_det.DETRHead", num_classes=CLASSES, embed_dims=8, loss_cls=loss
+    )
+    assert type(MODELS.build(ConfigDict(config)).loss_cls) is type(head.loss_cls)
+
+
+FOCAL = dict(type="imb_det.FocalLoss", use_sigmoid=True, gamma=2.0)
+TWO = dict(num_pred_layer=3, as_two_stage=True)
+
+
+def test_proposals_are_neutral_to_the_classes():
+    _, plain = losses_of("imb_det.DeformableDETRHead", FOCAL, True, **TWO)
+    theirs = dict(type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25)
+    _, wanted = losses_of("mmdet.DeformableDETRHead", theirs, True, **TWO)
+    assert plain.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(plain[name], value)
+    heavy = dict(FOCAL, alpha=[0.9, 0.25, 0.25])
+    _, found = losses_of("imb_det.DeformableDETRHead", heavy, True, **TWO)
+    torch.testing.assert_close(found["enc_loss_cls"], plain["enc_loss_cls"])
+    assert not torch.equal(found["loss_cls"], plain["loss_cls"])
+    head, same = losses_of(
+        "imb_det.DeformableDETRHead", heavy, True, loss_enc_cls=heavy, **TWO
+    )
+    assert not torch.equal(same["enc_loss_cls"], plain["enc_loss_cls"])
+    assert head.loss_cls is not head.loss_enc_cls
+
+
+def test_mmdets_head_of_two_stages_is_refused_with_numbers_of_classes():
+    heavy = dict(FOCAL, alpha=[0.9, 0.25, 0.25])
+    head, _ = losses_of("mmdet.DeformableDETRHead", heavy, True, **TWO)
+    (found,) = check_loss_callers(CheckContext(model=head))
+    assert "imb_det.DeformableDETRHead" in found.remedy
+    for kind, loss in (
+        ("imb_det.DeformableDETRHead", heavy),
+        ("mmdet.DeformableDETRHead", FOCAL),
+    ):
+        head, _ = losses_of(kind, loss, True, **TWO)
+        assert not list(check_loss_callers(CheckContext(model=head)))
+    head, _ = losses_of("mmdet.DeformableDETRHead", heavy, num_pred_layer=2)
+    assert not list(check_loss_callers(CheckContext(model=head)))
