@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from mmdet.models.dense_heads import DETRHead, RPNHead
+from mmdet.models.dense_heads import DETRHead, MaskFormerHead, RPNHead
 from mmdet.models.roi_heads.bbox_heads import DIIHead
 from torch import nn
 
@@ -93,6 +93,8 @@ def _of_head(where: str, head: nn.Module, loss: ImbalanceLoss) -> Iterator[Findi
 
 def _outputs(head: Any, loss: ImbalanceLoss) -> tuple[int, bool]:
     """Return the outputs of a head beyond one a class, and whether it is of RoIs."""
+    if isinstance(head, MaskFormerHead):  # whatever the loss
+        return int(head.cls_embed.out_features) - int(head.num_classes), False
     if isinstance(head, DETRHead) or not hasattr(head, "fc_cls"):
         return int(not loss.use_sigmoid), False
     made = getattr(head.fc_cls, "out_features", None)

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmdet.models.dense_heads import DeformableDETRHead as MmdetDeformableDETRHead
-from mmdet.models.dense_heads import DINOHead, RPNHead
+from mmdet.models.dense_heads import DETRHead as MmdetDETRHead
+from mmdet.models.dense_heads import DINOHead, MaskFormerHead, RPNHead
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
 from imb_det.heads import DeformableDETRHead
-from imb_det.losses import ImbalanceLoss, MaskLoss
+from imb_det.losses import ImbalanceLoss, MaskLoss, RowWeights
 from imb_det.losses.caller import as_config, own_loss
 from imb_det.statistics.class_vector import ClassVector
 
@@ -36,6 +37,7 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
     for name, module in context.model.named_modules():
         yield from _of_proposals(name, module)
         yield from _of_encoder(name, module)
+        yield from _of_divisor(name, module)
         for form in FORMS:
             loss = getattr(module, form.attribute, None)
             ours = isinstance(loss, (ImbalanceLoss, MaskLoss))
@@ -69,6 +71,29 @@ def _of_proposals(name: str, module: Any) -> Iterator[Finding]:
             f"`{name}` ({type(module).__name__})",
             f"{type(loss).__name__} has {by_counts} from the counts of classes",
             f"Write {as_config('loss_cls', _PROPOSALS)}",
+        )
+
+
+def _of_divisor(name: str, module: Any) -> Iterator[Finding]:
+    """Find weights that change, in a head that is told of them once."""
+    loss = getattr(module, "loss_cls", None)
+    told = isinstance(module, (MmdetDETRHead, MaskFormerHead))
+    if not (told and isinstance(loss, ImbalanceLoss)) or loss.use_sigmoid:
+        return
+    if any(isinstance(part, RowWeights) for part in vars(module).values()):
+        return  # asks the loss
+    parts = [part for part in loss.modules() if isinstance(part, ClassVector)]
+    if staged := [part.name for part in parts if part.stage_names]:
+        kind = type(module).__name__
+        yield Finding(
+            "loss_divisor",
+            Severity.ERROR,
+            "a head divides by weights of classes that change in training",
+            f"`{name}` ({kind})",
+            f"{type(loss).__name__} has {staged} by stages",
+            f"Write `type='imb_det.{kind}'`, which asks its loss for them"
+            if kind in ("DETRHead", "MaskFormerHead", "Mask2FormerHead")
+            else "Use the same weights in all stages",
         )
 
 

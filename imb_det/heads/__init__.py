@@ -5,6 +5,7 @@ from .detr_heads import DeformableDETRHead, DETRHead
 from .guided_bbox_head import GuidedBBoxHead
 from .guided_heads import GuidedAnchorBasedHead, GuidedDenseHead
 from .guided_loss_scaling import GuidedLossScaling
+from .mask_query_heads import Mask2FormerHead, MaskFormerHead
 from .sampling_free_bbox_heads import (
     SamplingFreeConvFCBBoxHead,
     SamplingFreeShared2FCBBoxHead,
@@ -26,6 +27,8 @@ __all__ = [
     "GuidedBBoxHead",
     "GuidedDenseHead",
     "GuidedLossScaling",
+    "Mask2FormerHead",
+    "MaskFormerHead",
     "SamplingFreeATSSHead",
     "SamplingFreeConvFCBBoxHead",
     "SamplingFreeFCOSHead",

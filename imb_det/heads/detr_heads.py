@@ -10,6 +10,7 @@ from mmdet.models.dense_heads import DeformableDETRHead as MmdetDeformableDETRHe
 from mmdet.models.dense_heads import DETRHead as MmdetDETRHead
 from torch import Tensor, nn
 
+from imb_det.losses import ImbalanceLoss, RowWeights
 from imb_det.registry import MODELS
 
 __all__ = ["DETRHead", "DeformableDETRHead"]
@@ -20,9 +21,8 @@ class DETRHead(MmdetDETRHead):
     """DETR's head, with ``class_weight`` in every form that the loss takes.
 
     mmdet's head reads ``class_weight`` itself and takes one number for all classes. The
-    weight of background is ``bg_weight`` of the loss here, and
-    :class:`imb_det.ImbalanceHook` tells it the head, which divides by the sum of the
-    weights of rows, as DETR does.
+    weight of background is that of the loss here, such as its ``bg_weight``, and the
+    head, which divides by the sum of the weights of rows, as DETR does, asks for it.
 
     Args:
         *args: Of mmdet's head.
@@ -42,6 +42,24 @@ class DETRHead(MmdetDETRHead):
 
     Source: Carion et al., "End-to-End Object Detection with Transformers", ECCV 2020.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._weights = RowWeights()
+        super().__init__(*args, **kwargs)
+
+    @property
+    def bg_cls_weight(self) -> float:
+        """The weight of background rows."""
+        loss = getattr(self, "loss_cls", None)
+        if not isinstance(loss, ImbalanceLoss):
+            return self._given
+        if loss.use_sigmoid:
+            return 0.0
+        return self._weights(loss, self.num_classes)[-1]
+
+    @bg_cls_weight.setter
+    def bg_cls_weight(self, value: float) -> None:
+        self._given = value  # by mmdet's head, for other losses
 
 
 @MODELS.register_module()

@@ -28,8 +28,8 @@ from imb_det.core.hand_over import HandOver
 from imb_det.core.listener import ClassStatsListener
 from imb_det.core.main_process import on_main_process
 from imb_det.core.rank_epochs import RankEpochs
-from imb_det.losses.binding import bind_losses
 from imb_det.losses.flushing import check_alike, flush, manage_statistics
+from imb_det.losses.row_weights import bind_losses
 from imb_det.prior.pretrained_bias import bias_shapes
 from imb_det.prior.start_bias import set_start_biases
 from imb_det.registry import HOOKS

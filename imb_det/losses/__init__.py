@@ -6,7 +6,6 @@ from .alpha_loss import AlphaLoss
 from .asymmetric_loss import AsymmetricLoss
 from .balanced_group_softmax_loss import BalancedGroupSoftmaxLoss
 from .base import ImbalanceLoss
-from .binding import bind_losses
 from .cals_loss import CALSLoss
 from .cdb_loss import CDBLoss, MaskCDBLoss
 from .cross_entropy_loss import CrossEntropyLoss, MaskCrossEntropyLoss
@@ -40,6 +39,7 @@ from .logit_clip_loss import LogitClipLoss
 from .mask_loss import MaskLoss
 from .observed import Observed
 from .quality_focal_loss import QualityFocalLoss
+from .row_weights import RowWeights, bind_losses
 from .seesaw_loss import SeesawLoss
 from .sigmoid_kernel import sigmoid_kernel
 from .softmax_kernel import softmax_kernel
@@ -90,6 +90,7 @@ __all__ = [
     "MaskLoss",
     "Observed",
     "QualityFocalLoss",
+    "RowWeights",
     "ScaledSoftmaxLink",
     "SeesawLoss",
     "SigmoidLink",

@@ -143,16 +143,28 @@ class ImbalanceLoss(nn.Module):
         """Whether an RoI head has asked for the number of its channels."""
         return self.roi_channels is not None
 
-    def background_weight(self, num_classes: int) -> float:
-        """Return the factor of rows of background, with a softmax.
+    @torch.no_grad()
+    def row_weights(self, num_classes: int) -> Tensor:
+        """Return the factors of rows by their class, of a softmax.
+
+        For heads that divide the loss by the sum of these, as DETR's do.
 
         Args:
             num_classes: C.
+
+        Returns:
+            Float32 (C + 1,), on a CPU, background last.
         """
-        numbers = getattr(getattr(self, "class_weight", None), "value", None)
-        if numbers is not None and numbers.dim() == 1 and len(numbers) > num_classes:
-            return float(numbers[num_classes])
-        return float(getattr(self, "bg_weight", 1.0))
+        channels = num_classes + self.link.extra_channels
+        parts = [*self.buffers(), *self.parameters()]
+        device = parts[0].device if parts else None
+        label = torch.zeros(0, dtype=torch.long, device=device)
+        score = torch.zeros(0, channels, device=device)
+        terms = self.terms(Call(score, label, None, num_classes, False))
+        weights = torch.ones(num_classes + 1)
+        if isinstance(terms.positive, Tensor):
+            weights *= terms.positive.to(weights)
+        return weights
 
     def get_activation(self, cls_score: Tensor) -> Tensor:
         """Return the probabilities that the head predicts with.

@@ -101,9 +101,9 @@ class LossWrapper(ImbalanceLoss):
         self.roi_channels = self.loss.get_cls_channels(num_classes)
         return self.roi_channels
 
-    def background_weight(self, num_classes: int) -> float:
-        """Return that of the loss inside."""
-        return self.loss.background_weight(num_classes)
+    def row_weights(self, num_classes: int) -> Tensor:
+        """Return those of the loss inside."""
+        return self.loss.row_weights(num_classes)
 
     def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
         """Return what the loss inside is."""

@@ -1,0 +1,162 @@
+"""MaskFormer and Mask2Former with any softmax loss."""
+
+from pathlib import Path
+
+import mmdet
+import numpy as np
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+
+from imb_det.checks import check_activations, check_loss_callers
+from imb_det.core import CheckContext, Stage
+from imb_det.losses import bind_losses
+from imb_det.statistics import ClassStats
+from tests.toys import MODELS
+
+CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
+FILES = {
+    "Mask2FormerHead": "mask2former/mask2former_r50_8xb2-lsj-50e_coco.py",
+    "MaskFormerHead": "maskformer/maskformer_r50_ms-16xb1-75e_coco.py",
+}
+CLASSES, SIDE = 3, 32
+STATS = ClassStats(("ant", "bee", "cat"), [3, 4, 1], [4, 4, 1], 6)
+
+
+def plain(**options):
+    return dict(type="imb_det.CrossEntropyLoss", use_sigmoid=False, **options)
+
+
+def build(kind, loss, scope="imb_det"):
+    model = Config.fromfile(CONFIGS / FILES[kind]).model
+    head = model.panoptic_head
+    head.update(
+        type=f"{scope}.{kind}",
+        in_channels=[8, 8, 8, 8],
+        feat_channels=32,
+        out_channels=32,
+        num_queries=5,
+        num_things_classes=CLASSES,
+        num_stuff_classes=0,
+    )
+    small = dict(embed_dims=32, num_heads=2)
+    encoder = head.pixel_decoder.encoder
+    encoder.num_layers = 1
+    layer = encoder.layer_cfg
+    layer.self_attn_cfg.update(small)
+    layer.ffn_cfg.update(embed_dims=32, feedforward_channels=32)
+    head.pixel_decoder.positional_encoding.num_feats = 16
+    head.positional_encoding.num_feats = 16
+    decoder = head.transformer_decoder
+    decoder.num_layers = 1
+    for name in ("self_attn_cfg", "cross_attn_cfg"):
+        decoder.layer_cfg[name].update(small)
+    decoder.layer_cfg.ffn_cfg.update(embed_dims=32, feedforward_channels=32)
+    head.loss_cls = loss
+    train_cfg = model.get("train_cfg")
+    train_cfg.update(num_points=40)
+    torch.manual_seed(0)
+    return MODELS.build(dict(head, train_cfg=train_cfg, test_cfg=None))
+
+
+def losses_of(head):
+    torch.manual_seed(1)
+    shape = (4 * SIDE, 4 * SIDE)
+    sample = DetDataSample(
+        metainfo=dict(img_shape=shape, pad_shape=shape, batch_input_shape=shape)
+    )
+    masks = np.zeros((2, *shape), np.uint8)
+    masks[0, :40, :50], masks[1, 60:, 70:] = 1, 1
+    sample.gt_instances = InstanceData(
+        labels=torch.tensor([0, 2]), masks=BitmapMasks(masks, *shape)
+    )
+    maps = [torch.randn(1, 8, SIDE >> level, SIDE >> level) for level in range(4)]
+    return head.loss(maps, [sample])
+
+
+@pytest.fixture(params=FILES)
+def kind(request):
+    return request.param
+
+
+def test_neutral_losses_are_those_of_mmdet(kind):
+    theirs = dict(
+        type="CrossEntropyLoss", use_sigmoid=False, class_weight=[1.0] * 3 + [0.1]
+    )
+    wanted = losses_of(build(kind, theirs, "mmdet"))
+    for loss in (theirs, plain(bg_weight=0.1), plain(class_weight=[1.0] * 3 + [0.1])):
+        found = losses_of(build(kind, loss))
+        assert found.keys() == wanted.keys()
+        for name, value in wanted.items():
+            torch.testing.assert_close(found[name], value)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        plain(class_weight="inverse", bg_weight=0.1),
+        plain(class_weight=dict(cat=3.0)),
+        dict(type="imb_det.CDBLoss", bg_weight=0.1),
+        dict(type="imb_det.LogitAdjustmentLoss"),
+        dict(type="imb_det.LogitClipLoss", loss=plain(class_weight=[1.0, 1.0, 2.0])),
+    ],
+    ids=["rule", "names", "CDB", "LA", "wrapper"],
+)
+def test_softmax_losses_of_all_kinds_train(kind, loss):
+    head = build(kind, loss)
+    assert not list(check_activations(CheckContext(model=head)))
+    for part in head.loss_cls.modules():
+        if hasattr(part, "set_class_stats"):
+            part.set_class_stats(STATS)
+        if hasattr(part, "set_class_difficulty_weights"):
+            part.set_class_difficulty_weights(torch.ones(CLASSES))
+    losses = losses_of(head)
+    total = sum(losses.values())
+    total.backward()
+    assert total.isfinite()
+
+
+def test_the_divisor_is_the_sum_of_the_weights(kind):
+    """All logits 0: each row has log(4), and their weighted mean is that."""
+    loss = plain(class_weight=dict(ant=7.0, cat=3.0), bg_weight=0.1)
+    head = build(kind, loss)
+    for part in head.loss_cls.modules():
+        if hasattr(part, "set_class_stats"):
+            part.set_class_stats(STATS)
+    assert head.class_weight == [7.0, 1.0, 3.0, pytest.approx(0.1)]
+    torch.nn.init.zeros_(head.cls_embed.weight)
+    torch.nn.init.zeros_(head.cls_embed.bias)
+    assert losses_of(head)["loss_cls"].item() == pytest.approx(1.38629, rel=1e-4)
+
+
+def test_heads_of_mmdet_are_told_the_weights(kind):
+    head = build(kind, plain(class_weight="inverse", bg_weight=0.1), "mmdet")
+    for part in head.loss_cls.modules():
+        if hasattr(part, "set_class_stats"):
+            part.set_class_stats(STATS)
+    assert head.class_weight == "inverse"  # of which no tensor can be made
+    bind_losses(head)
+    assert head.class_weight == pytest.approx([0.75, 0.75, 3.0, 0.1])
+    losses_of(head)
+    staged = plain(class_weight=dict(stages=dict(plain=None, late="inverse")))
+    head = build(kind, staged, "mmdet")
+    (found,) = check_loss_callers(CheckContext(model=head))
+    assert f"type='imb_det.{kind}'" in found.remedy
+    ours = build(kind, staged)
+    assert not list(check_loss_callers(CheckContext(model=ours)))
+    for weights, stage in (([1.0] * 4, "plain"), ([0.75, 0.75, 3.0, 1.0], "late")):
+        for part in ours.loss_cls.modules():
+            if hasattr(part, "set_class_stats"):
+                part.set_class_stats(STATS)
+            if hasattr(part, "set_stage"):
+                part.set_stage(Stage(stage, 0, ("plain", "late")))
+        assert ours.class_weight == pytest.approx(weights)
+
+
+def test_sigmoid_losses_are_refused_as_masks_are_predicted_by_a_softmax(kind):
+    head = build(kind, dict(type="imb_det.FocalLoss", use_sigmoid=True))
+    (found,) = check_activations(CheckContext(model=head))
+    assert "makes 1 beyond the classes" in found.evidence
