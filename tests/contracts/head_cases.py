@@ -5,6 +5,7 @@ and how its losses are asked for.
 """
 
 import torch
+from mmdet.models.dense_heads import DETRHead, MaskFormerHead
 from mmengine.config import ConfigDict
 
 from imb_det.registry import MODELS
@@ -21,10 +22,17 @@ META = dict(img_shape=(SIZE, SIZE), pad_shape=(SIZE, SIZE), scale_factor=(1.0, 1
 
 
 def registered_heads():
-    """All registered models of the library that are no losses or layers, by name."""
+    """All heads of the library that have layers of maps or RoIs, by name.
+
+    Heads of queries are in ``tests/test_heads``.
+    """
     rooms = ("losses", "layers", "backbones")
     others = {k for room in rooms for k in registered(MODELS, room)}
-    return {k: cls for k, cls in registered(MODELS).items() if k not in others}
+    return {
+        k: cls
+        for k, cls in registered(MODELS).items()
+        if k not in others and not issubclass(cls, (DETRHead, MaskFormerHead))
+    }
 
 
 def features(case, names=NAMES):

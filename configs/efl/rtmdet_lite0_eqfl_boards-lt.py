@@ -1,0 +1,5 @@
+_base_ = "../lite0/rtmdet_lite0_boards-lt.py"
+loss_cls = dict(
+    type="imb_det.EqualizedQualityFocalLoss", use_sigmoid=True, _delete_=True
+)
+model = dict(bbox_head=dict(loss_cls=loss_cls))
