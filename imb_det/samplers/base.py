@@ -24,6 +24,7 @@ from imb_det.statistics.rank_agreement import compare_ranks
 from imb_det.statistics.systematic import draw_copies
 
 from .epoch_length import checked_length, long_epoch, repeats_twice
+from .even_partners import with_even_partners
 from .partner_weights import set_partner_weights
 from .receipt import SamplingReceipt, make_receipt
 
@@ -222,7 +223,7 @@ class EpochSampler(Sampler[int]):
         Args:
             epoch: Counted from 0. Default: 0.
         """
-        return make_receipt(
+        receipt = make_receipt(
             rule=f"{type(self).__name__}: {self.describe()}",
             table=self.table,
             stats=self.class_stats,
@@ -236,6 +237,7 @@ class EpochSampler(Sampler[int]):
                 *self.notes(),
             ],
         )
+        return with_even_partners(receipt, self.dataset)
 
     def _checked_weights(self, epoch: int) -> np.ndarray:
         """Return the weights, if an epoch can be drawn by them."""
