@@ -9,6 +9,7 @@ from mmengine.registry import init_default_scope
 
 from imb_det.samplers import RepeatFactorSampler
 from imb_det.statistics import GroupLimits
+from tests import labelled_sets  # noqa: F401, registers its data set
 
 #: Class 1 is rare: 2 of 40 images, which hold 2 of 80 boxes.
 LABELS = [[0, 0]] * 38 + [[0, 1]] * 2

@@ -5,6 +5,7 @@ from mmdet.registry import DATASETS
 from mmengine.registry import init_default_scope
 
 from imb_det.samplers import CDBSampler, ClassAwareSampler, RepeatFactorSampler
+from tests import labelled_sets  # noqa: F401, registers its data set
 
 FIRST, SECOND = [[0], [0], [0, 1]], [[0], [2], [0], [2]]
 
