@@ -92,7 +92,6 @@ FORMS = (
         "passes logits of words, (N,)",
         instead=dict(type="mmdet.FocalLoss", use_sigmoid=True),
     ),
-    Form(("YOLOV3Head",), "loss_cls", "passes logits (B, N, C)"),
     Form(("YOLOV3Head",), "loss_conf", "passes logits (B, N) of one class"),
     Form(("YOLOV3Head",), "loss_xy", "passes coordinates (B, N, 2)"),
     Form(

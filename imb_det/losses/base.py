@@ -15,6 +15,7 @@ from imb_det.statistics.class_vector import rename_old_numbers
 from .call_checks import (
     check_avg_factor,
     check_inputs,
+    flattened,
     refuse_unknown,
     with_quality,
 )
@@ -209,7 +210,8 @@ class ImbalanceLoss(nn.Module):
         """Return the loss.
 
         Args:
-            cls_score: Logits, float (N, channels).
+            cls_score: Logits, float (N, channels); also (B, N, channels) with targets
+                of that shape and weights of rows (B, N, 1) or of elements, as YOLOv3.
             label: Class of each row, int (N,), background C, ignored below 0; with a
                 sigmoid also a pair of these and of qualities, in [0, 1], (N,), which
                 the probability of the class is to become in place of 1; or one-hot or
@@ -238,6 +240,11 @@ class ImbalanceLoss(nn.Module):
             name, "reduction_override", reduction_override, (None, *REDUCTIONS)
         )
         refuse_unknown(name, kwargs)
+        if cls_score.dim() == 3 and isinstance(label, Tensor) and label.dim() == 3:
+            flat = flattened(name, cls_score, label, weight)
+            value: Tensor = self(*flat, avg_factor, reduction_override)
+            shape = cls_score.shape[: 1 + value.dim()] if value.dim() else ()
+            return value.reshape(shape)
         avg_factor = check_avg_factor(name, avg_factor)
         reduction = reduction_override or self.reduction
         num_classes = cls_score.shape[-1] - self.link.extra_channels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -15,7 +15,13 @@ from .caller import in_head, instead
 from .number_checks import check_range, check_targets, check_weight
 from .one_pass import can_look
 
-__all__ = ["check_avg_factor", "check_inputs", "refuse_unknown", "with_quality"]
+__all__ = [
+    "check_avg_factor",
+    "check_inputs",
+    "flattened",
+    "refuse_unknown",
+    "with_quality",
+]
 
 
 def check_inputs(
@@ -53,13 +59,7 @@ def check_inputs(
         )
     shape = tuple(cls_score.shape)
     if cls_score.dim() != 2:
-        place = in_head(owner)
-        of_masks = cls_score.dim() > 2 and ("loss_mask" in place or place == owner)
-        masks = "; the loss of a mask head is made with `use_mask=True`" * of_masks
-        raise ValueError(
-            f"{place}: `cls_score` must have shape (N, channels), got {shape}{masks}; "
-            f"{instead(owner)}"
-        )
+        _refuse_masks(owner, shape)
     n, channels = shape
     whole = not (label.is_floating_point() or label.dtype == torch.bool)
     if tuple(label.shape) not in ((n,), shape) or (label.dim() == 1 and not whole):
@@ -100,6 +100,47 @@ def check_inputs(
         check_targets(owner, "quality", quality, counts)
     check_weight(owner, weight, label if label.dim() == 1 else None)
     return weight
+
+
+def _refuse_masks(owner: str, shape: tuple[int, ...]) -> NoReturn:
+    """Refuse logits that are no rows of classes."""
+    place = in_head(owner)
+    of_masks = len(shape) > 2 and ("loss_mask" in place or place == owner)
+    masks = "; the loss of a mask head is made with `use_mask=True`" * of_masks
+    raise ValueError(
+        f"{place}: `cls_score` must have shape (N, channels), got {shape}{masks}; "
+        f"{instead(owner)}"
+    )
+
+
+def flattened(
+    owner: str, cls_score: Tensor, label: Tensor, weight: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return the rows of several images, (B, N, ...), as those of one.
+
+    Args:
+        owner: Name of the loss.
+        cls_score: Logits, (B, N, K).
+        label: Targets of the same shape.
+        weight: Factors of the same shape, or (B, N, 1), or None.
+
+    Raises:
+        ValueError: Shapes that do not fit.
+    """
+    shape = tuple(cls_score.shape)
+    if "`loss_mask`" in in_head(owner):
+        _refuse_masks(owner, shape)
+    fits = weight is None or tuple(weight.shape) in (shape, (*shape[:2], 1))
+    if tuple(label.shape) != shape or not fits:
+        of_weight = "" if weight is None else f", weights {tuple(weight.shape)}"
+        raise ValueError(
+            f"{in_head(owner)}: logits {shape} need targets of that shape, and weights "
+            f"of that or {(*shape[:2], 1)}, got targets {tuple(label.shape)}{of_weight}"
+        )
+    if weight is not None:
+        weight = weight.flatten(0, 1)
+        weight = weight[:, 0] if weight.size(1) == 1 else weight
+    return cls_score.flatten(0, 1), label.flatten(0, 1), weight
 
 
 def with_quality(

@@ -69,6 +69,13 @@ BAD = {
         dict(scale=-1),
         dict(use_sigmoid=False),
     ),
+    "EqualizedQualityFocalLoss": (
+        dict(gamma=0),
+        dict(alpha=2),
+        dict(scale=-1),
+        dict(activated="yes"),
+        dict(use_sigmoid=False),
+    ),
     "FadingLoss": (
         dict(losses="CrossEntropyLoss"),
         dict(losses=[dict(type="imb_det.CrossEntropyLoss")]),
@@ -87,7 +94,12 @@ BAD = {
         dict(seed=-1),
         dict(use_sigmoid=False),
     ),
-    "FocalLoss": (dict(gamma=-1), dict(alpha=2), dict(use_sigmoid=False)),
+    "FocalLoss": (
+        dict(gamma=-1),
+        dict(alpha=2),
+        dict(activated="yes"),
+        dict(use_sigmoid=False),
+    ),
     "GHMCLoss": (dict(bins=0), dict(momentum=2), dict(use_sigmoid=False)),
     "GumbelLoss": (
         dict(drop="yes"),
@@ -113,6 +125,14 @@ BAD = {
     ),
     "LogitAdjustmentLoss": (dict(tau=-1), dict(test_prior=[0.5, 0])),
     "LogitClipLoss": (dict(tau=0), dict(p=0.5), dict(loss="CrossEntropyLoss")),
+    "QualityFocalLoss": (
+        dict(beta=-1),
+        dict(alpha=0),
+        dict(class_weight="rare"),
+        dict(weight_negatives="yes"),
+        dict(activated="yes"),
+        dict(use_sigmoid=False),
+    ),
     "SeesawLoss": (
         dict(p=-1),
         dict(q=-1),
@@ -120,6 +140,14 @@ BAD = {
         dict(statistics="epoch"),
         dict(average="classes"),
         dict(use_sigmoid=True),
+    ),
+    "VarifocalLoss": (
+        dict(alpha=-1),
+        dict(gamma=-1),
+        dict(iou_weighted="yes"),
+        dict(class_weight="rare"),
+        dict(weight_negatives="yes"),
+        dict(use_sigmoid=False),
     ),
     "VSLoss": (
         dict(gamma=-1),

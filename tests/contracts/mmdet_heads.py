@@ -107,9 +107,8 @@ REFUSED = {
     ("SOLOV2Head", "loss_mask"): r"must have shape",
     ("TOODHead", "initial_loss_cls"): None,
     ("TOODHead", "loss_cls"): None,
-    ("YOLOV3Head", "loss_cls"): r"got \(2, 12, 3\)",
     ("YOLOV3Head", "loss_conf"): None,
-    ("YOLOV3Head", "loss_xy"): r"got \(2, 12, 2\)",
+    ("YOLOV3Head", "loss_xy"): None,
 }
 #: Why, by the attribute; ``loss_cls`` has other reasons, by the head.
 WHY = {
@@ -125,7 +124,6 @@ WHY = {
     "CenterNetUpdateHead": "probabilities and heatmaps",
     "FreeAnchorRetinaHead": "not used by the head",
     "TOODHead": "probabilities, but of losses with `activated=True`",
-    "YOLOV3Head": "logits (B, N, C)",
 }
 #: Other losses of heads, beside ``loss_cls``, that train.
 ALSO = {

@@ -236,3 +236,38 @@ def test_sure_probabilities_have_a_finite_loss():
     assert p.grad.isfinite().all()
     with pytest.raises(ValueError, match="it takes probabilities, got numbers from -1"):
         loss(p.detach() - 1, torch.tensor([0, 2]))
+
+
+# ----------------------------------------------------------------- rows of images
+
+
+@each_loss
+def test_rows_of_images_are_rows(case):
+    logits, labels = make_batch(case, labels=(0, 3, 2, 1, 3, 2, 3, 3))
+    target = one_hot_targets(case, labels)
+    rows = torch.tensor([1.0, 0.5, 2.0, 1.0, 0.0, 1.0, 1.0, 3.0]).double()
+    images = (2, 4, -1)
+    for weight, of_images in (
+        (None, None),
+        (rows, rows.view(2, 4, 1)),
+        (rows[:, None].expand(8, 3), rows.view(2, 4, 1).expand(2, 4, 3)),
+    ):
+        for rest in ({}, dict(avg_factor=3.0), dict(reduction_override="sum")):
+            found = warm(case)[0](
+                logits.view(images), target.view(images), of_images, **rest
+            )
+            same(found, warm(case)[0](logits, target, weight, **rest), logits)
+    none = dict(reduction_override="none")
+    found = warm(case)[0](logits.view(images), target.view(images), **none)
+    flat = warm(case)[0](logits, target, **none)
+    assert found.shape == (2, 4, *flat.shape[1:])
+    torch.testing.assert_close(found.flatten(0, 1), flat)
+
+
+def test_rows_of_images_of_other_shapes_are_refused():
+    loss = MODELS.build(dict(type="imb_det.FocalLoss", use_sigmoid=True))
+    logits = torch.zeros(2, 4, 3)
+    with pytest.raises(ValueError, match="need targets of that shape"):
+        loss(logits, torch.zeros(2, 3, 3))
+    with pytest.raises(ValueError, match=r"weights \(2, 4\)"):
+        loss(logits, logits, torch.ones(2, 4))
