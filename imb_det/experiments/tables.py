@@ -27,7 +27,8 @@ def markdown_table(
     Each figure is the mean over seeds, with the standard deviation, and the difference
     from the first method, in bold where its interval is without 0 and there are several
     seeds: of one it says nothing about others. Both are those of the comparison. Top-1
-    is how many objects get their own name, see :func:`.top1_recall`. Time and memory are relative to the first method.
+    is how many objects get their own name, see :func:`.top1_recall`. Time and memory
+    are relative to the first method.
 
     Args:
         results: Of one data set.
@@ -49,9 +50,13 @@ def markdown_table(
     rows = []
     for method, own in by_method.items():
         found = (comparison or {}).get("differences", {}).get(method, {})
+        methods = (comparison or {}).get("methods", {})
+        # With the groups of the comparison: a run may have left out training images.
+        compared = methods.get(method, {}).get("figures", {})
         row = [titles[method], str(len(own))]
         for name in figures:
-            value = _mean([result["figures"].get(name) for result in own])
+            values = compared.get(name, {}).get("seeds")
+            value = _mean(values or [result["figures"].get(name) for result in own])
             difference = difference_text(found.get(name), len(own))
             row.append(", ".join(filter(None, [value, difference])))
         row += [_ratio(own, first, key) for key in ("cpu_seconds", "memory_gb")]
