@@ -25,9 +25,10 @@ def markdown_table(
     """Write a table of the methods on one data set.
 
     Each figure is the mean over seeds, with the standard deviation, and the difference
-    from the first method, in bold where its interval is without 0; both are those of
-    the comparison. Top-1 is how many objects get their own name, see
-    :func:`.top1_recall`. Time and memory are relative to the first method.
+    from the first method, in bold where its interval is without 0 and there are several
+    seeds: of one it says nothing about others. Both are those of the comparison. Top-1
+    is how many objects get their own name, see :func:`.top1_recall`. Time and memory
+    are relative to the first method.
 
     Args:
         results: Of one data set.
@@ -49,12 +50,15 @@ def markdown_table(
     rows = []
     for method, own in by_method.items():
         found = (comparison or {}).get("differences", {}).get(method, {})
+        methods = (comparison or {}).get("methods", {})
+        # With the groups of the comparison: a run may have left out training images.
+        compared = methods.get(method, {}).get("figures", {})
         row = [titles[method], str(len(own))]
         for name in figures:
-            value = _mean([result["figures"].get(name) for result in own])
-            row.append(
-                ", ".join(filter(None, [value, difference_text(found.get(name))]))
-            )
+            values = compared.get(name, {}).get("seeds")
+            value = _mean(values or [result["figures"].get(name) for result in own])
+            difference = difference_text(found.get(name), len(own))
+            row.append(", ".join(filter(None, [value, difference])))
         row += [_ratio(own, first, key) for key in ("cpu_seconds", "memory_gb")]
         rows.append(row)
     lines = [header, ["---"] * len(header), *rows]
@@ -69,17 +73,19 @@ def _mean(values: Sequence[float | None]) -> str:
     return f"{statistics.fmean(known):.3f}{spread}"
 
 
-def difference_text(found: Mapping[str, Any] | None) -> str:
+def difference_text(found: Mapping[str, Any] | None, seeds: int = 2) -> str:
     """Write a difference with its interval, in bold where that is without 0.
 
     Args:
         found: Difference and interval of a comparison; none gives no text.
+        seeds: Of the method; of one alone nothing is in bold. Default 2.
     """
     if found is None or found["difference"] is None:
         return ""
     low, high = found["interval"]
     text = f"{found['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
-    return f"**{text}**" if low > 0 or high < 0 else text
+    stands_out = seeds > 1 and (low > 0 or high < 0)
+    return f"**{text}**" if stands_out else text
 
 
 def _ratio(

@@ -55,7 +55,12 @@ def test_a_table_by_hand():
     nothing = dict(difference=None, interval=[None, None])
     around = dict(difference=0.0, interval=[-0.1, 0.1])
     comparison = dict(
-        differences=dict(rfs=dict(AP=difference, APr=nothing, APc=around, APf=around))
+        differences=dict(
+            rfs=dict(AP=difference, APr=nothing, APc=around, APf=around),
+            drw=dict(AP=difference),  # of one seed: nothing stands out
+        ),
+        # Of the groups of the comparison.
+        methods=dict(drw=dict(figures=dict(APf=dict(seeds=[0.45])))),
     )
     titles = dict(plain="plain", other="not run", rfs="RFS", drw="DRW")
     text = markdown_table(results, titles, comparison)
@@ -67,6 +72,7 @@ def test_a_table_by_hand():
         "| RFS | 2 | 0.500 ± 0.000, **+0.200 [+0.100, +0.300]** | - "
         "| 0.500 ± 0.000, +0.000 [-0.100, +0.100] "
         "| 0.500 ± 0.000, +0.000 [-0.100, +0.100] | 0.250 ± 0.000 | 1.50 | 1.00 |",
-        "| DRW | 1 | 0.500 | - | 0.500 | 0.500 | 0.250 | - | 1.00 |",
+        "| DRW | 1 | 0.500, +0.200 [+0.100, +0.300] | - | 0.500 | 0.450 | 0.250 "
+        "| - | 1.00 |",
     ]
     assert markdown_table([], titles) == "no results\n"
