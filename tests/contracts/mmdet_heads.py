@@ -20,7 +20,7 @@ from mmengine.structures import InstanceData
 from imb_det.losses import manage_statistics
 from tests.toys import MODELS
 
-from .cases import NUM_CLASSES
+from .cases import NUM_CLASSES, STATS
 from .head_batch import IMAGE, TRUTH
 from .roi_heads import RoIHead
 
@@ -182,11 +182,16 @@ def _config(name):
     return Config.fromfile(CONFIGS / f"{DENSE[name]}.py").model
 
 
+def config_of(name):
+    """The head in mmdet's config."""
+    model = _config(name)
+    return model[next(k for k in ("bbox_head", "mask_head", "rpn_head") if k in model)]
+
+
 def build_dense(name, **losses):
     """A head as the config has it, with fewer channels and some losses replaced."""
     model = _config(name)
-    key = next(k for k in ("bbox_head", "mask_head", "rpn_head") if k in model)
-    head = dict(model[key])
+    head = dict(config_of(name))
     for k in ("in_channels", "feat_channels", "point_feat_channels", "out_channels"):
         if k in head:
             many = isinstance(head[k], (list, tuple))
@@ -209,6 +214,8 @@ def ready(head):
     for part in head.modules():
         if hasattr(part, "set_class_difficulty_weights"):
             part.set_class_difficulty_weights(torch.ones(NUM_CLASSES))
+        if hasattr(part, "set_class_stats"):
+            part.set_class_stats(STATS)
     manage_statistics(head)
     return head.train()
 

@@ -1,12 +1,12 @@
 """Losses of the library in all heads of MMDetection: they train, or are refused."""
 
 import pytest
+import torch
 
 from imb_det.checks import check_loss_callers
 from imb_det.core import CheckContext
 
 from . import mmdet_heads as heads
-from .cases import STATS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -58,10 +58,6 @@ def test_probabilities_train(kind, epoch):
     )
     head = heads.build_dense("TOODHead", **losses)
     assert list(check_loss_callers(CheckContext(model=head))) == []
-    for loss in (head.loss_cls, head.initial_loss_cls):
-        for part in loss.modules():
-            if hasattr(part, "set_class_stats"):
-                part.set_class_stats(STATS)
     value = heads.total(heads.dense_losses("TOODHead", head, epoch))
     assert value.isfinite()
     value.backward()
@@ -85,6 +81,99 @@ def test_qualities_are_refused_where_there_is_no_loss_of_them(name, wrong):
     (found,) = check_loss_callers(CheckContext(model=head))
     assert name in found.where
     assert "loss_cls=dict(type='imb_det." in found.remedy
+
+
+#: Heads with losses of qualities, and those of the library that are the same.
+NEUTRAL = {
+    "GFLHead": dict(loss_cls="QualityFocalLoss"),
+    "RTMDetSepBNHead": dict(loss_cls="QualityFocalLoss"),
+    "TOODHead": dict(loss_cls="QualityFocalLoss", initial_loss_cls="FocalLoss"),
+    "VFNetHead": dict(loss_cls="VarifocalLoss"),
+    "YOLOXHead": dict(loss_cls="CrossEntropyLoss"),
+}
+
+
+def made_neutral(name, scope, **options):
+    """A head with the losses of its config, of mmdet or of the library."""
+    torch.manual_seed(0)
+    own = heads.config_of(name)
+    losses = {
+        key: dict(own[key], type=f"{scope}.{kind}")
+        for key, kind in NEUTRAL[name].items()
+    }
+    losses["loss_cls"].update(options)
+    return heads.build_dense(name, **losses)
+
+
+def step_of(name, head, epoch):
+    torch.manual_seed(1)
+    losses = heads.dense_losses(name, head, epoch)
+    heads.total(losses).backward()
+    return losses, [p.grad for p in head.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+@pytest.mark.parametrize("epoch", [0, 100], ids=["first epochs", "later"])
+def test_neutral_losses_are_those_of_mmdet(name, epoch):
+    wanted, slopes = step_of(name, made_neutral(name, "mmdet"), epoch)
+    found, own_slopes = step_of(name, made_neutral(name, "imb_det"), epoch)
+    for key, value in wanted.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-6)
+    for slope, own in zip(slopes, own_slopes, strict=True):
+        torch.testing.assert_close(own, slope, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["GFLHead", "RTMDetSepBNHead", "VFNetHead"])
+def test_a_class_of_weight_0_pulls_nothing(name):
+    """Its own elements: where it is absent they have the factor of negatives."""
+    gradients = []
+    for weight in (1.0, 0.0, 3.0):
+        options = dict(class_weight=[weight, 1.0, 1.0])
+        head = made_neutral(name, "imb_det", **options)
+        seen = []
+
+        def remember(module, args, output, seen=seen):
+            args[0].retain_grad()
+            seen.append((args[0], args[1]))
+
+        head.loss_cls.register_forward_hook(remember)
+        step_of(name, head, 100)
+        rows = torch.cat([scores.grad for scores, _ in seen])
+        own = torch.cat([own_class_of(target) for _, target in seen])
+        gradients.append([rows[own == c, c] for c in (0, 1)])
+    plain, none, heavy = gradients
+    assert len(plain[0])
+    assert (none[0] == 0).all()
+    torch.testing.assert_close(heavy[0], 3 * plain[0])
+    for other in (none, heavy):
+        torch.testing.assert_close(other[1], plain[1])
+
+
+def own_class_of(target):
+    """Class of each row of a pair or a matrix, 3 for none."""
+    if isinstance(target, tuple):
+        label, quality = target
+        return torch.where(quality > 0, label, 3)
+    quality, label = target.max(1)
+    return torch.where(quality > 0, label, 3)
+
+
+@pytest.mark.parametrize("name", ["DINOHead", "DeformableDETRHead"])
+@pytest.mark.parametrize("kind", ["QualityFocalLoss", "EqualizedQualityFocalLoss"])
+def test_heads_of_queries_pass_qualities_where_they_are_asked_for(name, kind):
+    def losses_of(type, **options):
+        torch.manual_seed(0)
+        loss = dict(type=type, use_sigmoid=True, **options)
+        return heads.query_losses(name, loss)
+
+    _, wanted = losses_of("mmdet.QualityFocalLoss")
+    options = dict(scale=0.0) if kind.startswith("Equalized") else {}
+    head, found = losses_of(f"imb_det.{kind}", **options)
+    for key, value in wanted.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-6)
+    _, classes = losses_of("imb_det.FocalLoss")
+    assert not torch.allclose(classes["loss_cls"], found["loss_cls"])
+    assert list(check_loss_callers(CheckContext(model=head))) == []
 
 
 def test_fsaf_refuses_losses_of_rows():
