@@ -113,7 +113,10 @@ FORMS = (
         ("Mask2FormerHead",),
         "loss_mask",
         "passes points of masks, (N,)",
-        instead=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True),
+        instead=dict(
+            type="imb_det.InstanceWeightedLoss",
+            loss=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True),
+        ),
     ),
     Form(
         (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from mmdet.models.dense_heads import Mask2FormerHead as MmdetMask2FormerHead
 from mmdet.models.dense_heads import MaskFormerHead as MmdetMaskFormerHead
 from mmengine.config import ConfigDict
 
-from imb_det.losses import ImbalanceLoss, RowWeights
+from imb_det.losses import ImbalanceLoss, InstanceWeightedLoss, RowWeights
 from imb_det.registry import MODELS
 
 __all__ = ["Mask2FormerHead", "MaskFormerHead"]
@@ -18,6 +19,8 @@ class _AsksItsLoss:
     """Builds a head of mmdet with any softmax loss, and divides by its weights."""
 
     loss_cls: Any
+    loss_mask: Any
+    loss_dice: Any
     num_classes: int
 
     def __init__(self, *args: Any, loss_cls: dict[str, Any], **kwargs: Any) -> None:
@@ -28,6 +31,15 @@ class _AsksItsLoss:
         self._weights = RowWeights()
         super().__init__(*args, loss_cls=readable, **kwargs)  # type: ignore[call-arg]
         self.loss_cls = MODELS.build(given)
+
+    def get_targets(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Return the targets of mmdet's head, and tell losses of masks the classes."""
+        found: tuple[Any, ...] = super().get_targets(*args, **kwargs)  # type: ignore[misc]
+        labels, mask_weights = torch.cat(found[0]), torch.cat(found[3])
+        for loss in (self.loss_mask, self.loss_dice):
+            if isinstance(loss, InstanceWeightedLoss):
+                loss.set_instances(labels[mask_weights > 0], self.num_classes)
+        return found
 
     @property
     def class_weight(self) -> list[float]:
@@ -51,7 +63,8 @@ class MaskFormerHead(_AsksItsLoss, MmdetMaskFormerHead):
 
     mmdet's head reads C + 1 numbers from the config and takes nothing else. Here every
     loss with one softmax over classes and background may stand, and the head divides by
-    the sum of its weights of rows.
+    the sum of its weights of rows. ``loss_mask`` and ``loss_dice`` may be an
+    :class:`imb_det.InstanceWeightedLoss`.
 
     Args:
         *args: Of mmdet's head.

@@ -23,6 +23,7 @@ from .ghmr_loss import GHMRLoss
 from .grouped_softmax import GroupedSoftmaxLink
 from .gumbel_loss import GumbelLoss
 from .iif_loss import IIFLoss
+from .instance_weighted_loss import InstanceWeightedLoss
 from .label_aware_smoothing_loss import LabelAwareSmoothingLoss
 from .ldam_loss import LDAMLoss
 from .links import (
@@ -79,6 +80,7 @@ __all__ = [
     "GumbelLoss",
     "IIFLoss",
     "ImbalanceLoss",
+    "InstanceWeightedLoss",
     "LDAMLoss",
     "LabelAwareSmoothingLoss",
     "Link",

@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 
 from imb_det.checks import check_activations, check_loss_callers
 from imb_det.core import CheckContext, Stage
-from imb_det.losses import bind_losses
+from imb_det.losses import InstanceWeightedLoss, bind_losses
 from imb_det.statistics import ClassStats
 from tests.toys import MODELS
 
@@ -30,7 +30,7 @@ def plain(**options):
     return dict(type="imb_det.CrossEntropyLoss", use_sigmoid=False, **options)
 
 
-def build(kind, loss, scope="imb_det"):
+def build(kind, loss, scope="imb_det", **losses):
     model = Config.fromfile(CONFIGS / FILES[kind]).model
     head = model.panoptic_head
     head.update(
@@ -56,6 +56,9 @@ def build(kind, loss, scope="imb_det"):
         decoder.layer_cfg[name].update(small)
     decoder.layer_cfg.ffn_cfg.update(embed_dims=32, feedforward_channels=32)
     head.loss_cls = loss
+    for name, options in losses.items():
+        inner = head[name]
+        head[name] = dict(type="imb_det.InstanceWeightedLoss", loss=inner, **options)
     train_cfg = model.get("train_cfg")
     train_cfg.update(num_points=40)
     torch.manual_seed(0)
@@ -160,3 +163,58 @@ def test_sigmoid_losses_are_refused_as_masks_are_predicted_by_a_softmax(kind):
     head = build(kind, dict(type="imb_det.FocalLoss", use_sigmoid=True))
     (found,) = check_activations(CheckContext(model=head))
     assert "makes 1 beyond the classes" in found.evidence
+
+
+MASKS = ("loss_mask", "loss_dice")
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_instances_have_the_weight_of_their_class(kind, name):
+    """Objects are of the classes 0 and 2; of weight 0 they are as if not there."""
+    wanted = losses_of(build(kind, plain()))[name].item()
+    found = {}
+    for weights in ([1.0] * 3, [2.0] * 3, [1.0, 9.0, 0.0], [0.0, 9.0, 1.0]):
+        head = build(kind, plain(), **{name: dict(class_weight=weights)})
+        found[tuple(weights)] = losses_of(head)[name].item()
+    assert found[1.0, 1.0, 1.0] == pytest.approx(wanted, rel=1e-5)
+    assert found[2.0, 2.0, 2.0] == pytest.approx(2 * wanted, rel=1e-5)
+    parts = [found[1.0, 9.0, 0.0], found[0.0, 9.0, 1.0]]
+    assert sum(parts) == pytest.approx(wanted, rel=1e-5)
+    assert min(parts) > 0
+
+
+def test_weights_by_a_rule_reach_the_masks(kind):
+    head = build(kind, plain(), **{n: dict(class_weight="inverse") for n in MASKS})
+    for part in head.modules():
+        if hasattr(part, "set_class_stats"):
+            part.set_class_stats(STATS)
+    total = sum(losses_of(head).values())
+    total.backward()
+    assert total.isfinite()
+
+
+def test_a_head_that_does_not_tell_the_classes_is_named(kind):
+    head = build(
+        kind,
+        dict(type="CrossEntropyLoss", use_sigmoid=False, class_weight=[1.0] * 4),
+        "mmdet",
+        loss_dice=dict(class_weight=[1.0, 2.0, 3.0]),
+    )
+    (found,) = check_loss_callers(CheckContext(model=head))
+    assert f"type='imb_det.{kind}'" in found.remedy
+    with pytest.raises(RuntimeError, match=rf"`loss_dice` of {kind}.*imb_det.Mask2Fo"):
+        losses_of(head)
+
+
+def test_losses_without_instances_are_refused():
+    with pytest.raises(TypeError, match="must be the config of a loss: 3"):
+        InstanceWeightedLoss(3)
+    with pytest.raises(TypeError, match="Identity has no `reduction_override`"):
+        InstanceWeightedLoss(torch.nn.Identity())
+    dice = dict(type="DiceLoss")
+    with pytest.raises(ValueError, match="`class_weight`"):
+        InstanceWeightedLoss(dice, class_weight="rare")
+    loss = InstanceWeightedLoss(dice, class_weight=[1.0, 2.0])
+    loss.set_instances(torch.tensor([0, 1, 1]), 2)
+    with pytest.raises(ValueError, match="are not those of 3 instances"):
+        loss(torch.zeros(2, 5), torch.zeros(2, 5))
