@@ -1,0 +1,12 @@
+_base_ = [
+    "../_base_/models/deformable-detr_lite0.py",
+    "../_base_/datasets/boards_lt.py",
+    "../_base_/schedules/schedule_24e.py",
+    "../_base_/default_runtime.py",
+]
+model = dict(bbox_head=dict(num_classes=32))
+optim_wrapper = dict(optimizer=dict(lr=4e-4), clip_grad=dict(max_norm=0.1))
+custom_hooks = [
+    dict(type="imb_det.ImbalanceHook", group_thresholds=(5, 13)),
+    dict(type="imb_det.EpochSeedHook"),
+]
