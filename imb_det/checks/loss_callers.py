@@ -7,7 +7,7 @@ from typing import Any
 
 from mmdet.models.dense_heads import DeformableDETRHead as MmdetDeformableDETRHead
 from mmdet.models.dense_heads import DETRHead as MmdetDETRHead
-from mmdet.models.dense_heads import DINOHead, MaskFormerHead, RPNHead
+from mmdet.models.dense_heads import DINOHead, MaskFormerHead, RPNHead, TOODHead
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
@@ -45,6 +45,7 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
         yield from _of_encoder(name, module)
         yield from _of_divisor(name, module)
         yield from _of_instances(name, module)
+        yield from _of_probabilities(name, module)
         for form in FORMS:
             loss = getattr(module, form.attribute, None)
             ours = isinstance(loss, (ImbalanceLoss, MaskLoss))
@@ -120,6 +121,22 @@ def _of_instances(name: str, module: Any) -> Iterator[Finding]:
                 f"`{name}` ({type(module).__name__})",
                 f"`{attribute}` is an InstanceWeightedLoss",
                 f"Use a head that does: `type='imb_det.{kind}'`",
+            )
+
+
+def _of_probabilities(name: str, module: Any) -> Iterator[Finding]:
+    """Find a loss that takes probabilities in a head that passes logits."""
+    if isinstance(module, (TOODHead, ImbalanceLoss)):
+        return
+    for attribute, loss in module.named_children():
+        if isinstance(loss, ImbalanceLoss) and loss.activated:
+            yield Finding(
+                "probabilities",
+                Severity.ERROR,
+                "a head passes logits to a loss that takes them for probabilities",
+                f"`{name}` ({type(module).__name__})",
+                f"`{attribute}` has `activated=True`, which is for TOOD",
+                f"Leave `activated` out of `{attribute}`",
             )
 
 

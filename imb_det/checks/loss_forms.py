@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mmdet.models.losses import QualityFocalLoss
 from mmdet.registry import MODELS
 
 from imb_det.losses import ImbalanceLoss
@@ -56,7 +57,9 @@ FORMS = (
         "loss_cls",
         "passes probabilities with (label, quality)",
         instead={**_QUALITY, "activated": True},
-        takes=lambda loss: _takes_quality(loss) and loss.activated,
+        takes=lambda loss: (
+            _takes_quality(loss) and loss.activated and not loss.own_normaliser
+        ),
     ),
     Form(
         ("TOODHead",),
@@ -66,11 +69,18 @@ FORMS = (
         takes=lambda loss: getattr(loss, "activated", False),
     ),
     Form(
-        ("GFLHead", "RTMDetHead"),
+        ("GFLHead",),
         "loss_cls",
         "passes (label, quality)",
         instead=_QUALITY,
-        takes=lambda loss: _takes_quality(loss) and not loss.activated,
+        takes=lambda loss: _takes_quality(loss),
+    ),
+    Form(
+        ("RTMDetHead",),
+        "loss_cls",
+        "passes (label, quality), and divides by the sum of qualities itself",
+        instead=_QUALITY,
+        takes=lambda loss: _takes_quality(loss) and not loss.own_normaliser,
     ),
     Form(
         ("FSAFHead",),
@@ -80,11 +90,32 @@ FORMS = (
         takes=lambda loss: loss.use_sigmoid and not loss.of_rows,
     ),
     Form(
-        ("VFNetHead", "YOLOXHead"),
+        ("VFNetHead",),
         "loss_cls",
         "passes overlaps of boxes as targets",
         instead=dict(type="imb_det.VarifocalLoss", use_sigmoid=True),
-        takes=lambda loss: _takes_quality(loss) and not loss.activated,
+        takes=lambda loss: _takes_quality(loss),
+    ),
+    Form(
+        ("YOLOXHead",),
+        "loss_cls",
+        "passes overlaps of boxes as targets, and divides their sum itself",
+        instead=dict(
+            type="imb_det.CrossEntropyLoss", use_sigmoid=True, reduction="sum"
+        ),
+        takes=lambda loss: (
+            _takes_quality(loss) and loss.reduction == "sum" and not loss.own_normaliser
+        ),
+    ),
+    Form(
+        ("DETRHead",),
+        "loss_cls",
+        "passes qualities to a quality focal loss, and classes to a loss around one",
+        instead=_QUALITY,
+        takes=lambda loss: (
+            isinstance(loss, QualityFocalLoss)
+            or not any(isinstance(part, QualityFocalLoss) for part in loss.modules())
+        ),
     ),
     Form(
         ("ATSSVLFusionHead", "GroundingDINOHead"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmdet.models.dense_heads import DeformableDETRHead as MmdetDeformableDETRHead
 from mmdet.models.dense_heads import DETRHead as MmdetDETRHead
+from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 from imb_det.losses import ImbalanceLoss, RowWeights
@@ -16,17 +17,31 @@ from imb_det.registry import MODELS
 __all__ = ["DETRHead", "DeformableDETRHead"]
 
 
+_OF_DETR = dict(
+    type="mmdet.CrossEntropyLoss",
+    use_sigmoid=False,
+    loss_weight=1.0,
+    class_weight=1.0,
+    bg_cls_weight=0.1,
+)
+
+
 @MODELS.register_module()
 class DETRHead(MmdetDETRHead):
     """DETR's head, with ``class_weight`` in every form that the loss takes.
 
     mmdet's head reads ``class_weight`` itself and takes one number for all classes. The
     weight of background is that of the loss here, such as its ``bg_weight``, and the
-    head, which divides by the sum of the weights of rows, as DETR does, asks for it.
+    head, which divides by the number of objects and, times that weight, of other
+    queries, asks for it. Weights of classes are no part of the divisor: by a rule their
+    mean over objects is 1.
 
     Args:
+        num_classes: C.
         *args: Of mmdet's head.
-        **kwargs: The same.
+        loss_cls: Config of the loss; mmdet's own with ``bg_cls_weight`` as in its head.
+            Default: None, mmdet's.
+        **kwargs: Of mmdet's head.
 
     Example:
         >>> head = dict(
@@ -43,9 +58,24 @@ class DETRHead(MmdetDETRHead):
     Source: Carion et al., "End-to-End Object Detection with Transformers", ECCV 2020.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        *args: Any,
+        loss_cls: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         self._weights = RowWeights()
-        super().__init__(*args, **kwargs)
+        given = dict(_OF_DETR if loss_cls is None else loss_cls)
+        background = given.pop("bg_cls_weight", None)
+        number = given.get("class_weight")
+        if background is not None:  # of mmdet's loss, as its head reads it
+            of_classes = 1.0 if number is None else float(number)
+            weights = [of_classes] * num_classes
+            given["class_weight"] = [*weights, float(background)]
+        super().__init__(num_classes, *args, loss_cls=ConfigDict(given), **kwargs)
+        if background is not None:
+            self.bg_cls_weight = float(background)
 
     @property
     def bg_cls_weight(self) -> float:
@@ -59,7 +89,7 @@ class DETRHead(MmdetDETRHead):
 
     @bg_cls_weight.setter
     def bg_cls_weight(self, value: float) -> None:
-        self._given = value  # by mmdet's head, for other losses
+        self._given = value  # for other losses
 
 
 @MODELS.register_module()
@@ -96,6 +126,11 @@ class DeformableDETRHead(MmdetDeformableDETRHead):
                 loss_weight=weight,
             )
         self.loss_enc_cls = MODELS.build(loss_enc_cls)
+        if not getattr(self.loss_enc_cls, "use_sigmoid", False):
+            raise ValueError(
+                f"{type(self).__name__}: `loss_enc_cls` must be a sigmoid loss, as the "
+                f"encoder has no output for background: {loss_enc_cls}"
+            )
 
     def loss_by_feat(
         self,

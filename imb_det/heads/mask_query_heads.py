@@ -27,7 +27,8 @@ class _AsksItsLoss:
         given = ConfigDict(loss_cls)
         numbers = given.get("class_weight")
         # mmdet's head reads numbers from the config, which may have none, or a rule.
-        readable = given if isinstance(numbers, list) else ConfigDict(_PLAIN)
+        has_numbers = isinstance(numbers, (list, tuple))
+        readable = given if has_numbers else ConfigDict(_PLAIN)
         self._weights = RowWeights()
         super().__init__(*args, loss_cls=readable, **kwargs)  # type: ignore[call-arg]
         self.loss_cls = MODELS.build(given)

@@ -40,7 +40,7 @@ from .logit_clip_loss import LogitClipLoss
 from .mask_loss import MaskLoss
 from .observed import Observed
 from .quality_focal_loss import QualityFocalLoss
-from .row_weights import RowWeights, bind_losses
+from .row_weights import RowWeights, bind_losses, row_weights
 from .seesaw_loss import SeesawLoss
 from .sigmoid_kernel import sigmoid_kernel
 from .softmax_kernel import softmax_kernel
@@ -107,6 +107,7 @@ __all__ = [
     "bind_losses",
     "flush_statistics",
     "manage_statistics",
+    "row_weights",
     "sigmoid_kernel",
     "softmax_kernel",
 ]

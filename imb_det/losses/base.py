@@ -12,13 +12,8 @@ from torch import Tensor, nn
 from imb_det.core import check_choice, check_number
 from imb_det.statistics.class_vector import rename_old_numbers
 
-from .call_checks import (
-    check_avg_factor,
-    check_inputs,
-    flattened,
-    refuse_unknown,
-    with_quality,
-)
+from .call_checks import check_avg_factor, check_inputs, refuse_unknown
+from .call_forms import flattened, with_quality
 from .caller import in_head
 from .compilation import compiled_for, should_compile
 from .finite import check_finite
@@ -143,29 +138,6 @@ class ImbalanceLoss(nn.Module):
     def in_roi_head(self) -> bool:
         """Whether an RoI head has asked for the number of its channels."""
         return self.roi_channels is not None
-
-    @torch.no_grad()
-    def row_weights(self, num_classes: int) -> Tensor:
-        """Return the factors of rows by their class, of a softmax.
-
-        For heads that divide the loss by the sum of these, as DETR's do.
-
-        Args:
-            num_classes: C.
-
-        Returns:
-            Float32 (C + 1,), on a CPU, background last.
-        """
-        channels = num_classes + self.link.extra_channels
-        parts = [*self.buffers(), *self.parameters()]
-        device = parts[0].device if parts else None
-        label = torch.zeros(0, dtype=torch.long, device=device)
-        score = torch.zeros(0, channels, device=device)
-        terms = self.terms(Call(score, label, None, num_classes, False))
-        weights = torch.ones(num_classes + 1)
-        if isinstance(terms.positive, Tensor):
-            weights *= terms.positive.to(weights)
-        return weights
 
     def get_activation(self, cls_score: Tensor) -> Tensor:
         """Return the probabilities that the head predicts with.

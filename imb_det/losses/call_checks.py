@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from imb_det.core import and_more, is_number
 
+from .call_forms import no_labels, refuse_masks
 from .caller import in_head, instead
 from .number_checks import check_range, check_targets, check_weight
 from .one_pass import can_look
+from .terms import Call
 
-__all__ = [
-    "check_avg_factor",
-    "check_inputs",
-    "flattened",
-    "refuse_unknown",
-    "with_quality",
-]
+__all__ = ["check_avg_factor", "check_inputs", "refuse_unknown"]
 
 
 def check_inputs(
@@ -53,13 +49,10 @@ def check_inputs(
             gradient.
     """
     if not isinstance(label, Tensor):
-        raise TypeError(
-            f"{in_head(owner)}: `label` must be a tensor, or a pair of tensors, labels "
-            f"and qualities, got {type(label).__name__}"
-        )
+        raise no_labels(owner, type(label).__name__)
     shape = tuple(cls_score.shape)
     if cls_score.dim() != 2:
-        _refuse_masks(owner, shape)
+        refuse_masks(owner, shape)
     n, channels = shape
     whole = not (label.is_floating_point() or label.dtype == torch.bool)
     if tuple(label.shape) not in ((n,), shape) or (label.dim() == 1 and not whole):
@@ -93,84 +86,10 @@ def check_inputs(
     else:
         check_targets(owner, "label", label, weight)
     if quality is not None:
-        exists = (label >= 0) & (label < num_classes)
-        counts = (
-            exists if weight is None else exists & (weight != 0).reshape(n, -1).any(1)
-        )
+        counts = Call(cls_score, label, weight, num_classes, False).is_object
         check_targets(owner, "quality", quality, counts)
     check_weight(owner, weight, label if label.dim() == 1 else None)
     return weight
-
-
-def _refuse_masks(owner: str, shape: tuple[int, ...]) -> NoReturn:
-    """Refuse logits that are no rows of classes."""
-    place = in_head(owner)
-    of_masks = len(shape) > 2 and ("loss_mask" in place or place == owner)
-    masks = "; the loss of a mask head is made with `use_mask=True`" * of_masks
-    raise ValueError(
-        f"{place}: `cls_score` must have shape (N, channels), got {shape}{masks}; "
-        f"{instead(owner)}"
-    )
-
-
-def flattened(
-    owner: str, cls_score: Tensor, label: Tensor, weight: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return the rows of several images, (B, N, ...), as those of one.
-
-    Args:
-        owner: Name of the loss.
-        cls_score: Logits, (B, N, K).
-        label: Targets of the same shape.
-        weight: Factors of the same shape, or (B, N, 1), or None.
-
-    Raises:
-        ValueError: Shapes that do not fit.
-    """
-    shape = tuple(cls_score.shape)
-    if "`loss_mask`" in in_head(owner):
-        _refuse_masks(owner, shape)
-    fits = weight is None or tuple(weight.shape) in (shape, (*shape[:2], 1))
-    if tuple(label.shape) != shape or not fits:
-        of_weight = "" if weight is None else f", weights {tuple(weight.shape)}"
-        raise ValueError(
-            f"{in_head(owner)}: logits {shape} need targets of that shape, and weights "
-            f"of that or {(*shape[:2], 1)}, got targets {tuple(label.shape)}{of_weight}"
-        )
-    if weight is not None:
-        weight = weight.flatten(0, 1)
-        weight = weight[:, 0] if weight.size(1) == 1 else weight
-    return cls_score.flatten(0, 1), label.flatten(0, 1), weight
-
-
-def with_quality(
-    owner: str, label: Any, takes_quality: bool
-) -> tuple[Any, Tensor | None]:
-    """Take a pair of labels and qualities apart; other labels have no quality.
-
-    Args:
-        owner: Name of the loss.
-        label: As the head passes it.
-        takes_quality: Whether the loss has a target of its own for a class.
-
-    Raises:
-        TypeError: A pair, and the loss has not, or no pair of tensors.
-    """
-    if not isinstance(label, (tuple, list)):
-        return label, None
-    if len(label) != 2 or not all(isinstance(part, Tensor) for part in label):
-        kinds = [type(part).__name__ for part in label]
-        raise TypeError(
-            f"{in_head(owner)}: `label` must be a tensor, or a pair of tensors, labels "
-            f"and qualities, got {type(label).__name__} of {kinds}"
-        )
-    if not takes_quality:
-        raise TypeError(
-            f"{in_head(owner)}: it gets (label, quality), and has no loss that is "
-            "least where the score of a class is a quality: `loss_cls=dict(type="
-            "'imb_det.QualityFocalLoss', use_sigmoid=True)`"
-        )
-    return label[0], label[1]
 
 
 def _refuse_gradients(owner: str, **inputs: Tensor | None) -> None:

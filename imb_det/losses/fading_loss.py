@@ -119,6 +119,8 @@ class FadingLoss(ImbalanceLoss):
         self.share = Share()
         self.link = FadingLink.of(first.link, second.link, self.share)
         self.observes = first.observes or second.observes
+        self.of_rows, self.activated = first.of_rows, first.activated
+        self.needs_classes = first.needs_classes or second.needs_classes
         self.needs_cosines = any(
             getattr(loss, "needs_cosines", False) for loss in (first, second)
         )
@@ -240,6 +242,13 @@ class FadingLoss(ImbalanceLoss):
                 loss.observe(part.call, part.seen, factor * loss.loss_weight * share)
 
 
+# What both losses must do, or neither.
+_ALIKE = {
+    "activated": "takes probabilities (`activated=True`)",
+    "of_rows": "is a loss of rows in dense heads",
+}
+
+
 def _check_pair(owner: str, first: ImbalanceLoss, second: ImbalanceLoss) -> None:
     """Refuse losses that one classifier cannot serve both."""
     kinds = [type(loss).__name__ for loss in (first, second)]
@@ -258,6 +267,12 @@ def _check_pair(owner: str, first: ImbalanceLoss, second: ImbalanceLoss) -> None
             "as `dict(type='imb_det.SeesawLoss', p=0, q=0)`, a softmax, before "
             "SeesawLoss, or `objectness=False` for EQLv2Loss beside a sigmoid loss"
         )
+    for fact, does in _ALIKE.items():
+        if getattr(first, fact) != getattr(second, fact):
+            odd = kinds[bool(getattr(second, fact))]
+            raise ValueError(
+                f"{owner}: {odd} {does}, and the other loss does not: use two that do"
+            )
     for loss, kind in zip((first, second), kinds, strict=True):
         if loss.own_normaliser:
             raise ValueError(

@@ -178,7 +178,7 @@ def _present(call: Call) -> Tensor:
         counted, _ = where_counted(label, call.weight)
         has = label > 0
         return (has if counted is None else has & counted).any(0)
-    is_class = call.is_counted & (label < classes)
+    is_class = call.is_object
     column = torch.where(is_class, label, classes).long()
     seen = torch.zeros(classes + 1, dtype=torch.bool, device=label.device)
     return seen.index_fill(0, column, True)[:-1]

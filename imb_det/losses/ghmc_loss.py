@@ -94,7 +94,7 @@ class GHMCLoss(ImbalanceLoss):
         if call.learn or density.per_call:
             run = norm_counts
             if should_compile(self.compiled, call.cls_score):
-                run = compiled_for(norm_counts, self, call)
+                run = compiled_for(norm_counts, self, call, call.quality is not None)
             count = run(call.cls_score, label, weight, density.bins, call.quality)
         if density.per_call:
             beta, total = density.of_call(count, call.learn)

@@ -92,9 +92,7 @@ class Observed:
             counted: Which elements count, bool (n, 1) or (n, K); None for all.
             is_push: Whether the slopes are known to be at least 0. Default False.
         """
-        mine = own.exists
-        if counted is not None:
-            mine = mine & counted.any(1, keepdim=True)
+        mine = own.counts(counted)
         values = torch.stack([pull.abs(), mine, score], 0).double()
         values = torch.where(mine, values, 0)
         sums = score.new_zeros(3, own.channels).double()

@@ -2,43 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
+import torch
 from mmdet.models.dense_heads import DETRHead, MaskFormerHead
-from torch import nn
+from torch import Tensor, nn
 
 from imb_det.statistics.class_vector import ClassVector
 
 from .base import ImbalanceLoss
+from .fading_loss import FadingLoss
+from .one_pass import can_look
+from .terms import Call
+from .wrapper import LossWrapper
 
-__all__ = ["RowWeights", "bind_losses"]
+__all__ = ["RowWeights", "bind_losses", "row_weights"]
+
+
+@torch.no_grad()
+def row_weights(loss: ImbalanceLoss, num_classes: int) -> Tensor:
+    """Return the factors of rows by their class, of a loss with a softmax.
+
+    Args:
+        loss: The loss, whose numbers of the classes are known.
+        num_classes: C.
+
+    Returns:
+        Float32 (C + 1,), background last.
+    """
+    if isinstance(loss, LossWrapper):
+        return row_weights(loss.loss, num_classes)
+    if isinstance(loss, FadingLoss):
+        share = loss.share.value
+        both = (row_weights(part, num_classes) for part in (loss.first, loss.second))
+        first, second = (weights.to(share.device) for weights in both)
+        return torch.lerp(first, second, share.to(first.dtype))
+    like = next(iter([*loss.buffers(), *loss.parameters()]), torch.zeros(()))
+    label = torch.zeros(0, dtype=torch.long, device=like.device)
+    score = torch.zeros(0, num_classes + loss.link.extra_channels, device=like.device)
+    positive = loss.terms(Call(score, label, None, num_classes, False)).positive
+    weights = torch.ones(num_classes + 1, device=like.device)
+    return weights * positive.float() if isinstance(positive, Tensor) else weights
 
 
 class RowWeights:
-    """Weights of rows of a softmax loss, which are looked at where they have changed.
-
-    A GPU would have to be waited for in every call.
-    """
+    """Weights of rows of a loss, which on a GPU are read where they have changed."""
 
     def __init__(self) -> None:
-        self._key: Hashable = None
+        self._seen: list[tuple[str | None, Tensor | None, int]] = []
         self._found: list[float] = []
 
     def __call__(self, loss: ImbalanceLoss, num_classes: int) -> list[float]:
         """Return the weights of C classes and, last, of background."""
-        vectors = [part for part in loss.modules() if isinstance(part, ClassVector)]
-        values = [(v.stage, v.value) for v in vectors]
-        key = tuple((s, id(x), getattr(x, "_version", 0)) for s, x in values)
-        if key != self._key or not self._found:
-            self._key, self._found = key, loss.row_weights(num_classes).tolist()
+        parts = list(loss.modules())
+        fades = any(isinstance(part, FadingLoss) for part in parts)
+        vectors = [part for part in parts if isinstance(part, ClassVector)]
+        at_hand = all(v.value is None or can_look(v.value) for v in vectors)
+        if fades or at_hand:
+            return row_weights(loss, num_classes).tolist()
+        now = [(v.stage, v.value, getattr(v.value, "_version", 0)) for v in vectors]
+        if not self._found or not _same(now, self._seen):
+            self._seen, self._found = now, row_weights(loss, num_classes).tolist()
         return self._found
+
+
+def _same(
+    now: list[tuple[str | None, Tensor | None, int]],
+    before: list[tuple[str | None, Tensor | None, int]],
+) -> bool:
+    return len(now) == len(before) and all(
+        a[0] == b[0] and a[1] is b[1] and a[2] == b[2]
+        for a, b in zip(now, before, strict=True)
+    )
 
 
 def bind_losses(model: nn.Module) -> None:
     """Tell heads of mmdet what they need to know of our losses.
 
-    Heads of queries divide the loss by the weights of all rows, and keep these, or that
-    of background, themselves, from the config of the loss. Heads of this library ask.
+    Heads of queries divide the loss by the weights of all rows, or by the weight of
+    background rows and 1 for others, and keep these numbers themselves, from the config
+    of the loss. Heads of this library ask.
 
     Args:
         model: With heads.
@@ -48,5 +89,5 @@ def bind_losses(model: nn.Module) -> None:
         if not isinstance(loss, ImbalanceLoss) or loss.use_sigmoid:
             continue
         if isinstance(module, (DETRHead, MaskFormerHead)):
-            weights = loss.row_weights(module.num_classes).tolist()
+            weights = row_weights(loss, module.num_classes).tolist()
             module.bg_cls_weight, module.class_weight = weights[-1], weights

@@ -57,6 +57,18 @@ class OwnClass:
         """Return the same of what is there, or made of what is there in one step."""
         return x.gather(1, self.column)
 
+    def counts(self, counted: Tensor | None) -> Tensor:
+        """Tell which rows have a class that counts, bool (n, 1).
+
+        Args:
+            counted: Which elements count, bool (n, 1) or (n, K); None for all.
+        """
+        if counted is None:
+            return self.exists
+        if counted.size(1) > 1:
+            counted = self.at_hand(counted)
+        return self.exists & counted
+
     # The following work in place, except in compiled code.
 
     def negated(self, x: Tensor) -> Tensor:

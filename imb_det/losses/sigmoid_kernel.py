@@ -92,9 +92,7 @@ def _chunk(
         quality = terms.quality
         if quality is not None:
             quality = (quality if which is None else quality[which])[:, None]
-            counts = rows.own.exists
-            if rows.counted is not None:
-                counts = counts & rows.counted.any(1, keepdim=True)
+            counts = rows.own.counts(rows.counted)
             quality = checked_targets(quality.to(z.dtype), counts)
         found = hard_rows(
             element, factors, z, rows.own, rows, per_row, watch, place, quality

@@ -105,7 +105,8 @@ def focal_to(z: Tensor, target: Tensor, gamma: float | Tensor) -> tuple[Tensor, 
         return cross_entropy, gap
     if isinstance(gamma, Tensor):
         gamma = gamma.to(z.dtype)
-    size = gap.abs().clamp(min=_TINY)
+    size = gap.abs()
     modulation = size**gamma
-    bend = gamma * modulation / size * torch.sign(gap) * (small / (1 + e))
+    rate = gamma * size.clamp(min=_TINY) ** (gamma - 1)
+    bend = rate * torch.sign(gap) * (small / (1 + e))
     return modulation * cross_entropy, modulation * gap + bend * cross_entropy

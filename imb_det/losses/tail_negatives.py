@@ -98,10 +98,14 @@ class TailNegatives(nn.Module):
             return None
         rows, rare_rows = self.foreground.value
         share = torch.where(rows > 0, rare_rows / rows.clamp(min=1e-9), 1.0)
-        if call.learn and call.label.dim() == 1:
-            is_object = call.is_counted & (call.label < call.num_classes)
-            label = torch.where(is_object, call.label, 0).long()
-            of_tail = is_object * rare.expand(call.num_classes)[label]
+        if call.learn:
+            if call.label.dim() == 1:
+                is_object = call.is_object
+                label = torch.where(is_object, call.label, 0).long()
+                of_tail = is_object * rare.expand(call.num_classes)[label]
+            else:  # of a row of several classes: whether one of them is rare
+                is_object = call.is_counted & ~call.is_background
+                of_tail = is_object * ((call.label > 0) * rare).amax(1)
             self.foreground.add(torch.stack([is_object.sum(), of_tail.sum()]))
         return share
 

@@ -77,6 +77,18 @@ class Call:
         return is_background(self.label, self.num_classes)
 
     @property
+    def is_object(self) -> Tensor:
+        """Which rows have a class that counts, bool (N,); of classes, not targets."""
+        exists = (self.label >= 0) & (self.label < self.num_classes)
+        if self.weight is None:
+            return exists
+        of_own = self.weight
+        if of_own.dim() == 2:
+            column = torch.where(exists, self.label, 0).long()
+            of_own = of_own.gather(1, column[:, None])[:, 0]
+        return exists & (of_own != 0)
+
+    @property
     def is_counted(self) -> Tensor:
         """Which rows count at all, by label and weight, bool (N,)."""
         counted, _ = where_counted(self.label, self.weight)

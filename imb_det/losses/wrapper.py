@@ -101,10 +101,6 @@ class LossWrapper(ImbalanceLoss):
         self.roi_channels = self.loss.get_cls_channels(num_classes)
         return self.roi_channels
 
-    def row_weights(self, num_classes: int) -> Tensor:
-        """Return those of the loss inside."""
-        return self.loss.row_weights(num_classes)
-
     def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
         """Return what the loss inside is."""
         return self.loss.unreduced(cls_score, call, per_row)

@@ -46,7 +46,7 @@ def with_even_partners(receipt: SamplingReceipt, dataset: Any) -> SamplingReceip
     after = _share(receipt.instances_after, members)
     if not steps or abs(after - before) < 1e-9:
         return receipt
-    partners = sum(_of(step)[0] for step in steps)
+    partners = sum(_of(step)[0] * getattr(step, "prob", 1.0) for step in steps)
     of_sampler = receipt.instances_after.sum() / max(receipt.length_after, 1)
     of_set = partners * receipt.instances_before.sum() / max(receipt.length_before, 1)
     mixed = (of_sampler * after + of_set * before) / max(of_sampler + of_set, 1e-12)
@@ -54,8 +54,8 @@ def with_even_partners(receipt: SamplingReceipt, dataset: Any) -> SamplingReceip
     others = ", ".join(dict.fromkeys(_of(step)[1] for step in steps))
     warning = (
         f"{names} of mmdet take{'s' * (len(steps) == 1)} other images evenly from the "
-        f"data set: of {partners + 1} images in a picture the sampler draws 1. Of all "
-        f"boxes {after:.3f} would be of {group} classes by the sampler alone, and "
+        f"data set: of {partners + 1:g} images in a picture the sampler draws 1. Of "
+        f"all boxes {after:.3f} would be of {group} classes by the sampler alone, and "
         f"about {mixed:.3f} are, with {before:.3f} in the data set; {others} draw by "
         "its weights"
     )
@@ -65,7 +65,8 @@ def with_even_partners(receipt: SamplingReceipt, dataset: Any) -> SamplingReceip
 def _is_even(step: Any) -> bool:
     if isinstance(step, (PartnerListener, CachedMosaic)):
         return False
-    return isinstance(step, (Mosaic, MixUp, CopyPaste))
+    is_mixer = isinstance(step, (Mosaic, MixUp, CopyPaste))
+    return is_mixer and getattr(step, "prob", 1.0) > 0
 
 
 def _of(step: Any) -> tuple[int, str]:

@@ -19,6 +19,8 @@ SIGMOID = (
 NOT_TOGETHER = {
     ("RPNHead", "CDBLoss"): "proposals have no classes",
     ("FSAFHead", "QualityFocalLoss"): "levels are chosen by losses of elements",
+    ("RTMDetSepBNHead", "GHMCLoss"): "the head divides, and so does the loss",
+    ("YOLOXHead", "GHMCLoss"): "the head divides, and so does the loss",
 }
 
 
@@ -77,10 +79,51 @@ def test_probabilities_train(kind, epoch):
 )
 def test_qualities_are_refused_where_there_is_no_loss_of_them(name, wrong):
     head = heads.build_dense(name)
-    head.loss_cls = heads.MODELS.build(wrong)
+    of_yolox = dict(reduction="sum") if name == "YOLOXHead" else {}
+    head.loss_cls = heads.MODELS.build(dict(wrong, **of_yolox))
     (found,) = check_loss_callers(CheckContext(model=head))
     assert name in found.where
-    assert "loss_cls=dict(type='imb_det." in found.remedy
+    words = "loss_cls=dict(type='imb_det."
+    assert ("Leave `activated`" if wrong.get("activated") else words) in found.remedy
+
+
+def refused(name, loss):
+    head = heads.build_dense(name)
+    head.loss_cls = heads.MODELS.build(loss)
+    return list(check_loss_callers(CheckContext(model=head)))
+
+
+def test_heads_that_divide_themselves():
+    """A mean, or a divisor of the loss's own, would be one too many."""
+    ghm = config("GHMCLoss")
+    assert refused("RTMDetSepBNHead", ghm)
+    assert not refused("GFLHead", ghm)
+    for loss in (config("CrossEntropyLoss"), config("FocalLoss")):
+        (found,) = refused("YOLOXHead", loss)
+        assert "reduction='sum'" in found.remedy
+        assert not refused("YOLOXHead", dict(loss, reduction="sum"))
+
+
+@pytest.mark.parametrize("name", ["DETRHead", "DINOHead"])
+def test_a_loss_around_a_quality_focal_loss_is_refused(name):
+    """mmdet asks for the class of the loss, which the one around it has not."""
+    inside = config("QualityFocalLoss")
+    around = dict(config("ABSGDLoss"), loss=inside)
+    head, _ = heads.query_losses(name, around)
+    (found,) = check_loss_callers(CheckContext(model=head))
+    assert "passes qualities to a quality focal loss" in found.evidence
+    head, _ = heads.query_losses(name, inside)
+    assert not list(check_loss_callers(CheckContext(model=head)))
+    plain = dict(config("ABSGDLoss"), loss=config("FocalLoss"))
+    head, _ = heads.query_losses(name, plain)
+    assert not list(check_loss_callers(CheckContext(model=head)))
+
+
+def test_probabilities_are_for_tood_alone():
+    head = heads.build_dense("RetinaHead")
+    head.loss_cls = heads.MODELS.build(dict(config("FocalLoss"), activated=True))
+    (found,) = check_loss_callers(CheckContext(model=head))
+    assert "Leave `activated` out of `loss_cls`" in found.remedy
 
 
 #: Heads with losses of qualities, and those of the library that are the same.

@@ -1,12 +1,15 @@
 """Pairs of labels and qualities, which heads with quality losses pass."""
 
+import copy
+
 import pytest
 import torch
 from mmdet.models.losses import QualityFocalLoss, VarifocalLoss
 
-from imb_det.losses import flush_statistics
+from imb_det.losses import base, flush_statistics
 from imb_det.losses.probabilities import logits_of
 from imb_det.registry import MODELS
+from tests.references.differences import gradient
 
 from .batches import LABELS, gradient_of, make_batch, one_hot_targets, warm
 from .cases import NUM_CLASSES, of_activation, one_of_each_loss
@@ -23,13 +26,48 @@ def matrix_of(case, labels, quality):
     return one_hot_targets(case, labels) * quality[:, None]
 
 
+@pytest.fixture
+def by_element(monkeypatch):
+    """Matrices stay matrices, as on a GPU, and go through the loss of elements."""
+    monkeypatch.setattr(base, "as_pair", lambda target: (target, None))
+
+
 def same(found, wanted, logits):
     torch.testing.assert_close(found, wanted)
     slopes = gradient_of(found, logits), gradient_of(wanted, logits)
     torch.testing.assert_close(*slopes)
 
 
+def check_pair(case, loss, oracle, logits, labels, weight=None):
+    """Value and gradient of pairs are those of the oracle's targets."""
+    targets = matrix_of(case, labels, QUALITY).tolist()
+    plain = None if weight is None else weight.tolist()
+    if case.is_detached:
+        oracle.frozen(logits.tolist())
+
+    def wanted(rows):
+        return copy.deepcopy(oracle).loss(rows, targets, plain)
+
+    found = loss(logits, (labels, QUALITY), weight)
+    assert found.item() == pytest.approx(wanted(logits.tolist()), rel=1e-6)
+    slope = torch.tensor(gradient(wanted, logits.tolist()), dtype=torch.float64)
+    torch.testing.assert_close(
+        gradient_of(found, logits), slope, rtol=1e-5, atol=1e-8, check_dtype=False
+    )
+    oracle.loss(logits.tolist(), targets, plain)
+
+
 @each
+def test_agrees_with_the_oracle(case):
+    loss, oracle = warm(case)
+    weights = (None, torch.tensor([1.0, 0.0, 2.0, 0.5, 1.0, 0.0, 3.0]).double())
+    for seed, weight in enumerate(weights):
+        logits, labels = make_batch(case, seed=seed)
+        check_pair(case, loss, oracle, logits, labels, weight)
+
+
+@each
+@pytest.mark.usefixtures("by_element")
 @pytest.mark.parametrize("reduction", ["none", "mean"])
 def test_a_pair_equals_a_matrix(case, reduction):
     logits, labels = make_batch(case)
@@ -48,6 +86,7 @@ def test_qualities_of_one_are_classes(case):
 
 
 @each
+@pytest.mark.usefixtures("by_element")
 def test_statistics_of_pairs_are_those_of_matrices(case):
     """What a loss learns in a step is seen in the next one."""
     loss, other = warm(case)[0], warm(case)[0]
@@ -86,6 +125,51 @@ def test_the_least_loss_is_at_the_quality(case):
 
 #: Losses of logits that are shifted or scaled in training and not in prediction.
 SHIFTED = ("BalancedSoftmaxLoss", "LogitAdjustmentLoss", "VSLoss", "CDTLoss", "ECMLoss")
+
+
+@each
+def test_quick_ways_of_matrices_are_those_of_elements(case, monkeypatch):
+    logits, labels = make_batch(case)
+    target = matrix_of(case, labels, QUALITY)
+    quick = warm(case)[0](logits, target)
+    monkeypatch.setattr(base, "as_pair", lambda target: (target, None))
+    same(warm(case)[0](logits, target), quick, logits)
+
+
+@each_loss
+@pytest.mark.usefixtures("elsewhere")
+def test_pairs_on_a_device_that_is_not_looked_at(case):
+    logits, labels = make_batch(case)
+    found = warm(case)[0](logits, (labels, QUALITY))
+    same(warm(case)[0](logits, matrix_of(case, labels, QUALITY)), found, logits)
+    labels[0] = -1
+    for wrong in (1.5, -0.5, torch.nan):
+        spoiled = QUALITY.clone()
+        spoiled[0] = wrong  # of an ignored row
+        assert warm(case)[0](logits, (labels, spoiled)).isfinite()
+        spoiled[2] = wrong
+        assert warm(case)[0](logits, (labels, spoiled)).isnan()
+
+
+@each
+def test_pairs_without_rows(case):
+    logits = torch.zeros(0, 3, dtype=torch.float64, requires_grad=True)
+    pair = torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.float64)
+    for weight in (None, torch.zeros(0), torch.zeros(0, 3)):
+        value = warm(case)[0](logits, pair, weight, avg_factor=1.0)
+        assert value.item() == 0
+        assert gradient_of(value, logits).shape == (0, 3)
+
+
+@each
+@pytest.mark.parametrize("junk", [torch.inf, 1e38, torch.nan, -5.0])
+def test_targets_of_elements_that_do_not_count_may_be_anything(case, junk):
+    logits, labels = make_batch(case)
+    target, weight = matrix_of(case, labels, QUALITY), torch.ones(len(labels), 3)
+    weight[0, 0] = 0  # of its own class
+    wanted = warm(case)[0](logits, target, weight)
+    target[0, 0] = junk
+    same(warm(case)[0](logits, target, weight), wanted, logits)
 
 
 @each_loss
