@@ -50,7 +50,7 @@ class EqualizedFocalLoss(ImbalanceLoss):
     Source: Li et al., "Equalized Focal Loss for Dense Long-Tailed Object Detection",
     CVPR 2022, equations 5 to 8. The gradients are those of the loss as it is trained,
     with its normaliser and weight, as in the authors' code, but without the scale of
-    mixed precision.
+    mixed precision, and without what a head divides by afterwards, as RTMDet does.
     """
 
     observes = True

@@ -165,6 +165,26 @@ def test_compiled_edges(said):
     assert said == []
 
 
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize(
+    "case",
+    [c for c in one_of_each_loss() if c.loss in ("QualityFocalLoss", "GHMCLoss")],
+    ids=str,
+)
+def test_compiled_pairs(case, said):
+    eager, compiled = warm(case)[0], warm(case, compiled=True)[0]
+    for rows in (7, 9):
+        labels = torch.arange(rows) % 4
+        logits, labels = make_batch(case, labels.tolist(), dtype=torch.float32)
+        quality = torch.linspace(0, 1, rows)
+        for label in ((labels, quality), labels):
+            values = [loss(logits, label, avg_factor=2.0) for loss in (eager, compiled)]
+            torch.testing.assert_close(*values, rtol=1e-5, atol=1e-6)
+            slopes = [gradient_of(value, logits) for value in values]
+            torch.testing.assert_close(*slopes, rtol=1e-5, atol=1e-6)
+    assert said == []
+
+
 @pytest.mark.parametrize("case", one_of_each_loss()[:1], ids=str)
 def test_without_a_compiler(case, said, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))

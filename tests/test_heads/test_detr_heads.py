@@ -7,6 +7,7 @@ from mmengine.config import ConfigDict
 from imb_det.checks import check_loss_callers
 from imb_det.core import CheckContext
 from imb_det.losses import bind_losses
+from tests.contracts.cases import STATS
 from tests.contracts.head_batch import IMAGE, TRUTH
 from tests.toys import MODELS
 
@@ -16,7 +17,9 @@ CLASSES, QUERIES = 3, 6
 def losses_of(kind, loss, encoder=None, **more):
     """A head, and its losses of two decoder layers and, if wanted, the encoder."""
     torch.manual_seed(0)
-    config = dict(type=kind, num_classes=CLASSES, embed_dims=8, loss_cls=loss, **more)
+    config = dict(type=kind, num_classes=CLASSES, embed_dims=8, **more)
+    if loss is not None:
+        config["loss_cls"] = loss
     head = MODELS.build(ConfigDict(config))
     bind_losses(head)
     generator = torch.Generator().manual_seed(1)
@@ -38,22 +41,29 @@ def softmax(kind="imb_det.CrossEntropyLoss", **options):
     return dict(type=kind, use_sigmoid=False, **options)
 
 
-def test_neutral_losses_are_those_of_mmdet():
-    theirs = softmax("CrossEntropyLoss", class_weight=1.0, bg_cls_weight=0.1)
-    _, wanted = losses_of("mmdet.DETRHead", theirs)
-    for ours in (
+@pytest.mark.parametrize(
+    "ours",
+    [
         softmax(bg_weight=0.1),
         softmax(class_weight=[1.0, 1.0, 1.0, 0.1]),
-        softmax("imb_det.AlphaLoss", alpha=1.0),
-    ):
-        head, found = losses_of("imb_det.DETRHead", ours)
-        if "Alpha" in ours["type"]:
-            assert head.bg_cls_weight == 1
-            continue
-        assert head.bg_cls_weight == pytest.approx(0.1)
-        assert found.keys() == wanted.keys()
-        for name, value in wanted.items():
-            torch.testing.assert_close(found[name], value)
+        softmax("CrossEntropyLoss", class_weight=1.0, bg_cls_weight=0.1),
+        None,
+    ],
+    ids=["weight", "list", "mmdet", "default"],
+)
+def test_neutral_losses_are_those_of_mmdet(ours):
+    theirs = softmax("CrossEntropyLoss", class_weight=1.0, bg_cls_weight=0.1)
+    _, wanted = losses_of("mmdet.DETRHead", theirs)
+    head, found = losses_of("imb_det.DETRHead", ours)
+    assert head.bg_cls_weight == pytest.approx(0.1)
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value)
+
+
+def test_losses_without_weights_divide_by_all_queries():
+    head, _ = losses_of("imb_det.DETRHead", softmax("imb_det.AlphaLoss", alpha=1.0))
+    assert head.bg_cls_weight == 1
 
 
 def test_the_divisor_knows_the_weight_of_background():
@@ -76,14 +86,26 @@ def test_the_divisor_knows_the_weight_of_background():
         assert found["loss_cls"].item() == pytest.approx(1.38629, rel=1e-4)
 
 
-@pytest.mark.parametrize("weight", ["sqrt_inverse", [1.0, 2.0, 3.0], dict(bee=2.0)])
+@pytest.mark.parametrize("weight", ["inverse", [0.75, 0.75, 3.0], dict(cat=4.0)])
 def test_weights_of_classes_in_every_form(weight):
-    head, _ = losses_of("imb_det.DETRHead", softmax(bg_weight=0.1))
-    loss = softmax(class_weight=weight, bg_weight=0.1)
-    config = dict(
-        type="imb_det.DETRHead", num_classes=CLASSES, embed_dims=8, loss_cls=loss
-    )
-    assert type(MODELS.build(ConfigDict(config)).loss_cls) is type(head.loss_cls)
+    """An object of class 2 weighs as the config says; one of class 0 as well."""
+    values = {}
+    for name, given in dict(own=weight, none=None).items():
+        loss = softmax(class_weight=given, bg_weight=0.1, reduction="none")
+        config = dict(type="imb_det.DETRHead", num_classes=CLASSES, embed_dims=8)
+        head = MODELS.build(ConfigDict(config, loss_cls=loss))
+        for part in head.modules():
+            if hasattr(part, "set_class_stats"):
+                part.set_class_stats(STATS)
+        values[name] = head.loss_cls(torch.zeros(4, 4), torch.tensor([0, 1, 2, 3]))
+    wanted = [1.0, 1.0, 4.0, 0.1] if isinstance(weight, dict) else [0.75, 0.75, 3, 0.1]
+    ratio = values["own"] / values["none"] * torch.tensor([1.0, 1.0, 1.0, 0.1])
+    torch.testing.assert_close(ratio, torch.tensor(wanted))
+
+
+def test_an_encoder_with_a_softmax_is_refused():
+    with pytest.raises(ValueError, match="`loss_enc_cls` must be a sigmoid loss"):
+        losses_of("imb_det.DeformableDETRHead", FOCAL, loss_enc_cls=softmax(), **TWO)
 
 
 FOCAL = dict(type="imb_det.FocalLoss", use_sigmoid=True, gamma=2.0)

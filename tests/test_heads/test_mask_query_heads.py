@@ -90,7 +90,9 @@ def test_neutral_losses_are_those_of_mmdet(kind):
         type="CrossEntropyLoss", use_sigmoid=False, class_weight=[1.0] * 3 + [0.1]
     )
     wanted = losses_of(build(kind, theirs, "mmdet"))
-    for loss in (theirs, plain(bg_weight=0.1), plain(class_weight=[1.0] * 3 + [0.1])):
+    a_tuple = dict(theirs, class_weight=(1.0, 1.0, 1.0, 0.1))
+    with_list = plain(class_weight=[1.0] * 3 + [0.1])
+    for loss in (theirs, a_tuple, plain(bg_weight=0.1), with_list):
         found = losses_of(build(kind, loss))
         assert found.keys() == wanted.keys()
         for name, value in wanted.items():

@@ -7,7 +7,13 @@ import torch
 from mmengine.hooks import Hook
 
 from imb_det.core import FindingsError, Stage
-from imb_det.losses import FadingLoss, flush_statistics, manage_statistics
+from imb_det.losses import (
+    FadingLoss,
+    RowWeights,
+    flush_statistics,
+    manage_statistics,
+    row_weights,
+)
 from imb_det.registry import MODELS
 from imb_det.statistics import ClassStats
 from tests import toys
@@ -335,3 +341,35 @@ def test_a_share_without_stages_needs_the_hook_too(run):
     with pytest.raises(FindingsError, match=r"stages=\[dict\(name='fading'"):
         runner.train()
     assert runner.iter == 0
+
+
+def test_weights_of_rows_are_in_the_shares():
+    first = dict(SOFTMAX, bg_weight=0.1)
+    second = dict(SOFTMAX, class_weight=[1.0, 5.0], bg_weight=0.5)
+    for share in (0.0, 0.25, 1.0):
+        loss = at(fading(first, second), share)
+        wanted = [1.0, 1 + 4 * share, 0.1 + 0.4 * share]
+        assert row_weights(loss, 2).tolist() == pytest.approx(wanted)
+        around = MODELS.build(dict(type="imb_det.ABSGDLoss", loss=loss))
+        assert row_weights(around, 2).tolist() == pytest.approx(wanted)
+        assert RowWeights()(loss, 2) == pytest.approx(wanted)
+
+
+QUALITY = dict(type="imb_det.QualityFocalLoss", use_sigmoid=True)
+
+
+def test_losses_of_qualities_fade():
+    loss = at(fading(dict(QUALITY, activated=True), dict(QUALITY, activated=True)), 0.5)
+    assert loss.activated
+    assert loss.of_rows
+    assert loss.takes_quality
+    p, pair = torch.tensor([[0.2, 0.7]]), (torch.tensor([1]), torch.tensor([0.6]))
+    alone = MODELS.build(dict(QUALITY, activated=True))
+    torch.testing.assert_close(loss(p, pair), alone(p, pair))
+    focal = dict(type="imb_det.FocalLoss", use_sigmoid=True)
+    classes = dict(type="imb_det.AlphaLoss", use_sigmoid=True)
+    assert not fading(focal, classes).takes_quality
+    with pytest.raises(ValueError, match=r"QualityFocalLoss takes probabilities"):
+        fading(QUALITY, dict(QUALITY, activated=True))
+    with pytest.raises(ValueError, match="QualityFocalLoss is a loss of rows"):
+        fading(focal, QUALITY)

@@ -76,6 +76,16 @@ def told_by_options(options):
     return [w for w in sampler.receipt().warnings if "evenly" in w]
 
 
+def test_partners_count_as_often_as_they_come():
+    def told(prob):
+        options = dict(type="Mosaic", img_scale=(32, 32), prob=prob)
+        return told_by_options(options)
+
+    assert not told(0.0)
+    assert "of 2.5 images" in told(0.5)[0]
+    assert "of 4 images" in told(1.0)[0]
+
+
 def test_copy_paste_of_mmdet_is_told_of_too():
     (warning,) = told_by("CopyPaste")
     assert "imb_det.RareCopyPaste" in warning
