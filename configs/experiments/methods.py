@@ -1,5 +1,5 @@
 # What is compared on every data set: a method changes one thing of plain training,
-# combinations two, and all see as many images.
+# combinations two or three, and all see as many images.
 def _head(path, only, title, type, base, hooks, head, loss):
     options = {}
     if type is not None:
@@ -127,6 +127,12 @@ methods = dict(
         "imb_det.CrossEntropyLoss",
         class_weight=dict(rule="sqrt_inverse", normalize="classes"),
     ),
+    sqrt_dense_columns=_dense(
+        "cross entropy, square root weights, of negatives too",
+        "imb_det.CrossEntropyLoss",
+        class_weight="sqrt_inverse",
+        weight_negatives=True,
+    ),
     cdb_w_dense=_dense("CDB-W", "imb_det.CDBLoss", hooks=[_difficulty]),
     # Images.
     rfs=_sampler("RFS", "RepeatFactorSampler", repeat_thr="auto"),
@@ -200,6 +206,10 @@ methods = dict(
     free_inverse=_all_of("sampling-free, inverse weights", "sampling_free", "inverse"),
     free_rfs=_all_of("sampling-free, RFS", "sampling_free", "rfs"),
     cosine_inverse=_all_of("cosine classifier, inverse weights", "cosine", "inverse"),
+    rfs_cosine_inverse=_all_of(
+        "RFS, cosine classifier, inverse weights", "rfs", "cosine", "inverse"
+    ),
+    cdb_s_cosine=_all_of("CDB-S, cosine classifier", "cdb_s", "cosine"),
     cosine_seesaw=_all_of("cosine classifier, Seesaw", "cosine", "seesaw"),
     cosine_free=_all_of("cosine classifier, sampling-free", "cosine", "sampling_free"),
     rfs_la_half=_all_of("RFS, logit adjustment, tau 0.5", "rfs", "la_half"),
