@@ -52,6 +52,7 @@ from imb_det.statistics.description import describe
 from imb_det.statistics.running_stats import RunningStats
 from imb_det.transforms.skipped_types import widen_skipped_types
 
+from .called_losses import CalledLosses
 from .check_invalid_loss_hook import CheckInvalidLossHook
 
 __all__ = ["ImbalanceHook"]
@@ -153,6 +154,7 @@ class ImbalanceHook(Hook):
         self._loaded_biases: dict[str, torch.Size] = {}
         self._loss_check: CheckInvalidLossHook | None = None
         self._epochs = RankEpochs()
+        self._called: CalledLosses | None = None
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
         """Yield that another hook of this kind is there: limits are given once."""
@@ -215,6 +217,7 @@ class ImbalanceHook(Hook):
                 write_receipt(sampler, bare_model(runner), runner.work_dir)
         bind_losses(bare_model(runner))
         refresh_averages(runner)
+        self._called = CalledLosses(bare_model(runner), places_of(runner))
         self._running = manage_statistics(runner.model)
         check_alike(self._running)
 
@@ -234,6 +237,8 @@ class ImbalanceHook(Hook):
         """Check the loss; bring what all ranks counted into running statistics."""
         if self._loss_check is not None:
             self._loss_check.after_train_iter(runner, batch_idx, data_batch, outputs)
+        if self._called is not None:
+            self._called.iteration_is_over()
         flush(self._running)
 
     def after_train_epoch(self, runner: Runner) -> None:
