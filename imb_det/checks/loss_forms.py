@@ -83,9 +83,9 @@ FORMS = (
         takes=lambda loss: _takes_quality(loss) and not loss.own_normaliser,
     ),
     Form(
-        ("FSAFHead",),
+        ("FSAFHead", "PAAHead"),
         "loss_cls",
-        "chooses levels by the losses of single elements",
+        "chooses positives by the losses of single elements",
         instead=dict(type="imb_det.FocalLoss", use_sigmoid=True),
         takes=lambda loss: loss.use_sigmoid and not loss.of_rows,
     ),

@@ -52,6 +52,7 @@ class Case:
         progress: What part of a stage, ``'fading'``, is over; None where no stage
             matters.
         of_call: Whether a part of it is made of the rows of a call, on its rank.
+        of_rows: Whether it is a loss of rows in dense heads too, with a sigmoid.
         idle: Which logits have no say in rows of given labels (N,), bool (N, K), where
             there are any; they may be anything, as those of ignored rows may.
     """
@@ -67,6 +68,7 @@ class Case:
     is_detached: bool = False
     is_bounded: bool = False
     of_call: bool = False
+    of_rows: bool = False
     idle: Callable[[torch.Tensor], torch.Tensor] | None = None
     progress: float | None = None
 

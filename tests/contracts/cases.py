@@ -83,6 +83,7 @@ CASES = [
         "QualityFocalLoss",
         "sigmoid",
         lambda: oracles.quality_focal(2.0, ONES, ONES),
+        of_rows=True,
     ),
     Case(
         "QualityFocalLoss",
@@ -96,6 +97,7 @@ CASES = [
             alpha=0.25,
             loss_weight=2.0,
         ),
+        of_rows=True,
     ),
     Case(
         "VarifocalLoss",

@@ -196,6 +196,7 @@ LONG_TAIL = [
         "EqualizedQualityFocalLoss",
         "sigmoid",
         lambda: oracles.EqualizedFocal(alpha=None, scale=4.0, of_rows=True),
+        of_rows=True,
     ),
     Case(
         "FederatedLoss",

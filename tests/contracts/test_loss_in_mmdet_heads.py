@@ -19,6 +19,7 @@ SIGMOID = (
 NOT_TOGETHER = {
     ("RPNHead", "CDBLoss"): "proposals have no classes",
     ("FSAFHead", "QualityFocalLoss"): "levels are chosen by losses of elements",
+    ("PAAHead", "QualityFocalLoss"): "positives are chosen by losses of elements",
     ("RTMDetSepBNHead", "GHMCLoss"): "the head divides, and so does the loss",
     ("YOLOXHead", "GHMCLoss"): "the head divides, and so does the loss",
 }
@@ -219,8 +220,9 @@ def test_heads_of_queries_pass_qualities_where_they_are_asked_for(name, kind):
     assert list(check_loss_callers(CheckContext(model=head))) == []
 
 
-def test_fsaf_refuses_losses_of_rows():
-    head = heads.build_dense("FSAFHead", loss_cls=config("QualityFocalLoss"))
+@pytest.mark.parametrize("name", ["FSAFHead", "PAAHead"])
+def test_heads_that_choose_by_elements_refuse_losses_of_rows(name):
+    head = heads.build_dense(name, loss_cls=config("QualityFocalLoss"))
     (found,) = check_loss_callers(CheckContext(model=head))
     assert "losses of single elements" in found.evidence
 

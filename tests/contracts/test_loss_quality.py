@@ -98,7 +98,7 @@ def test_statistics_of_pairs_are_those_of_matrices(case):
         flush_statistics(other)
 
 
-@each
+@each_loss
 def test_the_least_loss_is_at_the_quality(case):
     """Whatever a class weighs: only where logits are shifted it is another logit."""
     loss, _ = warm(case)
@@ -127,7 +127,7 @@ def test_the_least_loss_is_at_the_quality(case):
 SHIFTED = ("BalancedSoftmaxLoss", "LogitAdjustmentLoss", "VSLoss", "CDTLoss", "ECMLoss")
 
 
-@each
+@each_loss
 def test_quick_ways_of_matrices_are_those_of_elements(case, monkeypatch):
     logits, labels = make_batch(case)
     target = matrix_of(case, labels, QUALITY)
@@ -151,7 +151,7 @@ def test_pairs_on_a_device_that_is_not_looked_at(case):
         assert warm(case)[0](logits, (labels, spoiled)).isnan()
 
 
-@each
+@each_loss
 def test_pairs_without_rows(case):
     logits = torch.zeros(0, 3, dtype=torch.float64, requires_grad=True)
     pair = torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.float64)
@@ -161,7 +161,7 @@ def test_pairs_without_rows(case):
         assert gradient_of(value, logits).shape == (0, 3)
 
 
-@each
+@each_loss
 @pytest.mark.parametrize("junk", [torch.inf, 1e38, torch.nan, -5.0])
 def test_targets_of_elements_that_do_not_count_may_be_anything(case, junk):
     logits, labels = make_batch(case)
