@@ -15,7 +15,8 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 
-from imb_det.analysis.probe import box_dataset, box_features, probe, probe_table
+from imb_det.analysis.box_features import box_dataset, box_features
+from imb_det.analysis.probe import probe, probe_table
 from imb_det.cli import load_config, make_parser, parse_args
 from imb_det.statistics import ClassStats, GroupLimits
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from imb_det.analysis.probe import box_features, probe, ranking_ap
+from imb_det.analysis.box_features import box_features
+from imb_det.analysis.probe import probe, ranking_ap
 from imb_det.statistics import ClassStats
 from tests import toys
 from tests.processes import run_tool
