@@ -112,6 +112,12 @@ def with_an_eighth_of_the_channels(config):
     small = "base_channels" in backbone or "widen_factor" in backbone
     if small or "frozen_cache" in backbone:
         return
+    if transformers := _transformers(config):  # whose widths depend on one another
+        for part in transformers:
+            part.num_layers = 1
+        if "num_queries" in config:
+            config.num_queries = 20
+        return
     backbone.base_channels = backbone.stem_channels = 64
     parts = [config]
     while parts:
@@ -122,6 +128,14 @@ def with_an_eighth_of_the_channels(config):
                 widths = [width // 8 for width in inside]
                 part[key] = widths if value is inside else widths[0]
             parts += [item for item in inside if isinstance(item, dict)]
+
+
+def _transformers(config):
+    """Encoders and decoders of a model of queries."""
+    head = config.get("panoptic_head", {})
+    places = (config, head, head.get("pixel_decoder", {}))
+    names = ("encoder", "decoder", "transformer_decoder")
+    return [place[name] for place in places for name in names if name in place]
 
 
 def classes_of(cfg):
@@ -182,11 +196,15 @@ def test_config(path):
     cfg = Config.fromfile(path)
     assert cfg.custom_imports["imports"] == ["imb_det"]
     assert "imb_det.ImbalanceHook" in [hook["type"] for hook in cfg.custom_hooks]
-    built = [HOOKS.build(hook) for hook in cfg.custom_hooks]
+    built = [
+        HOOKS.build({k: v for k, v in hook.items() if k != "priority"})
+        for hook in cfg.custom_hooks
+    ]
     hooks = [type(hook).__name__ for hook in built]
     without_pretrained(cfg.model)
     with_few_proposals(cfg.model)
     with_an_eighth_of_the_channels(cfg.model)
+    cfg.model.data_preprocessor.pop("batch_augments", None)  # to full size
     model = toys.build_model(cfg.model)
     for hook in built:
         if isinstance(hook, PriorInitHook):  # it will find its layer
