@@ -67,9 +67,14 @@ class DETRHead(MmdetDETRHead):
     ) -> None:
         self._weights = RowWeights()
         given = dict(_OF_DETR if loss_cls is None else loss_cls)
-        background = given.pop("bg_cls_weight", None)
         number = given.get("class_weight")
-        if background is not None:  # of mmdet's loss, as its head reads it
+        kind = given["type"]
+        place = kind if isinstance(kind, str) else kind.__module__
+        is_ours = place.startswith("imb_det.")
+        # mmdet's head makes a list of one number, for background too unless it is told.
+        one_number = isinstance(number, (int, float)) and not is_ours
+        background = given.pop("bg_cls_weight", number if one_number else None)
+        if background is not None:
             of_classes = 1.0 if number is None else float(number)
             weights = [of_classes] * num_classes
             given["class_weight"] = [*weights, float(background)]

@@ -88,6 +88,7 @@ def bind_losses(model: nn.Module) -> None:
         loss = getattr(module, "loss_cls", None)
         if not isinstance(loss, ImbalanceLoss) or loss.use_sigmoid:
             continue
-        if isinstance(module, (DETRHead, MaskFormerHead)):
+        asks = any(isinstance(part, RowWeights) for part in vars(module).values())
+        if isinstance(module, (DETRHead, MaskFormerHead)) and not asks:
             weights = row_weights(loss, module.num_classes).tolist()
             module.bg_cls_weight, module.class_weight = weights[-1], weights

@@ -61,6 +61,15 @@ def test_neutral_losses_are_those_of_mmdet(ours):
         torch.testing.assert_close(found[name], value)
 
 
+def test_one_number_of_mmdets_loss_is_that_of_background_too():
+    theirs = softmax("CrossEntropyLoss", class_weight=2.0)
+    head, wanted = losses_of("mmdet.DETRHead", theirs)
+    ours, found = losses_of("imb_det.DETRHead", theirs)
+    assert ours.bg_cls_weight == head.bg_cls_weight == 2
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value)
+
+
 def test_losses_without_weights_divide_by_all_queries():
     head, _ = losses_of("imb_det.DETRHead", softmax("imb_det.AlphaLoss", alpha=1.0))
     assert head.bg_cls_weight == 1
