@@ -83,6 +83,7 @@ methods = dict(
         datasets=["faster_rcnn"],
     ),
     roi_focal=_roi("focal loss", "imb_det.FocalLoss", hooks=[_gradients]),
+    roi_ghm=_roi("GHM-C", "imb_det.GHMCLoss", hooks=[_gradients]),
     bce=_dense("cross entropy", "CrossEntropyLoss"),
     focal=_dense("focal loss, ours", "imb_det.FocalLoss"),
     focal_auto=_dense("focal loss, alpha by counts", "imb_det.FocalLoss", alpha="auto"),
