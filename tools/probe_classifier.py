@@ -32,6 +32,9 @@ def main() -> None:
     if not args.weight_decay > 0:
         parser.error(f"--weight-decay must be > 0, got {args.weight_decay}")
     cfg = load_config(args)
+    for name in ("train_dataloader", "test_dataloader"):
+        if cfg.get(name) is None:
+            parser.error(f"{args.config} lacks {name}")
     MMLogger.get_instance("probe", log_level=logging.WARNING)
     torch.manual_seed(0)
     try:

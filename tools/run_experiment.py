@@ -8,6 +8,8 @@ from pathlib import Path
 
 from imb_det.core.shown_text import accept_any_text
 from imb_det.experiments import (
+    Experiment,
+    check_truth,
     compare_experiment,
     finished_results,
     publish,
@@ -56,6 +58,8 @@ def main() -> None:
     try:
         whole = read_experiment(args.experiment, args.work_dir)
         chosen = whole.only(args.datasets, args.methods, args.seeds)
+        if not args.list:
+            check_truth(chosen)
     except (FileNotFoundError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
     if args.list:
@@ -67,7 +71,18 @@ def main() -> None:
         failed = run_all(chosen, tools, args.processes, args.threads)
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")
-    results = finished_results(whole)  # also of runs that were not asked for today
+    faults = ["failed: " + ", ".join(failed)] if failed else []
+    try:
+        show_results(whole, args)
+    except (OSError, ValueError) as error:
+        faults.append(f"error: {error}")
+    if faults:
+        sys.exit("\n".join(faults))
+
+
+def show_results(whole: Experiment, args: argparse.Namespace) -> None:
+    """Print and publish tables, also of runs that were not asked for today."""
+    results = finished_results(whole)
     tables = compare_experiment(whole, results, args.resamples)
     for name, file in tables.items():
         title = whole.datasets[name].title
@@ -75,8 +90,6 @@ def main() -> None:
     if args.publish is not None:
         files = publish(whole, args.experiment, results, args.publish or None)
         print(f"published: {', '.join(map(str, files))}")
-    if failed:
-        sys.exit("failed: " + ", ".join(failed))
 
 
 if __name__ == "__main__":

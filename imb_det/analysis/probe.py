@@ -15,7 +15,13 @@ from imb_det.statistics.class_weights import class_weights
 
 __all__ = ["Probed", "probe", "probe_table", "ranking_ap"]
 
-_CLASSIFIERS = ("plain", "sqrt_inverse", "inverse", "logit adjustment")
+#: Rules of class weights, by the name of the classifier.
+_CLASSIFIERS = {
+    "plain": None,
+    "square root weights": "sqrt_inverse",
+    "inverse weights": "inverse",
+    "logit adjustment": None,
+}
 
 
 class Probed(NamedTuple):
@@ -42,7 +48,8 @@ def probe(
         \mathrm{CE}(W x_i + b + a, y_i) + \frac{\lambda}{2} \lVert W \rVert^2
 
     with :math:`w = 1`, weights of a rule, or :math:`a = \log \pi`, logit adjustment,
-    and, for that, plain training with :math:`\log \pi` subtracted afterwards.
+    and, for that, plain training with :math:`\log \pi` subtracted afterwards, which is
+    the same but for classes without an example, as the bias is free to take it up.
 
     Args:
         train: Features and labels to fit to.
@@ -57,16 +64,18 @@ def probe(
     mean, deviation = x.mean(0), x.std(0) + 1e-3
     x, z = (x - mean) / deviation, (z - mean) / deviation
     prior = torch.from_numpy(stats.class_prior.clip(1e-12)).log().float()
-    for name in _CLASSIFIERS:
+    # A class that was never seen is not to be named everywhere.
+    seen = prior.where(torch.from_numpy(stats.class_prior > 0), prior.new_zeros(()))
+    for name, rule in _CLASSIFIERS.items():
         weights, shift = torch.ones(stats.num_classes), torch.zeros(())
         if name == "logit adjustment":
             shift = prior
-        elif name != "plain":
-            weights = torch.from_numpy(class_weights(stats, name)).float()
+        elif rule is not None:
+            weights = torch.from_numpy(class_weights(stats, rule)).float()
         logits = _fitted(x, y, weights, shift, weight_decay)(z)
         yield name, _judged(logits, t)
         if name == "plain":
-            yield "plain, adjusted afterwards", _judged(logits - prior, t)
+            yield "plain, adjusted afterwards", _judged(logits - seen, t)
 
 
 def _fitted(
@@ -122,6 +131,8 @@ def ranking_ap(scores: np.ndarray, positive: np.ndarray) -> float:
 def probe_table(stats: ClassStats, found: Iterable[tuple[str, Probed]]) -> str:
     """Write what classifiers reach on each group of classes, as Markdown.
 
+    A group without test boxes has a dash.
+
     Args:
         stats: Counts of the training set, with the limits of groups.
         found: From :func:`probe`.
@@ -130,6 +141,7 @@ def probe_table(stats: ClassStats, found: Iterable[tuple[str, Probed]]) -> str:
     titles = [f"{what}: {name}" for what in ("named right", "AP") for name in groups]
     lines = [["classifier", *titles], ["---"] * (len(titles) + 1)]
     for name, probed in found:
-        means = [np.nanmean(of[rows]) for of in probed for rows in groups.values()]
-        lines.append([name, *(f"{mean:.3f}" for mean in means)])
+        parts = [of[rows] for of in probed for rows in groups.values()]
+        known = [part[np.isfinite(part)] for part in parts]
+        lines.append([name, *(f"{k.mean():.3f}" if len(k) else "-" for k in known)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from mmdet.models.backbones import EfficientNet
 from torch import Tensor, nn
 
-from imb_det.core import check_choice, check_number
+from imb_det.core import check_choice, check_number, refuse_idle
 from imb_det.registry import MODELS
 
 from .frozen_features import FrozenFeatures
@@ -89,6 +89,8 @@ class EfficientNetLite(EfficientNet):
         check_choice(name, "norm_eval", norm_eval, (True, False))
         check_choice(name, "with_cp", with_cp, (True, False))
         check_number(name, "drop_path_rate", drop_path_rate, 0, 1)
+        if drop_path_rate == 1:  # the last block would be divided by 0
+            raise ValueError(f"{name}: `drop_path_rate` must be below 1, got 1")
         super().__init__(
             arch="lite0",
             drop_path_rate=drop_path_rate,
@@ -101,7 +103,10 @@ class EfficientNetLite(EfficientNet):
         )
         self._freeze_stages()  # before an optimizer takes the parameters
         self.frozen_cache: FrozenFeatures | None = None
-        if frozen_cache is not None:
+        if frozen_cache is None:
+            size = (frozen_cache_size, 2.0)
+            refuse_idle(name, "without `frozen_cache`", frozen_cache_size=size)
+        else:
             if not frozen_stages:
                 raise ValueError(
                     f"{name}: `frozen_cache` keeps outputs of frozen layers, and "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import pickle
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -69,10 +71,11 @@ class FrozenFeatures:
         """
         if self.weights is None:
             self._begin(weights)
-        half = torch.is_autocast_enabled(images.device.type)
-        rows = [
-            self._of_image(image[None], f"{half}", compute) for image in images.detach()
-        ]
+        device = images.device.type
+        mode = "False"  # of autocast
+        if torch.is_autocast_enabled(device):
+            mode = f"{torch.get_autocast_dtype(device)}"
+        rows = [self._of_image(image[None], mode, compute) for image in images.detach()]
         return tuple(
             torch.stack([output.to(images.device) for output in of_layer])
             for of_layer in zip(*rows, strict=True)
@@ -108,9 +111,12 @@ class FrozenFeatures:
         if self.folder is None:
             return self._kept.get(key)
         path = self.folder / str(self.weights) / f"{key}.pt"
-        if not path.is_file():
+        try:
+            return tuple(torch.load(path, map_location="cpu", weights_only=True))
+        except FileNotFoundError:
             return None
-        return tuple(torch.load(path, map_location="cpu", weights_only=True))
+        except (OSError, EOFError, RuntimeError, ValueError, pickle.PickleError):
+            return None  # cut, as by a machine that lost its power: it is made anew
 
     def _put(self, key: str, outputs: tuple[Tensor, ...]) -> None:
         size = sum(output.numel() * output.element_size() for output in outputs)
@@ -123,11 +129,28 @@ class FrozenFeatures:
             self._kept[key] = own
             return
         path = self.folder / str(self.weights) / f"{key}.pt"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write(path, tuple(output.cpu() for output in own))
+        except (OSError, RuntimeError) as error:  # of torch, where a disk is full
+            self.keeps = False
+            print_log(
+                f"No more outputs of frozen layers are kept in {self.folder}, which "
+                f"cannot be written: {error}",
+                "current",
+                logging.WARNING,
+            )
+
+    @staticmethod
+    def _write(path: Path, outputs: tuple[Tensor, ...]) -> None:
         # Others may write the same: a file of its own takes its place as a whole.
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            torch.save(tuple(output.cpu() for output in own), file)
-        os.replace(file.name, path)
+            try:
+                torch.save(outputs, file)
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
 
     def _tell_full(self) -> None:
         if self._is_full:
@@ -146,6 +169,9 @@ def _digest(tensors: Iterable[Tensor], more: str = "") -> str:
     """Return a digest of the content of tensors."""
     digest = hashlib.blake2b(more.encode(), digest_size=16)
     for tensor in tensors:
+        if tensor.dtype == torch.bfloat16:  # which NumPy does not have
+            digest.update(b"bfloat16")
+            tensor = tensor.float()
         array = tensor.detach().contiguous().cpu().numpy()
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.data)

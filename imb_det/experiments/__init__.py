@@ -1,6 +1,6 @@
 """Experiments: methods x seeds x data sets, trained, tested and compared."""
 
-from .comparing import compare_experiment
+from .comparing import check_truth, compare_experiment
 from .plan import Dataset, Experiment, Run
 from .publishing import publish
 from .reading import read_experiment
@@ -13,6 +13,7 @@ __all__ = [
     "Dataset",
     "Experiment",
     "Run",
+    "check_truth",
     "compare_experiment",
     "finished_results",
     "markdown_table",

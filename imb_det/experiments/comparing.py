@@ -7,13 +7,33 @@ from pathlib import Path
 from typing import Any
 
 from imb_det.analysis.run_comparison import compare_runs
+from imb_det.core import and_more
 from imb_det.core.shown_text import write_text
 from imb_det.statistics.frequency_groups import GroupLimits
 
 from .plan import Dataset, Experiment
 from .tables import markdown_table
 
-__all__ = ["compare_experiment"]
+__all__ = ["check_truth", "compare_experiment"]
+
+
+def check_truth(experiment: Experiment) -> None:
+    """Check, before anything is trained, that there is what to compare by.
+
+    Args:
+        experiment: The experiment, with the runs that are to be done.
+
+    Raises:
+        FileNotFoundError: Annotation files that are not there; names them.
+    """
+    used = dict.fromkeys(run.dataset for run in experiment.runs)
+    datasets = [experiment.datasets[name] for name in used]
+    named = [file for one in datasets for file in (one.ann_file, one.train_ann)]
+    if missing := [str(file) for file in named if file and not file.is_file()]:
+        raise FileNotFoundError(
+            f"{experiment.name}: `ann_file` and `train_ann` name files that there are "
+            f"not: {and_more(missing)}"
+        )
 
 
 def compare_experiment(

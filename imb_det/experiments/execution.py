@@ -43,40 +43,48 @@ class Execution:
         self.experiment, self.run, self.claim = experiment, run, claim
         self.tools, self.threads = tools, threads
         self.state = RunState(run)
-        self.state.enter()
         self.log = run.work_dir / "run.log"
         self.config = run.work_dir / "config.py"
-        run.config.dump(self.config)
         self._steps = self._left()
         self._process: subprocess.Popen[bytes] | None = None
-        self.step, self.code = "", 0
+        self.step, self.fault = "", ""
         self._started = 0.0
 
     def poll(self) -> bool:
         """Start what comes next; return whether the run goes on.
 
-        Afterwards :attr:`code` is 0, or the exit code of the step that failed.
+        Afterwards :attr:`fault` is empty, or says how the run has failed.
         """
+        try:
+            goes_on = self._advance()
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            # No checkpoint, a report that is cut, a full disk: other runs go on.
+            self.fault = f"{self.step or 'begin'}: {error!r}"
+            goes_on = False
+        if not goes_on:
+            self.claim.release()
+        return goes_on
+
+    def _advance(self) -> bool:
         if self._process is not None:
             pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
             if not pid:
                 return True
-            self.code = os.waitstatus_to_exitcode(status)
-            self._process.returncode = self.code  # it is waited for
+            code = os.waitstatus_to_exitcode(status)
+            self._process.returncode = code  # it is waited for
             self._process = None
             self.state.end(
-                self.code,
+                code,
                 time.monotonic() - self._started,
                 used.ru_utime + used.ru_stime,
                 used.ru_maxrss << 10,
             )
-            if self.code:
-                self.claim.release()
+            if code:
+                self.fault = f"{self.step} ended with {code}:\n{self._last_words()}"
                 return False
-        self.step = next(self._steps, "")
-        if not self.step:
+        self.step = next(self._steps, "result")
+        if self.step == "result":
             collect(self.state)
-            self.claim.release()
             return False
         self.state.begin(self.step)
         self._start(self._command(self.step))
@@ -98,14 +106,16 @@ class Execution:
             self._process = None
         self.claim.release()
 
-    def last_words(self, lines: int = 5) -> str:
+    def _last_words(self, lines: int = 5) -> str:
         """Return the last lines of the log that say something."""
         text = self.log.read_text(encoding="utf-8", errors="replace")
         said = [line for line in text.splitlines() if line.strip()]
         return "\n".join(said[-lines:])
 
     def _left(self) -> Iterator[str]:
-        """Yield the steps that have not succeeded, and those after one."""
+        """Enter the folder; yield the steps that have not succeeded, and later ones."""
+        self.state.enter()
+        self.run.config.dump(self.config)
         done = True
         for step in STEPS:
             done = done and self.state.succeeded(step)
@@ -127,7 +137,10 @@ class Execution:
             str(self.config),
         ]
         if step == "test":
-            command.append(find_resume_point(folder) or "")
+            checkpoint = find_resume_point(folder)
+            if checkpoint is None:
+                raise FileNotFoundError(f"no checkpoint in {folder}")
+            command.append(checkpoint)
             command += ["--out", str(self.run.work_dir / "predictions.npz")]
         else:
             command.append("--resume")

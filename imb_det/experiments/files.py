@@ -10,7 +10,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-__all__ = ["Files", "digest_of"]
+from imb_det.statistics.cache import write_whole
+
+__all__ = ["Files", "digest_of", "write_file"]
 
 _LOADERS = ("train_dataloader", "test_dataloader")
 
@@ -54,6 +56,20 @@ def digest_of(config: Config, read: Files) -> str:
     for file in _annotation_files(config):
         digest.update(read.digest(file))
     return digest.hexdigest()
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a text that is there as a whole, or as it was before.
+
+    Args:
+        path: The file; its folder is made.
+        text: Halves of characters, which UTF-8 does not have, are escaped.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    content = text.encode("utf-8", "backslashreplace")
+    write_whole(path, lambda file: file.write(content))
 
 
 def _annotation_files(config: Config) -> Iterator[Path]:

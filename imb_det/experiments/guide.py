@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .tables import difference_text
+from .tables import cell, difference_text
 
 __all__ = ["GUIDE", "Advice", "guide_table"]
 
@@ -68,7 +68,7 @@ GUIDE = (
     ),
     Advice(
         "a plan to use class weights alone",
-        "not these alone: names of rare classes, paid for by frequent ones",
+        "not these alone: names of rare classes, and no AP that is told from 0",
         "faster_rcnn",
         "inverse",
     ),
@@ -100,7 +100,8 @@ def guide_table(
                 f"not compared; there are {sorted(found)}"
             )
         own = found[advice.method]
-        row = f'"{titles[advice.method]}"'
-        figures = [difference_text(own.get(name)) or "-" for name in _FIGURES]
+        seeds = len(comparisons[advice.dataset]["methods"][advice.method]["files"])
+        row = f'"{cell(titles[advice.method])}"'
+        figures = [difference_text(own.get(name), seeds) or "-" for name in _FIGURES]
         lines.append([advice.when, advice.use, row, *figures])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -110,4 +110,6 @@ class Experiment:
                     f"{self.name}: no {key} {and_more(unknown)}; there are {there}"
                 )
             runs = [run for run in runs if getattr(run, key) in wanted]
+        if not runs:
+            raise ValueError(f"{self.name}: no run is of all that was asked for")
         return replace(self, runs=runs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,21 +13,15 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from imb_det.core import and_more
-from imb_det.core.shown_text import write_text
 
+from .files import write_file
 from .guide import guide_table
+from .places import places_of
 from .plan import Experiment
 from .results import merge_results, read_results
 from .tables import markdown_table
 
 __all__ = ["Published", "publish"]
-
-_BLOCK = re.compile(
-    r"<!-- results of (?P<experiment>[\w-]+)\.(?P<dataset>[\w-]+)"
-    r"(?:: (?P<methods>[\w -]+?))? -->"
-    r"|<!-- guide of (?P<guided>[\w-]+) -->"
-)
-_END = "<!-- end of results -->"
 
 
 def publish(
@@ -59,15 +52,27 @@ def publish(
 
     Raises:
         FileNotFoundError: A README that is not there.
-        ValueError: A table that does not end, or of a data set or method without
-            results.
+        ValueError: No table in all READMEs that are asked for; one that does not end,
+            or of a data set or method without results.
     """
     path = Path(path)
+    asked = readmes is not None
     if readmes is None:
         readmes = [file for file in [path.with_name("README.md")] if file.is_file()]
     texts = {Path(file): Path(file).read_text(encoding="utf-8") for file in readmes}
+    texts = {
+        readme: text
+        for readme, text in texts.items()
+        if any(place.experiment == path.stem for place in places_of(text))
+    }
+    if asked and not texts:
+        raise ValueError(
+            f"no place for a table in {and_more(map(str, readmes))}: no line "
+            f"'<!-- results of {path.stem}.{next(iter(experiment.datasets))} -->'"
+        )
     written = [path.with_suffix(".results.jsonl")]
     merge_results(written[0], results)
+    _tell_of_others(experiment, written[0])
     for dataset in experiment.datasets:
         source = experiment.work_dir / dataset / "comparison.json"
         if not source.is_file():
@@ -82,14 +87,30 @@ def publish(
                 logging.WARNING,
             )
             continue
-        write_text(target, json.dumps(content, indent=1) + "\n")
+        write_file(target, json.dumps(content, indent=1) + "\n")
         shutil.copyfile(source.with_suffix(".png"), target.with_suffix(".png"))
         written += [target, target.with_suffix(".png")]
     published = Published(path)
     for readme, text in texts.items():
-        write_text(readme, published.written_into(text))
+        write_file(readme, published.written_into(text))
         written.append(readme)
     return written
+
+
+def _tell_of_others(experiment: Experiment, file: Path) -> None:
+    """Name published results that are not of the experiment as it is planned now."""
+    planned = {run.name: run.digest for run in experiment.runs}
+    names = [
+        (f"{r['dataset']}/{r['method']}/seed_{r['seed']}", r.get("digest"))
+        for r in read_results(file)
+    ]
+    if others := [name for name, digest in names if planned.get(name) != digest]:
+        print_log(
+            f"{file} has results of other configs or data than those of today: "
+            f"{and_more(others)}",
+            "current",
+            logging.WARNING,
+        )
 
 
 def _portable(comparison: Path, work_dir: Path) -> dict[str, Any]:
@@ -179,16 +200,12 @@ class Published:
             ValueError: A place that does not end, or a table without results.
         """
         parts, at = [], 0
-        for begin in _BLOCK.finditer(text):
-            end = text.find(_END, begin.end())
-            if end < 0 or _BLOCK.search(text, begin.end(), end):
-                raise ValueError(f"README: no line {_END!r} after {begin[0]!r}")
-            if self.path.stem in (begin["experiment"], begin["guided"]):
-                methods = begin["methods"]
-                if begin["guided"]:
+        for place in places_of(text):
+            if place.experiment == self.path.stem:
+                if place.kind == "guide":
                     table = self.guide()
                 else:
-                    table = self.table(begin["dataset"], methods and methods.split())
-                parts += [text[at : begin.end()], f"\n{table}"]
-                at = end
+                    table = self.table(place.dataset, place.methods)
+                parts += [text[at : place.begin], f"\n{table}"]
+                at = place.end
         return "".join([*parts, text[at:]])

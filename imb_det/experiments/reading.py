@@ -9,17 +9,12 @@ from typing import Any
 
 from mmengine.config import Config
 
-from imb_det.core import and_more
-
 from .files import Files, digest_of
 from .plan import Dataset, Experiment, Run
+from .spec import check_spec, check_titles
 
 __all__ = ["read_experiment"]
 
-_KEYS = ("work_dir", "seeds", "datasets", "methods", "train_command", "test_command")
-_OF_DATASET = ("config", "options", "ann_file", "train_ann", "title")
-_OF_METHOD = ("config", "options", "hooks", "base", "datasets", "seeds", "title")
-_OF_COMMAND = ("before", "after")
 _NEEDED = ("train_cfg", "train_dataloader", "test_cfg", "test_dataloader")
 
 
@@ -57,33 +52,19 @@ def read_experiment(path: str | Path, work_dir: str | Path | None = None) -> Exp
 
     Raises:
         FileNotFoundError: A file that is not there.
-        ValueError: Keys or names that there are not; names them and what there is.
+        ValueError: Keys, names or options that there are not, two methods with one
+            title; names them and what there is.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no experiment '{path}'")
     spec = Config.fromfile(path).to_dict()
     spec = {key: value for key, value in spec.items() if key[0] != "_"}
-    _check_keys(str(path), spec, _KEYS)
-    for key in ("datasets", "methods"):
-        if not spec.get(key):
-            raise ValueError(f"{path}: `{key}` is missing or empty")
+    check_spec(path, spec)
     folder = Path(work_dir or spec.get("work_dir") or f"work_dirs/{path.stem}")
     seeds = spec.get("seeds", [0])
     datasets, methods = spec["datasets"], spec["methods"]
-    for key in ("train_command", "test_command"):
-        _check_keys(f"{path}: `{key}`", spec.get(key, {}), _OF_COMMAND)
-    for name, own in datasets.items():
-        _check_keys(f"{path}: data set {name!r}", own, _OF_DATASET)
-        if missing := {"config", "ann_file"} - set(own):
-            raise ValueError(f"{path}: data set {name!r} lacks {sorted(missing)}")
-    for name, own in methods.items():
-        where = f"{path}: method {name!r}"
-        _check_keys(where, own, _OF_METHOD)
-        if unknown := set(own.get("datasets", ())) - set(datasets):
-            raise ValueError(
-                f"{where}: no data sets {sorted(unknown)}; there are {list(datasets)}"
-            )
+    titles = {name: own.get("title", name) for name, own in methods.items()}
     read = Files()
     runs = [
         _run(path, spec, folder, dataset, method, seed, read)
@@ -92,6 +73,9 @@ def read_experiment(path: str | Path, work_dir: str | Path | None = None) -> Exp
         for method, own in methods.items()
         if seed in own.get("seeds", seeds) and dataset in _places(path, spec, method)
     ]
+    for dataset in datasets:
+        there = {run.method for run in runs if run.dataset == dataset}
+        check_titles(path, [(m, title) for m, title in titles.items() if m in there])
     return Experiment(
         path.stem,
         folder,
@@ -104,7 +88,7 @@ def read_experiment(path: str | Path, work_dir: str | Path | None = None) -> Exp
             )
             for name, own in datasets.items()
         },
-        {name: own.get("title", name) for name, own in methods.items()},
+        titles,
         runs,
         spec.get("train_command", {}),
         spec.get("test_command", {}),
@@ -143,7 +127,12 @@ def _run(
         raise FileNotFoundError(f"{path}: there is no config '{file}' ({method})")
     config = read.config(file)
     for own in (of_dataset, *chain):
-        config.merge_from_dict(copy.deepcopy(own.get("options", {})))
+        try:
+            config.merge_from_dict(copy.deepcopy(own.get("options", {})))
+        except (LookupError, TypeError) as error:
+            raise ValueError(
+                f"{path}: options of {method!r} do not fit {file}: {error}"
+            ) from None
         config.custom_hooks = [
             *(config.get("custom_hooks") or []),
             *copy.deepcopy(own.get("hooks", [])),
@@ -171,10 +160,3 @@ def _chain(
     for base in [bases] if isinstance(bases, str) else bases:
         yield from _chain(path, methods, base, (*above, name))
     yield own
-
-
-def _check_keys(where: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
-    if unknown := [key for key in given if key not in known]:
-        raise ValueError(
-            f"{where}: unknown {and_more(unknown)}; known are {list(known)}"
-        )

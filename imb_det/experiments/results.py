@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from imb_det.core.shown_text import write_text
+from .files import write_file
 
 __all__ = ["merge_results", "read_results"]
 
@@ -51,7 +51,7 @@ def merge_results(path: str | Path, results: Iterable[Mapping[str, Any]]) -> Non
     every = {_key(r): r for r in (read_results(path) if path.is_file() else [])}
     every.update((_key(r), dict(r)) for r in results)
     lines = [json.dumps(every[key]) for key in sorted(every)]
-    write_text(path, "".join(f"{line}\n" for line in lines))
+    write_file(path, "".join(f"{line}\n" for line in lines))
 
 
 def _key(result: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -44,7 +44,8 @@ def run_all(
         tell: What says that a run is finished, or has failed.
 
     Returns:
-        Last lines of the logs of runs that failed, by name of the run.
+        What went wrong in runs that failed, such as the last lines of their logs, by
+        name of the run.
 
     Raises:
         KeyboardInterrupt: After an interrupt or a request to end.
@@ -54,13 +55,24 @@ def run_all(
     done = len(experiment.runs) - len(left)
     failed: dict[str, str] = {}
     active: list[Execution] = []
+    before: dict[str, float] = {}
+
+    def fail(run: Run, words: str) -> None:
+        failed[run.name] = words
+        tell(f"failed: {run.name}: {words}\n(all in {run.work_dir / 'run.log'})")
+
     with _bar(len(experiment.runs), done) as bar, _ends_as_interrupt():
         try:
             while left or active:
                 for run in list(left):
                     if len(active) == processes:
                         break
-                    claim = Claim.take(run.work_dir)
+                    try:
+                        claim = Claim.take(run.work_dir)
+                    except OSError as error:  # read-only, or without locks
+                        left.remove(run)
+                        fail(run, f"{error!r}")
+                        continue
                     if claim is None:
                         continue
                     left.remove(run)
@@ -72,13 +84,11 @@ def run_all(
                     if one.poll():
                         continue
                     active.remove(one)
-                    if one.code:
-                        words = f"{one.step} ended with {one.code}:\n{one.last_words()}"
-                        failed[one.run.name] = words
-                        tell(f"failed: {one.run.name}: {words}\n(all in {one.log})")
+                    if one.fault:
+                        fail(one.run, one.fault)
                     else:
                         tell(f"finished: {one.run.name}")
-                _show(bar, experiment, left, active)
+                _show(bar, experiment, left, active, before)
                 if left or active:
                     time.sleep(_EVERY)
         finally:
@@ -105,10 +115,18 @@ def _bar(total: int, done: int) -> Any:
 
 
 def _show(
-    bar: Any, experiment: Experiment, left: list[Run], active: list[Execution]
+    bar: Any,
+    experiment: Experiment,
+    left: list[Run],
+    active: list[Execution],
+    before: dict[str, float],
 ) -> None:
     """Draw how far all is; parts of runs count."""
     shares = {one.run.name: progress(one.run) for one in active}
+    # What a run had behind it when it went on took none of the time of this call.
+    new = {name: share for name, share in shares.items() if name not in before}
+    before.update(new)
+    bar.initial += sum(new.values())
     waiting = len(left) + len(active)
     text = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
     bar.set_postfix_str(text or "waits for other processes" * bool(left), refresh=False)

@@ -12,8 +12,8 @@ import torch
 
 from imb_det.analysis.measuring import processor
 from imb_det.analysis.run_log import read_run_log
-from imb_det.core.shown_text import write_text
 
+from .files import write_file
 from .plan import Run
 
 __all__ = ["RunState", "collect", "progress", "status"]
@@ -47,6 +47,8 @@ class RunState:
         if content is not None:
             self.digest = content.get("digest", "")
             self.attempts = content.get("attempts", [])
+        elif run.work_dir.is_dir() and any(run.work_dir.iterdir()):
+            self.digest = ""  # of whom, nobody knows
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -144,15 +146,16 @@ def progress(run: Run) -> float:
     record = _last_record(run.work_dir)
     if config.get("by_epoch", True) and "max_epochs" in config:
         # The epoch that is being trained is half done on average.
-        return min(max(record.get("epoch", 0) - 0.5, 0) / config["max_epochs"], 1.0)
+        done = max(record.get("epoch", 0) - 0.5, 0)
+        return min(done / max(config["max_epochs"], 1), 1.0)
     return min(record.get("step", 0) / max(config.get("max_iters") or 1, 1), 1.0)
 
 
 def _last_record(work_dir: Path) -> dict[str, Any]:
     """Return what a training logged last, but for its validations."""
     logs = sorted(work_dir.glob("*/vis_data/scalars.json"))
-    lines = logs[-1].read_text(encoding="utf-8").splitlines() if logs else []
-    for line in reversed(lines):
+    text = logs[-1].read_text(encoding="utf-8", errors="replace") if logs else ""
+    for line in reversed(text.splitlines()):
         try:
             record = json.loads(line)
         except ValueError:  # being written
@@ -176,13 +179,10 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     """Return the content of a file; None where there is none, or it was cut."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return content if isinstance(content, dict) else None
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file that is there as a whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    write_text(part, json.dumps(content, indent=1) + "\n")
-    part.replace(path)
+    write_file(path, json.dumps(content, indent=1) + "\n")

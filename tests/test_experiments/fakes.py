@@ -19,6 +19,8 @@ for epoch in range(start, config["train_cfg"]["max_epochs"]):
         print("RuntimeError: as it was told to")
         sys.exit(3)
     done.write_text(str(epoch + 1))
+if config["lacks"] == "checkpoint":
+    sys.exit()
 (folder / "epoch_1.pth").write_bytes(b"not a zip, so taken as it is")
 (folder / "last_checkpoint").write_text("epoch_1.pth")
 """
@@ -35,13 +37,15 @@ config = runpy.run_path(folder / "config.py")
 ap = config["ap"] + config["randomness"]["seed"] / 100
 figures = dict(AP=ap, APr=ap / 2, APc=None, APf=ap)
 classes = [{"class": "a", "AP": ap}]
-(folder / "report.json").write_text(json.dumps(dict(figures=figures, classes=classes)))
+text = json.dumps(dict(figures=figures, classes=classes))
+(folder / "report.json").write_text(text[: 9 if config["lacks"] == "report" else None])
 """
 CONFIG = """
 name = "plain"
 diary = {diary!r}
 pause = {pause}
 fails = False
+lacks = ""
 ap = 0.25
 train_cfg = dict(by_epoch=True, max_epochs=3)
 train_dataloader = test_dataloader = dict()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imb_det.analysis.run_comparison import compare_runs
-from imb_det.experiments import compare_experiment, read_experiment
+from imb_det.experiments import check_truth, compare_experiment, read_experiment
 from imb_det.statistics import ClassStats
 from tests.coco_scenes import CLASSES, coco_content, data_samples, random_images
 from tests.dumps import dump
@@ -21,6 +21,7 @@ def result_of(run):
         dataset=run.dataset,
         method=run.method,
         seed=run.seed,
+        digest=run.digest,
         figures=dict(AP=0.5, APr=0.25, APc=None, APf=0.75),
         cpu_seconds=1.0,
         memory_gb=1.0,
@@ -79,6 +80,13 @@ def test_methods_are_compared_with_the_first(experiment, tmp_path):
     text = tables["toy"].read_text()
     assert f"{difference['difference']:+.3f}" in text
     assert "unfinished" not in text
+
+
+def test_what_to_compare_by_is_missed_before_anything_is_trained(experiment, tmp_path):
+    check_truth(experiment)
+    (tmp_path / "train.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"files .* not: \['.*train.json'\]"):
+        check_truth(experiment)
 
 
 def test_one_method_has_a_table_without_differences(experiment):

@@ -12,7 +12,8 @@ COMPARISONS = dict(
                 APr=dict(difference=0.1, interval=[0.05, 0.15]),
                 APf=dict(difference=-0.01, interval=[-0.02, 0.01]),
             )
-        )
+        ),
+        methods=dict(rfs=dict(files=["a.npz", "b.npz"])),
     )
 )
 
@@ -23,6 +24,13 @@ def test_a_line_has_the_figures_of_its_row():
         '| rare classes | `RepeatFactorSampler` | "RFS" | **+0.100 [+0.050, +0.150]** '
         "| -0.010 [-0.020, +0.010] | - |"
     )
+
+
+def test_of_one_seed_nothing_stands_out():
+    guide = [Advice("rare classes", "`RepeatFactorSampler`", "boards", "rfs")]
+    one = dict(COMPARISONS["boards"], methods=dict(rfs=dict(files=["a.npz"])))
+    assert "**" in guide_table(TITLES, COMPARISONS, guide)
+    assert "**" not in guide_table(TITLES, dict(boards=one), guide)
 
 
 @pytest.mark.parametrize("row", [("boards", "drw"), ("digits", "rfs")])

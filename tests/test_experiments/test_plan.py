@@ -88,6 +88,12 @@ def test_some_of_the_runs(tmp_path):
         experiment.only(methods=["rsf"])
 
 
+def test_what_nothing_is_of_is_refused(tmp_path):
+    experiment = plan(tmp_path, dict(a=dict(seeds=[1]), b=dict(seeds=[2])))
+    with pytest.raises(ValueError, match="no run is of all that was asked for"):
+        experiment.only(methods=["a"], seeds=[2])
+
+
 @pytest.mark.parametrize(
     ("methods", "spec", "words"),
     [
@@ -106,6 +112,21 @@ def test_some_of_the_runs(tmp_path):
             {},
             r"no data sets \['x'\]; there are \['toy'\]",
         ),
+        (None, dict(seeds=3), "`seeds` must be a list or tuple, got 3"),
+        (None, dict(seeds=[]), "`seeds` must be whole numbers"),
+        (dict(a=dict(seeds=["0"])), {}, "method 'a': `seeds` must be whole numbers"),
+        (None, dict(methods=["plain"]), r"`methods` must be a dict, got \['plain'\]"),
+        (dict(a=3), {}, "method 'a': must be a dict, got 3"),
+        (dict(a=dict(hooks=dict(type="A"))), {}, "`hooks` must be a list or tuple"),
+        (dict(a=dict(datasets="toy")), {}, "`datasets` must be a list or tuple"),
+        ({"a/b": {}}, {}, r"names in `methods` must be of letters.*'a/b'"),
+        (dict(a=dict(config=dict(tyo="x.py"))), {}, r"no data sets \['tyo'\]"),
+        (
+            dict(a=dict(options={"train_cfg.max_epochs.x": 1})),
+            {},
+            "options of 'a' do not fit .*base.py: .*max_epochs",
+        ),
+        (dict(a=dict(title="A"), b=dict(title="A")), {}, "'a' and 'b' have one title"),
         (None, dict(datasets=dict(toy={})), r"lacks \['ann_file', 'config'\]"),
         (dict(a=dict(config="none.py")), {}, "no config 'none.py'"),
         (

@@ -103,6 +103,11 @@ def test_a_table_of_some_methods(published):
             "<!-- results of a.b -->\n<!-- results of a.c -->\n<!-- end of results -->",
             "after '<!-- results of a.b -->'",
         ),
+        ("<!-- end of results -->", "without one that begins"),
+        (
+            "<!-- results of experiment.toy: plain, other --><!-- end of results -->",
+            "'<!-- results of experiment.toy: plain, other -->' must be",
+        ),
         ("<!-- results of experiment.toys -->\n<!-- end of results -->", "'toys'"),
         (
             "<!-- results of experiment.toy: rsf -->\n<!-- end of results -->",
@@ -113,6 +118,38 @@ def test_a_table_of_some_methods(published):
 def test_a_place_that_is_wrong(published, text, words):
     with pytest.raises(ValueError, match=words):
         published.written_into(text)
+
+
+def test_a_readme_without_a_place(tmp_path, experiment):  # noqa: F811
+    readme = tmp_path / "OTHER.md"
+    readme.write_text("# Nothing\n")
+    with pytest.raises(
+        ValueError, match=r"no line '<!-- results of experiment\.toy -->'"
+    ):
+        publish(experiment, tmp_path / "experiment.py", [], [readme])
+    assert not (tmp_path / "experiment.results.jsonl").exists()
+    other = tmp_path / "README.md"
+    other.write_text(README)
+    results = [result_of(run) for run in experiment.runs]
+    written = publish(experiment, tmp_path / "experiment.py", results, [readme, other])
+    assert other in written
+    assert readme not in written
+
+
+def test_results_of_other_configs_are_named(
+    tmp_path,
+    experiment,  # noqa: F811
+    monkeypatch,
+):
+    said = []
+    monkeypatch.setattr(publishing, "print_log", lambda text, *how: said.append(text))
+    path = tmp_path / "experiment.py"
+    results = [result_of(run) for run in experiment.runs]
+    publish(experiment, path, results)
+    assert not said
+    publish(experiment, path, [dict(results[0], digest="another")])
+    assert len(said) == 1
+    assert "those of today: ['toy/plain/seed_0']" in said[0]
 
 
 def test_without_a_comparison_there_are_no_differences(published):

@@ -25,6 +25,21 @@ def test_results_are_merged_in_order(tmp_path):
     assert found == [("a", 0, 0.3), ("a", 1, 0.2), ("b", 0, 0.4)]
 
 
+def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "results.jsonl"
+    merge_results(path, [result("a", 0, 0.3)])
+    before = path.read_text()
+
+    def full(*args):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(type(path), "replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        merge_results(path, [result("b", 0, 0.3)])
+    assert path.read_text() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -76,3 +91,8 @@ def test_a_table_by_hand():
         "| - | 1.00 |",
     ]
     assert markdown_table([], titles) == "no results\n"
+
+
+def test_a_title_stays_in_its_cell():
+    text = markdown_table([result("plain", 0, 0.2)], dict(plain="a | b\nc"))
+    assert text.splitlines()[2].startswith(r"| a \| b\nc | 1 | 0.200 |")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 
@@ -79,6 +80,54 @@ def test_a_run_that_fails_is_named_and_stops_no_other(tmp_path):
     assert len(do(tmp_path)[0]) == 2
     assert [name for name, *_ in diary_of(tmp_path)] == ["bad", "plain", "bad"]
     assert (tmp_path / "work/toy/bad/seed_0.old1/run.log").is_file()
+
+
+def test_a_fault_beside_the_commands_stops_no_other_run(tmp_path):
+    names = {"folder": "", "checkpoint": "checkpoint", "report": "report", "plain": ""}
+    methods = {
+        name: dict(options=dict(name=name, lacks=lacks))
+        for name, lacks in names.items()
+    }
+    write_experiment(tmp_path, methods, seeds=[0])
+    (tmp_path / "work/toy").mkdir(parents=True)
+    (tmp_path / "work/toy/folder").write_text("a file")
+    results, failed = do(tmp_path)
+    assert {name.split("/")[1] for name in failed} == set(names) - {"plain"}
+    assert "FileExistsError" in failed["toy/folder/seed_0"]
+    assert failed["toy/checkpoint/seed_0"].startswith("test: FileNotFoundError('no ch")
+    assert "result: JSONDecodeError" in failed["toy/report/seed_0"]
+    assert [result["method"] for result in results] == ["plain"]
+    assert set(do(tmp_path)[1]) == set(failed)  # and no claim is left
+
+
+def test_what_a_run_had_behind_it_does_not_bring_the_end_nearer(tmp_path, monkeypatch):
+    write_experiment(tmp_path)
+    first, second, *left = read_experiment(tmp_path / "experiment.py").runs
+    experiment = SimpleNamespace(runs=[first, second, *left])
+    shares = {first.name: 0.5, second.name: 0.0}
+    monkeypatch.setattr(runner, "progress", lambda run: shares[run.name])
+    active = [SimpleNamespace(run=run) for run in (first, second)]
+    before = {}
+    with runner._bar(4, 0) as bar:
+        runner._show(bar, experiment, left, active, before)
+        assert (bar.n, bar.initial) == (0.5, 0.5)
+        shares[first.name] = 0.75
+        runner._show(bar, experiment, left, active, before)
+        assert (bar.n, bar.initial) == (0.75, 0.5)
+        runner._show(bar, experiment, left, active[1:], before)  # the first is done
+        assert (bar.n, bar.initial) == (1, 0.5)
+
+
+def test_a_folder_of_nobody_knows_whom_is_moved_aside(tmp_path):
+    write_experiment(tmp_path, dict(plain=dict()), seeds=[0])
+    do(tmp_path)
+    folder = tmp_path / "work/toy/plain/seed_0"
+    (folder / "result.json").unlink()
+    (folder / "state.json").write_text('{"digest": "')  # cut
+    results, _ = do(tmp_path)
+    assert results[0]["seconds"] is not None
+    assert [start for *_, start in diary_of(tmp_path)] == [0, 0]  # nothing resumed
+    assert (folder.with_name("seed_0.old1") / "epoch.txt").is_file()
 
 
 def test_a_run_of_another_config_is_moved_aside(tmp_path):

@@ -1,6 +1,8 @@
 """The command that runs an experiment, with real trainings."""
 
+import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from tests.test_experiments.fakes import write_experiment
 from tests.test_tools.test_predictions_of_a_run import TEST
 from tests.toy_config import write_toy_config
 
+TOOL = Path(__file__).parents[2] / "tools" / "run_experiment.py"
 FIGURES = {"AP", "AP50", "APr"}  # a toy has rare classes alone
 
 
@@ -59,6 +62,7 @@ def test_what_there_is_to_do(tmp_path):
     [
         (["--methods", "rsf"], "no method ['rsf']; there are ['plain', 'rfs']"),
         (["--processes", "0"], "--processes must be at least 1, got 0"),
+        ([], "name files that there are not: ['val.json']"),
     ],
 )
 def test_bad_arguments_are_one_line(tmp_path, arguments, words):
@@ -66,3 +70,24 @@ def test_bad_arguments_are_one_line(tmp_path, arguments, words):
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_failed_runs_are_named_also_where_nothing_can_be_compared(
+    tmp_path, monkeypatch
+):
+    spec = importlib.util.spec_from_file_location("run_experiment", TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def broken(*args):
+        raise ValueError("val.json is cut")
+
+    monkeypatch.setattr(tool, "check_truth", lambda experiment: None)
+    monkeypatch.setattr(tool, "run_all", lambda *args: {"toy/rfs/seed_0": "killed"})
+    monkeypatch.setattr(tool, "compare_experiment", broken)
+    monkeypatch.setattr(
+        "sys.argv", ["run_experiment.py", str(write_experiment(tmp_path))]
+    )
+    with pytest.raises(SystemExit) as end:
+        tool.main()
+    assert end.value.code == "failed: toy/rfs/seed_0\nerror: val.json is cut"
