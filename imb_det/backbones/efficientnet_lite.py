@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+import torch
 from mmdet.models.backbones import EfficientNet
 from torch import Tensor, nn
 
@@ -121,7 +122,8 @@ class EfficientNetLite(EfficientNet):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs of the layers of ``out_indices``."""
-        if self.frozen_cache is None or x.requires_grad:
+        # A trace would take what is kept for constants.
+        if self.frozen_cache is None or x.requires_grad or torch.jit.is_tracing():
             return super().forward(x)
         frozen = list(self.layers[: self.frozen_stages])
         outs = list(

@@ -167,6 +167,13 @@ def test_kinds_of_numbers_are_kept_apart(images):
     assert cached.bfloat16()(images[:1].bfloat16())[0].dtype == torch.bfloat16
 
 
+def test_a_trace_is_of_the_layers(images):
+    cached = pretrained(out_indices=(1,), frozen_stages=2, frozen_cache="memory")
+    cached(images[:1])
+    traced = torch.jit.trace(cached, images[:1], check_trace=False)
+    torch.testing.assert_close(traced(images[1:2]), cached(images[1:2]))
+
+
 def test_no_more_is_kept_than_is_allowed(images, capsys):
     cached = pretrained(frozen_stages=5, frozen_cache="memory", frozen_cache_size=5e-5)
     for _ in range(2):
