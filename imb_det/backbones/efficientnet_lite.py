@@ -123,7 +123,8 @@ class EfficientNetLite(EfficientNet):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs of the layers of ``out_indices``."""
         # A trace would take what is kept for constants.
-        if self.frozen_cache is None or x.requires_grad or torch.jit.is_tracing():
+        traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if self.frozen_cache is None or x.requires_grad or traced:
             return super().forward(x)
         frozen = list(self.layers[: self.frozen_stages])
         outs = list(
