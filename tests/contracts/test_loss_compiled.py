@@ -32,8 +32,6 @@ GRAPH = dict(backend="aot_eager", fullgraph=True, dynamic=True)
 #: Labels of two steps. A compiler takes equal numbers of rows and outputs for the same.
 STEPS = (((0, 3, 2, 1, 3) * 3)[:11], ((3, 3, 0, 1, 1, 2) * 3)[:13])
 
-each = pytest.mark.parametrize("case", of_activation("softmax", "sigmoid"), ids=str)
-
 
 @pytest.fixture(autouse=True)
 def fresh_compiler():
@@ -73,7 +71,13 @@ def every_day_or_week(every_day, cases):
     )
 
 
-@every_day_or_week(one_of_each_loss(), of_activation("softmax", "sigmoid"))
+def traced_every_day():
+    """One form of each loss, but those that ``one_graph_forward_and_backward`` has."""
+    forms = {case.loss: case for case in one_of_each_loss()}.values()
+    return [case for case in forms if case not in one_of_each_kernel()]
+
+
+@every_day_or_week(traced_every_day(), of_activation("softmax", "sigmoid"))
 def test_one_graph(case):
     # Without a compiler behind it, which would take several times as long.
     loss, _ = warm(case)
@@ -82,9 +86,11 @@ def test_one_graph(case):
         same_steps(case, traced, loss, torch.float64, forms=[True])
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in one_of_each_loss() if "sampled" in c.arguments], ids=str
-)
+def that_draw():
+    return [case for case in one_of_each_loss() if "sampled" in case.arguments]
+
+
+@every_day_or_week([c for c in that_draw() if c.loss != "GumbelLoss"], that_draw())
 def test_draws_are_part_of_the_graph(case):
     # Oracles draw nothing, so that the other tests do not either.
     loss = warm(case, sampled=True)[0]
@@ -99,11 +105,18 @@ def test_draws_are_part_of_the_graph(case):
 def test_one_graph_forward_and_backward(case):
     loss, _ = warm(case)
     traced = torch.compile(copy.deepcopy(loss), **GRAPH)
-    same_steps(case, traced, loss, torch.float64, forms=[True])
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        same_steps(case, traced, loss, torch.float64, forms=[True])
 
 
-@each
-@pytest.mark.parametrize("extra", [{}, dict(reduction_override="none")], ids=str)
+@pytest.mark.parametrize(
+    ("case", "extra"),
+    [
+        *((case, {}) for case in of_activation("softmax", "sigmoid")),
+        *((case, dict(reduction_override="none")) for case in one_of_each_loss()),
+    ],
+    ids=str,
+)
 def test_no_number_is_read_back(case, extra):
     # A GPU would have to wait for it. On this device there is none to be read.
     loss = warm(case)[0].to("meta")
@@ -165,11 +178,13 @@ def test_compiled_edges(said):
     assert said == []
 
 
+def of_pairs(*losses):
+    return [case for case in one_of_each_loss() if case.loss in losses]
+
+
 @pytest.mark.usefixtures("compiler")
-@pytest.mark.parametrize(
-    "case",
-    [c for c in one_of_each_loss() if c.loss in ("QualityFocalLoss", "GHMCLoss")],
-    ids=str,
+@every_day_or_week(
+    of_pairs("QualityFocalLoss"), of_pairs("QualityFocalLoss", "GHMCLoss")
 )
 def test_compiled_pairs(case, said):
     eager, compiled = warm(case)[0], warm(case, compiled=True)[0]
@@ -195,7 +210,12 @@ def test_without_a_compiler(case, said, tmp_path, monkeypatch):
     assert "eager" in said[0]
 
 
-def test_another_size_or_type_brings_no_second_compilation(said, monkeypatch):
+@pytest.mark.parametrize(
+    "cases",
+    [one_of_each_kernel, pytest.param(one_of_each_loss, marks=pytest.mark.weekly)],
+)
+def test_another_size_or_type_brings_no_second_compilation(cases, said, monkeypatch):
+    # What is of a loss alone, ``test_one_graph`` sees at two sizes.
     made = []
 
     def compile_once(function, **kwargs):
@@ -207,7 +227,7 @@ def test_another_size_or_type_brings_no_second_compilation(said, monkeypatch):
     every_type = (torch.float32, torch.bfloat16, torch.float64)
     of_kernels = one_of_each_kernel()
     with torch._dynamo.config.patch(error_on_recompile=True):
-        for case in one_of_each_loss():
+        for case in cases():
             loss = case.build(compiled=True)
             for dtype in every_type if case in of_kernels else every_type[:1]:
                 after = []

@@ -47,9 +47,10 @@ def test_extreme_logits(case, size, dtype):
     signs = torch.tensor([1.0, -1.0]).repeat(channels(case))[: channels(case)]
     alternate = signs.expand_as(targets)
     sure = 2 * targets - 1
+    ready, _ = warm(case)
     for signs in (alternate, -alternate, sure, -sure):
         for label in forms_of_labels(case, labels):
-            loss, _ = warm(case)
+            loss = copy.deepcopy(ready)
             logits = (size * signs).to(dtype).requires_grad_()
             value = loss(logits, label, avg_factor=float(len(LABELS)))
             assert_finite(value, logits)
@@ -107,12 +108,19 @@ def test_autocast(case):
     assert slope.isfinite().all()
 
 
+def differentiable(place, cases):
+    """Cases whose gradient is that of differences."""
+    return [(place, case) for case in cases if not case.is_detached]
+
+
 @pytest.mark.parametrize(
-    "case",
-    [c for c in of_activation("softmax", "sigmoid") if not c.is_detached],
+    ("place", "case"),
+    [
+        *differentiable("dense", of_activation("softmax", "sigmoid")),
+        *differentiable("RoI", one_of_each_loss()),
+    ],
     ids=str,
 )
-@places
 def test_gradcheck(case, place):
     # The other reductions are sums of these.
     loss = placed(case, place, reduction="none").eval()

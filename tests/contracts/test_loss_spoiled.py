@@ -39,21 +39,23 @@ def test_elements_that_do_not_count_may_be_anything(case):
 
 
 @each_loss
-def test_that_is_so_among_many_rows(case):
+def test_that_is_so_among_many_rows(case, small_chunks):
     # Which are taken a part at a time.
     forms = ["ignored", "weight 0"] + ["soft"] * (not case.needs_classes)
     for how in forms + ["elements"] * case.sigmoid:
-        same_without_spoils(case, how, many=True)
+        same_without_spoils(case, how, many=2 * small_chunks)
 
 
-def same_without_spoils(case, how, many=False):
-    """Compare a call whose spoiled rows do not count with one that has none."""
+def same_without_spoils(case, how, many=0):
+    """Compare a call whose spoiled rows do not count with one that has none.
+
+    ``many`` is the least number of elements.
+    """
     loss, _ = warm(case)
     logits, labels = make_batch(case, dtype=torch.float32)
-    if many:
-        rows = 400_000 // channels(case)
-        logits = logits.detach().repeat(rows // 7 + 1, 1).requires_grad_()
-        labels = labels.repeat(rows // 7 + 1)
+    times = many // logits.numel() + 1
+    logits = logits.detach().repeat(times, 1).requires_grad_()
+    labels = labels.repeat(times)
     weight = torch.ones(len(labels))
     if how == "ignored":
         labels[list(SPOILED)] = -1

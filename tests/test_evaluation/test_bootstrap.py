@@ -345,17 +345,21 @@ def simulated_pair(rng, num_images):
 
 
 @pytest.mark.slow
-def test_intervals_hold_the_difference_of_the_population():
+@pytest.mark.parametrize(
+    ("trials", "least", "most"),
+    [(100, 0.90, 1.0), pytest.param(400, 0.92, 0.98, marks=pytest.mark.weekly)],
+)
+def test_intervals_hold_the_difference_of_the_population(trials, least, most):
     rng = np.random.default_rng(0)
     population = bootstrap(simulated_pair(rng, 100_000), GROUPS, resamples=1)
     truth = population.differences[1]
     assert (truth > 0.03).all()
-    trials, hits = 400, np.zeros(len(KEYS))
+    hits = np.zeros(len(KEYS))
     for trial in range(trials):
         pair = simulated_pair(rng, 300)
         results = bootstrap(pair, GROUPS, resamples=200, seed=trial)
         low, high = results.difference_intervals()[1].T
         hits += (low <= truth) & (truth <= high)
-    # The standard deviation of a share of 95 % is 1.1 % in 400 trials.
-    assert (hits / trials >= 0.92).all(), hits / trials
-    assert (hits / trials <= 0.98).all(), hits / trials
+    # The standard deviation of a share of 95 % is 1.1 % in 400 trials, 2.2 % in 100.
+    assert (hits / trials >= least).all(), hits / trials
+    assert (hits / trials <= most).all(), hits / trials

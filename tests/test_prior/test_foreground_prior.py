@@ -328,12 +328,14 @@ def test_early_stop(model):
 
 
 @pytest.mark.slow
-def test_bccd_equals_the_real_pipeline(bccd_root, monkeypatch):
+@pytest.mark.parametrize("images", [40, pytest.param(None, marks=pytest.mark.weekly)])
+def test_bccd_equals_the_real_pipeline(bccd_root, images):
     config = Config.fromfile(
         "configs/sampling_free/retinanet_r18_fpn_sampling-free_bccd.py"
     )
     dataset_config = config.train_dataloader.dataset.dataset
     dataset_config.data_root = str(bccd_root) + "/"
+    dataset_config.indices = images
     dataset_config.pipeline = [
         step for step in dataset_config.pipeline if step.type != "RandomFlip"
     ]

@@ -11,7 +11,7 @@ from tests.toy_config import write_toy_config
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.weekly), 1])
 def test_kill_and_resume(tmp_path, workers):
     epochs = 4
     config = write_toy_config(tmp_path, epochs=epochs, workers=workers)

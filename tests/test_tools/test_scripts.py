@@ -52,7 +52,7 @@ def test_help_from_nothing(tool, tmp_path):
 
 
 def test_missing_file_is_one_line():
-    done = run([sys.executable, ROOT / "tools" / "train.py", "no.py"])
+    done = run_tool("train.py", "no.py")
     assert done.returncode == 2
     *_, line = done.stderr.splitlines()
     assert line == "train.py: error: config file 'no.py' does not exist"
