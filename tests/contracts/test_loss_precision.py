@@ -108,9 +108,13 @@ def test_autocast(case):
     assert slope.isfinite().all()
 
 
-def differentiable(place, cases):
-    """Cases whose gradient is that of differences."""
-    return [(place, case) for case in cases if not case.is_detached]
+def differentiable(place, every_day):
+    """Cases whose gradient is that of differences; others than some once a week."""
+    return [
+        pytest.param(place, case, marks=() if case in every_day else pytest.mark.weekly)
+        for case in of_activation("softmax", "sigmoid")
+        if not case.is_detached
+    ]
 
 
 @pytest.mark.parametrize(
