@@ -17,6 +17,7 @@ from imb_det.losses import (
     ImbalanceLoss,
     InstanceWeightedLoss,
     MaskLoss,
+    PixelLoss,
     RowWeights,
 )
 from imb_det.losses.caller import as_config, own_loss
@@ -46,6 +47,7 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
         yield from _of_divisor(name, module)
         yield from _of_instances(name, module)
         yield from _of_probabilities(name, module)
+        yield from _of_pixels(name, module)
         for form in FORMS:
             loss = getattr(module, form.attribute, None)
             ours = isinstance(loss, (ImbalanceLoss, MaskLoss))
@@ -54,7 +56,7 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
             config = form.instead or own_loss(module, form.attribute)
             remedy = "Leave `loss_cls` out, or use another head such as RetinaHead"
             if "no effect" not in form.passes and config is not None:
-                remedy = f"Write {as_config(form.attribute, config)}"
+                remedy = f"Write {as_config(form.argument or form.attribute, config)}"
             yield Finding(
                 "loss_caller",
                 Severity.ERROR,
@@ -138,6 +140,22 @@ def _of_probabilities(name: str, module: Any) -> Iterator[Finding]:
                 f"`{attribute}` has `activated=True`, which is for TOOD",
                 f"Leave `activated` out of `{attribute}`",
             )
+
+
+def _of_pixels(name: str, module: Any) -> Iterator[Finding]:
+    """Find a loss of pixels in a head of boxes, where one class is background."""
+    loss = getattr(module, "loss_cls", None)
+    is_ours = isinstance(loss, (ImbalanceLoss, PixelLoss))
+    if is_ours and getattr(loss, "ignore_index", None) is not None:
+        yield Finding(
+            "loss_of_pixels",
+            Severity.ERROR,
+            "a loss of pixels, which knows no background, in a head of boxes",
+            f"`{name}` ({type(module).__name__})",
+            f"`loss_cls` is {type(loss).__name__} for labels up to C - 1 and "
+            f"{loss.ignore_index}",
+            "Leave `ignore_index` out of `loss_cls`; it is for `loss_seg`",
+        )
 
 
 def _of_encoder(name: str, module: Any) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ __all__ = ["FORMS", "Form"]
 
 _QUALITY = dict(type="imb_det.QualityFocalLoss", use_sigmoid=True, beta=2.0)
 _DICE = dict(type="mmdet.DiceLoss")
+_PIXELS = dict(type="imb_det.CrossEntropyLoss", ignore_index=255)
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Form:
         instead: Config of a loss that fits; None for that of the head's signature, or
             where there is none, for no remedy but another head. Default: None.
         takes: Tells whether a loss of the library has the form. Default: none has.
+        argument: What the attribute is called in the config. Default: ``attribute``.
     """
 
     heads: tuple[str, ...]
@@ -37,6 +39,7 @@ class Form:
     others: tuple[str, ...] = ()
     instead: dict[str, Any] | None = None
     takes: Callable[[Any], bool] = lambda loss: False
+    argument: str = ""
 
     def fits(self, module: object) -> bool:
         """Tell whether a module is one of the heads."""
@@ -150,6 +153,21 @@ FORMS = (
         ),
     ),
     Form(
+        ("BaseSemanticHead",),
+        "loss_seg",
+        "passes pixels, with a label for void ones and none for background",
+        instead=_PIXELS,
+        takes=lambda loss: _takes_pixels(loss),
+    ),
+    Form(
+        ("FusedSemanticHead",),
+        "criterion",
+        "passes maps (B, C, h, w), with a label for void and none for background",
+        instead=_PIXELS,
+        takes=lambda loss: _takes_pixels(loss),
+        argument="loss_seg",
+    ),
+    Form(
         (
             "SOLOHead",
             "SOLOV2Head",
@@ -166,6 +184,10 @@ FORMS = (
 
 def _takes_quality(loss: Any) -> bool:
     return isinstance(loss, ImbalanceLoss) and loss.takes_quality
+
+
+def _takes_pixels(loss: Any) -> bool:
+    return getattr(loss, "ignore_index", None) is not None
 
 
 def _classes(names: tuple[str, ...]) -> tuple[type, ...]:

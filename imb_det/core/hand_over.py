@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .finding import Finding, raise_findings, refusal
@@ -39,6 +39,7 @@ class HandOver:
         components: Iterable[Any],
         news: Any,
         places: Mapping[int, str] | None = None,
+        own: Mapping[int, Callable[[], Any]] | None = None,
     ) -> list[Any]:
         """Tell those who do not know it.
 
@@ -47,6 +48,8 @@ class HandOver:
             news: What is handed over; equal news are no news.
             places: Where components are, by ``id``, for messages. Default: None, they
                 are told apart by their class alone.
+            own: What makes the news of some components in place of ``news``, by
+                ``id``; None for no news. Default: None, all are told the same.
 
         Returns:
             Those who have been told.
@@ -58,10 +61,12 @@ class HandOver:
         refused: dict[Finding, None] = {}
         for component in self.listeners(components):
             known = self._told.get(id(component))
-            if known is not None and known[1] == news:
-                continue
             try:
-                getattr(component, self.method)(news)
+                made = (own or {}).get(id(component))
+                told_now = news if made is None else made()
+                if told_now is None or (known is not None and known[1] == told_now):
+                    continue
+                getattr(component, self.method)(told_now)
             except Exception as error:  # the others are to be told all the same
                 what = "a component cannot do with what it is told"
                 kind = type(component).__name__
@@ -69,7 +74,7 @@ class HandOver:
                 place = kind if path is None else f"{path} ({kind})"
                 refused[refusal(f"{self.method}_refused", what, error, place)] = None
                 continue
-            self._told[id(component)] = (component, news)
+            self._told[id(component)] = (component, told_now)
             told.append(component)
         raise_findings(refused, f"`{self.method}`")
         return told

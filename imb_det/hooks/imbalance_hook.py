@@ -28,6 +28,7 @@ from imb_det.core.hand_over import HandOver
 from imb_det.core.listener import ClassStatsListener
 from imb_det.core.main_process import on_main_process
 from imb_det.core.rank_epochs import RankEpochs
+from imb_det.heads.head_counts import counts_of_heads
 from imb_det.losses.flushing import check_alike, flush, manage_statistics
 from imb_det.losses.row_weights import bind_losses
 from imb_det.prior.pretrained_bias import bias_shapes
@@ -91,7 +92,9 @@ class ImbalanceHook(Hook):
     Then all ranks get the counts: every module of the model and of moving averages,
     samplers and transforms of the training, metrics and hooks with a method
     ``set_class_stats(stats)`` (:class:`~imb_det.core.ClassStatsListener`), once weights
-    have been loaded, and again only when the counts are others. Metrics with a method
+    have been loaded, and again only when the counts are others. Of a panoptic set each
+    head gets those of its outputs (:func:`~imb_det.heads.head_counts.counts_of_heads`).
+    Metrics with a method
     ``set_work_dir(path)`` learn where to write. Checkpoints carry the counts, so that a
     test alone needs no training set. What a checkpoint of ``load_from`` knows of its
     own training, such as running ratios and numbers of candidates, is cleared
@@ -304,7 +307,8 @@ class ImbalanceHook(Hook):
         if self.class_stats is not None:
             refused: Sequence[Finding] = ()
             try:
-                self._hand_over(components, self.class_stats, places)
+                own = counts_of_heads(components, self.class_stats)
+                self._hand_over(components, self.class_stats, places, own)
             except FindingsError as error:
                 refused = error.findings
             # Where one rank stops, the others would wait for it.

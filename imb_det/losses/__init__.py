@@ -39,6 +39,7 @@ from .links import (
 from .logit_clip_loss import LogitClipLoss
 from .mask_loss import MaskLoss
 from .observed import Observed
+from .pixel_loss import PixelLoss
 from .quality_focal_loss import QualityFocalLoss
 from .row_weights import RowWeights, bind_losses, row_weights
 from .seesaw_loss import SeesawLoss
@@ -91,6 +92,7 @@ __all__ = [
     "MaskCrossEntropyLoss",
     "MaskLoss",
     "Observed",
+    "PixelLoss",
     "QualityFocalLoss",
     "RowWeights",
     "ScaledSoftmaxLink",

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from mmdet.models.losses.utils import weight_reduce_loss
-from torch import Tensor, nn
+from torch import Tensor
 
 from imb_det.core import check_choice, check_number
 from imb_det.statistics.class_vector import rename_old_numbers
@@ -17,10 +17,12 @@ from .call_forms import flattened, with_quality
 from .caller import in_head
 from .compilation import compiled_for, should_compile
 from .finite import check_finite
-from .links import Link, SigmoidLink, SoftmaxLink
+from .for_heads import ForHeads
+from .links import SigmoidLink, SoftmaxLink
 from .number_checks import impossible_rows
 from .observed import Observed
 from .one_pass import attach_gradient, can_look, compute_dtype
+from .pixels import OfPixels
 from .probabilities import logits_of
 from .reduction import REDUCTIONS, Unreduced, known_factor, sum_factor
 from .soft_targets import as_pair, require_soft
@@ -29,7 +31,7 @@ from .terms import Call, Terms
 __all__ = ["ImbalanceLoss"]
 
 
-class ImbalanceLoss(nn.Module):
+class ImbalanceLoss(OfPixels, ForHeads):
     """Base of the classification losses, for the RoI, dense and DETR heads of mmdet.
 
     A loss is a :class:`~imb_det.losses.links.Link`, how logits become probabilities,
@@ -51,11 +53,6 @@ class ImbalanceLoss(nn.Module):
         TypeError, ValueError: An argument is of another type or out of range.
     """
 
-    # BBoxHead trains by one of these flags and predicts by another: all or none.
-    custom_cls_channels = True
-    custom_activation = True
-    custom_accuracy = True
-
     #: Whether the terms have a normaliser, and ``avg_factor`` is left aside.
     own_normaliser = False
     #: Whether :meth:`unreduced` multiplies by the factor of the call; a class that
@@ -68,10 +65,6 @@ class ImbalanceLoss(nn.Module):
     of_rows = False
     #: Whether heads pass probabilities in place of logits, as TOOD does.
     activated = False
-    #: Whether labels must be classes, as there is no loss for targets between 0 and 1.
-    needs_classes = False
-
-    link: Link
 
     def __init__(
         self,
@@ -91,7 +84,7 @@ class ImbalanceLoss(nn.Module):
         self.reduction = reduction
         self.loss_weight = loss_weight
         self.compiled = compiled
-        self.roi_channels: int | None = None  # what an RoI head has asked for
+        self.roi_channels = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -121,53 +114,6 @@ class ImbalanceLoss(nn.Module):
                 normaliser.
         """
 
-    # What heads ask for.
-
-    @property
-    def takes_quality(self) -> bool:
-        """Whether the score of a class may be told to become a quality in [0, 1]."""
-        return self.link.takes_quality and not self.needs_classes
-
-    def get_cls_channels(self, num_classes: int) -> int:
-        """Return the channels of an RoI head: C and those that the link adds."""
-        # Only RoI heads ask. They drop the last column of the activation.
-        self.roi_channels = num_classes + self.link.extra_channels
-        return self.roi_channels
-
-    @property
-    def in_roi_head(self) -> bool:
-        """Whether an RoI head has asked for the number of its channels."""
-        return self.roi_channels is not None
-
-    def get_activation(self, cls_score: Tensor) -> Tensor:
-        """Return the probabilities that the head predicts with.
-
-        Args:
-            cls_score: Logits, (N, channels).
-
-        Returns:
-            (N, C + 1) in RoI heads, with sigmoid a zero for background. (N, C) in
-            dense heads, where every column is a class.
-        """
-        return self.link.scores(cls_score, with_background=self.in_roi_head)
-
-    def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Return the share of rows whose best class is theirs, in per cent.
-
-        With sigmoid, a row without a probability above 0.5 is taken for background.
-
-        Args:
-            cls_score: Logits, (N, channels).
-            labels: Class of each row, int (N,), background C.
-
-        Returns:
-            ``acc``, float (1,); 0 without rows.
-        """
-        if len(labels) == 0:
-            return {"acc": cls_score.new_zeros(1)}
-        right = self.link.best(cls_score) == labels
-        return {"acc": right.float().mean()[None] * 100}
-
     # The path of every call.
 
     def forward(
@@ -183,7 +129,8 @@ class ImbalanceLoss(nn.Module):
 
         Args:
             cls_score: Logits, float (N, channels); also (B, N, channels) with targets
-                of that shape and weights of rows (B, N, 1) or of elements, as YOLOv3.
+                of that shape and weights of rows (B, N, 1) or of elements, as YOLOv3;
+                with ``ignore_index`` (B, C, H, W) and labels (B, H, W).
             label: Class of each row, int (N,), background C, ignored below 0; with a
                 sigmoid also a pair of these and of qualities, in [0, 1], (N,), which
                 the probability of the class is to become in place of 1; or one-hot or
@@ -212,7 +159,10 @@ class ImbalanceLoss(nn.Module):
             name, "reduction_override", reduction_override, (None, *REDUCTIONS)
         )
         refuse_unknown(name, kwargs)
-        if cls_score.dim() == 3 and isinstance(label, Tensor) and label.dim() == 3:
+        places: tuple[int, ...] | None = None
+        if self.ignore_index is not None:
+            cls_score, label, weight, places = self.rows_of(cls_score, label, weight)
+        elif cls_score.dim() == 3 and isinstance(label, Tensor) and label.dim() == 3:
             flat = flattened(name, cls_score, label, weight)
             value: Tensor = self(*flat, avg_factor, reduction_override)
             shape = cls_score.shape[: 1 + value.dim()] if value.dim() else ()
@@ -243,6 +193,8 @@ class ImbalanceLoss(nn.Module):
         elif reduction == "mean" and avg_factor is None:
             size = cls_score.numel() if elementwise else len(cls_score)
             avg_factor = max(size, 1)
+            if self.avg_non_ignore:
+                avg_factor = (label >= 0).sum().clamp(min=1)
         factor = 1.0
         by_element = weight is not None and weight.dim() == 2  # a pass of their size
         if self.takes_factor and can_look(cls_score) and not by_element:
@@ -250,7 +202,8 @@ class ImbalanceLoss(nn.Module):
         logits = cls_score.detach()
         call = Call(logits, label, weight, num_classes, learn, factor, quality)
         loss, normaliser, told, seen = self.unreduced(cls_score, call, per_row)
-        impossible = impossible_rows(label, weight, num_classes)
+        last = num_classes - (self.ignore_index is not None)
+        impossible = impossible_rows(label, weight, last)
         if impossible is not None:
             rows = impossible if loss.dim() == 1 else impossible[:, None]
             loss = loss.masked_fill(rows, torch.nan)
@@ -266,7 +219,7 @@ class ImbalanceLoss(nn.Module):
         else:
             value = loss.sum()
         check_finite(name, value, cls_score, label, weight)
-        return value
+        return value if places is None or value.dim() == 0 else value.reshape(places)
 
     def unreduced(self, cls_score: Tensor, call: Call, per_row: bool) -> Unreduced:
         """Return the loss of rows or elements before reduction, times ``call.factor``.
@@ -279,6 +232,8 @@ class ImbalanceLoss(nn.Module):
         name = type(self).__name__
         with torch.no_grad():
             terms = self.terms(call)
+        if self.ignore_index is not None:
+            terms = terms.without_background(call.num_classes)
         if terms.element is None and self.link.element is not None:
             terms = replace(terms, element=self.link.element)
         if self.use_sigmoid and (call.quality is not None or call.label.dim() == 2):

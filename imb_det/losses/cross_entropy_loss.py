@@ -96,6 +96,12 @@ class CrossEntropyLoss(WithMasks, ImbalanceLoss):
         loss_weight: Factor of the loss, >= 0. Default 1.
         compiled: Whether to compile the loss; ``'auto'`` does on a GPU. Default
             ``'auto'``.
+        ignore_index: For the ``loss_seg`` of semantic heads: label of pixels that do
+            not count, such as 255. Every output is a class then, and logits may be (B,
+            C, H, W); rules count pixels, or images with ``by='images'``. Default None,
+            for boxes.
+        avg_non_ignore: Whether a mean is over the pixels that count, not over all, as
+            mmdet's is. Default False.
 
     Raises:
         TypeError, ValueError: At construction for an argument; when training starts
@@ -112,7 +118,7 @@ class CrossEntropyLoss(WithMasks, ImbalanceLoss):
     Based on Effective Number of Samples", CVPR 2019; median frequency: Eigen and
     Fergus, ICCV 2015, over images in place of pixels. Deviation from mmdet's class:
     in RoI heads a sigmoid loss has C channels and predicts with the sigmoid; labels
-    below 0 are ignored, there is no ``ignore_index``. mmdet's ``DETRHead`` itself takes
+    below 0 are always ignored; ``ignore_index`` is for pixels alone. mmdet's ``DETRHead`` itself takes
     a number for ``class_weight``, and ``bg_cls_weight``, and makes a list of both; its
     subclasses take all forms.
     """
@@ -132,6 +138,8 @@ class CrossEntropyLoss(WithMasks, ImbalanceLoss):
         reduction: str = "mean",
         loss_weight: float = 1.0,
         compiled: bool | str = "auto",
+        ignore_index: int | None = None,
+        avg_non_ignore: bool = False,
     ) -> None:
         super().__init__(use_sigmoid, reduction, loss_weight, compiled)
         check_weighting(type(self).__name__, bg_weight, weight_negatives)
@@ -145,6 +153,7 @@ class CrossEntropyLoss(WithMasks, ImbalanceLoss):
             max_ratio=max_ratio,
             normalize=normalize,
         )
+        self.take_pixels(ignore_index, avg_non_ignore)
 
     def terms(self, call: Call) -> Terms:
         """Return the factors of the classes."""

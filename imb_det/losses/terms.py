@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -109,6 +109,10 @@ def is_background(label: Tensor, num_classes: int) -> Tensor:
     return label[:, :num_classes].sum(1) == 0
 
 
+#: Terms with a number for each output.
+_OF_OUTPUTS = ("scale", "margin", "offset", "positive", "negative")
+
+
 @dataclass(frozen=True)
 class Terms:
     r"""What a loss does to logits, elements and rows; None where it does nothing.
@@ -159,6 +163,21 @@ class Terms:
             (value.dim(), value.dtype) if isinstance(value, Tensor) else type(value)
             for value in vars(self).values()
         )
+
+    def without_background(self, num_classes: int) -> Terms:
+        """Return the terms of C outputs, without what is for background, the last.
+
+        Args:
+            num_classes: C.
+        """
+        cut = {
+            key: value[:-1]
+            for key, value in vars(self).items()
+            if key in _OF_OUTPUTS
+            and isinstance(value, Tensor)
+            and tuple(value.shape) == (num_classes + 1,)
+        }
+        return replace(self, **cut)
 
     def check(self, loss: str, rows: int, channels: int) -> None:
         """Refuse terms of another shape than the logits (N, K).

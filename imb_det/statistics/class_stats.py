@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,27 +13,27 @@ import numpy as np
 from imb_det.core.shown_text import write_text
 
 from .coco_classes import spellings
-from .coco_files import labels_of_coco
+from .count_files import CountsFromFiles
 from .dataset_access import image_of_index
 from .frequency_groups import DEFAULT_LIMITS, GroupLimits
 from .label_cache import label_table
 from .label_table import LabelTable
-from .voc_files import labels_of_voc
+from .segments import thing_classes
 
 __all__ = ["ClassStats"]
 
-#: What a file of :meth:`ClassStats.to_json` starts with.
-_OWN_KEYS = rb'\s*\{\s*"(classes|image_count|instance_count|num_images)"\s*:'
-
 _JSON_KEYS = ("classes", "image_count", "instance_count", "num_images")
+#: What only sets with stuff or maps have.
+_PIXEL_KEYS = ("pixel_count", "thing_classes", "thing_images")
 
 
 @dataclass(frozen=True, eq=False)
-class ClassStats:
-    """Images and instances of each class in a training set.
+class ClassStats(CountsFromFiles):
+    """Images and instances of each class in a training set, and pixels of maps.
 
     Ignored, crowd and difficult boxes do not count, nor do boxes without area: none
-    of them is a positive example. A class without any instance is legal.
+    of them is a positive example. A class without any instance is legal. In a panoptic
+    set a segment of stuff is an instance, in a semantic one a class of an image.
 
     Args:
         classes: Names in the order of ``metainfo['classes']``, length C, unique.
@@ -43,6 +42,11 @@ class ClassStats:
         num_images: All images of the set, those without boxes included.
         group_limits: Which classes are rare, common and frequent. Default: up to 10
             images, up to 100, and more.
+        pixel_count: Pixels of each class in the files, before any transform; int, (C,).
+            Default: None, for sets of boxes.
+        thing_classes: Those with boxes, where others are stuff. Default: none, where
+            there is no such difference.
+        thing_images: Images with a thing of any class. Default: None.
 
     Raises:
         ValueError: Shapes, signs or totals that contradict each other.
@@ -53,11 +57,17 @@ class ClassStats:
     instance_count: np.ndarray
     num_images: int
     group_limits: GroupLimits = DEFAULT_LIMITS
+    pixel_count: np.ndarray | None = None
+    thing_classes: tuple[str, ...] = ()
+    thing_images: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(map(str, self.classes)))
+        object.__setattr__(self, "thing_classes", tuple(map(str, self.thing_classes)))
         object.__setattr__(self, "num_images", int(self.num_images))
-        for name in ("image_count", "instance_count"):
+        for name in ("image_count", "instance_count", "pixel_count"):
+            if getattr(self, name) is None:
+                continue
             counts = np.asarray(getattr(self, name))
             if counts.shape != (len(self.classes),):
                 raise ValueError(
@@ -72,6 +82,10 @@ class ClassStats:
         if len(set(self.classes)) != len(self.classes):
             twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
             raise ValueError(f"class names must be unique, found twice: {twice}")
+        if foreign := sorted(set(self.thing_classes) - set(self.classes)):
+            raise ValueError(f"`thing_classes` must be among the classes, not {foreign}")
+        if self.pixel_count is not None and (self.pixel_count < 0).any():
+            raise ValueError(f"`pixel_count` must be >= 0, got {self.pixel_count}")
         bad = (
             (self.image_count < 0)
             | (self.image_count > self.instance_count)
@@ -101,6 +115,8 @@ class ClassStats:
             and self.num_images == other.num_images
             and np.array_equal(self.image_count, other.image_count)
             and np.array_equal(self.instance_count, other.instance_count)
+            and np.array_equal(self.pixel_count, other.pixel_count)
+            and self.thing_classes == other.thing_classes
         )
 
     def with_limits(self, group_limits: GroupLimits) -> ClassStats:
@@ -190,7 +206,8 @@ class ClassStats:
             used = np.unique(images)
             table = table if len(used) == len(table) else table.take(used)
         counts = table.images_with(), table.instances_of()
-        return cls(table.classes, *counts, len(table))
+        pixels = table.pixels_of()
+        return cls(table.classes, *counts, len(table), pixel_count=pixels)
 
     @classmethod
     def from_dataset(cls, dataset: Any) -> ClassStats:
@@ -201,110 +218,23 @@ class ClassStats:
         the labels (``LoadEmptyAnnotations``, for the unlabelled part of a
         semi-supervised training), its images count as such without boxes. Large sets
         are read once and then found again on disk, by their content
-        (:func:`~imb_det.statistics.label_cache.label_table`).
+        (:func:`~imb_det.statistics.label_cache.label_table`). Stuff of panoptic sets
+        and the classes of semantic maps count too, and so do their pixels.
 
         Args:
-            dataset: Data set whose records hold ``instances`` with ``bbox``
-                (x1, y1, x2, y2), ``bbox_label`` and ``ignore_flag``.
+            dataset: Data set as :meth:`LabelTable.from_dataset` takes.
 
         Raises:
             ValueError: No class names, or parts that disagree on them.
         """
-        return cls.from_table(label_table(dataset), image_of_index(dataset))
-
-    @classmethod
-    def from_coco(
-        cls,
-        ann_file: str | Path,
-        classes: Sequence[str] | None = None,
-        with_masks: bool = False,
-    ) -> ClassStats:
-        """Count a COCO annotation file; crowds and boxes outside do not count.
-
-        Args:
-            ann_file: JSON with ``images``, ``annotations`` and ``categories``.
-            classes: Names in the wanted order; all categories by id if None.
-            with_masks: Whether the training uses masks, so that an object whose mask
-                shows nothing does not count. Default: False.
-
-        Raises:
-            ValueError: A class that the file does not have, or a malformed file; names
-                all entries that are malformed.
-        """
-        labels = labels_of_coco(Path(ann_file), classes, with_masks=with_masks)
-        return cls.from_labels(*labels)
-
-    @classmethod
-    def from_lvis(
-        cls,
-        ann_file: str | Path,
-        classes: Sequence[str] | None = None,
-        with_masks: bool = False,
-    ) -> ClassStats:
-        """Count an LVIS annotation file, v0.5 or v1, as LVIS itself does.
-
-        Every annotation counts, those too that mmdet leaves out because they are
-        smaller than a pixel: on the training file the counts are the
-        ``image_count`` and ``instance_count`` that its categories state.
-
-        Args:
-            ann_file: JSON with ``images``, ``annotations`` and ``categories``.
-            classes: Names in the wanted order; all categories by id if None.
-            with_masks: As for :meth:`from_coco`.
-
-        Raises:
-            ValueError: As for :meth:`from_coco`.
-        """
-        return cls.from_labels(
-            *labels_of_coco(Path(ann_file), classes, True, with_masks)
-        )
-
-    @classmethod
-    def from_file(
-        cls,
-        path: str | Path,
-        classes: Sequence[str] | None = None,
-        with_masks: bool = False,
-    ) -> ClassStats:
-        """Read what :meth:`to_json` wrote, or count a COCO or LVIS annotation file.
-
-        Args:
-            path: The file; its content tells of what kind it is.
-            classes: Names in the wanted order; all categories by id if None.
-            with_masks: As for :meth:`from_coco`.
-
-        Raises:
-            FileNotFoundError: No such file.
-            ValueError: What is wrong with it, see the other constructors; counts for
-                other classes.
-        """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file '{path}'")
-        with path.open("rb") as file:
-            is_own = re.match(_OWN_KEYS, file.read(200))
-        if not is_own:
-            return cls.from_labels(*labels_of_coco(path, classes, None, with_masks))
-        stats = cls.from_json(path)
-        if classes is not None:
-            stats.check_classes(classes)
-        return stats
-
-    @classmethod
-    def from_voc(
-        cls,
-        root: str | Path,
-        split: str = "trainval",
-        classes: Sequence[str] | None = None,
-    ) -> ClassStats:
-        """Count a split of a PASCAL VOC folder; difficult boxes do not count.
-
-        Args:
-            root: Folder with ``Annotations`` and ``ImageSets/Main``.
-            split: Name of a file in ``ImageSets/Main``, without ``.txt``.
-            classes: Names in the wanted order; all found names, sorted, if None.
-        """
-        return cls.from_labels(*labels_of_voc(Path(root), split, classes))
+        table, images = label_table(dataset), image_of_index(dataset)
+        stats = cls.from_table(table, images)
+        things = thing_classes(dataset)
+        if not things:
+            return stats
+        labels = [stats.classes.index(name) for name in things]
+        number = table.take(np.unique(images)).images_with_any(labels)
+        return replace(stats, thing_classes=things, thing_images=number)
 
     def to_dict(self) -> dict:
         """Return plain lists and numbers, as written to JSON and checkpoints."""
@@ -314,7 +244,15 @@ class ClassStats:
             "instance_count": self.instance_count.tolist(),
             "num_images": self.num_images,
             "group_limits": self.group_limits.to_dict(),
+            **self._of_pixels(),
         }
+
+    def _of_pixels(self) -> dict[str, Any]:
+        """Return what only sets with stuff or maps have, in plain form."""
+        pixels = None if self.pixel_count is None else self.pixel_count.tolist()
+        found = (pixels, list(self.thing_classes), self.thing_images)
+        pairs = zip(_PIXEL_KEYS, found, strict=True)
+        return {key: value for key, value in pairs if value not in (None, [])}
 
     @classmethod
     def from_dict(cls, content: dict) -> ClassStats:
@@ -328,7 +266,8 @@ class ClassStats:
                 f"class statistics need the keys {_JSON_KEYS}; missing: {missing}"
             )
         limits = GroupLimits.from_dict(content.get("group_limits", {}))
-        return cls(**{key: content[key] for key in _JSON_KEYS}, group_limits=limits)
+        known = {key: content[key] for key in (*_JSON_KEYS, *_PIXEL_KEYS) if key in content}
+        return cls(**known, group_limits=limits)
 
     def to_json(self, path: str | Path) -> None:
         """Write to a JSON file, the parent folder included."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from imb_det.core import check_choice, check_number, is_number
 
+from .class_counts import COUNTED
 from .class_stats import ClassStats
 
 __all__ = [
@@ -40,6 +41,7 @@ def class_weights(
     betas: Sequence[float] = (0.99, 0.9999),
     max_ratio: float | None = 100.0,
     normalize: str = "instances",
+    by: str = "instances",
 ) -> np.ndarray:
     r"""Weigh classes up the more, the fewer examples they have.
 
@@ -78,6 +80,8 @@ def class_weights(
         max_ratio: Largest over smallest weight of the classes present, at least 1;
             None sets no limit. Default: 100.
         normalize: ``'classes'`` or ``'instances'``. Default: ``'instances'``.
+        by: What :math:`n_c` counts, ``'instances'`` or ``'images'``. In losses of
+            pixels these are the instances. Default: ``'instances'``.
 
     Returns:
         Weights, float64 (C,), above 0.
@@ -101,7 +105,7 @@ def class_weights(
     """
     if not isinstance(stats, ClassStats):
         raise TypeError(f"`stats` must be ClassStats, got {type(stats).__name__}")
-    options = WeightRule(rule, beta, tuple(betas), max_ratio, normalize)
+    options = WeightRule(rule, beta, tuple(betas), max_ratio, normalize, by)
     return options(stats)
 
 
@@ -120,11 +124,13 @@ class WeightRule:
     betas: tuple[float, ...] = (0.99, 0.9999)
     max_ratio: float | None = 100.0
     normalize: str = "instances"
+    by: str = "instances"
 
     def __post_init__(self) -> None:
         name = "class weights"
         check_choice(name, "rule", self.rule, WEIGHT_RULES)
         check_choice(name, "normalize", self.normalize, NORMALISATIONS)
+        check_choice(name, "by", self.by, COUNTED)
         betas = self.betas
         if not isinstance(betas, Sequence) or not all(map(is_number, betas)):
             raise TypeError(f"{name}: `betas` must be two numbers, got {betas!r}")
@@ -148,6 +154,7 @@ class WeightRule:
                 rule does not have it.
         """
         known = ["max_ratio", "normalize"]
+        known += ["by"] * (self.rule != "median_frequency")
         known += {"effective_number": ["beta"], "class_beta": ["betas"]}.get(
             self.rule, []
         )
@@ -166,7 +173,8 @@ class WeightRule:
         if not present.any():
             return weights
         count = stats.instance_count[present].astype(float)
-        raw = self._raw(count, stats.image_frequency[present])
+        of = stats.image_count[present].astype(float) if self.by == "images" else count
+        raw = self._raw(of, stats.image_frequency[present])
         smallest = raw.min()
         limit = np.inf if self.max_ratio is None else self.max_ratio * smallest
         raw = np.minimum(raw, limit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from operator import itemgetter
@@ -14,6 +14,7 @@ from scipy.sparse import csr_matrix
 
 from .dataset_access import class_names, has_area, leaf_datasets
 from .loaded_masks import loaded_infos
+from .pixel_rows import PixelRows, joined_pixels
 
 __all__ = ["LabelTable"]
 
@@ -30,11 +31,14 @@ class LabelTable:
         labels: Class index of each box in [0, C), image by image, int32 (m,).
         offsets: Image i has the labels from ``offsets[i]`` to ``offsets[i + 1]``,
             int64 (n + 1,).
+        pixels: Pixels of each class in each image, sparse int64 (n, C); None where the
+            data set has boxes alone. Default: None.
     """
 
     classes: tuple[str, ...]
     labels: np.ndarray
     offsets: np.ndarray
+    pixels: csr_matrix | None = None
 
     @classmethod
     def from_labels(
@@ -63,10 +67,13 @@ class LabelTable:
         Ignored, crowd and difficult boxes are not in the table, nor are boxes without
         area: none of them is a positive example. Nor are boxes that the pipeline hides
         from the training, see :func:`~imb_det.statistics.shown_labels.shows_labels`.
+        A segment of stuff counts as a box does, and so does a class of a semantic map,
+        once in each image.
 
         Args:
             dataset: Data set whose records hold ``instances`` with ``bbox``
-                (x1, y1, x2, y2), ``bbox_label`` and ``ignore_flag``.
+                (x1, y1, x2, y2), ``bbox_label`` and ``ignore_flag``; with these
+                ``segments_info``, as panoptic sets; or ``seg_map_path`` alone.
 
         Returns:
             The table; objects that the pipeline ignores for their mask are not in it.
@@ -86,12 +93,14 @@ class LabelTable:
         """Read annotation records; see :meth:`from_dataset`."""
         parts: list[np.ndarray] = [np.zeros(0, np.int32)]
         lengths: list[np.ndarray] = [np.zeros(1, np.int64)]
-        for labels, ignored, boxes, sizes in _chunks(infos):
+        pixels = PixelRows()
+        for labels, ignored, boxes, sizes in _chunks(pixels.noting(infos)):
             counts = ~ignored.astype(bool) & has_area(boxes)
             parts.append(labels[counts].astype(np.int32))
             ends = np.cumsum([0, *sizes])
             lengths.append(np.diff(np.r_[0, np.cumsum(counts)][ends]))
-        return cls._checked(classes, np.concatenate(parts), np.concatenate(lengths))
+        table = cls._checked(classes, np.concatenate(parts), np.concatenate(lengths))
+        return replace(table, pixels=pixels.matrix(len(classes)))
 
     @classmethod
     def _checked(
@@ -162,6 +171,17 @@ class LabelTable:
         rows = None if weights is None else np.repeat(weights, np.diff(self.offsets))
         return np.bincount(self.labels, rows, minlength=len(self.classes))
 
+    def pixels_of(self) -> np.ndarray | None:
+        """Count the pixels of each class, int64 (C,); None without maps."""
+        if self.pixels is None:
+            return None
+        return np.asarray(self.pixels.sum(0), np.int64).ravel()
+
+    def images_with_any(self, labels: Sequence[int]) -> int:
+        """Count the images that hold one of several classes or more."""
+        image, label = self.pairs
+        return len(np.unique(image[np.isin(label, labels)]))
+
     def largest(self, values: np.ndarray, empty: float) -> np.ndarray:
         """Return the largest value among the classes of each image.
 
@@ -197,7 +217,8 @@ class LabelTable:
         size = np.diff(self.offsets)[images]
         first = np.repeat(self.offsets[:-1][images] - (np.cumsum(size) - size), size)
         labels = self.labels[first + np.arange(len(first))]
-        return LabelTable(self.classes, labels, np.cumsum(np.r_[0, size]))
+        pixels = None if self.pixels is None else self.pixels[images]
+        return LabelTable(self.classes, labels, np.cumsum(np.r_[0, size]), pixels)
 
     @classmethod
     def joined(cls, tables: Sequence[LabelTable]) -> LabelTable:
@@ -207,6 +228,7 @@ class LabelTable:
             tables[0].classes,
             np.concatenate([table.labels for table in tables]),
             np.cumsum(np.concatenate([[0], *sizes])),
+            joined_pixels([table.pixels for table in tables]),
         )
 
 
