@@ -11,6 +11,7 @@ from .functional import (
 from .lvis_metric import LVISMetric
 from .offline import score_file
 from .result_files import read_predictions
+from .sem_seg_metric import SemSegMetric
 from .voc_metric import VOCMetric
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "FederatedGroundTruth",
     "GroundTruth",
     "LVISMetric",
+    "SemSegMetric",
     "VOCMetric",
     "coco_ground_truth",
     "evaluate_coco",

@@ -22,6 +22,7 @@ def write_class_table(
     rows: Sequence[Sequence[Any]],
     figures: Mapping[str, float],
     training_set: Mapping[str, float],
+    columns: Sequence[str] = CLASS_COLUMNS,
 ) -> None:
     """Write a table of classes as CSV and, with all figures, as JSON.
 
@@ -31,10 +32,11 @@ def write_class_table(
         rows: Of :func:`~.functional.tables.class_rows`.
         figures: Figures by name; those that are not defined become null.
         training_set: Figures of the training set, for the JSON file; empty if unknown.
+        columns: Of the rows. Default: those of detectors.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     stem = stem.with_name(f"{stem.name}_classes")
-    keys = [name.replace(" ", "_") for name in CLASS_COLUMNS]
+    keys = [name.replace(" ", "_") for name in columns]
     cells = [[plain(value) for value in row] for row in rows]
     write_table(stem.with_suffix(".csv"), [keys, *cells])
     content: dict[str, Any] = {

@@ -34,6 +34,11 @@ class CountedMetric(BaseMetric):
         ValueError, TypeError, FileNotFoundError: See :class:`GroupMetric`.
     """
 
+    #: What the counts are for, in messages.
+    group_figures = (
+        "AP of rare, common and frequent classes, their gap, AP_gmean and AP_worst"
+    )
+
     def __init__(
         self,
         *args: Any,
@@ -114,9 +119,8 @@ class CountedMetric(BaseMetric):
         elif not self._told_missing_stats and not told:
             self._told_missing_stats = True
             print_log(
-                "AP of rare, common and frequent classes, their gap, AP_gmean and "
-                "AP_worst are left out, as the training images of the classes are "
-                "unknown: the keys are mmdet's alone. Add `custom_hooks = "
+                f"{self.group_figures} are left out, as the training images of the "
+                "classes are unknown: the keys are mmdet's alone. Add `custom_hooks = "
                 "[dict(type='imb_det.ImbalanceHook')]` to the config, or "
                 "`class_stats='annotation file of the training set'` to this metric.",
                 logger="current",
@@ -134,8 +138,8 @@ class CountedMetric(BaseMetric):
         self._class_stats = None
         self._told_missing_stats = True
         print_log(
-            "AP of rare, common and frequent classes is left out: the training images "
-            f"are counted for the classes {and_more(stats.classes)}, but evaluated are "
+            f"{self.group_figures} are left out: the training images are counted for "
+            f"the classes {and_more(stats.classes)}, but evaluated are "
             f"{and_more(classes)}. Evaluate with the names of the training set, in its "
             "order, or give this metric `class_stats='annotation file of the training "
             "set'` with the names evaluated.",

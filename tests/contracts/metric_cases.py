@@ -80,6 +80,8 @@ def samples(how):
             classes = np.concatenate([classes, rng.integers(0, 4, 2)])
         scores = rng.permutation(len(found)).astype(np.float32) / 8 + 0.125
         truth, none = torch.from_numpy(boxes).float(), torch.zeros(0, 4)
+        there = map_of(boxes, labels)
+        seen = map_of(found[: len(boxes)].astype(int), classes[: len(boxes)])
         made.append(
             dict(
                 img_id=row,
@@ -90,6 +92,8 @@ def samples(how):
                     labels=torch.from_numpy(classes),
                     masks=[mask_of(box) for box in found.astype(int)],
                 ),
+                gt_sem_seg=dict(sem_seg=there[None]),
+                pred_sem_seg=dict(sem_seg=seen[None]),
                 gt_instances=dict(bboxes=truth, labels=torch.from_numpy(labels)),
                 ignored_instances=dict(
                     bboxes=none, labels=torch.zeros(0, dtype=torch.long)
@@ -97,6 +101,14 @@ def samples(how):
             )
         )
     return made
+
+
+def map_of(boxes, labels):
+    """Label of each pixel, 255 for none; later boxes are on top."""
+    found = torch.full((HEIGHT, WIDTH), 255)
+    for (x1, y1, x2, y2), label in zip(boxes.tolist(), labels.tolist(), strict=True):
+        found[max(y1, 0) : y2, max(x1, 0) : x2] = label
+    return found
 
 
 def mask_of(box):
@@ -115,12 +127,16 @@ class Case(NamedTuple):
         arguments: Of the config.
         file: Kind of annotation file it needs, ``coco`` or ``lvis``, or None.
         starts: What the keys of its figures of groups start with, the prefix aside.
+        figure: What they go on with, before the letter of the group.
+        best: What it is at most.
     """
 
     name: str
     arguments: dict
     file: str | None
     starts: tuple = ("",)
+    figure: str = "AP"
+    best: float = 1.0
 
     def build(self, folder, stats=STATS, **changes):
         """The metric, told what ``ImbalanceHook`` tells it."""
@@ -148,6 +164,14 @@ CASES = [
     Case("LVISMetric", dict(fixed_ap=True), "lvis", ("bbox_",)),
     Case("VOCMetric", dict(eval_mode="area"), None),
     Case("VOCMetric", dict(iou_thrs=[0.5, 0.75]), None),
+    Case("SemSegMetric", dict(), None, figure="IoU", best=100.0),
+    Case(
+        "SemSegMetric",
+        dict(iou_metrics=["mDice", "mFscore", "mIoU"], beta=2),
+        None,
+        figure="IoU",
+        best=100.0,
+    ),
 ]
 #: Arguments that all must refuse, and those of each, one at a time.
 COMMON_BAD = (
@@ -160,6 +184,7 @@ COMMON_BAD = (
 BAD = {
     "CocoMetric": (dict(metric_items=["APx"]),),
     "LVISMetric": (dict(metric_items=["APx"]), dict(max_dets=0)),
+    "SemSegMetric": (dict(iou_metrics=["mX"]), dict(beta=0)),
     "VOCMetric": (),
 }
 REFUSED = [(name, bad) for name, many in BAD.items() for bad in (*COMMON_BAD, *many)]

@@ -168,8 +168,13 @@ def test_a_training_of_panoptic_fpn(panoptic, tmp_path):
     mask = own("CrossEntropyLoss", use_mask=True, class_weight="inverse")
     pixels = seg(class_weight="sqrt_inverse", loss_weight=0.5)
     model = panoptic_fpn(box, pixels, mask)
-    runner = runner_of(tmp_path, panoptic, model)
+    metric = dict(type="imb_det.SemSegMetric", group_thresholds=(1, 2))
+    runner = runner_of(tmp_path, panoptic, model, val_evaluator=metric)
     runner.train()
+    figures = runner.message_hub.log_scalars
+    # Of cat and dog, rare, sky and sand, common, and snow, which nobody has seen.
+    for key in ("mIoU", "IoUr", "IoUc", "Accc"):
+        assert 0 <= figures[f"val/{key}"].current() <= 100
     heads = runner.model
     found = weights_of(heads.semantic_head.loss_seg)
     assert found.tolist() == pytest.approx(
