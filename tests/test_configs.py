@@ -12,9 +12,11 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
 
-from imb_det.core import Stage
+from imb_det.core import HandOver, Stage
+from imb_det.core.listener import ClassStatsListener
+from imb_det.heads.head_counts import counts_of_heads
 from imb_det.hooks import StageHook
 from imb_det.losses import manage_statistics
 from imb_det.prior import PriorInitHook
@@ -74,6 +76,15 @@ def make_batch(num_classes):
             torch.randint(256, (3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
         )
     return dict(inputs=images, data_samples=samples)
+
+
+def add_maps(batch, num_classes):
+    """Add a map of classes, part of it void, to each image."""
+    for sample in batch["data_samples"]:
+        labels = torch.randint(num_classes, (1, SIDE // 8, SIDE // 8))
+        labels[0, 0] = 255
+        labels = labels.repeat_interleave(8, 1).repeat_interleave(8, 2)
+        sample.gt_sem_seg = PixelData(sem_seg=labels)
 
 
 def without_pretrained(config):
@@ -147,13 +158,23 @@ def classes_of(cfg):
     )
 
 
-def hand_over_counts(model, classes):
+def things_of(cfg):
+    """Names of the classes with boxes, of a panoptic set not all."""
+    metainfo = DATASETS.get(cfg.val_dataloader.dataset.type).METAINFO
+    return metainfo.get("thing_classes") or classes_of(cfg)
+
+
+def hand_over_counts(model, classes, things=()):
     """Do what ImbalanceHook does before the first iteration."""
     count = 1 + 1000 // np.arange(1, len(classes) + 1)
-    stats = ClassStats(classes, count, count, 2000)
-    for part in model.modules():
-        if hasattr(part, "set_class_stats"):
-            part.set_class_stats(stats)
+    of_pixels = {}
+    if 0 < len(things) < len(classes):
+        of_pixels = dict(pixel_count=50 * count, thing_classes=things)
+    stats = ClassStats(classes, count, count, 2000, **of_pixels)
+    parts = list(model.modules())
+    own = counts_of_heads(parts, stats)
+    HandOver(ClassStatsListener, "set_class_stats")(parts, stats, own=own)
+    for part in parts:
         if hasattr(part, "set_class_difficulty_weights"):
             part.set_class_difficulty_weights(torch.ones(len(classes)))
         if hasattr(part, "set_multipliers"):
@@ -215,15 +236,17 @@ def test_config(path):
     if "ClassDifficultyHook" in hooks:
         takers = [sampler, *model.modules()]
         assert any(hasattr(t, "set_class_difficulty_weights") for t in takers)
-    num_classes = len(classes_of(cfg))
+    num_classes = len(things_of(cfg))
     heads = [m for m in model.modules() if hasattr(m, "loss_cls")]
     assert heads[-1].num_classes == num_classes
     if model.with_mask:
         assert model.roi_head.mask_head.num_classes == num_classes
-    hand_over_counts(model, classes_of(cfg))
+    hand_over_counts(model, classes_of(cfg), things_of(cfg))
     enter_last_stage(model, built)
     model.train()
     batch = make_batch(num_classes)
+    if hasattr(model, "semantic_head"):
+        add_maps(batch, len(classes_of(cfg)))
     if "RTMDet" in cfg.model.type:  # which wants tensors where there are masks
         for sample in batch["data_samples"]:
             del sample.gt_instances.masks
@@ -239,6 +262,9 @@ def test_config(path):
     with torch.no_grad():
         data = model.data_preprocessor(make_batch(1), training=False)
         (first, _) = model(**data, mode="predict")
+    if hasattr(model, "semantic_head"):
+        assert first.pred_panoptic_seg.sem_seg.shape == (1, SIDE, SIDE)
+        return
     assert first.pred_instances.bboxes.shape[1] == 4
     assert (first.pred_instances.labels < num_classes).all()
 

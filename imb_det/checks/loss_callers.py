@@ -145,8 +145,9 @@ def _of_probabilities(name: str, module: Any) -> Iterator[Finding]:
 def _of_pixels(name: str, module: Any) -> Iterator[Finding]:
     """Find a loss of pixels in a head of boxes, where one class is background."""
     loss = getattr(module, "loss_cls", None)
-    is_ours = isinstance(loss, (ImbalanceLoss, PixelLoss))
-    if is_ours and getattr(loss, "ignore_index", None) is not None:
+    if not isinstance(loss, (ImbalanceLoss, PixelLoss)):
+        return
+    if loss.ignore_index is not None:
         yield Finding(
             "loss_of_pixels",
             Severity.ERROR,

@@ -35,8 +35,8 @@ __all__ = ["SemSegMetric"]
 _INSTANCE_OFFSET = 1000
 _REMEDY = (
     "Add `dict(type='LoadAnnotations', with_bbox=False, with_label=False, with_seg="
-    "True)`, or for panoptic sets `LoadPanopticAnnotations`, to the test pipeline after "
-    "`Resize`"
+    "True)`, or for panoptic sets `LoadPanopticAnnotations`, to the test pipeline, "
+    "after `Resize`"
 )
 #: Figures of classes by what `iou_metrics` asks for.
 _FIGURES = {
@@ -202,9 +202,9 @@ class SemSegMetric(JoinedMetric, _MMDetSemSegMetric):
         """Log and write the figures of the classes, most training images first."""
         classes, stats = self.dataset_meta["classes"], self._class_stats
         group_of = {int(i): name for name, ids in groups.items() for i in ids}
-        order = np.arange(len(classes))
+        order = list(range(len(classes)))
         if stats is not None:
-            order = np.argsort(-stats.image_count, kind="stable")
+            order = np.argsort(-stats.image_count, kind="stable").tolist()
         rows = [
             (
                 classes[i],
@@ -214,7 +214,7 @@ class SemSegMetric(JoinedMetric, _MMDetSemSegMetric):
                 int(counts.found[i]),
                 *(float(values[i]) for values in of_classes.values()),
             )
-            for i in order.tolist()
+            for i in order
         ]
         columns = ("class", "group", "train images", "pixels", "found", *of_classes)
         text = text_table(columns, rows)
@@ -234,7 +234,7 @@ def _prediction(sample: Mapping[str, Any], name: Any) -> tuple[np.ndarray, int]:
     """
     if "pred_sem_seg" in sample:
         found = sample["pred_sem_seg"]
-        ignored = found["ignore_index"] if "ignore_index" in found else 255
+        ignored = found.get("ignore_index", 255)
         return _flat(found["sem_seg"]), int(ignored)
     if "pred_panoptic_seg" in sample:
         return _flat(sample["pred_panoptic_seg"]["sem_seg"]) % _INSTANCE_OFFSET, 255

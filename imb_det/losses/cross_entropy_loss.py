@@ -118,9 +118,9 @@ class CrossEntropyLoss(WithMasks, ImbalanceLoss):
     Based on Effective Number of Samples", CVPR 2019; median frequency: Eigen and
     Fergus, ICCV 2015, over images in place of pixels. Deviation from mmdet's class:
     in RoI heads a sigmoid loss has C channels and predicts with the sigmoid; labels
-    below 0 are always ignored; ``ignore_index`` is for pixels alone. mmdet's ``DETRHead`` itself takes
-    a number for ``class_weight``, and ``bg_cls_weight``, and makes a list of both; its
-    subclasses take all forms.
+    below 0 are always ignored, and ``ignore_index`` is for pixels alone. mmdet's
+    ``DETRHead`` itself takes a number for ``class_weight``, and ``bg_cls_weight``, and
+    makes a list of both; its subclasses take all forms.
     """
 
     of_masks = MaskCrossEntropyLoss

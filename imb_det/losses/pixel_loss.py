@@ -174,7 +174,7 @@ def hardest_pixels(
     Args:
         logits: Float (N, C).
         label: Class of each pixel, int64 (N,), below 0 for void.
-        share: Part of the pixels of each class that is kept, (C,) or scalar; None for 1.
+        share: Part of the pixels of each class that is kept, (C,) or (); None for 1.
         min_kept: Pixels that each class keeps at least.
         thresh: Probability below which a pixel is kept in any case.
 

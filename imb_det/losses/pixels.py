@@ -141,13 +141,14 @@ class OfPixels(nn.Module):
                 f"...), and weights of that shape, got logits {tuple(cls_score.shape)},"
                 f" labels {label.dtype} {tuple(label.shape)}{of_weight}"
             )
+        ignored = -1 if self.ignore_index is None else self.ignore_index
         channels = cls_score.size(1)
         rows = cls_score.movedim(1, -1).reshape(-1, channels)
         label = label.reshape(-1).long()
-        label = torch.where(label == self.ignore_index, -1, label)
+        label = label.masked_fill(label == ignored, -1)
         if can_look(label) and label.numel() and (most := int(label.max())) >= channels:
             raise ValueError(
                 f"{in_head(name)}: labels of pixels must be classes 0 to "
-                f"{channels - 1}, or {self.ignore_index} (`ignore_index`), got {most}"
+                f"{channels - 1}, or {ignored} (`ignore_index`), got {most}"
             )
         return rows, label, None if weight is None else weight.reshape(-1), places

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -170,7 +171,7 @@ class Terms:
         Args:
             num_classes: C.
         """
-        cut = {
+        cut: dict[str, Any] = {
             key: value[:-1]
             for key, value in vars(self).items()
             if key in _OF_OUTPUTS

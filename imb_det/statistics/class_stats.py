@@ -83,7 +83,9 @@ class ClassStats(CountsFromFiles):
             twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
             raise ValueError(f"class names must be unique, found twice: {twice}")
         if foreign := sorted(set(self.thing_classes) - set(self.classes)):
-            raise ValueError(f"`thing_classes` must be among the classes, not {foreign}")
+            raise ValueError(
+                f"`thing_classes` must be among the classes, not {foreign}"
+            )
         if self.pixel_count is not None and (self.pixel_count < 0).any():
             raise ValueError(f"`pixel_count` must be >= 0, got {self.pixel_count}")
         bad = (
@@ -115,8 +117,7 @@ class ClassStats(CountsFromFiles):
             and self.num_images == other.num_images
             and np.array_equal(self.image_count, other.image_count)
             and np.array_equal(self.instance_count, other.instance_count)
-            and np.array_equal(self.pixel_count, other.pixel_count)
-            and self.thing_classes == other.thing_classes
+            and self._of_pixels() == other._of_pixels()
         )
 
     def with_limits(self, group_limits: GroupLimits) -> ClassStats:
@@ -266,7 +267,9 @@ class ClassStats(CountsFromFiles):
                 f"class statistics need the keys {_JSON_KEYS}; missing: {missing}"
             )
         limits = GroupLimits.from_dict(content.get("group_limits", {}))
-        known = {key: content[key] for key in (*_JSON_KEYS, *_PIXEL_KEYS) if key in content}
+        known = {
+            key: content[key] for key in (*_JSON_KEYS, *_PIXEL_KEYS) if key in content
+        }
         return cls(**known, group_limits=limits)
 
     def to_json(self, path: str | Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .coco_files import labels_of_coco
 from .voc_files import labels_of_voc
@@ -22,17 +22,10 @@ _OWN_KEYS = rb'\s*\{\s*"(classes|image_count|instance_count|num_images)"\s*:'
 class CountsFromFiles:
     """Mixin of :class:`~.class_stats.ClassStats`: what reads annotation files."""
 
-    if TYPE_CHECKING:
-
-        def check_classes(self, classes: Sequence[str]) -> None: ...
-
-        @classmethod
-        def from_labels(
-            cls, classes: Sequence[str], labels_per_image: Iterable[Sequence[int]]
-        ) -> Self: ...
-
-        @classmethod
-        def from_json(cls, path: str | Path) -> Self: ...
+    # What that class defines.
+    check_classes: Callable[[Sequence[str]], None]
+    from_labels: Callable[..., Any]
+    from_json: Callable[[str | Path], Any]
 
     @classmethod
     def from_coco(

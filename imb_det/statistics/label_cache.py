@@ -19,7 +19,7 @@ from .class_maps import is_class_map, map_step
 from .dataset_access import class_names, iter_data_infos, leaf_datasets
 from .label_table import LabelTable
 from .loaded_masks import loaded_infos, mask_use
-from .segments import is_panoptic
+from .segments import first_record, is_panoptic
 from .shown_labels import hides_labels
 
 __all__ = ["label_table"]
@@ -74,7 +74,7 @@ def _table_of(leaf: Any, classes: tuple[str, ...], folder: Path | None) -> Label
     # Its length is asked first: it loads a lazy data set.
     is_large = len(leaf) >= _CACHED_FROM
     if not is_large and len(leaf) >= _MAPS_CACHED_FROM:
-        info = leaf.get_data_info(0)
+        info = first_record(leaf)
         is_large = is_panoptic(info) or is_class_map(info)
     serialised = getattr(leaf, "data_bytes", None)
     if folder is None or not (is_large and isinstance(serialised, np.ndarray)):
@@ -104,7 +104,7 @@ def _table_of(leaf: Any, classes: tuple[str, ...], folder: Path | None) -> Label
 
 def _states_of_files(leaf: Any) -> Iterator[Any]:
     """Yield what changes with the files that records only name."""
-    info = leaf.get_data_info(0)
+    info = first_record(leaf)
     if is_panoptic(info):
         things = leaf.metainfo.get("thing_classes"), leaf.metainfo.get("stuff_classes")
         yield (things, _state(getattr(leaf, "ann_file", "")))
@@ -138,12 +138,13 @@ def _load(path: Path, key: str, classes: tuple[str, ...]) -> LabelTable:
 
 
 def _save(file: BinaryIO, key: str, table: LabelTable) -> None:
+    arrays: dict[str, Any] = dict(zip(_PIXELS, _pixels(table), strict=False))
     np.savez(
         file,
         labels=table.labels,
         offsets=table.offsets,
         checksum=np.array(_sum_of(key, table)),
-        **dict(zip(_PIXELS, _pixels(table), strict=False)),
+        **arrays,
     )
 
 

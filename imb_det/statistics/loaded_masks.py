@@ -8,7 +8,7 @@ from typing import Any
 from .class_maps import ClassMaps, is_class_map, map_step, with_bar
 from .coco_masks import is_ignored_mask
 from .dataset_access import iter_data_infos, steps_of
-from .segments import Segments, is_panoptic
+from .segments import Segments, first_record, is_panoptic
 from .shown_labels import hides_labels
 
 __all__ = ["loaded_infos", "mask_use"]
@@ -77,7 +77,7 @@ def loaded_infos(dataset: Any) -> Iterator[dict[str, Any]]:
 def _with_bar(dataset: Any) -> Iterator[dict[str, Any]]:
     """Yield the records, with a progress bar where maps are to be read."""
     infos = iter_data_infos(dataset)
-    if len(dataset) and is_class_map(dataset.get_data_info(0)):
+    if is_class_map(first_record(dataset)):
         return with_bar(infos, len(dataset))
     return infos
 

@@ -13,7 +13,7 @@ from mmengine.fileio import get
 from .class_maps import objects_of, read_map
 from .dataset_access import iter_data_infos, leaf_datasets
 
-__all__ = ["Segments", "is_panoptic", "thing_classes", "thing_labels"]
+__all__ = ["Segments", "first_record", "is_panoptic", "thing_classes", "thing_labels"]
 
 _logger = logging.getLogger(__name__)
 
@@ -21,6 +21,23 @@ _logger = logging.getLogger(__name__)
 def is_panoptic(info: dict[str, Any]) -> bool:
     """Tell whether a record has segments of things and stuff."""
     return "segments_info" in info and "instances" in info
+
+
+def first_record(leaf: Any) -> dict[str, Any]:
+    """Return the first record of a data set that may have segments or maps.
+
+    Nothing, and no record is read, where neither its names nor its folders tell of any.
+
+    Args:
+        leaf: Built data set, no wrapper.
+    """
+    folders = getattr(leaf, "data_prefix", None) or {}
+    may_have = any(str(key).startswith("seg") for key in folders)
+    may_have |= bool(leaf.metainfo.get("stuff_classes"))
+    if not may_have or not len(leaf):
+        return {}
+    record: dict[str, Any] = leaf.get_data_info(0)
+    return record
 
 
 def thing_labels(leaf: Any) -> frozenset[int]:
@@ -52,9 +69,7 @@ def thing_classes(dataset: Any) -> tuple[str, ...]:
         dataset: Built mmengine data set, wrapped in any way.
     """
     leaves = [
-        leaf
-        for leaf in leaf_datasets(dataset)
-        if len(leaf) and is_panoptic(leaf.get_data_info(0))
+        leaf for leaf in leaf_datasets(dataset) if is_panoptic(first_record(leaf))
     ]
     labels = frozenset[int]().union(*map(thing_labels, leaves))
     if not leaves or len(labels) == len(classes := leaves[0].metainfo["classes"]):
@@ -88,15 +103,14 @@ class Segments:
             if segment.get("is_thing") or segment["category"] not in self.things
         ]
         stuff = [s["category"] for s in own if s["category"] not in self.things]
-        pixels: dict[int, int] | None = {}
+        objects = [*info["instances"], *objects_of(stuff)]
         areas = self._areas(info, own)
         if areas is None:
-            pixels = None
-        else:
-            for segment in own:
-                label = segment["category"]
-                pixels[label] = pixels.get(label, 0) + int(areas[segment["id"]])
-        objects = [*info["instances"], *objects_of(stuff)]
+            return {**info, "instances": objects, "pixels": None}
+        pixels: dict[int, int] = {}
+        for segment in own:
+            label = segment["category"]
+            pixels[label] = pixels.get(label, 0) + int(areas[segment["id"]])
         return {**info, "instances": objects, "pixels": pixels}
 
     def _areas(self, info: dict[str, Any], segments: list[Any]) -> dict | None:

@@ -220,9 +220,7 @@ def test_neutral_settings_are_mmdets_in_its_heads(config):
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_class_weights_are_as_mmdets(mean, reduction):
     logits, labels = make_maps(torch.float32)
-    options = dict(
-        ignore_index=255, class_weight=[0.5, 2.0, 3.0], avg_non_ignore=mean
-    )
+    options = dict(ignore_index=255, class_weight=[0.5, 2.0, 3.0], avg_non_ignore=mean)
     both = [kind(**options, reduction=reduction) for kind in _BOTH]
     values = [loss(logits, labels) for loss in both]
     torch.testing.assert_close(*values)
@@ -247,9 +245,7 @@ def test_each_class_keeps_its_quota(seed):
     share = [0.1, 0.5, 1.0, 0.25]
     known = [None if y < 0 else y for y in labels.tolist()]
     for min_kept, thresh in ((0, 0.0), (3, 0.0), (2, 0.3)):
-        kept = hardest_pixels(
-            logits, labels, torch.tensor(share), min_kept, thresh
-        )
+        kept = hardest_pixels(logits, labels, torch.tensor(share), min_kept, thresh)
         wanted = hardest(logits.tolist(), known, share, min_kept, thresh)
         assert kept.tolist() == [y is not None for y in wanted]
         p = logits.softmax(1).gather(1, labels.clamp(min=0)[:, None])[:, 0]
@@ -287,11 +283,7 @@ def test_memory_is_that_of_one_copy():
     with torch.profiler.profile(profile_memory=True) as profile:
         loss(logits, labels)
     size = logits.numel() * 4
-    large = [
-        event
-        for event in profile.events()
-        if event.self_cpu_memory_usage >= size
-    ]
+    large = [event for event in profile.events() if event.self_cpu_memory_usage >= size]
     assert len(large) == 2
     last = logits.detach().to(memory_format=torch.channels_last).requires_grad_()
     with torch.profiler.profile(profile_memory=True) as profile:

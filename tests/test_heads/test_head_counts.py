@@ -41,9 +41,7 @@ class Toy(nn.Module):
     def informed(self, stats=STATS):
         parts = [part for part in self.modules() if part is not self]
         own_counts = counts_of_heads(parts, stats)
-        HandOver(ClassStatsListener, "set_class_stats")(
-            parts, stats, own=own_counts
-        )
+        HandOver(ClassStatsListener, "set_class_stats")(parts, stats, own=own_counts)
         return self
 
 

@@ -72,10 +72,24 @@ def test_a_rule_with_options_is_the_function_with_them():
     found = rules["effective_number"].with_options(beta=0.9999, **options)(stats)
     wanted = class_weights(stats, "effective_number", beta=0.9999, **options)
     assert found.tolist() == wanted.tolist()
-    with pytest.raises(ValueError, match=r"'inverse' has no \['beta'\], but \['max_"):
+    with pytest.raises(
+        ValueError, match=r"'inverse' has no \['beta'\], but \['by"
+    ):
         rules["inverse"].with_options(beta=0.9)
     with pytest.raises(TypeError, match=r"must be two numbers, got 0\.9"):
         rules["class_beta"].with_options(betas=0.9)
+    with pytest.raises(ValueError, match=r"'median_frequency' has no \['by'\]"):
+        rules["median_frequency"].with_options(by="instances")
+    with pytest.raises(ValueError, match="`by` must be"):
+        rules["inverse"].with_options(by="boxes")
+
+
+def test_images_may_be_counted():
+    stats = stats_of([100, 100, 40], [1, 4, 2], 10)
+    found = class_weights(stats, "inverse", by="images", normalize="classes")
+    assert found == pytest.approx(np.array([4, 1, 2]) * 3 / 7)
+    found = class_weights(stats, "inverse", by="images")
+    assert np.average(found, weights=stats.instance_count) == pytest.approx(1)
 
 
 def test_median_frequency_counts_images():

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -128,7 +129,7 @@ def test_maps_without_a_step_that_loads_them(semantic):
     names = (*CLASSES[::-1],)
 
     class Renamed(DATASETS.get("mmdet.ADE20KSegDataset")):
-        METAINFO = dict(classes=CLASSES)
+        METAINFO: ClassVar[dict] = dict(classes=CLASSES)
 
     # A label map is in effect, with the step and without.
     arguments = {key: value for key, value in semantic.items() if key != "type"}
@@ -148,7 +149,9 @@ def test_labels_that_are_no_class_are_told(tmp_path, caplog):
     classes = dict(classes=CLASSES[:2])
     with caplog.at_level(logging.WARNING):
         ClassStats.from_dataset(build(config, metainfo=classes, pipeline=[load_maps()]))
-    assert "003.png has the labels [2, 4], which are none of the 2 classes" in caplog.text
+    assert (
+        "003.png has the labels [2, 4], which are none of the 2 classes" in caplog.text
+    )
 
 
 def test_a_map_that_is_not_there_is_named(semantic, tmp_path):

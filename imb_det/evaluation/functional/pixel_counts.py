@@ -77,7 +77,9 @@ class PixelCounts:
     @property
     def precision(self) -> np.ndarray:
         """Share of what is found that is right, (C,), NaN for a class nowhere."""
-        return _ratio(self.both, np.where(self.there > 0, self.found.clip(1), self.found))
+        return _ratio(
+            self.both, np.where(self.there > 0, self.found.clip(1), self.found)
+        )
 
     @property
     def dice(self) -> np.ndarray:
