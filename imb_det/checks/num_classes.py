@@ -51,6 +51,7 @@ def check_num_classes(context: CheckContext) -> Iterator[Finding]:
             splits.setdefault(names, []).append(split)
     for (classes, things), used_by in splits.items():
         for name, module in context.model.named_modules():
+            yield from _of_stuff(name, module, classes, things, used_by)
             number = getattr(module, "num_classes", None)
             if not isinstance(number, int) or not _is_detection_head(name, module):
                 continue
@@ -69,6 +70,45 @@ def check_num_classes(context: CheckContext) -> Iterator[Finding]:
                 f"Set `num_classes={len(names_of_head)}` in the head, or the right "
                 "classes in `metainfo` of the data sets",
             )
+
+
+def _of_stuff(
+    name: str,
+    module: Any,
+    classes: tuple[str, ...],
+    things: tuple[str, ...],
+    used_by: list[str],
+) -> Iterator[Finding]:
+    """Find heads built for other things and stuff, or for things that come later."""
+    keys = ("num_things_classes", "num_stuff_classes")
+    numbers = tuple(getattr(module, key, None) for key in keys)
+    if not things or not all(isinstance(number, int) for number in numbers):
+        return
+    wanted = (len(things), len(classes) - len(things))
+    where = f"`{name}` ({type(module).__name__})"
+    if numbers != wanted and numbers != (len(classes), 0):
+        yield Finding(
+            "num_classes",
+            Severity.ERROR,
+            "a head is built for another number of things or stuff than the data have",
+            where,
+            f"has {keys[0]}={numbers[0]} and {keys[1]}={numbers[1]}, but the data set "
+            f"({' and '.join(used_by)}) has {wanted[0]} things and {wanted[1]} classes "
+            "of stuff",
+            f"Set `{keys[0]}={wanted[0]}` and `{keys[1]}={wanted[1]}`, or the right "
+            "classes in `metainfo` of the data sets",
+        )
+    elif set(classes[: len(things)]) != set(things):
+        yield Finding(
+            "things_first",
+            Severity.ERROR,
+            "a head takes the first labels for things, and they are not",
+            where,
+            f"the classes of the data set ({' and '.join(used_by)}) begin with "
+            f"{and_more(classes[: len(things)], 10)}, and the things are "
+            f"{and_more(things, 10)}",
+            "Put things first in `metainfo['classes']`, and stuff after them",
+        )
 
 
 def check_class_order(context: CheckContext) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from imb_det.checks import CHECKS, run_checks
+from imb_det.checks.class_counts import count_classes
 from imb_det.checks.later_test import check_later_test
 from imb_det.checks.rank_data import check_rank_data
 from imb_det.core.check_context import CheckContext
@@ -22,7 +23,6 @@ from imb_det.core.finding import (
     FindingsError,
     Severity,
     raise_findings,
-    refusal,
 )
 from imb_det.core.hand_over import HandOver
 from imb_det.core.listener import ClassStatsListener
@@ -183,7 +183,7 @@ class ImbalanceHook(Hook):
         raise_findings(check_rank_data(loaders), _TITLE)
         dataset = runner.train_dataloader.dataset
         widen_skipped_types(hooks_of(runner), dataset)
-        stats, findings = on_main_process(lambda: _count(dataset))
+        stats, findings = on_main_process(lambda: count_classes(dataset))
         if stats is not None:
             if runner.iter > 0 and stored and not stored.same_counts(stats):
                 print_log(
@@ -323,12 +323,3 @@ class ImbalanceHook(Hook):
                 level=logging.WARNING,
             )
         return []
-
-
-def _count(dataset: Any) -> tuple[ClassStats | None, list[Finding]]:
-    """Count the classes, or say why they cannot be counted."""
-    try:
-        return ClassStats.from_dataset(dataset), []
-    except Exception as error:  # what else is wrong must be told all the same
-        what = "the classes of the training set cannot be counted"
-        return None, [refusal("class_counts", what, error)]

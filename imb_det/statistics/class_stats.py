@@ -194,7 +194,10 @@ class ClassStats(CountsFromFiles):
 
     @classmethod
     def from_table(
-        cls, table: LabelTable, images: np.ndarray | None = None
+        cls,
+        table: LabelTable,
+        images: np.ndarray | None = None,
+        things: Sequence[str] = (),
     ) -> ClassStats:
         """Count a table of the classes of every image.
 
@@ -202,13 +205,18 @@ class ClassStats(CountsFromFiles):
             table: Classes of each image.
             images: Those that count, in any order, once each however often they are
                 listed; int (k,). Default: None, all of them.
+            things: ``thing_classes``. Default: none.
         """
         if images is not None:
             used = np.unique(images)
             table = table if len(used) == len(table) else table.take(used)
         counts = table.images_with(), table.instances_of()
-        pixels = table.pixels_of()
-        return cls(table.classes, *counts, len(table), pixel_count=pixels)
+        stats = cls(table.classes, *counts, len(table), pixel_count=table.pixels_of())
+        if not things:
+            return stats
+        labels = [stats.classes.index(name) for name in things]
+        number = table.images_with_any(labels)
+        return replace(stats, thing_classes=tuple(things), thing_images=number)
 
     @classmethod
     def from_dataset(cls, dataset: Any) -> ClassStats:
@@ -228,14 +236,8 @@ class ClassStats(CountsFromFiles):
         Raises:
             ValueError: No class names, or parts that disagree on them.
         """
-        table, images = label_table(dataset), image_of_index(dataset)
-        stats = cls.from_table(table, images)
-        things = thing_classes(dataset)
-        if not things:
-            return stats
-        labels = [stats.classes.index(name) for name in things]
-        number = table.take(np.unique(images)).images_with_any(labels)
-        return replace(stats, thing_classes=things, thing_images=number)
+        table = label_table(dataset)
+        return cls.from_table(table, image_of_index(dataset), thing_classes(dataset))
 
     def to_dict(self) -> dict:
         """Return plain lists and numbers, as written to JSON and checkpoints."""

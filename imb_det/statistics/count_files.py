@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .coco_files import labels_of_coco
+from .panoptic_files import is_panoptic_file, table_of_panoptic
 from .voc_files import labels_of_voc
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class CountsFromFiles:
     # What that class defines.
     check_classes: Callable[[Sequence[str]], None]
     from_labels: Callable[..., Any]
+    from_table: Callable[..., Any]
     from_json: Callable[[str | Path], Any]
 
     @classmethod
@@ -75,13 +77,30 @@ class CountsFromFiles:
         )
 
     @classmethod
+    def from_panoptic(
+        cls, ann_file: str | Path, classes: Sequence[str] | None = None
+    ) -> Self:
+        """Count a panoptic annotation file: things, stuff and pixels.
+
+        Args:
+            ann_file: JSON whose annotations have ``segments_info``.
+            classes: Names in the wanted order; None for all, things first, by id.
+
+        Raises:
+            ValueError: A class that the file does not have, or a malformed file.
+        """
+        table, things = table_of_panoptic(Path(ann_file), classes)
+        stats: Self = cls.from_table(table, None, things)
+        return stats
+
+    @classmethod
     def from_file(
         cls,
         path: str | Path,
         classes: Sequence[str] | None = None,
         with_masks: bool = False,
     ) -> Self:
-        """Read what ``to_json`` wrote, or count a COCO or LVIS annotation file.
+        """Read what ``to_json`` wrote, or count a COCO, LVIS or panoptic file.
 
         Args:
             path: The file; its content tells of what kind it is.
@@ -98,6 +117,8 @@ class CountsFromFiles:
             raise FileNotFoundError(f"there is no file '{path}'")
         with path.open("rb") as file:
             is_own = re.match(_OWN_KEYS, file.read(200))
+        if not is_own and is_panoptic_file(path):
+            return cls.from_panoptic(path, classes)
         if not is_own:
             return cls.from_labels(*labels_of_coco(path, classes, None, with_masks))
         stats = cls.from_json(path)

@@ -6,7 +6,7 @@ from mmdet.models.roi_heads.mask_heads import FusedSemanticHead
 from mmdet.models.seg_heads import PanopticFPNHead
 from torch import nn
 
-from imb_det.checks import check_loss_callers
+from imb_det.checks import check_loss_callers, check_num_classes
 from imb_det.core import CheckContext, FindingsError, HandOver
 from imb_det.core.listener import ClassStatsListener
 from imb_det.heads.head_counts import counts_of_heads
@@ -15,7 +15,13 @@ from imb_det.registry import MODELS
 from imb_det.statistics import class_weights
 from imb_det.statistics.class_slices import by_pixel, of_stuff, of_things
 from tests.panoptic_toys import PIPELINE, panoptic_fpn
-from tests.segmented_sets import METAINFO, STUFF, stub_panopticapi, write_panoptic
+from tests.segmented_sets import (
+    METAINFO,
+    STUFF,
+    build,
+    stub_panopticapi,
+    write_panoptic,
+)
 from tests.test_statistics.test_segments import STATS
 from tests.toy_runner import make_runner
 
@@ -205,3 +211,19 @@ def test_what_does_not_fit_stops_before_the_first_iteration(panoptic, tmp_path):
     )
     with pytest.raises(FindingsError, match="need things first among the classes"):
         runner.train()
+
+
+def test_heads_of_other_things_and_stuff_are_found(tmp_path):
+    dataset = build(write_panoptic(tmp_path / "set"))
+
+    def found(num_things):
+        model = Toy(semantic_head=semantic(seg(), num_things))
+        context = CheckContext(model=model, datasets=dict(train=dataset))
+        return [(f.code, f.evidence) for f in check_num_classes(context)]
+
+    assert found(2) == []
+    ((code, evidence),) = found(3)
+    assert code == "num_classes"
+    assert "has num_things_classes=3 and num_stuff_classes=2, but the data" in evidence
+    dataset._metainfo["classes"] = ("sky", "cat", "dog", "sand", "snow")
+    assert [code for code, _ in found(2)] == ["things_first"]

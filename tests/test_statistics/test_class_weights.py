@@ -72,9 +72,7 @@ def test_a_rule_with_options_is_the_function_with_them():
     found = rules["effective_number"].with_options(beta=0.9999, **options)(stats)
     wanted = class_weights(stats, "effective_number", beta=0.9999, **options)
     assert found.tolist() == wanted.tolist()
-    with pytest.raises(
-        ValueError, match=r"'inverse' has no \['beta'\], but \['by"
-    ):
+    with pytest.raises(ValueError, match=r"'inverse' has no \['beta'\], but \['by"):
         rules["inverse"].with_options(beta=0.9)
     with pytest.raises(TypeError, match=r"must be two numbers, got 0\.9"):
         rules["class_beta"].with_options(betas=0.9)

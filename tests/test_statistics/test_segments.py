@@ -76,6 +76,24 @@ def test_panoptic_sets_count_stuff_and_pixels(panoptic):
     assert "without any segment: ['snow']" in text
 
 
+def test_files_count_as_their_data_sets(panoptic, tmp_path):
+    path = f"{panoptic['data_root']}/panoptic.json"
+    wanted = ClassStats.from_dataset(build(panoptic))
+    assert ClassStats.from_file(path) == wanted
+    assert ClassStats.from_file(path, CLASSES) == wanted
+    found = ClassStats.from_panoptic(path, ("sand", "cat"))
+    assert counts_of(found) == ([2, 2], [2, 3], [PIXELS[3], PIXELS[0]])
+    assert (found.thing_classes, found.thing_images) == (("cat",), 2)
+    with pytest.raises(ValueError, match=r"has no category \['bus'\]"):
+        ClassStats.from_panoptic(path, ("bus",))
+    wanted.to_json(tmp_path / "stats.json")
+    assert ClassStats.from_file(tmp_path / "stats.json") == wanted
+    broken = tmp_path / "broken.json"
+    broken.write_text(json.dumps(dict(annotations=[dict(segments_info=[])])))
+    with pytest.raises(ValueError, match="no panoptic annotations"):
+        ClassStats.from_panoptic(broken)
+
+
 def test_pixels_are_counted_in_maps_where_no_area_is_known(
     panoptic, tmp_path, monkeypatch, caplog
 ):
