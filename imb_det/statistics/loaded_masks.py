@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .class_maps import ClassMaps, is_class_map, map_step, with_bar
+from .class_maps import ClassMaps, is_class_map, with_bar
 from .coco_masks import is_ignored_mask
 from .dataset_access import iter_data_infos, steps_of
 from .segments import Segments, first_record, is_panoptic
@@ -48,8 +48,7 @@ def loaded_infos(dataset: Any) -> Iterator[dict[str, Any]]:
         ValueError: A record without ``instances`` or map, of a set of another kind.
     """
     as_polygons = mask_use(dataset)
-    # A step that loads maps of classes is told to load no boxes.
-    is_hidden = hides_labels(dataset) and map_step(dataset) is None
+    is_hidden = hides_labels(dataset)
     segments: Segments | None = None
     maps: ClassMaps | None = None
     for info in _with_bar(dataset):

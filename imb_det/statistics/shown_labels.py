@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .class_maps import is_class_map, map_step
+from .dataset_access import steps_of
+from .segments import first_record
+
 __all__ = ["hides_labels", "shows_labels"]
 
 
@@ -29,8 +33,14 @@ def shows_labels(leaf: Any) -> bool | None:
 
 
 def hides_labels(leaf: Any) -> bool:
-    """Tell whether a data set's pipeline is known to hide its labels."""
-    return shows_labels(leaf) is False
+    """Tell whether a data set's pipeline is known to hide its labels.
+
+    The labels of a semantic set are its maps, beside which no boxes are loaded.
+    """
+    if not is_class_map(first_record(leaf)):
+        return shows_labels(leaf) is False
+    steps = steps_of(getattr(leaf, "pipeline", None))
+    return map_step(leaf) is None and any(hasattr(step, "with_seg") for step in steps)
 
 
 def _after(step: Any, shown: bool | None) -> bool | None:

@@ -8,10 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from mmdet.registry import DATASETS, TRANSFORMS
+from mmdet.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from torch.utils.data import Subset
 
+from imb_det.checks import ALL_CHECKS, run_checks
+from imb_det.core import CheckContext
+from imb_det.evaluation import SemSegMetric
 from imb_det.statistics import ClassStats, LabelTable, label_cache, label_table
 from imb_det.statistics.class_slices import by_pixel, of_stuff, of_things
 from imb_det.statistics.description import describe
@@ -292,3 +295,41 @@ def test_things_must_come_first():
 def test_impossible_counts(change, message):
     with pytest.raises(ValueError, match=message):
         replace(STATS, **change)
+
+
+@pytest.mark.parametrize("kind", ["panoptic", "semantic"])
+def test_samplers_repeat_images_with_rare_stuff(kind, tmp_path):
+    """Sky is in one of four images, sand in all."""
+    only_sand = ((3, 0, 0, 32, 32, 0),)
+    scenes = (((2, 0, 0, 32, 16, 0), (3, 0, 16, 32, 32, 0)), *[only_sand] * 3)
+    write = dict(panoptic=write_panoptic, semantic=write_semantic)[kind]
+    config = dict(type="imb_det.RepeatFactorSampler", repeat_thr=1.0)
+    dataset = build(write(tmp_path / "set", scenes))
+    sampler = DATA_SAMPLERS.build(config, default_args=dict(dataset=dataset, seed=0))
+    paths = [dataset.get_data_info(i)["img_path"] for i in range(4)]
+    wanted = [2.0 if path.endswith("001.jpg") else 1.0 for path in paths]
+    assert sampler.image_weights(0).tolist() == wanted
+
+
+@pytest.mark.parametrize("kind", ["panoptic", "semantic"])
+def test_no_check_objects_to_them(kind, request):
+    dataset = build(request.getfixturevalue(kind))
+    metric = SemSegMetric(prefix="maps")
+    metric.dataset_meta, stats = dataset.metainfo, ClassStats.from_dataset(dataset)
+    metric.set_class_stats(stats)
+    context = CheckContext(
+        datasets=dict(train=dataset, val=dataset),
+        metrics=dict(val=[metric]),
+        class_stats=stats,
+    )
+    assert list(run_checks(context, ALL_CHECKS)) == []
+
+
+def test_maps_may_be_hidden(semantic):
+    """Where neither step nor map is there, as in an unlabelled part."""
+    for options in (dict(with_seg=False), dict(type="mmdet.LoadEmptyAnnotations")):
+        pipeline = [{**load_maps(), **options}]
+        dataset = build(semantic, pipeline=pipeline)
+        stats = ClassStats.from_dataset(dataset)
+        assert stats.image_count.tolist() == [0] * 5
+        assert (stats.num_images, stats.pixel_count.tolist()) == (3, [0] * 5)
