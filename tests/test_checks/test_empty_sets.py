@@ -58,5 +58,9 @@ def test_data_sets_of_another_kind_are_not_judged(tmp_path):
     dataset = DATASETS.build(dict(type="CocoSegDataset", data_prefix=folders))
     assert len(dataset) == 1
     assert list(check_empty_sets(CheckContext(datasets=dict(train=dataset)))) == []
+    with pytest.raises(FileNotFoundError, match=r"1\.png"):
+        ClassStats.from_dataset(dataset)
+    folders = dict(img_path=str(tmp_path))
+    dataset = DATASETS.build(dict(type="CocoSegDataset", data_prefix=folders))
     with pytest.raises(ValueError, match="CocoSegDataset has no `instances` in its"):
         ClassStats.from_dataset(dataset)
