@@ -57,6 +57,12 @@ def by_hand(scenes, images):
     return tuple(found.tolist())
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    # mmengine collects garbage after it serialises: most of the time here.
+    monkeypatch.setattr("mmengine.dataset.base_dataset.gc.collect", lambda: 0)
+
+
 @pytest.fixture(scope="module")
 def panoptic(tmp_path_factory):
     return write_panoptic(tmp_path_factory.mktemp("panoptic") / "set")
