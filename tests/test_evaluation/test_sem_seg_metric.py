@@ -82,6 +82,11 @@ def test_counts_agree_with_counting_one_by_one(seed):
     with np.errstate(invalid="ignore"):
         f_score = 5 * precision * recall / (4 * precision + recall)
     np.testing.assert_allclose(found.f_score(2), np.nan_to_num(f_score))
+    # A class may be the one to ignore: its pixels are then not false ones of others.
+    without = PixelCounts.of_map(predicted, labels, 4, ignore_index=2)
+    ignored = counted(np.where(labels == 2, 9, labels), predicted)
+    assert without.there.tolist() == ignored[2].tolist()
+    assert without.found.tolist() == ignored[1].tolist()
     # One class everywhere: accuracy and intersection over union are the same.
     alone = PixelCounts.of_map(predicted * 0, labels * 0, 4)
     assert alone.iou[0] == alone.accuracy[0] == 1
