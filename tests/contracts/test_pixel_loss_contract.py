@@ -150,7 +150,18 @@ def test_what_does_not_fit_is_named(case):
         loss(logits, bad)
 
 
-@every_day_or_week(PIXEL_CASES[-1:], PIXEL_CASES)
+@each
+def test_it_waits_for_no_number(case):
+    """On a device without any, which a GPU's host would have to wait for."""
+    loss = case.build(avg_non_ignore=True).to("meta")
+    logits, labels = make_maps(torch.float32)
+    on_meta = logits.detach().to("meta").requires_grad_()
+    value = loss(on_meta, labels.to("meta"))
+    assert value.is_meta
+    assert gradient_of(value, on_meta).shape == SHAPE
+
+
+@every_day_or_week((), PIXEL_CASES)
 def test_it_is_one_graph(case):
     torch._dynamo.reset()
     loss = case.build()
