@@ -4,7 +4,12 @@ import pkgutil
 from importlib import import_module
 
 import imb_det.losses
-from imb_det.losses import ImbalanceLoss, InstanceWeightedLoss, MaskLoss
+from imb_det.losses import (
+    ImbalanceLoss,
+    InstanceWeightedLoss,
+    MaskLoss,
+    OverlapLoss,
+)
 from imb_det.registry import MODELS
 
 
@@ -28,5 +33,11 @@ def classification_losses():
 def box_losses():
     """Names of those that are called with predicted and target boxes."""
     found = registered_losses().items()
-    others = (ImbalanceLoss, MaskLoss, InstanceWeightedLoss)
+    others = (ImbalanceLoss, MaskLoss, InstanceWeightedLoss, OverlapLoss)
     return [name for name, cls in found if not issubclass(cls, others)]
+
+
+def overlap_losses():
+    """Names of those that are called with masks, and look at them as wholes."""
+    found = registered_losses().items()
+    return [name for name, cls in found if issubclass(cls, OverlapLoss)]
