@@ -100,13 +100,17 @@ class InstanceWeightedLoss(ToldInstances, nn.Module):
         )
         avg_factor = check_avg_factor(name, avg_factor)
         found: Tensor = self.loss(pred, target, weight, reduction_override="none")
-        if self.weighs_classes:
-            found = self._weighted(found)
         reduction = reduction_override or self.reduction
+        if self.weighs_classes:
+            number = found.numel()
+            found = self._weighted(found, reduction)
+            if reduction == "mean" and avg_factor is None:
+                return found.sum() / max(number, 1)
         value: Tensor = weight_reduce_loss(found, None, reduction, avg_factor)
         return value
 
-    def _weighted(self, found: Tensor) -> Tensor:
+    def _weighted(self, found: Tensor, reduction: str) -> Tensor:
+        """Return the losses, or those of instances where they will be added."""
         labels = self.told_labels()
         n = len(labels)
         if n == 0 or found.numel() % n:
@@ -117,4 +121,7 @@ class InstanceWeightedLoss(ToldInstances, nn.Module):
         of_each = self.instance_weights(labels, self._num_classes, found)
         if of_each is None:
             return found
-        return (found.reshape(n, -1) * of_each[:, None]).reshape(found.shape)
+        rows = found.reshape(n, -1)
+        if reduction != "none":
+            return rows.sum(1) * of_each
+        return (rows * of_each[:, None]).reshape(found.shape)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from imb_det.registry import MODELS
 
+from .one_pass import multiplied
 from .overlap_loss import OverlapLoss
 
 __all__ = ["LovaszLoss"]
@@ -48,9 +49,16 @@ class LovaszLoss(OverlapLoss):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
 
-    def rows(self, x: Tensor, target: Tensor, logits: bool) -> tuple[Tensor, Tensor]:
-        """Return the losses of masks and their derivatives."""
-        shape, x, target = x.shape, x.flatten(1), target.flatten(1)
+    def rows(
+        self,
+        x: Tensor,
+        target: Tensor,
+        logits: bool,
+        factor: Tensor,
+        out: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the losses of masks, and their derivatives times a factor."""
+        x, target = x.flatten(1), target.flatten(1)
         mask = (target >= 0.5).to(x.dtype) + 0 * target  # a target of NaN stays one
         toward = 1 - 2 * mask  # where the error rises: down inside, up outside
         error = (1 + toward * x).clamp(min=0) if logits else mask + toward * x
@@ -59,8 +67,9 @@ class LovaszLoss(OverlapLoss):
         loss = (errors * steps).sum(1)
         if logits:
             steps = torch.where(errors > 0, steps, 0)
+        steps = steps * factor[:, None]
         slope = torch.empty_like(x).scatter_(1, order, steps)
-        return loss, slope.mul_(toward).reshape(shape)
+        return loss, multiplied(slope, toward, out)
 
 
 def _jaccard_steps(mask: Tensor) -> Tensor:

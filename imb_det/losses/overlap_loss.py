@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
 from imb_det.core import check_choice, check_number
@@ -18,16 +18,19 @@ from .mask_rows import MaskRows, mask_rows
 from .number_checks import check_probabilities, check_targets
 from .one_pass import (
     attach_gradient,
+    can_look,
     checked_targets,
     chunks,
     compute_dtype,
     gradient_dtype,
 )
-from .reduction import REDUCTIONS
+from .reduction import REDUCTIONS, sum_factor
 from .semantic_maps import class_maps
 from .told_instances import ToldInstances
 
 __all__ = ["OverlapLoss"]
+
+_CHUNK = 1 << 18  # pixels
 
 
 class OverlapLoss(ToldInstances, nn.Module):
@@ -87,16 +90,25 @@ class OverlapLoss(ToldInstances, nn.Module):
         self.ignore_index = ignore_index
         self.class_weight = class_weight_vector(self, class_weight, False)
 
-    def rows(self, x: Tensor, target: Tensor, logits: bool) -> tuple[Tensor, Tensor]:
-        """Return the losses of masks and their derivatives.
+    def rows(
+        self,
+        x: Tensor,
+        target: Tensor,
+        logits: bool,
+        factor: Tensor,
+        out: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the losses of masks, and their derivatives times a factor.
 
         Args:
             x: Logits or probabilities, float32 or float64 (N, ...).
             target: Masks in [0, 1], of the same type and shape.
             logits: Whether ``x`` are logits.
+            factor: Of the derivatives of each mask, (N,).
+            out: Where the derivatives may be written, (N, P); None for new memory.
 
         Returns:
-            Losses (N,), and their derivatives by ``x``, (N, ...).
+            Losses (N,), and their derivatives by ``x`` times the factor, (N, P).
         """
         raise NotImplementedError
 
@@ -140,39 +152,50 @@ class OverlapLoss(ToldInstances, nn.Module):
         refuse_unknown(name, kwargs)
         avg_factor = check_avg_factor(name, avg_factor)
         reduction = reduction_override or self.reduction
+        if avg_factor is not None and reduction == "sum":
+            raise ValueError(
+                f"{in_head(name)}: `avg_factor` cannot be used with reduction 'sum'"
+            )
+        points = 1
         if self.use_sigmoid:
             masks = mask_rows(name, pred, target, weight, self._labels)
-            loss = self._of_instances(masks)
-            if masks.points != 1:
-                loss = loss[:, None].expand(-1, masks.points).reshape(-1)
+            check_targets(name, "target", masks.target)
+            if not self.activate:
+                check_probabilities(name, "activate=False", masks.pred)
+            x, target, points = masks.pred, masks.target, masks.points
+            factor = self._of_instances(masks)
+            number: int | Tensor = max(len(x), 1)
         else:
-            loss, present = self._of_classes(pred, target, weight)
-            if reduction == "mean" and avg_factor is None:
-                avg_factor = present.sum().clamp(min=1)
-        if reduction == "mean" and avg_factor is None and not len(loss):
-            reduction = "sum"  # of nothing
-        value: Tensor = weight_reduce_loss(loss, None, reduction, avg_factor)
-        value = self.loss_weight * value
+            x, target = class_maps(name, pred, target, weight, self.ignore_index)
+            factor, number = self._of_classes(target, x)
+        if reduction == "mean" and avg_factor is None:
+            factor = factor * (self.loss_weight / number)
+        elif reduction == "mean":
+            factor = factor * (points * sum_factor(self.loss_weight, avg_factor))
+        else:
+            factor = factor * self.loss_weight
+        loss = self._with_gradient(
+            x, target, self.activate and self.use_sigmoid, factor
+        )
+        if reduction == "none":
+            value = loss[:, None].expand(-1, points).reshape(-1)
+        else:
+            value = points * loss.sum() if reduction == "sum" else loss.sum()
         check_finite(name, value, pred)
         return value
 
     def _of_instances(self, masks: MaskRows) -> Tensor:
-        """Return the weighted losses of the instances, (N,)."""
-        name = type(self).__name__
-        check_targets(name, "target", masks.target)
-        if not self.activate:
-            check_probabilities(name, "activate=False", masks.pred)
-        loss = self._with_gradient(masks.pred, masks.target, self.activate)
-        factor = self._factor(masks, loss)
-        if factor is not None:
-            loss = loss * factor
+        """Return the weights of the instances, (N,)."""
+        like = masks.pred.new_ones(len(masks.pred), dtype=compute_dtype(masks.pred))
+        found = self._by_class(masks, like)
+        factor = like if found is None else found
         if masks.valid is not None:
-            loss = torch.where(masks.valid, loss, torch.nan)
+            factor = torch.where(masks.valid, factor, torch.nan)
         if masks.weight is not None:
-            loss = loss * masks.weight.to(loss.dtype)
-        return loss
+            factor = factor * masks.weight.to(factor.dtype)
+        return factor
 
-    def _factor(self, masks: MaskRows, like: Tensor) -> Tensor | None:
+    def _by_class(self, masks: MaskRows, like: Tensor) -> Tensor | None:
         """Return the weights of the instances by their class, (N,), or None for 1."""
         if not self.weighs_classes:
             return None
@@ -180,7 +203,7 @@ class OverlapLoss(ToldInstances, nn.Module):
         known = self.class_weight.value
         if labels is None:
             if known is not None and known.dim() == 0:  # the same for all
-                return known.to(like)
+                return known.to(like).expand_as(like)
             labels, classes = self.told_labels(), self._num_classes
             if len(labels) != len(like):
                 raise ValueError(
@@ -195,35 +218,42 @@ class OverlapLoss(ToldInstances, nn.Module):
             )
         return self.instance_weights(labels, classes, like)
 
-    def _of_classes(
-        self, pred: Tensor, target: Tensor, weight: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the weighted losses of the classes, and which are there, (C,)."""
-        name = type(self).__name__
-        share, maps = class_maps(name, pred, target, weight, self.ignore_index)
+    def _of_classes(self, maps: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weights of the classes, 0 where one is not, and how many are."""
         present = maps.any(1)
-        loss = self._with_gradient(share, maps, False)
-        loss = torch.where(present | loss.isnan(), loss, 0)
-        weights = self.class_weight(len(maps), loss)
+        weights = self.class_weight(len(maps), share)
+        factor = present.to(share.dtype)
         if weights is not None:
-            loss = loss * weights.to(loss.dtype)
-        return loss, present
+            factor = factor * weights.to(share.dtype)
+        return factor, present.sum().clamp(min=1)
 
-    def _with_gradient(self, x: Tensor, target: Tensor, logits: bool) -> Tensor:
-        """Return the losses of masks (N, ...) as functions of them, part by part."""
+    def _with_gradient(
+        self, x: Tensor, target: Tensor, logits: bool, factor: Tensor
+    ) -> Tensor:
+        """Return the losses of masks (N, ...) as functions of them, times factors."""
         flat, dtype = x.flatten(1), compute_dtype(x)
         with torch.no_grad():
-            parts = chunks(flat)
-            if len(parts) == 1:
-                loss, slope = self.rows(
-                    x.to(dtype), checked_targets(target.to(dtype)), logits
+            slope = torch.empty_like(flat, dtype=gradient_dtype(x))
+            parts = _parts(flat)
+            losses = []
+            for part in parts:
+                masks = checked_targets(target[part].to(dtype))
+                out = slope[part] if slope.dtype == dtype else None
+                loss, found = self.rows(
+                    x[part].to(dtype), masks, logits, factor[part], out
                 )
-                slope = slope.reshape(flat.shape).to(gradient_dtype(x))
-            else:
-                loss = flat.new_empty(len(flat), dtype=dtype)
-                slope = torch.empty_like(flat, dtype=gradient_dtype(x))
-                for part in parts:
-                    masks = checked_targets(target[part].to(dtype))
-                    loss[part], found = self.rows(x[part].to(dtype), masks, logits)
-                    slope[part] = found.flatten(1)
-        return attach_gradient(flat, loss, slope)
+                losses.append(loss)
+                if len(parts) == 1:
+                    slope = found.to(slope.dtype)
+                elif found is not out:
+                    slope[part] = found
+            loss = losses[0] if len(losses) == 1 else torch.cat(losses)
+        return attach_gradient(flat, loss * factor, slope)
+
+
+def _parts(flat: Tensor) -> Sequence[slice | Tensor]:
+    """Cut masks so that what a part needs stays in a cache close to the processor."""
+    if not can_look(flat) or not flat.numel():
+        return chunks(flat)
+    step = max(_CHUNK // flat.size(1), 1)
+    return [slice(begin, begin + step) for begin in range(0, len(flat), step)]

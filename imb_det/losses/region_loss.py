@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -34,30 +36,46 @@ class RegionLoss(OverlapLoss):
         """
         raise NotImplementedError
 
-    def shares(self, x: Tensor, logits: bool) -> tuple[Tensor, Tensor | None]:
-        """Return u and its derivative by ``x``, (N, P); None for a derivative of 1.
+    def shares(
+        self, x: Tensor, logits: bool
+    ) -> tuple[Tensor, Callable[[], Tensor] | None]:
+        """Return u, (N, P), and what returns its derivative by ``x``, in place of u.
 
         Args:
             x: Logits or probabilities, (N, P).
             logits: Whether ``x`` are logits.
+
+        Returns:
+            Both; None for a derivative of 1.
         """
         if not logits:
             return x, None
         p = x.sigmoid()
-        return p, torch.addcmul(p, p, p, value=-1)
+        return p, lambda: torch.addcmul(p, p, p, value=-1, out=p)
 
-    def rows(self, x: Tensor, target: Tensor, logits: bool) -> tuple[Tensor, Tensor]:
-        """Return the losses of masks and their derivatives."""
+    def rows(
+        self,
+        x: Tensor,
+        target: Tensor,
+        logits: bool,
+        factor: Tensor,
+        out: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the losses of masks, and their derivatives times a factor."""
         t = target.flatten(1)
         u, of_u = self.shares(x.flatten(1), logits)
-        both = (u * t).sum(1)
+        # Memory that is new costs as much as what is computed in it.
+        spare = torch.mul(u, t, out=out)
+        both = spare.sum(1)
         if self.squared:
             sums = (u * u).sum(1), (t * t).sum(1)
         else:
             sums = u.sum(1), t.sum(1)
         loss, by_both, by_pred = self.of_sums(both, *sums)
+        by_both, by_pred = (factor * by_both)[:, None], (factor * by_pred)[:, None]
+        slope = torch.mul(t, by_both, out=spare)
         if self.squared:
-            slope = torch.addcmul(t * by_both[:, None], u, 2 * by_pred[:, None])
+            slope.add_(u * (2 * by_pred))
         else:
-            slope = torch.addcmul(by_pred[:, None], t, by_both[:, None])
-        return loss, (slope if of_u is None else slope.mul_(of_u)).reshape(x.shape)
+            slope.add_(by_pred)
+        return loss, slope if of_u is None else slope.mul_(of_u())

@@ -15,6 +15,7 @@ from imb_det.statistics.running_stats import RunningStats
 
 from .caller import in_head
 from .class_weighted import ClassWeight
+from .one_pass import multiplied
 from .overlap_loss import OverlapLoss
 
 __all__ = ["SpatialClassBalancedLoss"]
@@ -134,18 +135,29 @@ class SpatialClassBalancedLoss(OverlapLoss):
             self.seen.add(torch.stack([len(target) - mask, mask]).flatten().double())
         return value
 
-    def rows(self, x: Tensor, target: Tensor, logits: bool) -> tuple[Tensor, Tensor]:
-        """Return the losses of masks and their derivatives."""
+    def rows(
+        self,
+        x: Tensor,
+        target: Tensor,
+        logits: bool,
+        factor: Tensor,
+        out: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the losses of masks, and their derivatives times a factor."""
         weights = F.interpolate(self.cell_weights()[None], size=x.shape[1:])[0]
-        outside, inside = 2 * weights.to(x.dtype)
-        p, rest, empty = x.sigmoid(), (-x).sigmoid(), 1 - target
+        outside, inside = 2 * weights.to(x.dtype).flatten(1)
+        x, target = x.flatten(1), target.flatten(1)
+        p, empty = x.sigmoid(), 1 - target
         inside, outside = inside * target, outside * empty
-        loss = inside * F.softplus(-x) + outside * F.softplus(x)
-        loss += self.background_penalty * empty * p
-        slope = outside * p - inside * rest
-        slope += self.background_penalty * empty * p * rest
-        pixels = max(x[:1].numel(), 1) if len(x) else 1
-        return loss.flatten(1).mean(1), slope / pixels
+        # softplus(-x), and x more, which is softplus(x)
+        loss = torch.addcmul(outside * x, inside + outside, F.softplus(-x))
+        slope = torch.addcmul(-inside, inside + outside, p)
+        if self.background_penalty:
+            risen = self.background_penalty * empty * p
+            loss += risen
+            slope += torch.addcmul(risen, risen, p, value=-1)
+        scale = factor / max(x.size(1), 1)
+        return loss.mean(1), multiplied(slope, scale[:, None], out)
 
 
 def _scaled(counts: Tensor) -> Tensor:
