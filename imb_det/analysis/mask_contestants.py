@@ -72,6 +72,7 @@ def mask_contestants(
     inside = dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True)
     weighted = points(losses.InstanceWeightedLoss(inside, weights))
     given: dict[str, Any] = dict(class_weight=weights)
+    mine = points(losses.CrossEntropyLoss(use_mask=True, **given))
     ours = rows(losses.DiceLoss(naive_dice=True, eps=1.0, **given))
     damped = losses.SelfAdjustingDiceLoss(0.3, **given)
     return (
@@ -82,8 +83,9 @@ def mask_contestants(
             _DICE: (dice, None),
             _BOTH: (lambda z: entropy(z) + dice(z), None),
             "InstanceWeightedLoss, cross entropy": (weighted, _ENTROPY),
+            "CrossEntropyLoss": (mine, _ENTROPY),
             "DiceLoss": (ours, _DICE),
-            "InstanceWeightedLoss + DiceLoss": (lambda z: weighted(z) + ours(z), _BOTH),
+            "CrossEntropyLoss + DiceLoss": (lambda z: mine(z) + ours(z), _BOTH),
             "TverskyLoss": (rows(losses.TverskyLoss(**given)), _DICE),
             "SelfAdjustingDiceLoss": (rows(damped), _DICE),
             "LovaszLoss": (rows(losses.LovaszLoss(**given)), _DICE),

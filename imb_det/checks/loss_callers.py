@@ -14,7 +14,6 @@ from imb_det.core.finding import Finding, Severity
 from imb_det.heads import DeformableDETRHead
 from imb_det.losses import (
     ImbalanceLoss,
-    MaskLoss,
     RowWeights,
 )
 from imb_det.losses.caller import as_config, own_loss
@@ -47,7 +46,7 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
         yield from _of_probabilities(name, module)
         for form in FORMS:
             loss = getattr(module, form.attribute, None)
-            ours = isinstance(loss, (ImbalanceLoss, MaskLoss))
+            ours = isinstance(loss, ImbalanceLoss)
             if not ours or form.takes(loss) or not form.fits(module):
                 continue
             config = form.instead or own_loss(module, form.attribute)

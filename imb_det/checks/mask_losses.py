@@ -96,14 +96,14 @@ def _of_overlap(
     if loss.use_sigmoid != place.use_sigmoid:
         what = "masks of instances" if place.use_sigmoid else "maps of classes"
         remedy = f"Write `use_sigmoid={place.use_sigmoid}` into `{attribute}`"
-        if loss.needs_maps:
+        if loss.only_logits:
             remedy = f"Write {as_config(attribute, _MAPS)}"
         evidence = f"{what} to {kind} with use_sigmoid={loss.use_sigmoid}"
         yield _other(where, head, attribute, evidence, remedy)
     elif loss.activate != place.activate:
         what = "logits" if place.activate else "probabilities"
         remedy = f"Write `activate={place.activate}` into `{attribute}`"
-        if loss.needs_maps:  # which has logits alone
+        if loss.only_logits:
             remedy = f"Write {as_config(attribute, _PROBABILITIES)}"
         evidence = f"{what} to {kind} with activate={loss.activate}"
         yield _other(where, head, attribute, evidence, remedy)

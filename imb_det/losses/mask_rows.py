@@ -93,7 +93,7 @@ def _of_own_classes(
     if labels.shape != pred.shape[:1] or not whole:
         raise ValueError(
             f"{in_head(owner)}: predictions {tuple(pred.shape)} need labels, int "
-            f"({n},), got {_shown(labels)}"
+            f"(N,), got {_shown(labels)}"
         )
     labels = labels.long()  # bytes would be taken for a mask
     check_range(owner, labels, channels, with_background=False)

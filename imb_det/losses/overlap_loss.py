@@ -62,6 +62,9 @@ class OverlapLoss(ToldInstances, nn.Module):
     #: Whether it goes by where in the mask a pixel is.
     needs_maps = False
 
+    #: Whether it takes no probabilities: neither those of a head nor of a softmax.
+    only_logits = False
+
     def __init__(
         self,
         use_sigmoid: bool = True,

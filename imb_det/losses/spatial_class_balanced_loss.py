@@ -69,6 +69,7 @@ class SpatialClassBalancedLoss(OverlapLoss):
     """
 
     needs_maps = True
+    only_logits = True
 
     def __init__(
         self,
@@ -157,7 +158,7 @@ class SpatialClassBalancedLoss(OverlapLoss):
             loss += risen
             slope += torch.addcmul(risen, risen, p, value=-1)
         scale = factor / max(x.size(1), 1)
-        return loss.mean(1), multiplied(slope, scale[:, None], out)
+        return loss.sum(1) / max(x.size(1), 1), multiplied(slope, scale[:, None], out)
 
 
 def _scaled(counts: Tensor) -> Tensor:

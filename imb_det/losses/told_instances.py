@@ -48,7 +48,8 @@ class ToldInstances:
     @property
     def weighs_classes(self) -> bool:
         """Whether ``class_weight`` is anything but None, in some stage at least."""
-        return self.class_weight.spec is not None or bool(self.class_weight.stage_names)
+        weight = self.class_weight
+        return weight.spec is not None or weight.by_class or bool(weight.stage_names)
 
     def instance_weights(
         self, labels: Tensor, num_classes: int, like: Tensor

@@ -28,8 +28,7 @@ class OverlapCase:
     Attributes:
         loss: Registered name.
         of_logits: Loss of one mask, of its logits and targets as lists.
-        of_probabilities: The same of probabilities; None where it takes none, which are
-            losses that go by the place of a pixel.
+        of_probabilities: The same of probabilities; None where it takes none.
         arguments: Of the loss.
         is_hard: Whether it cuts masks at 0.5.
     """
@@ -101,6 +100,7 @@ OVERLAP_CASES = [
         overlap.lovasz_of_probabilities,
         is_hard=True,
     ),
+    OverlapCase("MaskCrossEntropyLoss", overlap.entropy, None),
     OverlapCase(
         "SpatialClassBalancedLoss",
         partial(overlap.spatial, weights=[(0.5, 0.5)] * 6, penalty=0.5),
@@ -112,6 +112,7 @@ OVERLAP_CASES = [
 OVERLAP_BAD = {
     "DiceLoss": (dict(eps=0), dict(naive_dice=1), dict(use_sigmoid="yes")),
     "LovaszLoss": (dict(ignore_index=0.5), dict(use_sigmoid=False, activate=False)),
+    "MaskCrossEntropyLoss": (dict(beta=1.0), dict(max_ratio=0.5)),
     "SelfAdjustingDiceLoss": (
         dict(alpha=-0.1),
         dict(alpha=1.5),

@@ -74,6 +74,11 @@ def lovasz_of_probabilities(pred, mask):
     return lovasz([abs(t - p) for p, t in zip(pred, mask, strict=True)], mask)
 
 
+def entropy(logits, mask):
+    """Mean binary cross entropy."""
+    return spatial(logits, mask, [(0.5, 0.5)] * len(mask), 0.0)
+
+
 def cell_weights(mask_count, all_count, of_all, beta, blend, least):
     """Weights of background and mask in a cell, whose counts are given.
 

@@ -24,6 +24,7 @@ LOSSES = {
     "SpatialClassBalancedLoss": dict(grid=4),
     "TverskyLoss": dict(gamma=4 / 3),
 }
+ENTROPY = dict(type="imb_det.CrossEntropyLoss", use_mask=True)
 PIXELS = {k: v for k, v in LOSSES.items() if k != "SpatialClassBalancedLoss"}
 BY_CLASS = dict(class_weight=dict(cat=3.0))
 each = pytest.mark.parametrize("name", LOSSES)
@@ -82,6 +83,18 @@ def test_neutral_dice_is_that_of_mmdet(kind):
         assert found.keys() == wanted.keys()
         for key, value in wanted.items():
             torch.testing.assert_close(found[key], value.reshape(found[key].shape))
+
+
+def test_neutral_cross_entropy_is_that_of_mmdet():
+    theirs = dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True, loss_weight=5.0)
+    wanted = losses_of(queries("Mask2FormerHead", loss_mask=theirs))
+    for weights in (None, [1.0] * 3):
+        ours = dict(type="imb_det.CrossEntropyLoss", use_mask=True, loss_weight=5.0)
+        head = queries("Mask2FormerHead", loss_mask=dict(ours, class_weight=weights))
+        found = losses_of(head)
+        for key, value in wanted.items():
+            torch.testing.assert_close(found[key], value.reshape(found[key].shape))
+        assert findings(head) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -187,7 +200,9 @@ def test_masks_of_query_inst_are_probabilities(name):
     assert "one number" in found.remedy
 
 
-def test_probabilities_have_no_places():
+def test_probabilities_are_not_taken_by_all():
+    (found,) = findings(dynamic_head(ENTROPY))
+    assert "activate=False)" in found.remedy
     (found,) = findings(dynamic_head(config("SpatialClassBalancedLoss")))
     assert "activate=False)" in found.remedy
     (found,) = findings(MaskHead(config("DiceLoss", activate=False)).head)
@@ -344,6 +359,8 @@ def test_maps_of_fused_semantic_heads(name):
 
 def test_masks_in_place_of_maps_and_other_places():
     (found,) = findings(panoptic(config("SpatialClassBalancedLoss")))
+    assert "imb_det.DiceLoss', use_sigmoid=False" in found.remedy
+    (found,) = findings(panoptic(ENTROPY))
     assert "imb_det.DiceLoss', use_sigmoid=False" in found.remedy
     (found,) = findings(MaskHead(config("DiceLoss", use_sigmoid=False)).head)
     assert "`use_sigmoid=True`" in found.remedy

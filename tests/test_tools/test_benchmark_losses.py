@@ -55,7 +55,7 @@ def test_losses_of_masks_are_held_to_those_of_mmdet(tool):
     rows = {row["name"]: row for row in tool.measure(case, "cpu", 1)}
     ours, peer = rows["TverskyLoss"], rows["mmdet DiceLoss"]
     assert ours["to_peer"] == pytest.approx(ours["ms"] / peer["ms"])
-    both = rows["InstanceWeightedLoss + DiceLoss"]
+    both = rows["CrossEntropyLoss + DiceLoss"]
     assert both["peer"] == "mmdet CrossEntropyLoss + DiceLoss"
     assert {tool.COPY, "LovaszLoss", "SpatialClassBalancedLoss"} < set(rows)
 
