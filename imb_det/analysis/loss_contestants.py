@@ -94,9 +94,8 @@ def contestants(case: Case, how: Sequence[str]) -> dict[str, Contestant]:
         case: Size.
         how: Ways to run ours, ``'eager'``, ``'compiled'`` or both.
     """
-    peer = "mmdet CrossEntropyLoss"
     found = {
-        peer: Contestant(
+        "mmdet CrossEntropyLoss": Contestant(
             peers.CrossEntropyLoss(use_sigmoid=case.is_dense), not case.is_dense
         )
     }
@@ -113,18 +112,18 @@ def contestants(case: Case, how: Sequence[str]) -> dict[str, Contestant]:
         found["mmdet EQLV2Loss"] = Contestant(eqlv2, 1)
     for way in how:
         for name, (loss, peer) in _ours(case, way == "compiled").items():
-            of_peer = peer if peer is None or peer in found else f"{peer}, {way}"
+            own_peer = peer if peer is None or peer in found else f"{peer}, {way}"
             cosines = getattr(loss, "needs_cosines", False)
             extra = loss.link.extra_channels
             form = QUALITY.get(name, "classes")
-            found[f"{name}, {way}"] = Contestant(loss, extra, of_peer, cosines, form)
+            found[f"{name}, {way}"] = Contestant(loss, extra, own_peer, cosines, form)
     return found
 
 
 def _ours(case: Case, compiled: bool) -> dict[str, tuple[Any, str | None]]:
     """Return our losses by name, with the names of their peers."""
     weights = torch.linspace(0.5, 1.5, case.classes)
-    args = dict(use_sigmoid=case.is_dense, compiled=compiled)
+    args: dict[str, Any] = dict(use_sigmoid=case.is_dense, compiled=compiled)
     plain = "mmdet CrossEntropyLoss"
     cdb = losses.CDBLoss(gamma=2.0, **args)
     cdb.set_class_difficulty_weights(weights)

@@ -150,8 +150,8 @@ class SpatialClassBalancedLoss(OverlapLoss):
         x, target = x.flatten(1), target.flatten(1)
         p, empty = x.sigmoid(), 1 - target
         inside, outside = inside * target, outside * empty
-        # softplus(-x), and x more, which is softplus(x)
-        loss = torch.addcmul(outside * x, inside + outside, F.softplus(-x))
+        # -log p, and x more, which is -log(1 - p)
+        loss = torch.addcmul(outside * x, inside + outside, F.logsigmoid(x), value=-1)
         slope = torch.addcmul(-inside, inside + outside, p)
         if self.background_penalty:
             risen = self.background_penalty * empty * p
