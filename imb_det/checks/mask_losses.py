@@ -93,6 +93,7 @@ def _of_overlap(
         if of_mmdet:
             yield _other(where, head, attribute, f"no masks to {kind}")
         return
+    attribute = _IN_CONFIG.get(attribute, attribute)
     if loss.use_sigmoid != place.use_sigmoid:
         what = "masks of instances" if place.use_sigmoid else "maps of classes"
         remedy = f"Write `use_sigmoid={place.use_sigmoid}` into `{attribute}`"
@@ -120,6 +121,8 @@ def _of_overlap(
             yield _untold(where, head, attribute, f"{kind} with `class_weight`")
 
 
+#: Losses whose name in the config is another one than in the head.
+_IN_CONFIG = {"criterion": "loss_seg"}
 _MAPS = dict(type="imb_det.DiceLoss", use_sigmoid=False)
 _PROBABILITIES = dict(type="imb_det.DiceLoss", activate=False)
 

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.models.dense_heads import RTMDetInsHead
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData, PixelData
@@ -288,10 +289,10 @@ def test_masks_of_cond_inst():
 
 def test_masks_of_rtmdet():
     head = SimpleNamespace(
-        loss_mask=MODELS.build(config("LovaszLoss")), mask_loss_stride=4
+        loss_mask=MODELS.build(config("LovaszLoss")),
+        mask_loss_stride=4,
+        prior_generator=SimpleNamespace(strides=[(16, 16)]),
     )
-    from mmdet.models.dense_heads import RTMDetInsHead
-
     logits = torch.randn(2, 4, 4, requires_grad=True)
     head._mask_predict_by_feat_single = lambda feat, kernels, priors: logits
     sampled = SimpleNamespace(
@@ -355,6 +356,9 @@ def test_maps_of_fused_semantic_heads(name):
     labels = torch.randint(3, (2, 1, 32, 32))
     labels[:, :, :8] = 255
     trains(head, head.loss(maps, labels))
+    head.criterion = MODELS.build(config(name))
+    (found,) = findings(head)
+    assert "`use_sigmoid=False` into `loss_seg`" in found.remedy
 
 
 def test_masks_in_place_of_maps_and_other_places():
