@@ -16,177 +16,49 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import mmdet.models.losses as peers
-import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.utils import ProgressBar
 from torch import Tensor
 
 from imb_det import losses
+from imb_det.analysis.loss_contestants import CASES, Case, contestants, told
+from imb_det.analysis.mask_contestants import MASKS, mask_contestants
 from imb_det.analysis.measuring import machine, peak_memory, seconds
-from imb_det.core import ClassStatsListener
 from imb_det.core.shown_text import write_text
-from imb_det.statistics import ClassStats
 
 PLAIN = {"softmax": "F.cross_entropy", "sigmoid": "plain BCE, targets ready"}
 COPY = "copying the logits"
 HOW = ("eager", "compiled")
 
-PLAIN_LOSS = {"type": "imb_det.CrossEntropyLoss", "use_sigmoid": False}
-
-# Losses that are only made for a sigmoid or a softmax of their own, with arguments, and
-# losses around plain cross entropy.
-LONG_TAIL: dict[str, dict[str, Any]] = {
-    "VSLoss": {},
-    "LDAMLoss": {},
-    "IIFLoss": {},
-    "AlphaLoss": {},
-    "SeesawLoss": {},
-    "BalancedGroupSoftmaxLoss": {},
-    "EBLLoss": {},
-    "EQLLoss": {},
-    "DropLoss": {},
-    "EQLv2Loss": {},
-    "ECMLoss": {},
-    "FederatedLoss": {},
-    "ACSLLoss": {},
-    "AsymmetricLoss": {},
-    "GumbelLoss": {},
-    "GumbelLoss, drop": {"drop": True},
-    "LogitClipLoss": {"loss": PLAIN_LOSS},
-    "ABSGDLoss": {"loss": PLAIN_LOSS},
-    "CALSLoss": {"loss": PLAIN_LOSS},
-    "LabelAwareSmoothingLoss": {"loss": PLAIN_LOSS},
-}
+Step = Callable[[], None]
 
 
-# Losses of qualities, and the targets that heads pass to them.
-QUALITY = {"QualityFocalLoss": "pair", "VarifocalLoss": "matrix"}
+def step_of(
+    loss: Callable[[Tensor], Tensor], score: Tensor, module: Any = None
+) -> Step:
+    """Return a step, forward and backward; running statistics are brought up to date.
 
-
-class Case(NamedTuple):
-    """A size of the logits: rows, and classes, to which heads of RoIs add channels."""
-
-    name: str
-    rows: int
-    classes: int
-
-    @property
-    def is_dense(self) -> bool:
-        """Whether every channel is a class."""
-        return self.name.startswith("dense")
-
-
-CASES = (
-    Case("dense 60,000 x 80", 60_000, 80),
-    Case("dense 8,000 x 1203", 8_000, 1203),
-    Case("RoI 2,048 x 1203 classes", 2_048, 1203),
-)
-
-
-class Contestant(NamedTuple):
-    """A loss, its channels beyond one a class, and the name of what it is held to.
-
-    Its targets are classes, pairs of classes and qualities, or a matrix of qualities.
+    Args:
+        loss: Of the logits.
+        score: Logits, with a gradient.
+        module: What may have running statistics, or None.
     """
 
-    loss: Any
-    extra: int
-    peer: str | None = None
-    cosines: bool = False
-    form: str = "classes"
+    def step() -> None:
+        loss(score).backward()
+        score.grad = None
+        if module is not None:
+            losses.flush_statistics(module)
 
-
-def contestants(case: Case) -> dict[str, Contestant]:
-    """Return losses by name."""
-    peer = "mmdet CrossEntropyLoss"
-    found = {
-        peer: Contestant(
-            peers.CrossEntropyLoss(use_sigmoid=case.is_dense), not case.is_dense
-        )
-    }
-    if case.is_dense:
-        found["mmdet FocalLoss"] = Contestant(peers.FocalLoss(), 0)
-        found["mmdet GHMC"] = Contestant(peers.GHMC(bins=30, momentum=0.75), 0)
-        for name, form in QUALITY.items():
-            kind = getattr(peers, name)
-            found[f"mmdet {name}"] = Contestant(kind(), 0, form=form)
-    else:
-        seesaw = peers.SeesawLoss(num_classes=case.classes)
-        found["mmdet SeesawLoss"] = Contestant(seesaw, 2)
-        eqlv2 = peers.EQLV2Loss(num_classes=case.classes)
-        found["mmdet EQLV2Loss"] = Contestant(eqlv2, 1)
-    for how in HOW:
-        for name, (loss, peer) in _ours(case, how == "compiled").items():
-            of_peer = peer if peer is None or peer in found else f"{peer}, {how}"
-            cosines = getattr(loss, "needs_cosines", False)
-            extra = loss.link.extra_channels
-            form = QUALITY.get(name, "classes")
-            found[f"{name}, {how}"] = Contestant(loss, extra, of_peer, cosines, form)
-    return found
-
-
-def _ours(case: Case, compiled: bool) -> dict[str, tuple[Any, str | None]]:
-    """Return our losses by name, with the names of their peers."""
-    weights = torch.linspace(0.5, 1.5, case.classes)
-    args = dict(use_sigmoid=case.is_dense, compiled=compiled)
-    plain = "mmdet CrossEntropyLoss"
-    cdb = losses.CDBLoss(gamma=2.0, **args)
-    cdb.set_class_difficulty_weights(weights)
-    found: dict[str, tuple[Any, str | None]] = {
-        "CrossEntropyLoss": (losses.CrossEntropyLoss(**args), plain),
-        "CrossEntropyLoss, weighted": (
-            losses.CrossEntropyLoss(class_weight=weights.tolist(), **args),
-            plain,
-        ),
-        "CDBLoss, focal": (cdb, "mmdet FocalLoss" if case.is_dense else plain),
-    }
-    focal = losses.FocalLoss(compiled=compiled)
-    efl = losses.EqualizedFocalLoss(compiled=compiled)
-    if case.is_dense:
-        found["FocalLoss"] = (focal, "mmdet FocalLoss")
-        found["GHMCLoss"] = (losses.GHMCLoss(**args), "mmdet GHMC")
-        found["EqualizedFocalLoss"] = (efl, "FocalLoss")
-        for name in QUALITY:
-            kind = getattr(losses, name)
-            found[name] = (kind(compiled=compiled), f"mmdet {name}")
-        return found
-    found["FocalLoss"] = (focal, None)
-    found["CrossEntropyLoss, sigmoid"] = (
-        losses.CrossEntropyLoss(use_sigmoid=True, compiled=compiled),
-        None,
-    )
-    found["EqualizedFocalLoss"] = (efl, None)
-    own_peers = {"SeesawLoss": "mmdet SeesawLoss", "EQLv2Loss": "mmdet EQLV2Loss"}
-    for name, options in LONG_TAIL.items():
-        kind = getattr(losses, name.partition(",")[0])
-        of_peer = "CrossEntropyLoss" if "loss" in options else own_peers.get(name)
-        found[name] = (kind(compiled=compiled, **options), of_peer)
-    return found
-
-
-def told(loss: Any, classes: int) -> Any:
-    """Return the loss, told of a long tail of classes, as a hook would do it."""
-    if not isinstance(loss, losses.ImbalanceLoss):
-        return loss
-    counts = np.random.default_rng(0).pareto(0.5, classes) * 5
-    counts = np.clip(counts, 1, 50_000).astype(int)
-    stats = ClassStats(tuple(map(str, range(classes))), counts, counts, 100_000)
-    for part in loss.modules():
-        if isinstance(part, ClassStatsListener):
-            part.set_class_stats(stats)
-        if isinstance(part, losses.CALSLoss):
-            part.set_multipliers(torch.tensor(0.1), torch.tensor(1.0))
-    losses.manage_statistics(loss)
-    return loss
+    return step
 
 
 def make_steps(
     case: Case, device: str, share: float | None = None
-) -> dict[str, tuple[Callable[[], None], str | None, int]]:
+) -> dict[str, tuple[Step, str | None, int]]:
     """Return what is timed, forward and backward: by name, its peer, its channels.
 
     Args:
@@ -195,6 +67,8 @@ def make_steps(
         share: Of rows that have a class; None for one in fifty, as of anchors, or one
             in four, as of RoIs.
     """
+    if case.name.startswith("masks"):
+        return mask_steps(case, device)
     generator = torch.Generator().manual_seed(0)
     classes = case.classes
     if share is None:
@@ -214,17 +88,6 @@ def make_steps(
             scores[extra, cosines] = score.to(device).requires_grad_()
         return scores[extra, cosines]
 
-    def step_of(
-        loss: Callable[[Tensor], Tensor], score: Tensor, module: Any = None
-    ) -> Callable[[], None]:
-        def step() -> None:
-            loss(score).backward()
-            score.grad = None
-            if module is not None:
-                losses.flush_statistics(module)
-
-        return step
-
     score = score_of(int(not case.is_dense))
     channels = score.size(1)
     target = F.one_hot(label, classes + 1)[:, :channels].to(score.dtype)
@@ -239,13 +102,13 @@ def make_steps(
         total = F.binary_cross_entropy_with_logits(score, target, reduction="sum")
         return total / avg_factor
 
-    steps: dict[str, tuple[Callable[[], None], str | None, int]] = {
+    steps: dict[str, tuple[Step, str | None, int]] = {
         COPY: (lambda: copy.copy_(score.detach()), None, channels)
     }
     if not case.is_dense:
         steps[PLAIN["softmax"]] = (step_of(entropy, score), None, channels)
     steps[PLAIN["sigmoid"]] = (step_of(binary, score), None, channels)
-    for name, (loss, extra, peer, cosines, form) in contestants(case).items():
+    for name, (loss, extra, peer, cosines, form) in contestants(case, HOW).items():
         module = told(loss, classes).to(device)
         of_loss = score_of(int(extra), cosines)
 
@@ -255,6 +118,23 @@ def make_steps(
             return sum(value.values()) if isinstance(value, dict) else value
 
         steps[name] = (step_of(call, of_loss, module), peer, of_loss.size(1))
+    return steps
+
+
+def mask_steps(case: Case, device: str) -> dict[str, tuple[Step, str | None, int]]:
+    """Return what is timed of losses of masks, as :func:`make_steps`."""
+    logits, masks, found = mask_contestants(case, device)
+    copy, points = torch.empty_like(logits, requires_grad=False), case.classes
+
+    def binary(z: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(z, masks)
+
+    steps: dict[str, tuple[Step, str | None, int]] = {
+        COPY: (lambda: copy.copy_(logits.detach()), None, points),
+        PLAIN["sigmoid"]: (step_of(binary, logits), None, points),
+    }
+    for name, (loss, peer) in found.items():
+        steps[name] = (step_of(loss, logits), peer, points)
     return steps
 
 
@@ -332,7 +212,9 @@ def main() -> None:
     parser.add_argument(
         "--device", choices=["cpu", "cuda"], help="default: the CPU, and a GPU if any"
     )
-    parser.add_argument("--case", choices=["dense", "RoI"], help="default: all")
+    parser.add_argument(
+        "--case", choices=["dense", "RoI", "masks"], help="default: all"
+    )
     parser.add_argument(
         "--positives",
         type=float,
@@ -363,7 +245,7 @@ def main() -> None:
     clock = time.process_time if args.cpu_time else time.perf_counter
     if args.cpu_time and devices != ["cpu"]:
         parser.error("--cpu-time needs `--device cpu`")
-    cases = [case for case in CASES if case.name.startswith(args.case or "")]
+    cases = [case for case in (*CASES, MASKS) if case.name.startswith(args.case or "")]
     results: dict[str, list[dict[str, Any]]] = {}
     for device in devices:
         print(machine(device))

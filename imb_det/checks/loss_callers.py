@@ -11,12 +11,9 @@ from mmdet.models.dense_heads import DINOHead, MaskFormerHead, RPNHead, TOODHead
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
-from imb_det.heads import DeformableDETRHead, Mask2FormerHead
-from imb_det.heads import MaskFormerHead as OwnMaskFormerHead
+from imb_det.heads import DeformableDETRHead
 from imb_det.losses import (
     ImbalanceLoss,
-    InstanceWeightedLoss,
-    MaskLoss,
     PixelLoss,
     RowWeights,
 )
@@ -24,6 +21,7 @@ from imb_det.losses.caller import as_config, own_loss
 from imb_det.statistics.class_vector import ClassVector
 
 from .loss_forms import FORMS
+from .mask_losses import check_mask_losses
 
 __all__ = ["check_loss_callers"]
 
@@ -45,12 +43,12 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
         yield from _of_proposals(name, module)
         yield from _of_encoder(name, module)
         yield from _of_divisor(name, module)
-        yield from _of_instances(name, module)
+        yield from check_mask_losses(name, module)
         yield from _of_probabilities(name, module)
         yield from _of_pixels(name, module)
         for form in FORMS:
             loss = getattr(module, form.attribute, None)
-            ours = isinstance(loss, (ImbalanceLoss, MaskLoss))
+            ours = isinstance(loss, ImbalanceLoss)
             if not ours or form.takes(loss) or not form.fits(module):
                 continue
             config = form.instead or own_loss(module, form.attribute)
@@ -105,25 +103,6 @@ def _of_divisor(name: str, module: Any) -> Iterator[Finding]:
             if kind in ("DETRHead", "MaskFormerHead", "Mask2FormerHead")
             else "Use the same weights in all stages",
         )
-
-
-def _of_instances(name: str, module: Any) -> Iterator[Finding]:
-    """Find a loss of instances in a head that does not tell their classes."""
-    if isinstance(module, (Mask2FormerHead, OwnMaskFormerHead, InstanceWeightedLoss)):
-        return
-    for attribute, loss in module.named_children():
-        if isinstance(loss, InstanceWeightedLoss):
-            kind = "Mask2FormerHead"
-            if isinstance(module, MaskFormerHead) and type(module).__name__ != kind:
-                kind = "MaskFormerHead"
-            yield Finding(
-                "loss_of_instances",
-                Severity.ERROR,
-                "a head does not tell a loss the classes of its instances",
-                f"`{name}` ({type(module).__name__})",
-                f"`{attribute}` is an InstanceWeightedLoss",
-                f"Use a head that does: `type='imb_det.{kind}'`",
-            )
 
 
 def _of_probabilities(name: str, module: Any) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from mmdet.registry import MODELS
 
 from imb_det.losses import ImbalanceLoss
 
-__all__ = ["FORMS", "Form"]
+__all__ = ["FORMS", "Form", "classes_named"]
 
 _QUALITY = dict(type="imb_det.QualityFocalLoss", use_sigmoid=True, beta=2.0)
 _DICE = dict(type="mmdet.DiceLoss")
@@ -43,8 +43,8 @@ class Form:
 
     def fits(self, module: object) -> bool:
         """Tell whether a module is one of the heads."""
-        return isinstance(module, _classes(self.heads)) and not isinstance(
-            module, _classes(self.others)
+        return isinstance(module, classes_named(self.heads)) and not isinstance(
+            module, classes_named(self.others)
         )
 
 
@@ -190,7 +190,7 @@ def _takes_pixels(loss: Any) -> bool:
     return getattr(loss, "ignore_index", None) is not None
 
 
-def _classes(names: tuple[str, ...]) -> tuple[type, ...]:
+def classes_named(names: tuple[str, ...]) -> tuple[type, ...]:
     """Return the classes of mmdet with these names that this version has."""
     found = [MODELS.module_dict.get(name) for name in names]
     return tuple(kind for kind in found if kind is not None)

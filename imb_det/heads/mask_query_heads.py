@@ -9,7 +9,7 @@ from mmdet.models.dense_heads import Mask2FormerHead as MmdetMask2FormerHead
 from mmdet.models.dense_heads import MaskFormerHead as MmdetMaskFormerHead
 from mmengine.config import ConfigDict
 
-from imb_det.losses import ImbalanceLoss, InstanceWeightedLoss, RowWeights
+from imb_det.losses import ImbalanceLoss, RowWeights, ToldInstances
 from imb_det.registry import MODELS
 
 __all__ = ["Mask2FormerHead", "MaskFormerHead"]
@@ -38,7 +38,7 @@ class _AsksItsLoss:
         found: tuple[Any, ...] = super().get_targets(*args, **kwargs)  # type: ignore[misc]
         labels, mask_weights = torch.cat(found[0]), torch.cat(found[3])
         for loss in (self.loss_mask, self.loss_dice):
-            if isinstance(loss, InstanceWeightedLoss):
+            if isinstance(loss, ToldInstances):
                 loss.set_instances(labels[mask_weights > 0], self.num_classes)
         return found
 
@@ -64,8 +64,9 @@ class MaskFormerHead(_AsksItsLoss, MmdetMaskFormerHead):
 
     mmdet's head reads C + 1 numbers from the config and takes nothing else. Here every
     loss with one softmax over classes and background may stand, and the head divides by
-    the sum of its weights of rows. ``loss_mask`` and ``loss_dice`` may be an
-    :class:`imb_det.InstanceWeightedLoss`.
+    the sum of its weights of rows. ``loss_mask`` and ``loss_dice`` are told the classes
+    of their instances: an :class:`imb_det.InstanceWeightedLoss`, or a loss of masks of
+    this library, such as :class:`imb_det.DiceLoss`.
 
     Args:
         *args: Of mmdet's head.

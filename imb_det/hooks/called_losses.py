@@ -9,12 +9,12 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import nn
 
-from imb_det.losses import ImbalanceLoss, InstanceWeightedLoss, MaskLoss
+from imb_det.losses import ImbalanceLoss, ToldInstances
 
 __all__ = ["CalledLosses"]
 
 _ITERATIONS = 20
-_LOSSES = (ImbalanceLoss, MaskLoss, InstanceWeightedLoss)
+_LOSSES = (ImbalanceLoss, ToldInstances)
 
 
 class CalledLosses:

@@ -9,6 +9,7 @@ from .base import ImbalanceLoss
 from .cals_loss import CALSLoss
 from .cdb_loss import CDBLoss, MaskCDBLoss
 from .cross_entropy_loss import CrossEntropyLoss, MaskCrossEntropyLoss
+from .dice_loss import DiceLoss
 from .ebl_loss import EBLLoss
 from .ecm_loss import ECMLoss
 from .eql_loss import DropLoss, EQLLoss
@@ -37,16 +38,22 @@ from .links import (
     SoftmaxWithObjectnessLink,
 )
 from .logit_clip_loss import LogitClipLoss
+from .lovasz_loss import LovaszLoss
 from .mask_loss import MaskLoss
 from .observed import Observed
+from .overlap_loss import OverlapLoss
 from .pixel_loss import PixelLoss
 from .quality_focal_loss import QualityFocalLoss
 from .row_weights import RowWeights, bind_losses, row_weights
 from .seesaw_loss import SeesawLoss
+from .self_adjusting_dice_loss import SelfAdjustingDiceLoss
 from .sigmoid_kernel import sigmoid_kernel
 from .softmax_kernel import softmax_kernel
+from .spatial_class_balanced_loss import SpatialClassBalancedLoss
 from .step_draws import StepDraws
 from .terms import Call, Gathered, Terms
+from .told_instances import ToldInstances
+from .tversky_loss import TverskyLoss
 from .varifocal_loss import VarifocalLoss
 from .vs_loss import BalancedSoftmaxLoss, CDTLoss, LogitAdjustmentLoss, VSLoss
 from .wrapper import LossWrapper
@@ -63,6 +70,7 @@ __all__ = [
     "CDTLoss",
     "Call",
     "CrossEntropyLoss",
+    "DiceLoss",
     "DropLoss",
     "EBLLoss",
     "ECMLoss",
@@ -88,22 +96,28 @@ __all__ = [
     "LogitAdjustmentLoss",
     "LogitClipLoss",
     "LossWrapper",
+    "LovaszLoss",
     "MaskCDBLoss",
     "MaskCrossEntropyLoss",
     "MaskLoss",
     "Observed",
+    "OverlapLoss",
     "PixelLoss",
     "QualityFocalLoss",
     "RowWeights",
     "ScaledSoftmaxLink",
     "SeesawLoss",
+    "SelfAdjustingDiceLoss",
     "SigmoidLink",
     "SigmoidWithBackgroundLink",
     "SigmoidWithObjectnessLink",
     "SoftmaxLink",
     "SoftmaxWithObjectnessLink",
+    "SpatialClassBalancedLoss",
     "StepDraws",
     "Terms",
+    "ToldInstances",
+    "TverskyLoss",
     "VSLoss",
     "VarifocalLoss",
     "bind_losses",

@@ -15,13 +15,15 @@ from imb_det.registry import MODELS
 from .call_checks import check_avg_factor
 from .caller import in_head
 from .class_weighted import ClassWeight, class_weight_vector
+from .overlap_loss import OverlapLoss
 from .reduction import REDUCTIONS
+from .told_instances import ToldInstances
 
 __all__ = ["InstanceWeightedLoss"]
 
 
 @MODELS.register_module()
-class InstanceWeightedLoss(nn.Module):
+class InstanceWeightedLoss(ToldInstances, nn.Module):
     r"""A loss of masks, such as dice, times the weight of each instance's class.
 
     .. math:: L = \sum_i w_{y_i}\, \ell_i
@@ -56,6 +58,9 @@ class InstanceWeightedLoss(nn.Module):
         if not isinstance(loss, (Mapping, nn.Module)):
             raise TypeError(f"{name}: `loss` must be the config of a loss: {loss!r}")
         self.loss = MODELS.build(loss) if isinstance(loss, Mapping) else loss
+        if isinstance(self.loss, OverlapLoss):
+            kind = type(self.loss).__name__
+            raise TypeError(f"{name}: {kind} has a `class_weight` of its own: use that")
         parameters = inspect.signature(self.loss.forward).parameters
         if "reduction_override" not in parameters:
             raise TypeError(
@@ -65,17 +70,6 @@ class InstanceWeightedLoss(nn.Module):
         self.class_weight = class_weight_vector(self, class_weight, False)
         self.reduction = getattr(self.loss, "reduction", "mean")
         check_choice(name, "reduction", self.reduction, REDUCTIONS)
-        self._labels: Tensor | None = None
-        self._num_classes = 0
-
-    def set_instances(self, labels: Tensor, num_classes: int) -> None:
-        """Learn the classes of the instances of the next calls.
-
-        Args:
-            labels: Class of each, int (N,) in [0, C).
-            num_classes: C.
-        """
-        self._labels, self._num_classes = labels, num_classes
 
     def forward(
         self,
@@ -106,28 +100,28 @@ class InstanceWeightedLoss(nn.Module):
         )
         avg_factor = check_avg_factor(name, avg_factor)
         found: Tensor = self.loss(pred, target, weight, reduction_override="none")
-        if self.class_weight.spec is not None or self.class_weight.stage_names:
-            found = self._weighted(found)
         reduction = reduction_override or self.reduction
+        if self.weighs_classes:
+            number = found.numel()
+            found = self._weighted(found, reduction)
+            if reduction == "mean" and avg_factor is None:
+                return found.sum() / max(number, 1)
         value: Tensor = weight_reduce_loss(found, None, reduction, avg_factor)
         return value
 
-    def _weighted(self, found: Tensor) -> Tensor:
-        labels = self._labels
-        if labels is None:
-            raise RuntimeError(
-                f"{in_head(type(self).__name__)}: the head does not tell it the "
-                "classes of its instances; use `type='imb_det.Mask2FormerHead'` or "
-                "`'imb_det.MaskFormerHead'`"
-            )
+    def _weighted(self, found: Tensor, reduction: str) -> Tensor:
+        """Return the losses, or those of instances where they will be added."""
+        labels = self.told_labels()
         n = len(labels)
         if n == 0 or found.numel() % n:
             raise ValueError(
                 f"{in_head(type(self).__name__)}: {tuple(found.shape)} losses are not "
                 f"those of {n} instances"
             )
-        weights = self.class_weight(self._num_classes, found)
-        if weights is None:
+        of_each = self.instance_weights(labels, self._num_classes, found)
+        if of_each is None:
             return found
-        of_each = weights[labels] if weights.dim() else weights.expand(n)
-        return (found.reshape(n, -1) * of_each[:, None].to(found)).reshape(found.shape)
+        rows = found.reshape(n, -1)
+        if reduction != "none":
+            return rows.sum(1) * of_each
+        return (rows * of_each[:, None]).reshape(found.shape)

@@ -14,7 +14,13 @@ from torch import Tensor
 from .caller import in_head
 from .one_pass import SLACK, can_look
 
-__all__ = ["check_range", "check_targets", "check_weight", "impossible_rows"]
+__all__ = [
+    "check_probabilities",
+    "check_range",
+    "check_targets",
+    "check_weight",
+    "impossible_rows",
+]
 
 
 def check_range(
@@ -39,6 +45,27 @@ def check_range(
         raise ValueError(
             f"{in_head(owner)}: labels must be classes 0 to {num_classes - 1}"
             f"{background}, got {high if low >= 0 or with_background else low}"
+        )
+
+
+def check_probabilities(owner: str, option: str, x: Tensor) -> None:
+    """Refuse logits where the config promises probabilities, on a CPU.
+
+    Args:
+        owner: Name of the loss.
+        option: What the config has set, for the message, such as ``activate=False``.
+        x: Of any shape.
+
+    Raises:
+        ValueError: Numbers outside of [0, 1].
+    """
+    if not can_look(x) or not x.numel():
+        return
+    low, high = _ends(x)
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"{in_head(owner)}: with `{option}` it takes probabilities, got numbers "
+            f"from {low:g} to {high:g}"
         )
 
 

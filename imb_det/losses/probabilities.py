@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .caller import in_head
-from .one_pass import can_look, compute_dtype
+from .number_checks import check_probabilities
+from .one_pass import compute_dtype
 
 __all__ = ["logits_of"]
 
@@ -25,13 +25,7 @@ def logits_of(owner: str, probability: Tensor) -> Tensor:
         ValueError: On a CPU, numbers that are none. On a GPU the loss becomes NaN.
     """
     p = probability.to(compute_dtype(probability))
-    if can_look(p) and p.numel():
-        low, high = (float(end) for end in p.detach().aminmax())
-        if low < 0 or high > 1:
-            raise ValueError(
-                f"{in_head(owner)}: with `activated=True` it takes probabilities, got "
-                f"numbers from {low:g} to {high:g}"
-            )
+    check_probabilities(owner, "activated=True", p)
     bad = (p < 0) | (p > 1)
     z = p.clamp(min=_LEAST).log() - torch.log1p(-p.clamp(max=_MOST))
     return torch.where(bad, torch.nan, z)

@@ -7,7 +7,7 @@ import imb_det.losses
 from imb_det.losses import (
     ImbalanceLoss,
     InstanceWeightedLoss,
-    MaskLoss,
+    OverlapLoss,
     PixelLoss,
 )
 from imb_det.registry import MODELS
@@ -33,5 +33,17 @@ def classification_losses():
 def box_losses():
     """Names of those that are called with predicted and target boxes."""
     found = registered_losses().items()
-    others = (ImbalanceLoss, MaskLoss, InstanceWeightedLoss, PixelLoss)
+    others = (ImbalanceLoss, InstanceWeightedLoss, OverlapLoss, PixelLoss)
     return [name for name, cls in found if not issubclass(cls, others)]
+
+
+def overlap_losses():
+    """Names of those that are called with masks; one that a hook tells weights is not.
+
+    That one is in the suite of mask heads.
+    """
+    found = registered_losses().items()
+    told = "set_class_difficulty_weights"
+    return [
+        n for n, cls in found if issubclass(cls, OverlapLoss) and not hasattr(cls, told)
+    ]

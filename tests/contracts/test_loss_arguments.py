@@ -16,6 +16,7 @@ from .batches import (
 )
 from .box_cases import BOX_CASES, make_boxes, warm_box_loss
 from .cases import NUM_CLASSES, of_activation, one_of_each_loss
+from .overlap_cases import OVERLAP_CASES, make_points
 from .test_mask_loss_contract import make_masks
 
 #: What is tested here all forms of a loss have in common.
@@ -34,10 +35,14 @@ def loss_and_batch(case):
         return warm_box_loss(case)[0], make_boxes()
     if case in MASKS:
         return case.build(), make_masks()
+    if case in OVERLAP_CASES:
+        return case.build(), make_points()
     return warm(case)[0], make_batch(case)
 
 
-every = pytest.mark.parametrize("case", [*CLASSES, *MASKS, *BOX_CASES], ids=str)
+every = pytest.mark.parametrize(
+    "case", [*CLASSES, *MASKS, *BOX_CASES, *OVERLAP_CASES], ids=str
+)
 
 
 @every

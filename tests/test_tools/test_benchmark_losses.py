@@ -5,6 +5,7 @@ import importlib.util
 import pytest
 import torch
 
+from imb_det.analysis.loss_contestants import LONG_TAIL
 from imb_det.analysis.measuring import peak_memory
 
 
@@ -27,7 +28,7 @@ def test_rows_compare_each_loss_with_its_peer(tool, monkeypatch):
     assert ours["to_cross_entropy"] == pytest.approx(
         ours["ms"] / by_name["F.cross_entropy"]["ms"]
     )
-    assert {f"{name}, eager" for name in tool.LONG_TAIL} < set(by_name)
+    assert {f"{name}, eager" for name in LONG_TAIL} < set(by_name)
     assert by_name[tool.COPY]["memory"] < 0.01
     # log-probabilities, their gradient and that of the logits
     assert by_name["F.cross_entropy"]["memory"] == pytest.approx(3, abs=0.1)
@@ -47,6 +48,16 @@ def test_one_loss_runs_with_those_it_is_compared_to(tool, monkeypatch):
     ]
     assert ours["to_peer"] == pytest.approx(ours["ms"] / rows[2]["ms"])
     assert ours["to_cross_entropy"] is None
+
+
+def test_losses_of_masks_are_held_to_those_of_mmdet(tool):
+    case = tool.MASKS._replace(rows=3, classes=49)
+    rows = {row["name"]: row for row in tool.measure(case, "cpu", 1)}
+    ours, peer = rows["TverskyLoss"], rows["mmdet DiceLoss"]
+    assert ours["to_peer"] == pytest.approx(ours["ms"] / peer["ms"])
+    both = rows["CrossEntropyLoss + DiceLoss"]
+    assert both["peer"] == "mmdet CrossEntropyLoss + DiceLoss"
+    assert {tool.COPY, "LovaszLoss", "SpatialClassBalancedLoss"} < set(rows)
 
 
 def test_the_peak_is_that_of_what_is_held_at_once():
