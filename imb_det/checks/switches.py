@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmdet.engine.hooks import PipelineSwitchHook as PlainSwitchHook
+from mmdet.registry import TRANSFORMS
 from mmengine.runner import IterBasedTrainLoop
 
 from imb_det.core.check_context import CheckContext
-from imb_det.core.finding import Finding, Severity
+from imb_det.core.finding import Finding, Severity, refusal
 from imb_det.core.listener import PartnerListener
 from imb_det.transforms.switched_pipeline import nodes_to_switch
 
@@ -35,6 +36,7 @@ def check_switches(context: CheckContext) -> Iterator[Finding]:
     """
     dataset = context.datasets.get("train")
     for hook in context.hooks if dataset is not None else ():
+        yield from _is_not_built(hook)
         if isinstance(hook, PlainSwitchHook):
             yield from _does_not_get_through(hook, dataset)
         elif hasattr(hook, "switch_pipeline") and not nodes_to_switch(dataset):
@@ -64,6 +66,30 @@ def _does_not_get_through(hook: Any, dataset: Any) -> Iterator[Finding]:
         evidence = f"{name} would skip steps by the types of the old ones"
     if evidence:
         yield _no_switch(hook, evidence, _OURS)
+
+
+def _is_not_built(hook: Any) -> Iterator[Finding]:
+    """Yield the steps that would fail on the day of the switch."""
+    steps = getattr(hook, "switch_pipeline", None)
+    for place, step in enumerate(steps if isinstance(steps, (list, tuple)) else ()):
+        try:
+            if isinstance(step, Mapping):
+                TRANSFORMS.build(dict(step))
+        except Exception as error:  # of whatever kind, it would come much later
+            what = "a step of a pipeline to come cannot be built"
+            where = f"`switch_pipeline[{place}]` of {type(hook).__name__}"
+            yield refusal("switch_step", what, error, where)
+
+
+def _no_switch(hook: Any, evidence: str, remedy: str) -> Finding:
+    return Finding(
+        "no_switch",
+        Severity.ERROR,
+        "a hook is to switch the pipeline of a data set that would not follow",
+        f"`{type(hook).__name__}`",
+        evidence,
+        remedy,
+    )
 
 
 def _takes_weights(kind: type) -> bool:

@@ -37,9 +37,10 @@ class PipelineSwitchHook(Hook):
 
     Raises:
         TypeError: ``switch_epoch`` is no whole number, or the pipeline no list.
-        ValueError: ``switch_epoch`` is below 0, or a step cannot be built.
-        FindingsError: From ``ImbalanceHook``, when the training starts: it counts
-            iterations or ends before the switch.
+        ValueError: ``switch_epoch`` is below 0.
+        FindingsError: From ``ImbalanceHook``, before the first iteration: a step cannot
+            be built or gets no other images, or the training counts iterations or ends
+            before the switch.
 
     Example:
         >>> steps = [dict(type="LoadImageFromFile"), dict(type="PackDetInputs")]
@@ -64,6 +65,10 @@ class PipelineSwitchHook(Hook):
             )
         self.switch_epoch = switch_epoch
         self.switch_pipeline = list(switch_pipeline)
+        self._has_switched = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Begin with the pipeline that the data set has."""
         self._has_switched = False
 
     def before_train_epoch(self, runner: Runner) -> None:

@@ -52,7 +52,7 @@ def with_partners(
     if even:
         said.append(f"{_names(even)} evenly from the data set")
     receipt = replace(receipt, partners="; ".join(said))
-    group, members = next(iter(receipt.groups.items()))
+    group, members = _raised(receipt)
     before = _share(receipt.instances_before, members)
     after = _share(receipt.instances_after, members)
     warnings = list(receipt.warnings)
@@ -85,6 +85,16 @@ def _of_ours(mixer: Mixer) -> str:
     """Return what to use in place of a transform of mmdet."""
     found = (k.__name__ for k in (Mosaic, MixUp) if isinstance(mixer.step, k))
     return f"imb_det.{next(found, 'RareCopyPaste')}"
+
+
+def _raised(receipt: SamplingReceipt) -> tuple[str, np.ndarray]:
+    """Return the rarest group; or what is raised, where all are of one group."""
+    group, members = next(iter(receipt.groups.items()))
+    if len(members) < len(receipt.classes):
+        return group, members
+    before, after = receipt.instances_before, receipt.instances_after
+    shares = after / max(after.sum(), 1e-12), before / max(before.sum(), 1e-12)
+    return "raised", np.flatnonzero(shares[0] > shares[1] * (1 + 1e-9))
 
 
 def _share(instances: np.ndarray, members: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from mmdet.models import (
     HeuristicFusionHead,
     PanopticFPNHead,
 )
+from mmdet.datasets.transforms import CachedMosaic
 from mmdet.registry import MODELS
 from mmengine.hooks import Hook
 from mmengine.model import BaseModule
@@ -733,3 +734,10 @@ def test_obstacles_to_an_exact_resume_are_logged(logged):
     loader.persistent_workers = False
     EpochSeedHook().before_train(runner)
     assert len(logged) == 1
+    loader.num_workers = 0
+    loader.dataset = SimpleNamespace(pipeline=[CachedMosaic()])
+    EpochSeedHook().before_train(runner)
+    assert "CachedMosaic without workers" in logged[1]
+    loader.dataset.pipeline = []
+    EpochSeedHook().before_train(runner)
+    assert len(logged) == 2

@@ -205,6 +205,15 @@ def test_a_sampler_that_changes_nothing_is_not_spoilt():
     assert not told_by(mixed(step("Mosaic")), repeat_thr=1e-6)
 
 
+def test_classes_of_one_group_are_told_by_what_is_raised():
+    sampler = sampler_on(mixed(step("Mosaic")))
+    sampler.set_class_stats(sampler.class_stats.with_limits(GroupLimits((0, 1))))
+    assert list(sampler.receipt().groups) == ["frequent"]
+    (warning,) = [w for w in sampler.receipt().warnings if "evenly" in w]
+    (by_group,) = told_by(mixed(step("Mosaic")))
+    assert warning == by_group.replace("of rare classes", "of raised classes")
+
+
 @pytest.mark.weekly
 def test_weights_without_a_meaning_as_copies():
     dataset = built(mixed(step("Mosaic")))
