@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mmdet.datasets.transforms import CachedMosaic, CopyPaste, MixUp, Mosaic
+from mmdet.datasets.transforms import (
+    CachedMixUp,
+    CachedMosaic,
+    CopyPaste,
+    MixUp,
+    Mosaic,
+)
 from mmdet.registry import TRANSFORMS
 
 from imb_det.core.check_context import CheckContext
@@ -46,6 +52,7 @@ def check_multi_image(context: CheckContext) -> Iterator[Finding]:
             if hasattr(node, "dataset")
             for step in _steps_of_wrapper(node)
         ]
+        yield from _loaded_in_vain(served, f"`{split}_dataloader`")
         for step in transforms_of(dataset):
             if wants_images(type(step)) and all(step is not s for s in served):
                 yield _finding(type(step).__name__, f"`{split}_dataloader`")
@@ -58,6 +65,22 @@ def check_multi_image(context: CheckContext) -> Iterator[Finding]:
         for kind in configured_types(getattr(hook, "switch_pipeline", None)):
             if isinstance(kind, type) and wants_images(kind):
                 yield _finding(kind.__name__, f"`{type(hook).__name__}`")
+
+
+def _loaded_in_vain(steps: Iterable[Any], where: str) -> Iterator[Finding]:
+    """Yield transforms with a cache, for which a wrapper loads others all the same."""
+    for step in steps:
+        if isinstance(step, (CachedMosaic, CachedMixUp)):
+            yield Finding(
+                "loaded_in_vain",
+                Severity.WARNING,
+                "a transform takes images from its cache, and `MultiImageMixDataset` "
+                "loads others for it that are not used",
+                where,
+                type(step).__name__,
+                "Move it into the pipeline of the data set inside, or use "
+                "`imb_det.Mosaic` and `imb_det.MixUp`",
+            )
 
 
 def check_skipped_types(context: CheckContext) -> Iterator[Finding]:

@@ -29,8 +29,8 @@ class EpochSeedHook(Hook):
     same, if the training resumes from the end of an epoch, ``randomness`` in the
     config fixes the seed, and the data loader has no worker processes or starts them
     anew each epoch (``persistent_workers=False``). mmdet's ``CachedMosaic`` and
-    ``CachedMixUp``, which keep images, want workers that start anew. Where that is not so, a line in
-    the log says it.
+    ``CachedMixUp``, which keep images, want workers that start anew. Where that is not
+    so, a line in the log says it.
 
     Workers that start anew each epoch get a new seed each epoch as well: mmengine
     gives them the same one every time, so that their random numbers repeat.

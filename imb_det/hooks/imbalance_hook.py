@@ -71,8 +71,8 @@ class ImbalanceHook(Hook):
     - the outputs and the activation of every head against those of its loss, and its
       classifier, where a loss needs cosines,
     - the samplers of proposals, where a box head must see all of them,
-    - transforms that mix images, and what is to switch them off
-      (``YOLOXModeSwitchHook``, for which ``'Mosaic'`` stands for ``'imb_det.Mosaic'``),
+    - transforms that mix images, and hooks that switch pipelines (``'Mosaic'`` of
+      ``YOLOXModeSwitchHook`` stands for ``'imb_det.Mosaic'`` too),
     - annotation files and boxes, where the data set does not do so itself
       (``imb_det.VOCDataset`` and ``imb_det.CocoDataset`` do),
     - data sets without an image or a box, parts of concatenations that differ, and

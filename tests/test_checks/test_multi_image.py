@@ -103,6 +103,14 @@ def test_they_are_steps_of_a_wrapper(voc, step):
         assert found(check_multi_image, right) == []
 
 
+@pytest.mark.parametrize("kind", ["CachedMosaic", "CachedMixUp"])
+def test_a_cache_needs_no_wrapper(voc, kind):
+    step = dict(type=kind, img_scale=(40, 30))
+    (told,) = found(check_multi_image, mixed(voc, step))
+    assert told == f"loaded_in_vain `train_dataloader`: {kind}"
+    assert not found(check_multi_image, {**voc, "pipeline": [*LOAD, step, *REST]})
+
+
 def test_pipelines_that_a_hook_switches_to(voc):
     hook = HOOKS.build(
         dict(

@@ -18,9 +18,7 @@ PACK = dict(type="PackDetInputs")
 FLIP = dict(type="RandomFlip", prob=0.5)
 OURS = dict(type="imb_det.Mosaic", img_scale=(32, 32))
 THEIRS = dict(type="Mosaic", img_scale=(32, 32))
-LEAF = dict(
-    type="imb_det.LabelledDataset", labels_per_image=[[0]] * 4, num_classes=1
-)
+LEAF = dict(type="imb_det.LabelledDataset", labels_per_image=[[0]] * 4, num_classes=1)
 MIXED = wrapped("MultiImageMixDataset", LEAF, pipeline=[THEIRS, PACK])
 SKIPS = wrapped(
     "MultiImageMixDataset", LEAF, pipeline=[THEIRS, PACK], skip_type_keys=["Mosaic"]

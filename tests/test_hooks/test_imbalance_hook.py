@@ -8,12 +8,12 @@ from types import MappingProxyType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmdet.datasets.transforms import CachedMosaic
 from mmdet.models import (
     DETRHead,
     HeuristicFusionHead,
     PanopticFPNHead,
 )
-from mmdet.datasets.transforms import CachedMosaic
 from mmdet.registry import MODELS
 from mmengine.hooks import Hook
 from mmengine.model import BaseModule
