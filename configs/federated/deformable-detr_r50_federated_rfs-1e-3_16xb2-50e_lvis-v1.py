@@ -1,11 +1,11 @@
 _base_ = "mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py"
 custom_imports = dict(imports=["imb_det"], allow_failed_imports=False)
-# What the file says of each image: the classes that were looked for are its negatives.
+# The focal form, which these heads are trained with; their matching stays mmdet's.
 loss_cls = dict(
     _delete_=True,
     type="imb_det.FederatedLoss",
     use_sigmoid=True,
-    source="annotation",
+    num=50,
     gamma=2.0,
     loss_weight=2.0,
 )
@@ -27,4 +27,4 @@ val_evaluator = dict(
     metric="bbox",
 )
 test_evaluator = val_evaluator
-custom_hooks = [dict(type="imb_det.ImbalanceHook"), dict(type="imb_det.FederatedHook")]
+custom_hooks = [dict(type="imb_det.ImbalanceHook")]

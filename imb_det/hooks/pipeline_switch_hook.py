@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 from imb_det.core.checks import check_number
 from imb_det.registry import HOOKS
-from imb_det.runner_parts import samplers_of
+from imb_det.runner_parts import restart_workers, samplers_of
 from imb_det.samplers import EpochSampler
 from imb_det.transforms.switched_pipeline import switch_pipeline
 
@@ -81,9 +81,7 @@ class PipelineSwitchHook(Hook):
         for sampler in samplers_of(loader):
             if isinstance(sampler, EpochSampler):
                 sampler.hand_over_weights(runner.epoch)
-        # Workers that live on have copies of the old pipeline; without an iterator, the
-        # loader starts others.
-        loader._iterator = None
+        restart_workers(runner)
         print_log(
             f"{type(self).__name__}: the pipeline of the training is another one from "
             f"epoch {runner.epoch + 1} on",

@@ -10,6 +10,7 @@ from imb_det.samplers import RepeatFactorSampler
 from imb_det.statistics import ClassStats
 from tests.tiny_sets import write_odvg
 
+IN_ROOT = dict(img="")
 FILES = dict(ann_file="a/train_od.json", label_map_file="a/label_map.json")
 IMAGES = [[0], [0, 0], [0, 1], [], [0, 2]]
 
@@ -17,7 +18,7 @@ IMAGES = [[0], [0, 0], [0, 1], [], [0, 2]]
 def build(root, **changes):
     init_default_scope("mmdet")
     config = dict(type="imb_det.ODVGDataset", data_root=str(root), return_classes=True)
-    return DATASETS.build(config | FILES | dict(filter_cfg=None) | changes)
+    return DATASETS.build(config | FILES | dict(data_prefix=IN_ROOT) | changes)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_classes_are_those_of_the_label_map(root):
     assert stats.image_count.tolist() == [4, 1, 1]
     assert stats.instance_count.tolist() == [5, 1, 1]
     plain = DATASETS.get("mmdet.ODVGDataset")(
-        data_root=str(root), return_classes=True, **FILES
+        data_root=str(root), return_classes=True, data_prefix=IN_ROOT, **FILES
     )
     for index in range(len(IMAGES)):
         assert dataset.get_data_info(index) == plain.get_data_info(index)
