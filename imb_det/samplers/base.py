@@ -42,7 +42,8 @@ class EpochSampler(Sampler[int]):
     every ``world_size``-th index. All epochs are equally long.
 
     The classes of the images are read by rank 0, once; multi-image transforms of the
-    library get the same weights for their partners. What the sampler does to the
+    library get the same weights for their partners, and data sets for the image that
+    they draw where their pipeline refuses one. What the sampler does to the
     classes is logged when it is built, and written to the work folder by
     ``imb_det.ImbalanceHook``.
 
