@@ -108,7 +108,7 @@ def samplers_of(loader: Any) -> list[Any]:
 def restart_workers(runner: Runner) -> None:
     """Start the data workers of the training anew, which have copies of its data set.
 
-    A loop that counts iterations may start them when it is built (mmengine 0.10), before
+    A loop that counts iterations may start them when it is built, before
     any hook.
     """
     loop: Any = getattr(runner, "train_loop", None)
