@@ -25,6 +25,7 @@ __all__ = [
     "modules_of",
     "places_of",
     "refresh_averages",
+    "restart_workers",
     "samplers_of",
     "tell_work_dir",
     "transforms_of",
@@ -102,6 +103,20 @@ def samplers_of(loader: Any) -> list[Any]:
     batch_sampler = getattr(loader, "batch_sampler", None)
     inner = getattr(batch_sampler, "sampler", None)
     return _once([getattr(loader, "sampler", None), batch_sampler, inner])
+
+
+def restart_workers(runner: Runner) -> None:
+    """Start the data workers of the training anew, which have copies of its data set.
+
+    A loop that counts iterations may start them when it is built, before
+    any hook.
+    """
+    loop: Any = getattr(runner, "train_loop", None)
+    loader = runner.train_dataloader
+    loader._iterator = None  # of workers that live on
+    iterator = getattr(loop, "dataloader_iterator", None)
+    if iterator is not None:
+        loop.dataloader_iterator = type(iterator)(loader)
 
 
 def transforms_of(dataset: Any) -> list[Any]:

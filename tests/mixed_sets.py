@@ -27,6 +27,14 @@ def one_colour(info):
 
 
 @TRANSFORMS.register_module()
+class OneColour(BaseTransform):
+    """The same as a step that a config names."""
+
+    def transform(self, results):
+        return one_colour(results)
+
+
+@TRANSFORMS.register_module()
 class WithProcess(BaseTransform):
     """Adds the process that has made an image."""
 

@@ -2,19 +2,28 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from mmdet.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, TASK_UTILS
+from mmdet.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    HOOKS,
+    METRICS,
+    MODELS,
+    TASK_UTILS,
+)
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.structures import InstanceData, PixelData
 
-from imb_det.core import HandOver, Stage
+from imb_det.checks import check_multi_image, check_skipped_types, check_switches
+from imb_det.core import CheckContext, HandOver, Stage
 from imb_det.core.listener import ClassStatsListener
 from imb_det.heads.head_counts import counts_of_heads
 from imb_det.hooks import StageHook
@@ -22,9 +31,11 @@ from imb_det.losses import manage_statistics
 from imb_det.prior import PriorInitHook
 from imb_det.prior.classification_bias import find_bias, find_head
 from imb_det.statistics import ClassStats
+from imb_det.transforms.skipped_types import widen_skipped_types
 from tests import toys
 from tests.contracts.discovery import classification_losses
 from tests.labelled_sets import LabelledDataset
+from tests.tiny_sets import write_odvg
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(
@@ -34,6 +45,23 @@ CONFIGS = sorted(
 )
 FOLDERS = sorted({path.parent for path in CONFIGS})
 SIDE = 128
+
+
+#: Whose models are steps of everyday configs, with other classes and losses.
+WEEKLY = {
+    "class_weight/mask2former_r50_sqrt-inverse_rfs-1e-3_8xb2-lsj-50e_lvis-v1",
+    "copy_paste/mask2former_r50_rare-copy-paste_rfs-1e-3_8xb2-lsj-50e_lvis-v1",
+    "copy_paste/mask-rcnn_r50_fpn_rare-copy-paste_lsj-100e_coco",
+    "efl/rtmdet_tiny_eqfl_rfs-1e-3_8xb32-300e_lvis-v1",
+    "efl/yolox_nano_eqfl_rfs-1e-3_8xb8-300e_lvis-v1",
+    "federated/deformable-detr_r50_federated_rfs-1e-3_16xb2-50e_lvis-v1",
+    "federated/dino-4scale_r50_federated_rfs-1e-3_8xb2-12e_lvis-v1",
+    "multi_image/rtmdet_tiny_cached-rfs_8xb32-300e_coco",
+    "multi_image/rtmdet_tiny_mosaic-mixup-rfs_8xb32-300e_coco",
+    "multi_image/yolox_s_mosaic-mixup-rfs_8xb8-300e_coco",
+}
+#: Which need a language model; the test of their data stands at the end.
+OF_TEXTS = {"rfs/grounding-dino_swin-t_finetune_rfs-1e-3_16xb4_1x_lvis-v1"}
 
 
 def name_of(path):
@@ -209,10 +237,20 @@ def check_sampler(cfg):
     labels = [[c] for c in range(num_classes) for _ in range(1 + 200 // (1 + c))]
     dataset = LabelledDataset(labels, num_classes)
     sampler = DATA_SAMPLERS.build(config, default_args=dict(dataset=dataset, seed=0))
-    assert len(list(sampler)) == config.get("num_samples", sampler.length)
+    wanted = config.get("num_samples", sampler.length)
+    assert len(list(sampler)) == (len(labels) if wanted == "dataset" else wanted)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
+def steps_of_configs():
+    """The configs whose models can be built here, heavy ones once a week."""
+    for path in CONFIGS:
+        name = name_of(path)
+        if name not in OF_TEXTS:
+            marks = pytest.mark.weekly if name in WEEKLY else ()
+            yield pytest.param(path, id=name, marks=marks)
+
+
+@pytest.mark.parametrize("path", list(steps_of_configs()))
 def test_config(path):
     cfg = Config.fromfile(path)
     assert cfg.custom_imports["imports"] == ["imb_det"]
@@ -318,6 +356,65 @@ def test_second_stage_changes_its_part_alone(name, parts):
     assert changed == {
         key for key, _ in model.named_parameters() if any(part in key for part in parts)
     }
+
+
+#: Configs of pipelines that mix images or are switched, and how partners are chosen.
+MIXING = {
+    "copy_paste/mask-rcnn_r50_fpn_rare-copy-paste_lsj-100e_coco": "imb_det.RareCopy",
+    "efl/rtmdet_tiny_eqfl_rfs-1e-3_8xb32-300e_lvis-v1": "CachedMosaic, CachedMixUp",
+    "efl/yolox_nano_eqfl_rfs-1e-3_8xb8-300e_lvis-v1": "imb_det.Mosaic by the weights",
+    "multi_image/rtmdet_tiny_cached-rfs_8xb32-300e_coco": "CachedMosaic, CachedMixUp",
+    "multi_image/rtmdet_tiny_mosaic-mixup-rfs_8xb32-300e_coco": "imb_det.Mosaic, imb_",
+    "multi_image/yolox_s_mosaic-mixup-rfs_8xb8-300e_coco": "imb_det.Mosaic, imb_det.M",
+}
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_pipelines_that_mix_images_are_served_and_switched(name):
+    cfg = load(name)
+    plain = leaf = cfg.train_dataloader.to_dict()["dataset"]
+    while "dataset" in leaf:
+        leaf = leaf["dataset"]
+    made_up = dict(labels_per_image=[[0]] * 40 + [[1]], num_classes=2)
+    made_up |= dict(type="imb_det.LabelledDataset", pipeline=leaf["pipeline"])
+    leaf.clear()
+    leaf.update(made_up)
+    hooks = [
+        HOOKS.build({key: value for key, value in hook.items() if key != "priority"})
+        for hook in cfg.custom_hooks
+        if "Switch" in hook["type"]
+    ]
+    dataset = DATASETS.build(plain)
+    widen_skipped_types(hooks, dataset)
+    loop = SimpleNamespace(max_epochs=cfg.train_cfg.max_epochs)
+    context = CheckContext(datasets=dict(train=dataset), hooks=hooks, train_loop=loop)
+    checks = (check_multi_image, check_skipped_types, check_switches)
+    found = [(f.code, f.severity.value) for check in checks for f in check(context)]
+    assert found == [("switches", "info")] * len(hooks)
+    config = dict(cfg.train_dataloader.sampler.to_dict(), repeat_thr=0.5)
+    sampler = DATA_SAMPLERS.build(config, default_args=dict(dataset=dataset, seed=0))
+    receipt = sampler.receipt()
+    assert receipt.partners.startswith(MIXING[name])
+    assert not [w for w in receipt.warnings if "evenly" in w]
+
+
+@pytest.mark.parametrize("name", sorted(OF_TEXTS))
+def test_data_of_a_detector_of_texts(name, tmp_path):
+    cfg = load(name)
+    assert cfg.model.type == "GroundingDINO"
+    config = cfg.train_dataloader.dataset.to_dict()
+    images = [[0]] * 1500 + [[1]]
+    write_odvg(tmp_path, config, images, ("cat", "dog"))
+    config |= dict(data_root=str(tmp_path), pipeline=[])
+    sampler = DATA_SAMPLERS.build(
+        cfg.train_dataloader.sampler.to_dict(),
+        default_args=dict(dataset=DATASETS.build(config), seed=0),
+    )
+    assert sampler.class_stats.image_count.tolist() == [1500, 1]
+    assert sampler.image_weights(0)[-1] == pytest.approx((1e-3 * 1501) ** 0.5)
+    assert cfg.val_evaluator.type == "imb_det.LVISMetric"
+    assert cfg.val_evaluator.fixed_ap
+    assert METRICS.get(cfg.val_evaluator.type).default_prefix == "lvis"
 
 
 FOCAL = "sampling_free/retinanet_r18_fpn_focal_"

@@ -116,3 +116,30 @@ def write_lvis(root, lists=("neg_category_ids", "not_exhaustive_category_ids")):
     for image in range(1, len(images) + 1):
         write_image(Path(root) / f"{image}.jpg", seed=image)
     return root
+
+
+def write_odvg(root, config, labels_per_image, names):
+    """Write annotations and label map of a set of grounding detectors.
+
+    Args:
+        config: Of the data set, which names the files.
+    """
+    root = Path(root)
+    instance = dict(bbox=[2.0, 3.0, 20.0, 25.0])
+    lines = [
+        json.dumps(
+            dict(
+                filename=f"{number}.jpg",
+                height=30,
+                width=40,
+                detection=dict(instances=[{**instance, "label": k} for k in labels]),
+            )
+        )
+        for number, labels in enumerate(labels_per_image)
+    ]
+    label_map = json.dumps(dict(enumerate(names)))
+    texts = dict(ann_file="\n".join(lines), label_map_file=label_map)
+    for name, text in ((config[key], text) for key, text in texts.items()):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

@@ -27,6 +27,7 @@ from .num_classes import check_class_order, check_num_classes
 from .proposal_samplers import check_samplers
 from .running import run_checks
 from .stages import check_stages
+from .switches import check_switches
 from .watched_figures import check_watched
 from .writable import check_writable
 
@@ -40,6 +41,7 @@ CHECKS = (
     check_samplers,
     check_multi_image,
     check_skipped_types,
+    check_switches,
     check_epoch_length,
     check_empty_sets,
     check_annotation_files,
@@ -81,6 +83,7 @@ __all__ = [
     "check_samplers",
     "check_skipped_types",
     "check_stages",
+    "check_switches",
     "check_watched",
     "check_writable",
     "run_checks",

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mmdet.datasets.transforms import CachedMosaic, CopyPaste, MixUp, Mosaic
+from mmdet.datasets.transforms import (
+    CachedMixUp,
+    CachedMosaic,
+    CopyPaste,
+    MixUp,
+    Mosaic,
+)
 from mmdet.registry import TRANSFORMS
 
 from imb_det.core.check_context import CheckContext
@@ -13,8 +19,14 @@ from imb_det.core.finding import Finding, Severity
 from imb_det.runner_parts import transforms_of
 from imb_det.statistics.dataset_access import dataset_nodes
 from imb_det.transforms.skipped_types import skippers_of
+from imb_det.transforms.switched_pipeline import nodes_to_switch
 
-__all__ = ["check_multi_image", "check_skipped_types", "wants_images"]
+__all__ = [
+    "check_multi_image",
+    "check_skipped_types",
+    "configured_types",
+    "wants_images",
+]
 
 _REMEDY = (
     "Write `dataset=dict(type='MultiImageMixDataset', dataset=dict(..., pipeline=["
@@ -40,16 +52,35 @@ def check_multi_image(context: CheckContext) -> Iterator[Finding]:
             if hasattr(node, "dataset")
             for step in _steps_of_wrapper(node)
         ]
+        yield from _loaded_in_vain(served, f"`{split}_dataloader`")
         for step in transforms_of(dataset):
             if wants_images(type(step)) and all(step is not s for s in served):
                 yield _finding(type(step).__name__, f"`{split}_dataloader`")
     train = context.datasets.get("train")
-    if train is None or hasattr(train, "pipeline_types"):
+    if train is None or all(
+        hasattr(node, "pipeline_types") for node in nodes_to_switch(train)
+    ):
         return
     for hook in context.hooks:
-        for kind in _configured(getattr(hook, "switch_pipeline", None)):
+        for kind in configured_types(getattr(hook, "switch_pipeline", None)):
             if isinstance(kind, type) and wants_images(kind):
                 yield _finding(kind.__name__, f"`{type(hook).__name__}`")
+
+
+def _loaded_in_vain(steps: Iterable[Any], where: str) -> Iterator[Finding]:
+    """Yield transforms with a cache, for which a wrapper loads others all the same."""
+    for step in steps:
+        if isinstance(step, (CachedMosaic, CachedMixUp)):
+            yield Finding(
+                "loaded_in_vain",
+                Severity.WARNING,
+                "a transform takes images from its cache, and `MultiImageMixDataset` "
+                "loads others for it that are not used",
+                where,
+                type(step).__name__,
+                "Move it into the pipeline of the data set inside, or use "
+                "`imb_det.Mosaic` and `imb_det.MixUp`",
+            )
 
 
 def check_skipped_types(context: CheckContext) -> Iterator[Finding]:
@@ -103,7 +134,7 @@ def wants_images(kind: type) -> bool:
     return is_ours or issubclass(kind, (Mosaic, MixUp, CopyPaste))
 
 
-def _configured(pipeline: Any) -> Iterable[Any]:
+def configured_types(pipeline: Any) -> Iterable[Any]:
     """Return the classes of a pipeline that is not built yet."""
     if not isinstance(pipeline, (list, tuple)):
         return []

@@ -7,12 +7,14 @@ from functools import partial
 
 import numpy as np
 import torch
+from mmdet.datasets.transforms import CachedMixUp, CachedMosaic
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from imb_det.registry import HOOKS
+from imb_det.runner_parts import transforms_of
 
 __all__ = ["EpochSeedHook"]
 
@@ -26,8 +28,9 @@ class EpochSeedHook(Hook):
     crops and sampled boxes differ, and so do the weights. With this hook they are the
     same, if the training resumes from the end of an epoch, ``randomness`` in the
     config fixes the seed, and the data loader has no worker processes or starts them
-    anew each epoch (``persistent_workers=False``). Where that is not so, a line in
-    the log says it.
+    anew each epoch (``persistent_workers=False``). mmdet's ``CachedMosaic`` and
+    ``CachedMixUp``, which keep images, want workers that start anew. Where that is not
+    so, a line in the log says it.
 
     Workers that start anew each epoch get a new seed each epoch as well: mmengine
     gives them the same one every time, so that their random numbers repeat.
@@ -47,6 +50,14 @@ class EpochSeedHook(Hook):
                 "`persistent_workers=True`: data workers keep their random state from "
                 "epoch to epoch"
             )
+        if loader.num_workers == 0:
+            steps = transforms_of(loader.dataset)
+            obstacles += [
+                f"{type(step).__name__} without workers: it keeps images from epoch to "
+                "epoch"
+                for step in steps
+                if isinstance(step, (CachedMosaic, CachedMixUp))
+            ]
         if isinstance(runner.train_loop, IterBasedTrainLoop):
             obstacles.append("the loop counts iterations, not epochs")
         if obstacles:

@@ -43,6 +43,7 @@ from imb_det.runner_parts import (
     models_of,
     places_of,
     refresh_averages,
+    restart_workers,
     samplers_of,
     tell_work_dir,
 )
@@ -72,18 +73,17 @@ class ImbalanceHook(Hook):
     - the outputs and the activation of every head against those of its loss, and its
       classifier, where a loss needs cosines,
     - the samplers of proposals, where a box head must see all of them,
-    - transforms that mix images, and what is to switch them off
-      (``YOLOXModeSwitchHook``, for which ``'Mosaic'`` stands for ``'imb_det.Mosaic'``),
+    - transforms that mix images, and hooks that switch pipelines (``'Mosaic'`` of
+      ``YOLOXModeSwitchHook`` stands for ``'imb_det.Mosaic'`` too),
     - annotation files and boxes, where the data set does not do so itself
       (``imb_det.VOCDataset`` and ``imb_det.CocoDataset`` do),
-    - data sets without an image or a box, parts of concatenations that differ, and
-      labels that a pipeline hides,
-    - the image files of training and validation,
+    - data sets without an image or a box, parts of concatenations that differ, labels
+      that a pipeline hides, and the image files of training and validation,
     - what metrics will need: keys, sizes and masks of their annotation file, folders
       that can be written to, and groups with a class for the figures that ``save_best``
       and early stopping go by,
-    - the stages that components are configured for,
-    - whatever a component says of itself (``findings(context)``),
+    - the stages that components are configured for, and whatever a component says of
+      itself (``findings(context)``),
 
     and counts :class:`~imb_det.statistics.ClassStats`. All ranks stop with one error
     that lists everything that is wrong. What only a later test would meet, in its data
@@ -182,7 +182,8 @@ class ImbalanceHook(Hook):
             loaders["val"] = runner.val_dataloader
         raise_findings(check_rank_data(loaders), _TITLE)
         dataset = runner.train_dataloader.dataset
-        widen_skipped_types(hooks_of(runner), dataset)
+        if widen_skipped_types(hooks_of(runner), dataset):
+            restart_workers(runner)
         stats, findings = on_main_process(lambda: count_classes(dataset))
         if stats is not None:
             if runner.iter > 0 and stored and not stored.same_counts(stats):

@@ -24,7 +24,8 @@ from imb_det.statistics.rank_agreement import compare_ranks
 from imb_det.statistics.systematic import draw_copies
 
 from .epoch_length import checked_length, long_epoch, repeats_twice
-from .even_partners import with_even_partners
+from .mixing import mixing_of
+from .partner_lines import with_partners
 from .partner_weights import set_partner_weights
 from .receipt import SamplingReceipt, make_receipt
 
@@ -41,7 +42,8 @@ class EpochSampler(Sampler[int]):
     every ``world_size``-th index. All epochs are equally long.
 
     The classes of the images are read by rank 0, once; multi-image transforms of the
-    library get the same weights for their partners. What the sampler does to the
+    library get the same weights for their partners, and data sets for the image that
+    they draw where their pipeline refuses one. What the sampler does to the
     classes is logged when it is built, and written to the work folder by
     ``imb_det.ImbalanceHook``.
 
@@ -120,7 +122,7 @@ class EpochSampler(Sampler[int]):
             self.length = checked_length(self, wanted)
         else:
             self.length = len(self.image)
-        set_partner_weights(dataset, self.table, self._checked_weights(0))
+        self.hand_over_weights(0)
         self._report()
 
     def set_class_stats(self, stats: ClassStats) -> None:
@@ -202,11 +204,19 @@ class EpochSampler(Sampler[int]):
         """Set the epoch that the next iteration is about."""
         self.epoch = epoch
 
+    def hand_over_weights(self, epoch: int) -> None:
+        """Give multi-image transforms of the data set the weights of their partners.
+
+        Args:
+            epoch: Counted from 0.
+        """
+        weights = self._checked_weights(epoch)
+        set_partner_weights(self.dataset, self.table, weights)
+
     def __iter__(self) -> Iterator[int]:
         """Yield the indices of this rank."""
         if self.changes:
-            weights = self._checked_weights(self.epoch)
-            set_partner_weights(self.dataset, self.table, weights)
+            self.hand_over_weights(self.epoch)
             if is_main_process():
                 line = f"Epoch {self.epoch + 1}, {self.receipt(self.epoch).line()}"
                 print_log(line, logger="current")
@@ -223,12 +233,13 @@ class EpochSampler(Sampler[int]):
         Args:
             epoch: Counted from 0. Default: 0.
         """
+        copies = self.expected_copies(epoch)
         receipt = make_receipt(
             rule=f"{type(self).__name__}: {self.describe()}",
             table=self.table,
             stats=self.class_stats,
             image=self.image,
-            copies=self.expected_copies(epoch),
+            copies=copies,
             length=self.length,
             name_of=lambda image: _name_of(self.dataset, image),
             warnings=[
@@ -237,7 +248,10 @@ class EpochSampler(Sampler[int]):
                 *self.notes(),
             ],
         )
-        return with_even_partners(receipt, self.dataset)
+        of_images = np.bincount(self.image, copies, minlength=len(self.table))
+        weights = self._checked_weights(epoch)
+        mixing = mixing_of(self.dataset, self.table, of_images, weights)
+        return with_partners(receipt, mixing, self.table)
 
     def _checked_weights(self, epoch: int) -> np.ndarray:
         """Return the weights, if an epoch can be drawn by them."""

@@ -46,6 +46,8 @@ class SamplingReceipt:
             ones.
         level: How balanced the boxes are, from 0 (as without the sampler) to 1.
         warnings: Where the sampler does nothing, or not what it seems to.
+        partners: How transforms choose the other images of a picture; empty where none
+            mixes any in.
     """
 
     rule: str
@@ -62,6 +64,7 @@ class SamplingReceipt:
     never_alone: tuple[str, ...]
     level: float
     warnings: tuple[str, ...]
+    partners: str = ""
 
     @property
     def length_factor(self) -> float:
@@ -113,6 +116,8 @@ class SamplingReceipt:
         if raised:
             lines.append(f"  boxes raised most: {', '.join(raised)}")
         lines.append(f"  level of balance reached: {self.level:.3f}")
+        if self.partners:
+            lines.append(f"  other images of a picture: {self.partners}")
         if self.never_shown:
             lines.append(f"  images never shown: {self.never_shown}")
         if self.never_alone:

@@ -15,7 +15,6 @@ from imb_det.statistics.systematic import epoch_length
 from imb_det.statistics.target_level import balance_level
 
 from .base import EpochSampler
-from .partner_weights import set_partner_weights
 
 __all__ = ["RepeatFactorSampler"]
 
@@ -95,9 +94,8 @@ class RepeatFactorSampler(EpochSampler):
         if self.rule.repeat_thr != "auto" or stats.group_limits == before:
             return
         self.prepare()
-        weights = self._checked_weights(0)
-        set_partner_weights(self.dataset, self.table, weights)
-        wanted = epoch_length(weights[self.image])
+        self.hand_over_weights(0)
+        wanted = epoch_length(self._checked_weights(0)[self.image])
         if is_main_process():
             line = (
                 f"{type(self).__name__}: {self.describe()}, by the limits of "

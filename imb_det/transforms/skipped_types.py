@@ -30,7 +30,7 @@ def skippers_of(hooks: Iterable[Any], dataset: Any) -> Iterator[tuple[Any, str]]
             yield owner, name
 
 
-def widen_skipped_types(hooks: Iterable[Any], dataset: Any) -> None:
+def widen_skipped_types(hooks: Iterable[Any], dataset: Any) -> bool:
     """Let ``'Mosaic'`` among types to skip stand for ``'imb_det.Mosaic'`` too.
 
     ``MultiImageMixDataset`` compares texts: with the default of
@@ -40,13 +40,18 @@ def widen_skipped_types(hooks: Iterable[Any], dataset: Any) -> None:
     Args:
         hooks: Of a runner.
         dataset: Of the training, wrapped in any way.
+
+    Returns:
+        Whether the data set itself has changed, of which workers may have copies.
     """
-    types = []
+    types, has_changed = [], False
     for node in dataset_nodes(dataset):
         known = getattr(node, "pipeline_types", None)
         if isinstance(known, list):
             # Where a config has classes, no text would ever be equal to them.
-            known[:] = [getattr(kind, "__name__", kind) for kind in known]
+            named = [getattr(kind, "__name__", kind) for kind in known]
+            has_changed |= named != known
+            known[:] = named
             types += known
     for owner, name in skippers_of(hooks, dataset):
         keys = list(getattr(owner, name))
@@ -57,8 +62,10 @@ def widen_skipped_types(hooks: Iterable[Any], dataset: Any) -> None:
         ]
         if more:
             setattr(owner, name, [*keys, *more])
+            has_changed |= name == "_skip_type_keys"
             print_log(
                 f"{type(owner).__name__} skips {', '.join(more)} too: its list has "
                 f"{', '.join(kind.rpartition('.')[2] for kind in more)}",
                 logger="current",
             )
+    return has_changed

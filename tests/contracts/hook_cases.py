@@ -17,8 +17,9 @@ from imb_det.datasets import VOCDataset
 from imb_det.registry import HOOKS
 from tests import toys
 from tests.tiny_sets import write_voc
-from tests.toy_runner import IMAGES, dataset_config
+from tests.toy_runner import IMAGES, PIPELINE, dataset_config
 
+UNFLIPPED = [step for step in PIPELINE if step["type"] != "RandomFlip"]
 IMBALANCE, SEED = (dict(type=f"imb_det.{n}Hook") for n in ("Imbalance", "EpochSeed"))
 
 
@@ -57,6 +58,7 @@ CASES = [
     Case("ImbalanceHook", {}, ("class_stats",)),
     Case("EpochSeedHook", {}),
     Case("CheckInvalidLossHook", {}),
+    Case("PipelineSwitchHook", dict(switch_epoch=0, switch_pipeline=UNFLIPPED)),
     Case("StageHook", dict(stages=[dict(name="all")]), ("stage",)),
     Case("GradientHook", {}, bare="no part of the model has a module `loss_cls`"),
     Case("PriorInitHook", dict(cache_dir=False), bare="BareModel has no part"),
@@ -92,6 +94,13 @@ BAD = {
     "ImbalanceHook": (dict(check_images=1), dict(check_loss="no")),
     "EpochSeedHook": (),
     "CheckInvalidLossHook": (dict(interval=0), dict(interval="often")),
+    "PipelineSwitchHook": (
+        dict(switch_epoch=-1),
+        dict(switch_epoch="late"),
+        dict(switch_epoch=True),
+        dict(switch_pipeline=[]),
+        dict(switch_pipeline="flips"),
+    ),
     "StageHook": (dict(stages="plain"), dict(stages=[])),
     "FederatedHook": (),
     "GradientHook": (),

@@ -53,6 +53,17 @@ class CallsOfMosaic(Hook):
         self.of_epochs.append(0)
 
 
+@HOOKS.register_module()
+class SizesOfPictures(Hook):
+    """Keeps the sizes of the pictures that come."""
+
+    def before_train(self, runner):
+        self.seen = set()
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.seen |= {tuple(x.shape[-2:]) for x in data_batch["inputs"]}
+
+
 @pytest.fixture
 def voc(tmp_path):
     return dataset_config(write_voc(tmp_path / "voc", IMAGES))
@@ -103,6 +114,14 @@ def test_they_are_steps_of_a_wrapper(voc, step):
         assert found(check_multi_image, right) == []
 
 
+@pytest.mark.parametrize("kind", ["CachedMosaic", "CachedMixUp"])
+def test_a_cache_needs_no_wrapper(voc, kind):
+    step = dict(type=kind, img_scale=(40, 30))
+    (told,) = found(check_multi_image, mixed(voc, step))
+    assert told == f"loaded_in_vain `train_dataloader`: {kind}"
+    assert not found(check_multi_image, {**voc, "pipeline": [*LOAD, step, *REST]})
+
+
 def test_pipelines_that_a_hook_switches_to(voc):
     hook = HOOKS.build(
         dict(
@@ -151,6 +170,27 @@ def test_yolox_switches_mosaics_of_any_scope_off(tmp_path, voc, scope):
     runner.train()
     (calls,) = [h for h in runner.hooks if isinstance(h, CallsOfMosaic)]
     assert calls.of_epochs == [5, 0, 0]
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_workers_that_run_already_skip_what_ours_stand_for(tmp_path, voc, persistent):
+    """A loop that counts iterations starts them before any hook."""
+    skips = mixed(voc, ours(MOSAIC), skip_type_keys=["Mosaic"])
+    skips["pipeline"] = [ours(MOSAIC), REST[-1]]
+    loader = loader_config(skips, shuffle=True) | dict(num_workers=1)
+    runner = make_runner(
+        tmp_path,
+        voc,
+        train_dataloader=loader | dict(persistent_workers=persistent),
+        train_cfg=dict(by_epoch=False, max_iters=4),
+        val_dataloader=None,
+        val_cfg=None,
+        val_evaluator=None,
+        hooks=[dict(type="imb_det.ImbalanceHook"), dict(type="SizesOfPictures")],
+    )
+    runner.train()
+    (sizes,) = [h for h in runner.hooks if isinstance(h, SizesOfPictures)]
+    assert sizes.seen == {(30, 40)}  # a mosaic is twice as large
 
 
 def test_what_a_data_set_skips_and_classes_in_place_of_names(voc):

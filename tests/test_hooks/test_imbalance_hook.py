@@ -8,6 +8,7 @@ from types import MappingProxyType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmdet.datasets.transforms import CachedMosaic
 from mmdet.models import (
     DETRHead,
     HeuristicFusionHead,
@@ -733,3 +734,10 @@ def test_obstacles_to_an_exact_resume_are_logged(logged):
     loader.persistent_workers = False
     EpochSeedHook().before_train(runner)
     assert len(logged) == 1
+    loader.num_workers = 0
+    loader.dataset = SimpleNamespace(pipeline=[CachedMosaic()])
+    EpochSeedHook().before_train(runner)
+    assert "CachedMosaic without workers" in logged[1]
+    loader.dataset.pipeline = []
+    EpochSeedHook().before_train(runner)
+    assert len(logged) == 2

@@ -1,0 +1,21 @@
+_base_ = "mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py"
+custom_imports = dict(imports=["imb_det"], allow_failed_imports=False)
+loss_cls = dict(
+    _delete_=True, type="imb_det.EqualizedQualityFocalLoss", use_sigmoid=True
+)
+model = dict(bbox_head=dict(num_classes=1203, loss_cls=loss_cls))
+lvis = dict(type="LVISV1Dataset", data_root="data/lvis_v1/", data_prefix=dict(img=""))
+train_dataloader = dict(
+    dataset=dict(ann_file="annotations/lvis_v1_train.json", **lvis),
+    sampler=dict(_delete_=True, type="imb_det.RepeatFactorSampler", repeat_thr=1e-3),
+)
+val_dataloader = dict(dataset=dict(ann_file="annotations/lvis_v1_val.json", **lvis))
+test_dataloader = val_dataloader
+val_evaluator = dict(
+    _delete_=True,
+    type="imb_det.LVISMetric",
+    ann_file="data/lvis_v1/annotations/lvis_v1_val.json",
+    metric="bbox",
+)
+test_evaluator = val_evaluator
+custom_hooks = [*_base_.custom_hooks, dict(type="imb_det.ImbalanceHook")]
