@@ -29,7 +29,7 @@ from imb_det.heads.head_counts import counts_of_heads
 from imb_det.hooks import StageHook
 from imb_det.losses import manage_statistics
 from imb_det.prior import PriorInitHook
-from imb_det.prior.classification_bias import find_bias, find_head
+from imb_det.prior.classification_bias import find_biases, find_head
 from imb_det.statistics import ClassStats
 from imb_det.transforms.skipped_types import widen_skipped_types
 from tests import toys
@@ -268,7 +268,8 @@ def test_config(path):
     for hook in built:
         if isinstance(hook, PriorInitHook):  # it will find its layer
             head = find_head(model, hook.head, hook.foreground_share)
-            assert find_bias(head, hook.head, hook.layer)[1].ndim == 1
+            for bias in find_biases(head, hook.head, hook.layer).values():
+                assert bias.ndim == 1
     sampler = DATA_SAMPLERS.get(cfg.train_dataloader.sampler.type)
     check_sampler(cfg)
     if "ClassDifficultyHook" in hooks:

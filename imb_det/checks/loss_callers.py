@@ -10,7 +10,7 @@ from mmdet.models.dense_heads import DETRHead as MmdetDETRHead
 from mmdet.models.dense_heads import DINOHead, MaskFormerHead, RPNHead, TOODHead
 
 from imb_det.core.check_context import CheckContext
-from imb_det.core.finding import Finding, Severity
+from imb_det.core.finding import Finding, Severity, refusal
 from imb_det.heads import DeformableDETRHead
 from imb_det.losses import (
     ImbalanceLoss,
@@ -18,7 +18,10 @@ from imb_det.losses import (
     RowWeights,
 )
 from imb_det.losses.caller import as_config, own_loss
+from imb_det.losses.layer_calls import has_layers, knows_layers
+from imb_det.losses.row_weights import costs_of_loss
 from imb_det.statistics.class_vector import ClassVector
+from imb_det.statistics.running_stats import RunningStats
 
 from .loss_forms import FORMS
 from .mask_losses import check_mask_losses
@@ -44,6 +47,8 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
         yield from _of_encoder(name, module)
         yield from _of_divisor(name, module)
         yield from check_mask_losses(name, module)
+        yield from _of_layers(name, module)
+        yield from _of_matching(name, module)
         yield from _of_probabilities(name, module)
         yield from _of_pixels(name, module)
         for form in FORMS:
@@ -54,7 +59,8 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
             config = form.instead or own_loss(module, form.attribute)
             remedy = "Leave `loss_cls` out, or use another head such as RetinaHead"
             if "no effect" not in form.passes and config is not None:
-                remedy = f"Write {as_config(form.argument or form.attribute, config)}"
+                line = as_config(form.argument or form.attribute, config)
+                remedy = f"Write {line}{form.hint}"
             yield Finding(
                 "loss_caller",
                 Severity.ERROR,
@@ -103,6 +109,37 @@ def _of_divisor(name: str, module: Any) -> Iterator[Finding]:
             if kind in ("DETRHead", "MaskFormerHead", "Mask2FormerHead")
             else "Use the same weights in all stages",
         )
+
+
+def _of_layers(name: str, module: Any) -> Iterator[Finding]:
+    """Find statistics in a head whose last decoder layer is not known."""
+    if not has_layers(module) or knows_layers(module):
+        return
+    for attribute, loss in module.named_children():
+        if hasattr(loss, "layer_calls") and any(
+            isinstance(part, RunningStats) for part in loss.modules()
+        ):
+            yield Finding(
+                "loss_layers",
+                Severity.WARNING,
+                "a loss learns from all decoder layers, and from denoising queries",
+                f"`{name}` ({type(module).__name__})",
+                f"`{attribute}`, {type(loss).__name__}, goes by the last layer of "
+                "heads of mmdet, and this one has a `forward` or a loss of its own",
+                "Let the head call `loss.layer_calls.begin(number of layers)` before "
+                "its losses, the layers first",
+            )
+
+
+def _of_matching(name: str, module: Any) -> Iterator[Finding]:
+    """Find costs of matching that go by a loss which gives them nothing to go by."""
+    for cost in costs_of_loss(module):
+        try:
+            cost.set_loss(module.loss_cls, module.num_classes)
+        except ValueError as error:
+            what = "queries cannot be matched by what a loss trains"
+            place = f"`{name}` ({type(module).__name__})"
+            yield refusal("matching_cost", what, error, place)
 
 
 def _of_probabilities(name: str, module: Any) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ __all__ = ["FORMS", "Form", "classes_named"]
 _QUALITY = dict(type="imb_det.QualityFocalLoss", use_sigmoid=True, beta=2.0)
 _DICE = dict(type="mmdet.DiceLoss")
 _PIXELS = dict(type="imb_det.CrossEntropyLoss", ignore_index=255)
+_GHM = dict(type="imb_det.GHMCLoss", use_sigmoid=True, average="avg_factor")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Form:
             where there is none, for no remedy but another head. Default: None.
         takes: Tells whether a loss of the library has the form. Default: none has.
         argument: What the attribute is called in the config. Default: ``attribute``.
+        when: Tells whether a head, as it is configured, does it. Default: always.
+        hint: What else may help, for the remedy. Default: nothing.
     """
 
     heads: tuple[str, ...]
@@ -40,11 +43,15 @@ class Form:
     instead: dict[str, Any] | None = None
     takes: Callable[[Any], bool] = lambda loss: False
     argument: str = ""
+    when: Callable[[Any], bool] = lambda head: True
+    hint: str = ""
 
     def fits(self, module: object) -> bool:
         """Tell whether a module is one of the heads."""
-        return isinstance(module, classes_named(self.heads)) and not isinstance(
-            module, classes_named(self.others)
+        return (
+            isinstance(module, classes_named(self.heads))
+            and not isinstance(module, classes_named(self.others))
+            and self.when(module)
         )
 
 
@@ -93,6 +100,20 @@ FORMS = (
         takes=lambda loss: loss.use_sigmoid and not loss.of_rows,
     ),
     Form(
+        ("FSAFHead", "PAAHead"),
+        "loss_cls",
+        "compares the losses of single elements, or divides them itself",
+        instead=_GHM,
+        takes=lambda loss: not loss.own_normaliser,
+    ),
+    Form(
+        ("DINOHead",),
+        "loss_cls",
+        "divides denoising queries by their own objects, of which they have many",
+        instead=_GHM,
+        takes=lambda loss: not loss.own_normaliser,
+    ),
+    Form(
         ("VFNetHead",),
         "loss_cls",
         "passes overlaps of boxes as targets",
@@ -123,8 +144,24 @@ FORMS = (
     Form(
         ("ATSSVLFusionHead", "GroundingDINOHead"),
         "loss_cls",
-        "passes logits of words, (N,)",
+        "passes logits of words, (N,), and which word is of which class changes with "
+        "the prompt: weights, counts and draws of classes have no place there",
         instead=dict(type="mmdet.FocalLoss", use_sigmoid=True),
+        hint="; rare classes are helped by `sampler=dict(type='imb_det."
+        "RepeatFactorSampler')`, and shown by `imb_det.LVISMetric` or "
+        "`imb_det.CocoMetric`",
+    ),
+    Form(
+        ("YOLACTHead",),
+        "loss_cls",
+        "keeps the rows of background with the largest losses",
+        instead=dict(
+            type="imb_det.CrossEntropyLoss", use_sigmoid=False, reduction="none"
+        ),
+        takes=lambda loss: (
+            loss.reduction == "none" and (loss.of_rows or not loss.use_sigmoid)
+        ),
+        when=lambda head: head.use_ohem,
     ),
     Form(("YOLOV3Head",), "loss_conf", "passes logits (B, N) of one class"),
     Form(("YOLOV3Head",), "loss_xy", "passes coordinates (B, N, 2)"),

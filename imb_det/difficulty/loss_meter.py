@@ -12,6 +12,8 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
+from imb_det.losses.layer_calls import watch_layers
+
 __all__ = ["LossMeter", "class_losses"]
 
 
@@ -23,6 +25,7 @@ def class_losses(model: nn.Module, num_classes: int) -> dict[str, nn.Module]:
     Raises:
         ValueError: There is none; names the heads that were passed over.
     """
+    watch_layers(model)
     found: dict[str, nn.Module] = {}
     others = []
     for name, module in model.named_modules():
@@ -46,7 +49,8 @@ class LossMeter:
     """Sums something over the rows of loss calls.
 
     Calls with ``reduction_override`` are left out: they are made by samplers that look
-    for hard examples, on rows that are then passed again.
+    for hard examples, on rows that are then passed again. Of heads of queries the last
+    decoder layer alone counts.
 
     Args:
         losses: Losses to listen to.
@@ -126,6 +130,9 @@ class _Listener:
             return
         given = {**dict(zip(self.names, args, strict=False)), **kwargs}
         if given.get("reduction_override") is not None:
+            return
+        calls = getattr(loss, "layer_calls", None)
+        if calls is not None and not calls.counts:
             return
         if meter.only_training and not (loss.training and torch.is_grad_enabled()):
             return

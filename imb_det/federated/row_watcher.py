@@ -9,6 +9,7 @@ import torch
 from mmdet.models.dense_heads import (
     AnchorHead,
     ATSSHead,
+    DDQDETRHead,
     DeformableDETRHead,
     DETRHead,
     DINOHead,
@@ -17,6 +18,7 @@ from mmdet.models.dense_heads import (
 from mmdet.models.roi_heads import BaseRoIHead, PISARoIHead
 from torch import Tensor, nn
 
+from imb_det.heads import DeformableDETRHead as OwnDeformableDETRHead
 from imb_det.losses.image_rows import ImageRows
 
 __all__ = ["KNOWN", "watcher_of"]
@@ -27,7 +29,7 @@ Watcher = Callable[[ImageRows], list[Any]]
 #: Heads whose rows are known, for messages.
 KNOWN = (
     "box heads of RoI heads, RetinaHead, ATSSHead, FCOSHead, DETRHead and its like, "
-    "and DINOHead"
+    "DINOHead and DDQDETRHead"
 )
 
 
@@ -36,7 +38,8 @@ def watcher_of(model: nn.Module, head: nn.Module) -> Watcher | None:
 
     RoI heads pool features of boxes, which name their image, before they call the loss.
     Dense heads that call it once a level, and heads of queries, pass as many rows of
-    each image, one image after the other; FCOS passes level by level.
+    each image, one image after the other; FCOS passes level by level, and DDQ the
+    queries of each image that are distinct.
 
     Args:
         model: The detector.
@@ -54,6 +57,8 @@ def watcher_of(model: nn.Module, head: nn.Module) -> Watcher | None:
         ]
     if _has(head, FCOSHead, "loss_by_feat"):
         return lambda rows: [head.register_forward_hook(_Levels(rows))]
+    if _has(head, DDQDETRHead, "loss_by_feat"):
+        return lambda rows: [head.register_forward_hook(_Distinct(rows))]
     by_level = any(
         _has(head, kind, "loss_by_feat") and _has(head, kind, "loss_by_feat_single")
         for kind in (AnchorHead, ATSSHead)
@@ -71,10 +76,12 @@ def _has(head: nn.Module, kind: type, method: str) -> bool:
 def _of_queries(head: nn.Module) -> bool:
     """Tell whether a head passes queries as DETR does.
 
-    In two stages Deformable DETR takes the first class for all objects.
+    In two stages mmdet's Deformable DETR takes the first class for all objects.
     """
     if not _has(head, DETRHead, "loss_by_feat_single"):
         return False
+    if _has(head, OwnDeformableDETRHead, "loss_by_feat"):
+        return True  # whose encoder has another loss
     if _has(head, DeformableDETRHead, "loss_by_feat"):
         return not getattr(head, "as_two_stage", False)
     return any(_has(head, kind, "loss_by_feat") for kind in (DETRHead, DINOHead))
@@ -138,3 +145,21 @@ class _Levels:
     def __call__(self, head: nn.Module, args: Any, outputs: Any) -> None:
         if self.rows.num_images:
             self.rows.set_levels([maps[0, 0].numel() for maps in outputs[0]])
+
+
+class _Distinct:
+    """Notes the images of the distinct queries of each layer of DDQ."""
+
+    def __init__(self, rows: ImageRows) -> None:
+        self.rows = rows
+
+    def __call__(self, head: DDQDETRHead, args: Any, outputs: Any) -> None:
+        if not (self.rows.num_images and head.training):
+            return
+        cache, scores = head.cache_dict, outputs[0]
+        # Of each image one of its heads of attention, and of that the first row.
+        first = slice(None, None, cache["num_heads"])
+        masks = [mask[first, 0] for mask in cache["distinct_query_mask"]]
+        everyone = torch.ones_like(masks[0])
+        layers = [everyone, *masks][: len(scores)]
+        self.rows.set_calls([mask.nonzero()[:, 0] for mask in layers])

@@ -18,6 +18,7 @@ from .caller import in_head
 from .compilation import compiled_for, should_compile
 from .finite import check_finite
 from .for_heads import ForHeads
+from .layer_calls import LayerCalls, learns
 from .links import SigmoidLink, SoftmaxLink
 from .number_checks import impossible_rows
 from .observed import Observed
@@ -65,6 +66,8 @@ class ImbalanceLoss(OfPixels, ForHeads):
     of_rows = False
     #: Whether heads pass probabilities in place of logits, as TOOD does.
     activated = False
+    #: Which calls statistics learn from; of a head with one layer, all.
+    layer_calls: LayerCalls | None = None
 
     def __init__(
         self,
@@ -184,7 +187,7 @@ class ImbalanceLoss(OfPixels, ForHeads):
                 f"this loss asked for {self.roi_channels}: a head that takes no notice "
                 "of `get_cls_channels` predicts with another activation than it trains"
             )
-        learn = self.training and torch.is_grad_enabled() and reduction_override is None
+        learn = learns(self, reduction_override)
         # mmdet's loss without reduction is that of elements with sigmoid.
         elementwise = self.use_sigmoid and not (self.in_roi_head or self.of_rows)
         per_row = reduction != "none" or not elementwise

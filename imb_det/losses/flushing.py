@@ -8,11 +8,15 @@ from torch import nn
 
 from imb_det.statistics.running_stats import RunningStats
 
+from .layer_calls import watch_layers
+
 __all__ = ["check_alike", "flush", "flush_statistics", "manage_statistics"]
 
 
 def manage_statistics(model: nn.Module) -> list[RunningStats]:
     """Promise to flush a model's running statistics after every training step.
+
+    Heads of queries tell their losses from then on which call is of the last layer.
 
     Args:
         model: The model; its wrapper does no harm.
@@ -20,6 +24,7 @@ def manage_statistics(model: nn.Module) -> list[RunningStats]:
     Returns:
         The statistics that it has.
     """
+    watch_layers(model)
     found = [part for part in model.modules() if isinstance(part, RunningStats)]
     for stats in found:
         stats.managed = True

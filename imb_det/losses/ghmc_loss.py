@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from imb_det.core import check_choice
 from imb_det.registry import MODELS
 
 from .base import ImbalanceLoss
@@ -33,9 +34,22 @@ class GHMCLoss(ImbalanceLoss):
     by its own N and leaves ``avg_factor`` aside. In the first step, without a count
     yet, each call is the mean of its BCE.
 
-    A dense head calls its loss for each FPN level, a DETR head for each decoder layer.
-    Here the calls of a step sum to one mean over all their examples: with L calls it is
-    about L times smaller than the authors' sum, where each call is a mean of its own.
+    A dense head calls its loss for each FPN level. Here the calls of a step sum to one
+    mean over all their examples: with L calls it is about L times smaller than the
+    authors' sum, where each call is a mean of its own.
+
+    In heads of queries each decoder layer has a mean of its own. Denoising queries need
+    another one, of which half are positive, and so do heads that divide by their
+    positives themselves. For them there is ``average='avg_factor'``:
+
+    .. math:: L = \frac{1}{\mathrm{avg\_factor}} \sum_i \beta_{j(i)}\,
+              \mathrm{BCE}_i, \qquad
+              \beta_j = \frac{P}{n\, \max(S_j, \min(s, P / M))}
+
+    with the mean number P of positives a step. Where a head divides by all positives of
+    a step it is the same loss but for s: no positive weighs more than in cross entropy,
+    and none is lost beside s where there are fewer than s in a bin. In the first step
+    an example weighs the middle of its bin.
 
     Args:
         bins: Number of bins M, >= 1. Default 30.
@@ -50,6 +64,10 @@ class GHMCLoss(ImbalanceLoss):
         min_count: Least count s of a bin, > 0: single examples in a bin that is
             nearly empty, often outliers, weigh no more than this share of a bin. Not
             used with ``'call'``. Default 10.
+        average: What the loss is divided by: ``'examples'``, its own N, or
+            ``'avg_factor'``, as heads divide other losses; only with statistics of
+            steps. DINO, DDQ, FSAF, PAA, YOLOX and RTMDet need the latter.
+            Default ``'examples'``.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``. Default ``'mean'``.
         loss_weight: Factor of the loss, >= 0. Default 1.
         compiled: Whether to compile the loss; ``'auto'`` does on a GPU. Default
@@ -62,10 +80,8 @@ class GHMCLoss(ImbalanceLoss):
     Source: Li, Liu, Wang, "Gradient Harmonized Single-stage Detector", AAAI 2019,
     equations 3 to 9, with the authors' division by the number of bins that are not
     empty. Deviations: statistics of the steps before, over levels and ranks; a mean
-    over steps without the bias of its start; the least count.
+    over steps without the bias of its start; the least count; ``'avg_factor'`` is ours.
     """
-
-    own_normaliser = True
 
     def __init__(
         self,
@@ -74,6 +90,7 @@ class GHMCLoss(ImbalanceLoss):
         use_sigmoid: bool = True,
         statistics: str = "step",
         min_count: float = 10.0,
+        average: str = "examples",
         reduction: str = "mean",
         loss_weight: float = 1.0,
         compiled: bool | str = "auto",
@@ -85,7 +102,16 @@ class GHMCLoss(ImbalanceLoss):
                 f"{name}: GHM-C is a sigmoid loss, `use_sigmoid` must be True"
             )
         check_density(name, bins, momentum, statistics, min_count)
-        self.density = GradientDensity(bins, momentum, statistics, min_count)
+        check_choice(name, "average", average, ("examples", "avg_factor"))
+        self.own_normaliser = average == "examples"
+        if statistics == "call" and not self.own_normaliser:
+            raise ValueError(
+                f"{name}: `average='avg_factor'` needs the positives of the steps "
+                "before, and `statistics='call'` has none: write `statistics='step'`"
+            )
+        self.density = GradientDensity(
+            bins, momentum, statistics, min_count, not self.own_normaliser
+        )
 
     def terms(self, call: Call) -> Terms:
         """Return cross entropy weighted by density, and N."""
@@ -99,6 +125,10 @@ class GHMCLoss(ImbalanceLoss):
         if density.per_call:
             beta, total = density.of_call(count, call.learn)
             return Terms(element=DensityElement(beta), normaliser=total)
+        if not self.own_normaliser:
+            if call.learn:
+                density.stats.add(torch.cat([count, _positives(call)[None]]))
+            return Terms(element=DensityElement(density.over_positives()))
         beta, total = density()
         if call.learn:
             density.stats.add(count)
@@ -108,6 +138,18 @@ class GHMCLoss(ImbalanceLoss):
         examples = counted.sum() * (call.cls_score.size(1) // counted.size(1))
         total = torch.where(total > 0, total, examples).clamp(min=1)
         return Terms(element=DensityElement(beta), normaliser=total)
+
+
+def _positives(call: Call) -> Tensor:
+    """Return the sum of the targets that count, float64 scalar."""
+    if call.label.dim() == 2:
+        counted, _ = where_counted(call.label, call.weight)
+        target = call.label.double()
+        return (target if counted is None else target * counted).sum()
+    is_object = call.is_object
+    if call.quality is None:
+        return is_object.sum(dtype=torch.float64)
+    return torch.where(is_object, call.quality.double(), 0).sum()
 
 
 def norm_counts(

@@ -16,6 +16,7 @@ from .caller import in_head
 from .elements import bin_of
 from .finite import check_finite
 from .gradient_density import GradientDensity, bin_counts, check_density
+from .layer_calls import LayerCalls, learns
 from .number_checks import check_weight
 from .one_pass import can_look, compute_dtype, is_small
 from .reduction import REDUCTIONS
@@ -54,6 +55,7 @@ class GHMRLoss(nn.Module):
     """
 
     own_normaliser = True
+    layer_calls: LayerCalls | None = None
 
     def __init__(
         self,
@@ -127,8 +129,7 @@ class GHMRLoss(nn.Module):
         loss = root - self.mu
         norm = (difference / root).detach().abs()
         valid = torch.ones_like(norm) if weight is None else weight
-        learn = self.training and torch.is_grad_enabled()
-        learn = learn and reduction_override is None
+        learn = learns(self, reduction_override)
         beta, total = self._weigh(norm, valid > 0, learn)
         loss = loss * beta[bin_of(norm, self.density.bins)] * valid
         if weight is not None and not can_look(weight):

@@ -48,6 +48,13 @@ class GradientDensity(ExactBuffers):
     all in one bin have weight 1. A bin with fewer says little about density, and its
     single examples, often outliers, would weigh as much as all of another bin.
 
+    For a mean over positives in place of examples, with their mean number P a step,
+
+    .. math:: \beta_j = \frac{P}{n\, \max(S_j, \min(s, P / M))}
+
+    so that a positive weighs at most M / n, however few there are. Before the first
+    step, without a count, these weights are the middles of the bins.
+
     Args:
         bins: Number of bins M of [0, 1], >= 1.
         momentum: Share of the past in the mean over steps, in [0, 1).
@@ -55,23 +62,31 @@ class GradientDensity(ExactBuffers):
             of a step on all ranks, those of the steps before the current one; the
             first step has weights of 1. ``'call'``: counts of the call alone, averaged
             from zero over calls, on each rank for itself, as the authors have it.
+        min_count: Least count s of a bin, > 0.
+        of_positives: Whether weights are for a mean over positives. Default False.
     """
 
     acc_sum: Tensor
     stats: RunningStats
 
     def __init__(
-        self, bins: int, momentum: float, statistics: str, min_count: float
+        self,
+        bins: int,
+        momentum: float,
+        statistics: str,
+        min_count: float,
+        of_positives: bool = False,
     ) -> None:
         super().__init__()
         self.min_count = min_count
+        self.of_positives = of_positives
         self.bins = bins
         self.momentum = momentum
         self.per_call = statistics == "call"
         if self.per_call:
             self.register_buffer("acc_sum", torch.zeros(bins, dtype=torch.float64))
         else:
-            self.stats = RunningStats(bins, momentum)
+            self.stats = RunningStats(bins + of_positives, momentum)
 
     def forget_training(self) -> None:
         """Start anew: what a checkpoint has counted was another training."""
@@ -91,6 +106,20 @@ class GradientDensity(ExactBuffers):
         beta = total / (used * mean.clamp(min=self.min_count))
         beta = torch.where(total > 0, beta, 1)
         return beta.float(), (total / self.stats.world_size).float()
+
+    def over_positives(self) -> Tensor:
+        """Return weights of the bins by the steps before, for a mean over positives.
+
+        Returns:
+            Float32 (M,).
+        """
+        mean, positives = torch.split(self.stats.value, [self.bins, 1])
+        used = (mean > 0).sum()
+        least = (positives / self.bins).clamp(max=self.min_count)
+        beta = positives / (used * torch.maximum(mean, least))
+        place = torch.arange(self.bins, dtype=mean.dtype, device=mean.device)
+        middle = (place + 0.5) / self.bins
+        return torch.where(positives > 0, beta, middle).float()
 
     def of_call(self, count: Tensor, remember: bool) -> tuple[Tensor, Tensor]:
         """Return weights of the bins by the authors' average, and N of the call.

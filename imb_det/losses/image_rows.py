@@ -41,9 +41,17 @@ class ImageRows:
         """Say that rows are level by level, images within, with these sizes."""
         self._sizes: tuple[int, ...] | None = tuple(sizes)
 
+    def set_calls(self, images: Sequence[Tensor]) -> None:
+        """Say of which image each row of each of the next calls is, int (N,).
+
+        Calls that come after them have as many rows of each image.
+        """
+        self._calls: list[Tensor] = list(images)
+
     def end(self) -> None:
         """Leave the step."""
         self._verified = self._images = self._sizes = None
+        self._calls = []
 
     @property
     def num_images(self) -> int:
@@ -77,7 +85,9 @@ class ImageRows:
     def _image_of(self, rows: int) -> Tensor:
         """Return the image of each row, int64 (N,)."""
         images = torch.arange(self.num_images, device=self._verified.device)  # type: ignore[union-attr]
-        if self._images is not None:
+        if self._calls:
+            found = self._calls.pop(0)
+        elif self._images is not None:
             found = self._images
         elif self._sizes is not None:
             parts = [images.repeat_interleave(size) for size in self._sizes]

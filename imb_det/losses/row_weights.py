@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmdet.models.dense_heads import DETRHead, MaskFormerHead
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from .one_pass import can_look
 from .terms import Call
 from .wrapper import LossWrapper
 
-__all__ = ["RowWeights", "bind_losses", "row_weights"]
+__all__ = ["RowWeights", "bind_losses", "costs_of_loss", "row_weights"]
 
 
 @torch.no_grad()
@@ -74,18 +76,27 @@ def _same(
     )
 
 
+def costs_of_loss(head: nn.Module) -> list[Any]:
+    """Return the costs by which a head matches, of those that go by its loss."""
+    costs = getattr(getattr(head, "assigner", None), "match_costs", ())
+    return [cost for cost in costs if hasattr(cost, "set_loss")]
+
+
 def bind_losses(model: nn.Module) -> None:
     """Tell heads of mmdet what they need to know of our losses.
 
     Heads of queries divide the loss by the weights of all rows, or by the weight of
     background rows and 1 for others, and keep these numbers themselves, from the config
-    of the loss. Heads of this library ask.
+    of the loss. Heads of this library ask. Costs of matching that go by the loss get
+    it.
 
     Args:
         model: With heads.
     """
     for module in model.modules():
         loss = getattr(module, "loss_cls", None)
+        for cost in costs_of_loss(module):
+            cost.set_loss(loss, module.num_classes)
         if not isinstance(loss, ImbalanceLoss) or loss.use_sigmoid:
             continue
         asks = any(isinstance(part, RowWeights) for part in vars(module).values())

@@ -18,10 +18,24 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.task_modules.samplers import PseudoSampler
 from torch import Tensor, nn
 
-__all__ = ["classification_layers", "find_bias", "find_head", "roi_bias"]
+from .query_prior import check_queries, has_queries, query_biases
+
+__all__ = ["classification_layers", "find_biases", "find_head", "roi_bias"]
 
 #: Their targets depend on boxes alone, not on predictions.
 _COUNTABLE = (AnchorHead, ATSSHead, FCOSHead, GFLHead)
+#: Why heads cannot be counted, by the name of their class or a base.
+_WHY = {
+    "RTMDetHead": "which chooses positives by its predictions from the start",
+    "YOLOXHead": "which chooses positives by its predictions, and trains its classes "
+    "on them alone",
+    "YOLOV3Head": "which trains its classes on positives alone",
+    "TOODHead": "whose score is the mean of two outputs, and which chooses positives "
+    "by its predictions after the first epochs",
+    "MaskFormerHead": "which classifies with softmax",
+    "CenterNetHead": "which has heatmaps",
+    "CornerHead": "which has heatmaps",
+}
 #: They inherit targets from ``AnchorHead`` that their losses do not take as they are.
 _WITH_OTHER_LOSSES = (FreeAnchorRetinaHead, GuidedAnchorHead)
 
@@ -55,12 +69,16 @@ def find_head(model: nn.Module, path: str, foreground_share: float | None) -> nn
         )
     if is_roi_head:
         return head
+    if has_queries(head):
+        check_queries(model, head, path)
+        return head
     known = any(_targets(type(head)) == _targets(each) for each in _COUNTABLE)
     if not known or isinstance(head, _WITH_OTHER_LOSSES):
         kinds = ", ".join(each.__name__ for each in _COUNTABLE)
         raise TypeError(
-            f"PriorInitHook cannot count for {kind}: it needs a head with the targets "
-            f"of mmdet's {kinds}, which depend on boxes alone"
+            f"PriorInitHook cannot count for {kind}{_why(type(head))}: it needs a head "
+            f"with the targets of mmdet's {kinds}, which depend on boxes alone, or "
+            "heads of queries"
         )
     sampler = getattr(head, "sampler", None)
     if not isinstance(sampler, (PseudoSampler, type(None))):
@@ -75,6 +93,12 @@ def find_head(model: nn.Module, path: str, foreground_share: float | None) -> nn
             "independent sigmoids (`use_sigmoid=True` in `loss_cls`)"
         )
     return head
+
+
+def _why(kind: type) -> str:
+    """Say what the positives of a head's class depend on, where that is known."""
+    names = [base.__name__ for base in kind.__mro__]
+    return next((f", {_WHY[name]}" for name in names if name in _WHY), "")
 
 
 def _targets(kind: type) -> list[Any]:
@@ -93,8 +117,10 @@ def classification_layers(head: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
     }
 
 
-def find_bias(head: nn.Module, path: str, name: str | None) -> tuple[str, Tensor]:
+def find_biases(head: nn.Module, path: str, name: str | None) -> dict[str, Tensor]:
     """Return the bias of the classification layer of that name, or of the only one.
+
+    Heads of queries have one for each decoder layer.
 
     Args:
         head: From :func:`find_head`.
@@ -102,11 +128,18 @@ def find_bias(head: nn.Module, path: str, name: str | None) -> tuple[str, Tensor
         name: None, or the name of the layer inside the head.
 
     Returns:
-        Dotted path of the bias inside the model, and the bias.
+        Biases by their dotted path inside the model.
 
     Raises:
         ValueError: No such layer, or one without bias.
     """
+    if has_queries(head):
+        if name is not None:
+            raise ValueError(
+                f"PriorInitHook: `{path}` ({type(head).__name__}) classifies queries, "
+                f"in each decoder layer; leave `layer={name!r}` out"
+            )
+        return {f"{path}.{key}": bias for key, bias in query_biases(head).items()}
     layers = classification_layers(head)
     if name is None and len(layers) == 1:
         name = next(iter(layers))
@@ -118,7 +151,7 @@ def find_bias(head: nn.Module, path: str, name: str | None) -> tuple[str, Tensor
     bias = layers[name].bias
     if bias is None:
         raise ValueError(f"PriorInitHook: `{path}.{name}` has no bias to initialise")
-    return f"{path}.{name}.bias", bias
+    return {f"{path}.{name}.bias": bias}
 
 
 def roi_bias(head: Any, share: float) -> Tensor:

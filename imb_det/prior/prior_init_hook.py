@@ -24,9 +24,10 @@ from imb_det.statistics.cache import default_cache_dir
 from .blank_images import MAX_BLANK_IMAGES
 from .boxes import annotated_boxes
 from .cache import content_key, load_prior, store_prior
-from .classification_bias import find_bias, find_head, roi_bias
+from .classification_bias import find_biases, find_head, roi_bias
 from .foreground_prior import ForegroundPrior, foreground_prior
 from .pretrained_bias import bias_shapes, is_trained
+from .query_prior import has_queries, query_prior
 from .resizing import has_random_sizes, is_arithmetic
 from .training_boxes import epoch_weights, training_boxes
 
@@ -46,6 +47,11 @@ class PriorInitHook(Hook):
     Heads with class-adaptive thresholds (``adaptive_thr=True``) get counts in any case.
     The targets of GFL are IoUs, which are not known before training: counted as ones,
     they make its prior an upper bound of the optimum.
+
+    In heads of queries (DETR, Conditional, DAB, Deformable, DINO) candidates are the
+    queries of an image, and positive as many of them as it has objects. All decoder
+    layers get the bias; what proposes queries in the encoder keeps its own. Heads that
+    choose positives by their predictions, as RTMDet, YOLOX and TOOD, are refused.
 
     The proposals of a RoI head cannot be counted before training. With a guess of their
     share of positives s, a softmax classifier starts at the probabilities 1 - s for
@@ -119,7 +125,7 @@ class PriorInitHook(Hook):
             return
         try:
             head = find_head(model, self.head, self.foreground_share)
-            find_bias(head, self.head, self.layer)
+            find_biases(head, self.head, self.layer)
         except (TypeError, ValueError) as error:
             yield Finding(
                 "prior_init",
@@ -139,27 +145,30 @@ class PriorInitHook(Hook):
             return
         head = find_head(model, self.head, self.foreground_share)
         thresholds = getattr(head, "class_thresholds", None)
-        name, bias = find_bias(head, self.head, self.layer)
-        trained = is_trained(name, bias, model, head, self._loaded)
-        if trained:
-            print_log(
-                f"PriorInitHook: the checkpoint brought a trained `{name}`, it stays "
-                "as it is",
-                "current",
-                logging.WARNING,
-            )
+        fresh = []
+        for name, bias in find_biases(head, self.head, self.layer).items():
+            if is_trained(name, bias, model, head, self._loaded):
+                print_log(
+                    f"PriorInitHook: the checkpoint brought a trained `{name}`, it "
+                    "stays as it is",
+                    "current",
+                    logging.WARNING,
+                )
+            else:
+                fresh.append(bias)
         if self.foreground_share is not None:
-            if not trained:
+            for bias in fresh:
                 self._start_roi_head(head, bias, self.foreground_share)
             return
-        if trained and thresholds is None:
+        if not fresh and thresholds is None:
             return
         prior = on_main_process(lambda: self._count(runner, model, head))
         if thresholds is not None:
             thresholds.set_candidates(prior.num_foreground, prior.num_candidates)
-        if not trained:
+        if fresh:
             with torch.no_grad():
-                bias.fill_(prior.bias)
+                for bias in fresh:
+                    bias.fill_(prior.bias)
             print_log(f"PriorInitHook: {self.head}: {prior}", "current")
 
     def _complete(self, runner: Runner, model: nn.Module) -> None:
@@ -198,7 +207,7 @@ class PriorInitHook(Hook):
         divisor = getattr(model.data_preprocessor, "pad_size_divisor", 1)
         annotated = annotated_boxes(dataset)
         cached = None
-        if self.cache_dir is not None:
+        if self.cache_dir is not None and not has_queries(head):
             key = content_key(
                 dataset, head, annotated, divisor, self.max_relative_error
             )
@@ -222,6 +231,8 @@ class PriorInitHook(Hook):
                     "current",
                 )
                 boxes = training_boxes(dataset, annotated, bar.update)
+        if has_queries(head):
+            return query_prior(boxes, weights, model, head)
         with tqdm(total=len(boxes), desc="foreground prior", unit="img") as bar:
             prior = foreground_prior(
                 dataset,

@@ -100,7 +100,12 @@ BAD = {
         dict(activated="yes"),
         dict(use_sigmoid=False),
     ),
-    "GHMCLoss": (dict(bins=0), dict(momentum=2), dict(use_sigmoid=False)),
+    "GHMCLoss": (
+        dict(bins=0),
+        dict(momentum=2),
+        dict(use_sigmoid=False),
+        dict(average="rows"),
+    ),
     "GumbelLoss": (
         dict(drop="yes"),
         dict(threshold=0.1),  # without `drop`

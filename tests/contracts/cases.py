@@ -134,6 +134,12 @@ CASES = [
     Case(
         "GHMCLoss",
         "sigmoid",
+        lambda: oracles.PositivesGHM(4, 0.5),
+        dict(bins=4, momentum=0.5, average="avg_factor"),
+    ),
+    Case(
+        "GHMCLoss",
+        "sigmoid",
         lambda: oracles.CallGHM(5, 0.75),
         dict(bins=5, statistics="call"),
     ),

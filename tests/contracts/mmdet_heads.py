@@ -132,6 +132,10 @@ ALSO = {
     ("SABLRetinaHead", "loss_bbox_cls"),
     ("YOLOXHead", "loss_obj"),
 }
+#: Heads with logits of words, refused.
+OF_WORDS = ("ATSSVLFusionHead", "GroundingDINOHead")
+#: Heads whose classification loss is written in: nobody can give them another one.
+NO_PLACE = ("PISASSDHead", "SSDHead")
 #: Heads that no test builds, and why.
 LEFT_OUT = {
     "ATSSVLFusionHead": "refused before training; needs a language model",

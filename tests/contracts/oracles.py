@@ -167,6 +167,35 @@ class StepGHM:
         self.pending = []
 
 
+class PositivesGHM(StepGHM):
+    """GHM-C as a mean over positives, which ``avg_factor`` is."""
+
+    def __init__(self, bins, momentum, **rest):
+        super().__init__(bins, momentum, **rest)
+        self.average = ghm.PositiveAverage(bins, momentum)
+        self.positives = 0.0
+
+    def loss(
+        self, logits, targets, weight=None, reduction="mean", avg_factor=None, **rest
+    ):
+        weights = [1.0] * len(logits) if weight is None else weight
+        for target, row in zip(targets, weights, strict=True):
+            for column, y in enumerate(target or []):
+                w = row[column] if isinstance(row, list) else row
+                self.positives += y if w > 0 else 0.0
+        values = super().loss(logits, targets, weight, "none")
+        return reduced(values, reduction, avg_factor)
+
+    def harmonise(self, norms, seen, weight):
+        self.pending += seen
+        return self.average.beta(norms, floor=self.floor), None
+
+    def end_step(self):
+        if self.pending:
+            self.average.end_step(self.pending, self.positives)
+        self.pending, self.positives = [], 0.0
+
+
 class CallGHM(StepGHM):
     """GHM-C with the counts of the call among them, as mmdet has it."""
 

@@ -56,12 +56,15 @@ def heads_of_mmdet():
     for head, loss in mmdet_heads.REFUSED:
         why = mmdet_heads.WHY[head if loss == "loss_cls" else loss]
         reasons.setdefault(why, []).append(f"{head}.{loss}")
+    words = "logits of words, whose classes change with the prompt"
+    reasons[words] = [f"{head}.loss_cls" for head in mmdet_heads.OF_WORDS]
     lines = [
         "| | heads of mmdet |",
         "|---|---|",
         f"| `loss_cls` trains, sigmoid | {listed(trained)} |",
         f"| `loss_cls` trains, softmax alone | {listed(softmax)} |",
         f"| other losses that train | {listed(also)} |",
+        f"| no place for a loss | {listed(mmdet_heads.NO_PLACE)} |",
     ]
     lines += [
         f"| refused: {why} | {listed(sorted(names))} |"

@@ -20,13 +20,21 @@ NOT_TOGETHER = {
     ("RPNHead", "CDBLoss"): "proposals have no classes",
     ("FSAFHead", "QualityFocalLoss"): "levels are chosen by losses of elements",
     ("PAAHead", "QualityFocalLoss"): "positives are chosen by losses of elements",
-    ("RTMDetSepBNHead", "GHMCLoss"): "the head divides, and so does the loss",
-    ("YOLOXHead", "GHMCLoss"): "the head divides, and so does the loss",
 }
+#: Heads that divide by objects of their own, or themselves: GHM-C's mean is no part.
+DIVIDES = ("DINOHead", "FSAFHead", "PAAHead", "RTMDetSepBNHead", "YOLOXHead")
 
 
 def config(kind, use_sigmoid=True):
     return dict(type=f"imb_det.{kind}", use_sigmoid=use_sigmoid)
+
+
+def config_in(name, kind):
+    """The loss as a head needs it."""
+    given = config(kind, name not in heads.SOFTMAX)
+    if kind == "GHMCLoss" and name in DIVIDES:
+        given["average"] = "avg_factor"
+    return given
 
 
 def combinations():
@@ -40,9 +48,9 @@ def combinations():
             yield pytest.param(name, kind, marks=marks)
 
 
-@pytest.mark.parametrize(("name", "kind"), combinations())
+@pytest.mark.parametrize(("name", "kind"), list(combinations()))
 def test_trains(name, kind):
-    head, losses = heads.step(name, config(kind, name not in heads.SOFTMAX))
+    head, losses = heads.step(name, config_in(name, kind))
     value = heads.total(losses)
     assert value.isfinite()
     value.backward()
@@ -97,8 +105,16 @@ def refused(name, loss):
 def test_heads_that_divide_themselves():
     """A mean, or a divisor of the loss's own, would be one too many."""
     ghm = config("GHMCLoss")
-    assert refused("RTMDetSepBNHead", ghm)
     assert not refused("GFLHead", ghm)
+    for name in ("FSAFHead", "PAAHead", "RTMDetSepBNHead"):
+        (found,) = refused(name, ghm)
+        assert "average='avg_factor'" in found.remedy or name.startswith("RTM")
+        assert not refused(name, dict(ghm, average="avg_factor"))
+    head, _ = heads.query_losses("DINOHead", dict(ghm, average="avg_factor"))
+    assert not list(check_loss_callers(CheckContext(model=head)))
+    head.loss_cls = heads.MODELS.build(ghm)
+    (found,) = check_loss_callers(CheckContext(model=head))
+    assert "average='avg_factor'" in found.remedy
     for loss in (config("CrossEntropyLoss"), config("FocalLoss")):
         (found,) = refused("YOLOXHead", loss)
         assert "reduction='sum'" in found.remedy
@@ -225,6 +241,52 @@ def test_heads_that_choose_by_elements_refuse_losses_of_rows(name):
     head = heads.build_dense(name, loss_cls=config("QualityFocalLoss"))
     (found,) = check_loss_callers(CheckContext(model=head))
     assert "losses of single elements" in found.evidence
+
+
+def test_losses_of_elements_have_no_largest_rows():
+    """YOLACT compares rows of background; elements would be compared within a row."""
+    given = dict(config("CrossEntropyLoss"), reduction="none")
+    (found,) = refused("YOLACTHead", given)
+    assert "use_sigmoid=False, reduction='none'" in found.remedy
+    softmax = dict(config("CrossEntropyLoss", use_sigmoid=False))
+    assert refused("YOLACTHead", softmax)  # a mean has no rows at all
+    of_rows = dict(config("QualityFocalLoss"), reduction="none")
+    for right in (dict(softmax, reduction="none"), of_rows):
+        assert not refused("YOLACTHead", right)
+
+
+def test_qualities_of_rows_train_in_yolact():
+    """A sigmoid loss of rows: the same rows as by hand."""
+    loss = dict(config("QualityFocalLoss"), reduction="none")
+    head = heads.build_dense("YOLACTHead", loss_cls=loss)
+    seen = []
+    head.loss_cls.register_forward_hook(
+        lambda module, args, rows: seen.append((args[1], rows))
+    )
+    losses = heads.dense_losses("YOLACTHead", head)
+    positives = sum((labels < 3).sum() for labels, _ in seen)
+    for (labels, rows), found in zip(seen, losses["loss_cls"], strict=True):
+        background = rows[labels == 3].sort(descending=True).values
+        kept = background[: 3 * (labels < 3).sum()]
+        wanted = (rows[labels < 3].sum() + kept.sum()) / positives
+        torch.testing.assert_close(found.sum(), wanted)
+
+
+def test_words_have_no_classes():
+    words = dict(max_text_len=4, log_scale=0.0, bias=True)
+    more = dict(num_classes=3, embed_dims=8, num_pred_layer=2, as_two_stage=True)
+    given = dict(more, contrastive_cfg=words, loss_cls=config("FocalLoss"))
+    head = heads.MODELS.build(dict(type="GroundingDINOHead", **given))
+    (found,) = check_loss_callers(CheckContext(model=head))
+    assert "logits of words" in found.evidence
+    assert "type='mmdet.FocalLoss'" in found.remedy
+    assert "imb_det.RepeatFactorSampler" in found.remedy
+
+
+@pytest.mark.parametrize("name", heads.NO_PLACE)
+def test_heads_without_a_place_for_a_loss_say_so_themselves(name):
+    with pytest.raises(TypeError, match="loss_cls"):
+        heads.MODELS.build(dict(type=name, loss_cls=config("FocalLoss")))
 
 
 @pytest.mark.parametrize(("name", "attribute"), sorted(heads.ALSO))

@@ -100,3 +100,22 @@ class StepAverage:
             return [1.0 for _ in gradients]
         counts, total = self.averages()
         return beta_of(gradients, counts, total, floor)
+
+
+class PositiveAverage(StepAverage):
+    """The same for a mean over positives: P / (n max(S_j, min(s, P / M))).
+
+    P is averaged as the counts are. In the first step a weight is the middle of a bin.
+    """
+
+    def end_step(self, gradients, positives):
+        """Take the gradient norms of all elements of a step, and its positives."""
+        self.steps.append([*counts_of(list(gradients), self.bins), positives])
+
+    def beta(self, gradients, floor):
+        """Weights of elements of the present step."""
+        if not self.steps:
+            return [(bin_of(g, self.bins) + 0.5) / self.bins for g in gradients]
+        counts, positives = self.averages()
+        least = min(floor, positives / self.bins)
+        return beta_of(gradients, counts, positives, least)

@@ -7,6 +7,7 @@ from mmengine.config import ConfigDict
 from imb_det.checks import check_loss_callers
 from imb_det.core import CheckContext
 from imb_det.losses import bind_losses
+from tests.contracts import query_heads
 from tests.contracts.cases import STATS
 from tests.contracts.head_batch import IMAGE, TRUTH
 from tests.toys import MODELS
@@ -152,3 +153,35 @@ def test_mmdets_head_of_two_stages_is_refused_with_numbers_of_classes():
         assert not list(check_loss_callers(CheckContext(model=head)))
     head, _ = losses_of("mmdet.DeformableDETRHead", heavy, num_pred_layer=2)
     assert not list(check_loss_callers(CheckContext(model=head)))
+
+
+@pytest.mark.parametrize(
+    ("scope", "kind"),
+    [
+        *(("mmdet", kind) for kind in query_heads.KINDS),
+        ("imb_det", "DETRHead"),
+        ("imb_det", "DeformableDETRHead"),
+    ],
+)
+def test_difficulty_with_a_weight_of_background_has_mmdets_divisor(scope, kind):
+    """In all heads, whose calls divide by objects and weighted background."""
+    found = []
+    for loss in (
+        softmax("imb_det.CDBLoss", bg_weight=0.1),
+        softmax("mmdet.CrossEntropyLoss", class_weight=[1.0, 1.0, 1.0, 0.1]),
+    ):
+        torch.manual_seed(0)
+        ours = loss["type"].startswith("imb_det.")
+        weights = loss.pop("class_weight", None)
+        head = query_heads.build(kind, loss, scope if ours else "mmdet")
+        if ours:
+            bind_losses(head)
+        else:  # what mmdet's DETRHead makes of `bg_cls_weight=0.1`
+            head.loss_cls.class_weight, head.bg_cls_weight = weights, 0.1
+        assert head.bg_cls_weight == pytest.approx(0.1)
+        found.append(query_heads.losses_of(kind, head))
+    own, wanted = found
+    names = [name for name in wanted if "loss_cls" in name and "aux" not in name]
+    assert len(names) >= query_heads.LAYERS
+    for name in names:
+        torch.testing.assert_close(own[name], wanted[name], rtol=1e-4, atol=1e-6)

@@ -13,8 +13,9 @@ from mmengine.structures import InstanceData
 
 from imb_det.checks import check_activations, check_loss_callers
 from imb_det.core import CheckContext, Stage
-from imb_det.losses import InstanceWeightedLoss, bind_losses
+from imb_det.losses import InstanceWeightedLoss, bind_losses, manage_statistics
 from imb_det.statistics import ClassStats
+from imb_det.statistics.running_stats import RunningStats
 from tests.toys import MODELS
 
 CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
@@ -92,8 +93,12 @@ def test_neutral_losses_are_those_of_mmdet(kind):
     wanted = losses_of(build(kind, theirs, "mmdet"))
     a_tuple = dict(theirs, class_weight=(1.0, 1.0, 1.0, 0.1))
     with_list = plain(class_weight=[1.0] * 3 + [0.1])
-    for loss in (theirs, a_tuple, plain(bg_weight=0.1), with_list):
-        found = losses_of(build(kind, loss))
+    cdb = dict(type="imb_det.CDBLoss", bg_weight=0.1)
+    for loss in (theirs, a_tuple, plain(bg_weight=0.1), with_list, cdb):
+        head = build(kind, loss)
+        if loss is cdb:
+            head.loss_cls.set_class_difficulty_weights(torch.ones(CLASSES))
+        found = losses_of(head)
         assert found.keys() == wanted.keys()
         for name, value in wanted.items():
             torch.testing.assert_close(found[name], value)
@@ -122,6 +127,20 @@ def test_softmax_losses_of_all_kinds_train(kind, loss):
     total = sum(losses.values())
     total.backward()
     assert total.isfinite()
+
+
+def test_statistics_are_those_of_the_last_layer(kind):
+    head = build(kind, dict(type="imb_det.EBLLoss"))
+    for part in head.loss_cls.modules():
+        if hasattr(part, "set_class_stats"):
+            part.set_class_stats(STATS)
+    manage_statistics(head)
+    losses = losses_of(head)
+    layers = sum(name.endswith("loss_cls") for name in losses)
+    assert layers == (2 if kind == "Mask2FormerHead" else 1)
+    stats = next(p for p in head.loss_cls.modules() if isinstance(p, RunningStats))
+    _, counts = stats.pending.chunk(2)
+    assert counts.tolist() == [1, 0, 1]  # an object each of two classes
 
 
 def test_the_divisor_is_the_sum_of_the_weights(kind):
