@@ -115,6 +115,16 @@ def kind_of(case):
     return tuple(getattr(case, x, None) for x in ("activation", "needs_classes"))
 
 
+def beside_cases(names, rows):
+    """What a test takes together with a case, each combination once."""
+    found = []
+    for row in rows:
+        values = dict(zip(names, getattr(row, "values", row), strict=True))
+        values.pop("case")
+        found += [] if values in found else [values]
+    return found
+
+
 def arguments_of(function, cases):
     """All combinations of the arguments that a test takes, the cases among them."""
     choices = [[dict(case=case) for case in cases]]
@@ -125,7 +135,10 @@ def arguments_of(function, cases):
         if names == "case" and mark.args:  # of losses: those of some kinds
             kinds = {kind_of(known) for known in mark.args[1]}
             choices[0] = [c for c in choices[0] if kind_of(c["case"]) in kinds]
+        if names == "case":
+            continue
         if "case" in names:
+            choices.append(beside_cases(*mark.args))
             continue
         names = (names,) if isinstance(names, str) else names
         rows = [row if len(names) > 1 else (row,) for row in mark.args[1]]
