@@ -1,7 +1,7 @@
-"""Fit calibrators to a trained detector, show what moves, and write both files.
+"""Fit calibrators to a trained detector, show what moves, and write config and weights.
 
-Nothing is trained. Methods are applied in the order given: shifts of logits by the class
-prior (logit_adjustment, prior_threshold, norcal, fracal, logn), then scores
+Nothing is trained. Methods are applied in the order given: shifts of logits by the
+class prior (logit_adjustment, prior_threshold, norcal, fracal, logn), then scores
 (temperature, group_temperature, vector_scaling) and thresholds by class (threshold_f1,
 threshold_recall, threshold_precision, threshold_cost, average_k).
 """
@@ -12,7 +12,6 @@ from pathlib import Path
 
 from imb_det.calibration.fitting import METHODS
 from imb_det.calibration.session import CalibrationSession
-from imb_det.calibration.written import write_calibrated
 from imb_det.cli import load_config, make_parser, parse_args
 
 
@@ -28,8 +27,8 @@ def main() -> None:
         "--on",
         default="train",
         metavar="IMAGES",
-        help="to fit on: train, train-holdout (those that `indices` of the training set "
-        "leave out), or an annotation FILE of images in the test set's folder",
+        help="to fit on: train, train-holdout (those that `indices` of the training "
+        "set leave out), or an annotation FILE of images in the test set's folder",
     )
     add("--images", type=int, help="how many images to fit on at most")
     add("--same-split", action="store_true", help="fit on the images of the test")
@@ -37,23 +36,16 @@ def main() -> None:
     add("--resamples", type=int, default=1000, help="of the images (default: 1000)")
     add("--out", default="calibrated", metavar="DIR", help="(default: calibrated)")
     args = parse_args(parser, files=["config", "checkpoint"])
-    cfg, out = load_config(args), Path(args.out)
+    cfg, out, images = load_config(args), Path(args.out), (args.on, args.images)
     try:
-        out.mkdir(parents=True, exist_ok=True)
         session = CalibrationSession(
-            cfg, args.checkpoint, out, args.on, args.images, args.same_split
+            cfg, args.checkpoint, out, *images, same_split=args.same_split
         )
-        for place, name in enumerate(args.method):
-            if METHODS[name].keeps_ap:
-                print(f"{name} cannot change AP: it keeps the ranking in each class.")
-            first = place == 0
-            session.fit(
-                name, args.value if first else None, (args.values or ()) * first
-            )
+        session.fit(args.method[0], args.value, args.values or ())
+        for name in args.method[1:]:
+            session.fit(name)
         print(session.report(args.score_thr, args.resamples))
-        files = write_calibrated(
-            cfg, args.config, args.checkpoint, session.calibrators, out
-        )
+        files = session.write(args.config, args.checkpoint)
     except (OSError, TypeError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
     print("\nwritten: " + ", ".join(map(str, files)))

@@ -1,7 +1,8 @@
-"""Scores that are put right after training: calibrators, and detectors that have them."""
+"""Calibrators, which put scores right after training, and detectors with them."""
 
 from .calibrated_detector import CalibratedDetector
 from .calibrators import Calibration
+from .classifier_outputs import ClassifierOutput, classifier_outputs
 from .fracal import FRACAL
 from .logit_calibrator import LogitCalibrator
 from .logn import LogN
@@ -18,6 +19,7 @@ __all__ = [
     "CalibratedDetector",
     "Calibration",
     "ClassScoreThreshold",
+    "ClassifierOutput",
     "LogN",
     "LogitCalibrator",
     "NorCal",
@@ -26,4 +28,5 @@ __all__ = [
     "ScoreCalibrator",
     "Temperature",
     "VectorScaling",
+    "classifier_outputs",
 ]

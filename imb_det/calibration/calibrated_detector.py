@@ -27,8 +27,8 @@ class CalibratedDetector:
         detector: Type of the detector, such as ``'FasterRCNN'``.
         calibrators: Configs of calibrators, in the order in which they are applied:
             those of logits (:class:`PostHocLogitAdjustment`, :class:`NorCal`,
-            :class:`FRACAL`, :class:`LogN`), then those of scores
-            (:class:`Temperature`, :class:`VectorScaling`, :class:`ClassScoreThreshold`).
+            :class:`FRACAL`, :class:`LogN`), then those of scores (:class:`Temperature`,
+            :class:`VectorScaling`, :class:`ClassScoreThreshold`).
         **config: All else that the detector has in the config.
 
     Returns:

@@ -80,7 +80,7 @@ def classifier_outputs(model: nn.Module) -> list[ClassifierOutput]:
     """
     found: list[ClassifierOutput] = []
     for path, head in model.named_modules():
-        if _classifies(head):
+        if _classifies(head) and "rpn_head" not in path.split("."):
             found += _of_head(path, head)
     if not found:
         raise TypeError(

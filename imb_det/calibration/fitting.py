@@ -38,8 +38,9 @@ class Evidence:
     value: float | None = None
 
     def counts(self, by: str) -> list[float]:
-        """Return counts of the training set, which a config can hold."""
-        return [float(n) for n in positive_counts("tools/calibrate.py", self.stats, by)]
+        """Return counts of the training set, which a config can hold, at least 1."""
+        counts = positive_counts("tools/calibrate.py", self.stats, by, min_count=1)
+        return [float(n) for n in counts]
 
     def groups(self) -> list[np.ndarray]:
         """Return the class indices of the frequency groups."""

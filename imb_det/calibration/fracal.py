@@ -88,15 +88,17 @@ class FRACAL(LogitCalibrator):
             ``'instances'``, over the number of all; or the shares themselves, C numbers
             > 0. Default ``'images'``, as the authors' code has it; the paper writes
             instances.
+        min_count: What a class counts as at least; None refuses classes without
+            examples. Default None.
 
     Raises:
         TypeError, ValueError: An argument out of range; when counts come: a class
             without examples.
 
     Example:
-        >>> calibrator = FRACAL(base=2.0, counts=[0.5, 0.25])
+        >>> calibrator = FRACAL(base=2.0, counts=[1.0, 0.25])
         >>> calibrator(torch.zeros(1, 2), exclusive=True)
-        tensor([[-0., 1.]])
+        tensor([[-1.,  1.]])
 
     Source: Alexandridis et al., "Fractal Calibration for long-tailed object
     detection", CVPR 2025.
@@ -108,6 +110,7 @@ class FRACAL(LogitCalibrator):
         lambda_: float = 2.0,
         base: float = 10.0,
         counts: str | Sequence[float] | Mapping[str, float] = "images",
+        min_count: float | None = None,
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -115,7 +118,7 @@ class FRACAL(LogitCalibrator):
         check_number(name, "base", base, 1, None, open_ends=True)
         self.lambda_, self.base = lambda_, base
         self.dimension = ClassVector(name, "dimension", dimension, low=1)
-        self.counts = count_vector(name, counts, relative=True)
+        self.counts = count_vector(name, counts, min_count, relative=True)
 
     def affine(self, num_classes: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return 1 and the summand."""

@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-__all__ = ["ann_file_of", "fit_set", "test_loader"]
+__all__ = ["HOLDOUT", "TRAIN", "ann_file_of", "fit_set", "test_loader"]
 
 TRAIN, HOLDOUT = "train", "train-holdout"
 
@@ -80,7 +80,7 @@ def fit_set(config: Any, on: str, most: int | None = None) -> ConfigDict:
     if most is not None:
         size = len(DATASETS.build(chosen))
         given = chosen.get("indices") or range(size)
-        given = list(given)[: size] if isinstance(given, range) else list(given)
+        given = list(given)[:size] if isinstance(given, range) else list(given)
         step = max(len(given) / most, 1)
         chosen.indices = [given[int(i * step)] for i in range(min(most, len(given)))]
     return chosen

@@ -33,8 +33,8 @@ class LogN(LogitCalibrator):
 
     Example:
         >>> calibrator = LogN(mean=[-1.0, -3.0], std=[2.0, 1.0])
-        >>> calibrator(torch.zeros(1, 2), exclusive=True)
-        tensor([[-1., 0.]])
+        >>> calibrator(torch.ones(1, 2), exclusive=True)
+        tensor([[-0.5000,  1.0000]])
 
     Source: Zhao et al., "Logit Normalization for Long-tail Object Detection", IJCV
     2024. Mean and spread are exact over the images, where the authors' code has moving

@@ -60,9 +60,7 @@ def predict(model: Any, loader: DataLoader, file: str | Path, what: str) -> None
 
 
 @torch.no_grad()
-def logit_moments(
-    model: Any, loader: DataLoader
-) -> tuple[list[float], list[float]]:
+def logit_moments(model: Any, loader: DataLoader) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of the logits of each class.
 
     Of all rows that the classifiers see while the detector predicts, those of several

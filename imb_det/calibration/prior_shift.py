@@ -33,6 +33,8 @@ class PostHocLogitAdjustment(LogitCalibrator):
         tau: :math:`\tau`, >= 0; 1 is consistent for the balanced error. Default 1.
         counts: n: ``'instances'`` or ``'images'`` of the training set, or C numbers
             > 0, as a list or by class name. Default ``'instances'``.
+        min_count: What a class counts as at least; None refuses classes without
+            examples. Default None.
 
     Raises:
         TypeError, ValueError: An argument out of range; when counts come: a class
@@ -48,12 +50,17 @@ class PostHocLogitAdjustment(LogitCalibrator):
     keeps its standing among classes that are equally frequent.
     """
 
-    def __init__(self, tau: float = 1.0, counts: Counts = "instances") -> None:
+    def __init__(
+        self,
+        tau: float = 1.0,
+        counts: Counts = "instances",
+        min_count: float | None = None,
+    ) -> None:
         super().__init__()
         name = type(self).__name__
         check_number(name, "tau", tau, 0, None)
         self.tau = tau
-        self.counts = count_vector(name, counts)
+        self.counts = count_vector(name, counts, min_count)
 
     def affine(self, num_classes: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return 1 and the summand."""
@@ -71,6 +78,7 @@ class PriorThreshold(PostHocLogitAdjustment):
 
     Args:
         counts: See :class:`PostHocLogitAdjustment`. Default ``'instances'``.
+        min_count: See :class:`PostHocLogitAdjustment`. Default None.
 
     Example:
         >>> PriorThreshold(counts=[3, 1])(torch.zeros(1, 2), exclusive=True)
@@ -81,8 +89,10 @@ class PriorThreshold(PostHocLogitAdjustment):
     background among the classes, of which theirs has none.
     """
 
-    def __init__(self, counts: Counts = "instances") -> None:
-        super().__init__(1.0, counts)
+    def __init__(
+        self, counts: Counts = "instances", min_count: float | None = None
+    ) -> None:
+        super().__init__(1.0, counts, min_count)
 
 
 @MODELS.register_module()
@@ -100,6 +110,8 @@ class NorCal(LogitCalibrator):
         counts: n: ``'images'`` or ``'instances'`` of the training set, or C numbers
             > 0, as a list or by class name; at least 1 with sigmoids. Default
             ``'images'``.
+        min_count: What a class counts as at least; None refuses classes without
+            examples. Default None.
 
     Raises:
         TypeError, ValueError: An argument out of range; when counts come: a class
@@ -114,12 +126,17 @@ class NorCal(LogitCalibrator):
     Instance Segmentation", NeurIPS 2021. Sigmoids are our own.
     """
 
-    def __init__(self, gamma: float = 0.5, counts: Counts = "images") -> None:
+    def __init__(
+        self,
+        gamma: float = 0.5,
+        counts: Counts = "images",
+        min_count: float | None = None,
+    ) -> None:
         super().__init__()
         name = type(self).__name__
         check_number(name, "gamma", gamma, 0, None)
         self.gamma = gamma
-        self.counts = count_vector(name, counts)
+        self.counts = count_vector(name, counts, min_count)
 
     def affine(self, num_classes: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return 1 and the summand."""

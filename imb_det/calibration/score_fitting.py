@@ -126,9 +126,7 @@ def _scaling(
     return np.asarray(found.x)
 
 
-def average_k_threshold(
-    scores: np.ndarray, num_images: int, average: float
-) -> float:
+def average_k_threshold(scores: np.ndarray, num_images: int, average: float) -> float:
     """Return the threshold that keeps so many detections an image on average.
 
     It is the (K N)-th largest score: images with much to say keep more than others.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 
@@ -18,7 +20,7 @@ from imb_det.evaluation.functional.matches import Matches
 from imb_det.statistics import ClassStats, GroupLimits
 
 from .fitting import METHODS, Evidence
-from .image_sets import ann_file_of, fit_set, test_loader
+from .image_sets import TRAIN, ann_file_of, fit_set, test_loader
 from .operating_figures import compare_operating_figures
 from .passes import calibrated, logit_moments, predict
 from .places import fractal_dimensions
@@ -67,6 +69,14 @@ class CalibrationSession:
                 f"'{on}' are the images that are reported afterwards: what is fitted "
                 "to them looks better there than elsewhere. Give others with `--on`, "
                 "or write `--same-split`"
+            )
+        if on == TRAIN:
+            print_log(
+                "Fitting on images that the detector was trained on, whose scores are "
+                "better than those of others: temperatures and thresholds will be too "
+                "confident. Give other images with `--on FILE` or `train-holdout`",
+                "current",
+                logging.WARNING,
             )
         train = DATASETS.build(config.train_dataloader.dataset)
         stats = ClassStats.from_dataset(train)

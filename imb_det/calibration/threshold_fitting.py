@@ -64,10 +64,11 @@ def fit_thresholds(
     found = []
     for label, count in enumerate(counts.tolist()):
         own = labels == label
-        best = shared
-        if count and own.any():
-            best = _best(scores[own], rights[own], count, objective, target)
-        found.append((count * best + shrink * shared) / max(count + shrink, 1e-12))
+        if not (count and own.any()):
+            found.append(shared)
+            continue
+        best = _best(scores[own], rights[own], count, objective, target)
+        found.append((count * best + shrink * shared) / (count + shrink))
     return found
 
 

@@ -10,11 +10,16 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 
-from imb_det.calibration.calibrators import Calibration
 from imb_det.checkpoint_files import read_checkpoint
 from imb_det.core.shown_text import write_text
+from imb_det.statistics import ClassStats
+
+from .calibrators import Calibration
 
 __all__ = ["calibrated_config", "write_calibrated"]
+
+#: Parts of checkpoints that only a training needs.
+_OF_TRAINING = ("optimizer", "param_schedulers", "message_hub")
 
 
 def calibrated_config(config: Config, calibrators: Sequence[Any]) -> Config:
@@ -45,17 +50,20 @@ def write_calibrated(
     source: str | Path,
     checkpoint: str | Path,
     calibrators: Sequence[Any],
+    stats: ClassStats,
     out: Path,
 ) -> list[Path]:
     """Write ``calibrated.py``, based on the config, and ``calibrated.pth``.
 
-    The checkpoint has the whole config in it, for ``DetInferencer(weights=...)``.
+    The checkpoint has the whole config in it, for ``DetInferencer(weights=...)``, and
+    the counts of the classes; what a training would go on from is left out.
 
     Args:
         config: Of the detector, as read.
         source: Its file.
         checkpoint: Its weights.
         calibrators: Configs.
+        stats: Counts of the training set.
         out: Folder.
 
     Returns:
@@ -78,7 +86,11 @@ def write_calibrated(
     content = read_checkpoint(checkpoint, "cpu")
     state = content.get("state_dict", content)
     extra = Calibration(calibrators).state_dict(prefix="calibration.")
-    meta = {**content.get("meta", {}), "cfg": whole.pretty_text}
-    kept = {"meta": meta, "state_dict": {**state, **extra}}
+    kept = {} if state is content else {**content}
+    for name in _OF_TRAINING:
+        kept.pop(name, None)
+    kept["meta"] = {**kept.get("meta", {}), "cfg": whole.pretty_text}
+    kept["state_dict"] = {**state, **extra}
+    kept["imb_det"] = {**kept.get("imb_det", {}), "class_stats": stats.to_dict()}
     torch.save(kept, files[1])
     return files
