@@ -117,8 +117,8 @@ def _of_head(path: str, head: Any) -> list[ClassifierOutput]:
         )
     found = []
     for name, layer in layers.items():
-        made = layer.out_features if hasattr(layer, "out_features") else None
-        channels = int(made or getattr(head, "cls_out_channels", classes))
+        made = getattr(layer, "out_features", None)
+        channels = int(made or getattr(head, "cls_out_channels", None) or classes)
         if channels < classes:
             raise TypeError(
                 f"`{path}.{name}` has {channels} outputs for {classes} classes"

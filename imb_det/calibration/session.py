@@ -24,6 +24,7 @@ from .image_sets import TRAIN, ann_file_of, fit_set, test_loader
 from .operating_figures import compare_operating_figures
 from .passes import calibrated, logit_moments, predict
 from .places import fractal_dimensions
+from .written import write_calibrated
 
 __all__ = ["CalibrationSession"]
 
@@ -61,6 +62,7 @@ class CalibrationSession:
                 "that it was made from"
             )
         self.config, self.out = config, out
+        out.mkdir(parents=True, exist_ok=True)
         self.test_file = ann_file_of(config.test_dataloader.dataset)
         chosen = fit_set(config, on, most)
         self.fit_file = ann_file_of(chosen)
@@ -107,14 +109,17 @@ class CalibrationSession:
         method = METHODS[name]
         if method.option is None and (value is not None or values):
             raise ValueError(f"{name} has no option that `--value` could set")
-        tried = list(values) or [method.default if value is None else value]
-        made = [method.fit(self._evidence(one)) for one in tried]
-        if len(made) > 1:
-            scores = [self._ap(one) for one in made]
-            for one, score in zip(tried, scores, strict=True):
-                print(f"{name}, {method.option} {one:g}: AP {score:.4f} where fitted")
-            made = [made[int(np.nanargmax(scores))]]
-        self.calibrators += made
+        if method.keeps_ap:
+            print(f"{name} cannot change AP: it keeps the ranking in each class")
+        if not values:
+            used = method.default if value is None else value
+            self.calibrators.append(method.fit(self._evidence(used)))
+            return
+        made = [method.fit(self._evidence(one)) for one in values]
+        scores = [self._ap(one) for one in made]
+        for one, score in zip(values, scores, strict=True):
+            print(f"{name}, {method.option} {one:g}: AP {score:.4f} where fitted")
+        self.calibrators.append(made[int(np.nanargmax(scores))])
 
     def _evidence(self, value: float | None) -> Evidence:
         return Evidence(
@@ -152,6 +157,12 @@ class CalibrationSession:
         truth, ids = read_test_set(ann_file, classes=self.stats.classes)
         judged = judge_files(truth, ids, files, rules=RULES["coco"])
         return [judged[file] for file in files]
+
+    def write(self, source: str | Path, checkpoint: str | Path) -> list[Path]:
+        """Write config and checkpoint, see :func:`.write_calibrated`; return both."""
+        return write_calibrated(
+            self.config, source, checkpoint, self.calibrators, self.stats, self.out
+        )
 
     def report(self, score_thr: float = 0.3, resamples: int = 1000) -> str:
         """Test with and without the calibrators, and return what moves.
