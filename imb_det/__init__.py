@@ -12,6 +12,7 @@ from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
 
 from . import (  # noqa: E402, F401
     backbones,
+    calibration,
     datasets,
     difficulty,
     evaluation,

@@ -109,11 +109,13 @@ def _targets(kind: type) -> list[Any]:
 
 
 def classification_layers(head: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
-    """Return the layers of a head that classify, by name."""
+    """Return the layers of a head that classify, by name; not those of box buckets."""
     return {
         name: child
         for name, child in head.named_children()
-        if isinstance(child, (nn.Conv2d, nn.Linear)) and name.endswith("cls")
+        if isinstance(child, (nn.Conv2d, nn.Linear))
+        and name.endswith("cls")
+        and not name.endswith("bbox_cls")
     }
 
 

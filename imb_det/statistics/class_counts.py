@@ -54,7 +54,7 @@ def positive_counts(
         raise ValueError(
             f"{owner} needs examples of every class, but the training set has none of "
             f"{and_more(absent)}; take them out of `metainfo['classes']` (and "
-            "`num_classes`), or write `min_count=1` into the loss, to treat them as "
+            "`num_classes`), or write `min_count=1` into its config, to treat them as "
             "classes with one example"
         )
     return counts.astype(float)

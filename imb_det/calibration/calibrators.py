@@ -1,0 +1,140 @@
+"""The calibrators of a detector, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmdet.structures import SampleList
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from imb_det.registry import MODELS
+
+from .classifier_outputs import ClassifierOutput, classifier_outputs
+from .logit_calibrator import LogitCalibrator
+from .score_calibrators import ScoreCalibrator
+
+__all__ = ["Calibration"]
+
+
+class Calibration(nn.Module):
+    """Calibrators of a detector.
+
+    Those of logits work on the outputs of the classifiers, those of scores on the
+    finished detections; both in prediction alone, in the order in which they stand.
+
+    Args:
+        calibrators: Configs, or modules.
+
+    Raises:
+        TypeError: None of either kind.
+    """
+
+    def __init__(self, calibrators: Sequence[Mapping[str, Any] | nn.Module]) -> None:
+        super().__init__()
+        if isinstance(calibrators, (Mapping, nn.Module)):
+            calibrators = [calibrators]
+        self.logits, self.scores = nn.ModuleList(), nn.ModuleList()
+        self._handles: list[RemovableHandle] = []
+        for given in calibrators:
+            made = MODELS.build(given) if isinstance(given, Mapping) else given
+            if isinstance(made, LogitCalibrator):
+                self.logits.append(made)
+            elif isinstance(made, ScoreCalibrator):
+                self.scores.append(made)
+            else:
+                raise TypeError(
+                    "`calibrators` must be calibrators such as "
+                    f"`dict(type='imb_det.NorCal')`, got {type(made).__name__}"
+                )
+
+    def attach(self, model: nn.Module) -> None:
+        """Let a detector predict with it, and hold it as ``calibration``.
+
+        Args:
+            model: Detector of mmdet, which has none yet.
+
+        Raises:
+            TypeError: Its classifiers are not known.
+            ValueError: It has one.
+        """
+        if hasattr(model, "calibration"):
+            raise ValueError(f"{type(model).__name__} has calibrators already")
+        outputs = classifier_outputs(model)
+        model.add_module("calibration", self)
+        if self.logits:
+            self._handles = [
+                output.layer.register_forward_hook(_LogitHook(self, output))
+                for output in outputs
+            ]
+        if self.scores:
+            hook = _ScoreHook(self, max(output.num_classes for output in outputs))
+            self._handles.append(model.register_forward_hook(hook, with_kwargs=True))
+
+    def detach(self, model: nn.Module) -> None:
+        """Let a detector predict without it again.
+
+        Args:
+            model: That it was attached to.
+        """
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        del model.calibration
+
+    def of_logits(self, logits: Tensor, exclusive: bool) -> Tensor:
+        """Return calibrated logits of the classes.
+
+        Args:
+            logits: (..., C).
+            exclusive: Whether the classes exclude one another.
+        """
+        for calibrator in self.logits:
+            logits = calibrator(logits, exclusive)
+        return logits
+
+    def of_samples(self, samples: SampleList, num_classes: int) -> SampleList:
+        """Calibrate the detections of images, in place; the best come first.
+
+        Args:
+            samples: With ``pred_instances``.
+            num_classes: C.
+        """
+        for sample in samples:
+            found = sample.pred_instances
+            for calibrator in self.scores:
+                scores, keep = calibrator(found.scores, found.labels, num_classes)
+                found.scores = scores
+                if keep is not None:
+                    found = found[keep]
+            order = found.scores.argsort(descending=True, stable=True)
+            sample.pred_instances = found[order]
+        return samples
+
+
+# Objects, not functions inside of `attach`: a copy of a model then has hooks that point
+# to the copies of its own parts.
+
+
+class _LogitHook:
+    def __init__(self, calibration: Calibration, output: ClassifierOutput) -> None:
+        self.calibration, self.output = calibration, output
+
+    def __call__(self, layer: nn.Module, args: Any, made: Tensor) -> Tensor | None:
+        if layer.training:
+            return None
+        return self.output.apply(made, self.calibration.of_logits)
+
+
+class _ScoreHook:
+    def __init__(self, calibration: Calibration, num_classes: int) -> None:
+        self.calibration, self.num_classes = calibration, num_classes
+
+    @torch.no_grad()
+    def __call__(self, model: Any, args: Any, kwargs: Any, made: Any) -> Any:
+        mode = kwargs.get("mode", args[2] if len(args) > 2 else "tensor")
+        if mode != "predict":
+            return None
+        return self.calibration.of_samples(made, self.num_classes)

@@ -1,0 +1,157 @@
+"""Where a detector makes the logits of its classes, and how they lie there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mmdet.models.dense_heads import RPNHead
+from torch import Tensor, nn
+
+from imb_det.losses import (
+    GumbelLink,
+    ImbalanceLoss,
+    SigmoidLink,
+    SigmoidWithBackgroundLink,
+    SoftmaxLink,
+    SoftmaxWithObjectnessLink,
+)
+
+__all__ = ["ClassifierOutput", "classifier_outputs"]
+
+#: Links whose first C outputs are logits of the classes, each by itself.
+_LINKS = (
+    SigmoidLink,
+    SigmoidWithBackgroundLink,
+    SoftmaxLink,
+    SoftmaxWithObjectnessLink,
+)
+
+
+@dataclass(frozen=True)
+class ClassifierOutput:
+    """Output of a layer that classifies.
+
+    Args:
+        name: Path of the layer in the detector.
+        layer: Linear, (..., K) out, or convolution, (B, A * K, H, W) out.
+        channels: K, outputs of one box.
+        num_classes: C; the first ones of K.
+        exclusive: Whether the classes exclude one another, as with a softmax.
+    """
+
+    name: str
+    layer: nn.Module
+    channels: int
+    num_classes: int
+    exclusive: bool
+
+    def apply(self, output: Tensor, change: Any) -> Tensor:
+        """Return the output with changed logits of the classes.
+
+        Args:
+            output: Of the layer.
+            change: Function of the logits (..., C) and of :attr:`exclusive`.
+        """
+        is_map = isinstance(self.layer, nn.Conv2d)
+        rows = output
+        if is_map:
+            batch, _, height, width = output.shape
+            rows = output.reshape(batch, -1, self.channels, height, width)
+            rows = rows.movedim(2, -1)
+        changed = rows.clone()
+        classes = rows[..., : self.num_classes]
+        changed[..., : self.num_classes] = change(classes, self.exclusive)
+        return changed.movedim(-1, 2).reshape(output.shape) if is_map else changed
+
+
+def classifier_outputs(model: nn.Module) -> list[ClassifierOutput]:
+    """Return the outputs that a detector makes the scores of its classes from.
+
+    Heads of proposals and encoders, which know no classes, are none of them.
+
+    Args:
+        model: Detector of mmdet.
+
+    Raises:
+        TypeError: A head whose classifier is not known, whose outputs are not one
+            logit a class, or no head at all.
+    """
+    found: list[ClassifierOutput] = []
+    for path, head in model.named_modules():
+        if _classifies(head) and "rpn_head" not in path.split("."):
+            found += _of_head(path, head)
+    if not found:
+        raise TypeError(
+            f"{type(model).__name__} has no head with a classifier of classes to "
+            "calibrate"
+        )
+    return found
+
+
+def _classifies(head: Any) -> bool:
+    """Tell whether a module is a head of classes, not one of proposals or parts."""
+    has_loss = isinstance(getattr(head, "loss_cls", None), nn.Module)
+    is_head = has_loss and hasattr(head, "num_classes")
+    return is_head and not isinstance(head, (RPNHead, ImbalanceLoss))
+
+
+def _of_head(path: str, head: Any) -> list[ClassifierOutput]:
+    kind, loss = type(head).__name__, head.loss_cls
+    own = isinstance(loss, ImbalanceLoss)
+    if own and (not isinstance(loss.link, _LINKS) or isinstance(loss.link, GumbelLink)):
+        raise TypeError(
+            f"`{path}` ({kind}): {type(loss).__name__} makes probabilities with "
+            f"{type(loss.link).__name__}, whose outputs are not logits of single "
+            "classes that could be calibrated"
+        )
+    classes = int(head.num_classes)
+    exclusive = not getattr(loss, "use_sigmoid", False)
+    layers = dict(_layers(head))
+    if not layers:
+        raise TypeError(
+            f"`{path}` ({kind}) has no classification layer that is known; calibrate "
+            "the scores of its detections, with Temperature, VectorScaling or "
+            "ClassScoreThreshold"
+        )
+    found = []
+    for name, layer in layers.items():
+        made = getattr(layer, "out_features", None)
+        channels = int(made or getattr(head, "cls_out_channels", None) or classes)
+        if channels < classes:
+            raise TypeError(
+                f"`{path}.{name}` has {channels} outputs for {classes} classes"
+            )
+        output = ClassifierOutput(f"{path}.{name}", layer, channels, classes, exclusive)
+        found.append(output)
+    return found
+
+
+def _layers(head: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the layers that classify, each once, by name.
+
+    A head of queries has one for each decoder layer, and perhaps one more for its
+    encoder; only those of decoder layers make detections.
+    """
+    seen: set[int] = set()
+    for name, child in head.named_children():
+        parts = {name: child}
+        if isinstance(child, nn.ModuleList):
+            layers = list(child)
+            if name == "cls_branches" and getattr(head, "as_two_stage", False):
+                layers = layers[: head.num_pred_layer - 1]
+            parts = {f"{name}.{i}": layer for i, layer in enumerate(layers)}
+        for inner, layer in parts.items():
+            is_layer = isinstance(layer, (nn.Linear, nn.Conv2d))
+            if is_layer and _names_classes(name) and id(layer) not in seen:
+                seen.add(id(layer))
+                yield inner, layer
+
+
+def _names_classes(name: str) -> bool:
+    known = name.endswith(("cls", "cls_branches")) or name in (
+        "cls_embed",
+        "reppoints_cls_out",
+    )
+    return known and not name.endswith("bbox_cls")

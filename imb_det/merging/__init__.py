@@ -1,0 +1,16 @@
+"""Checkpoints that are made of others: averages, and heads for other classes."""
+
+from .class_rows import ClassRows, class_rows, with_classes
+from .rules import RULES, merge, ties, wise_ft
+from .state_dicts import Parents
+
+__all__ = [
+    "RULES",
+    "ClassRows",
+    "Parents",
+    "class_rows",
+    "merge",
+    "ties",
+    "wise_ft",
+    "with_classes",
+]

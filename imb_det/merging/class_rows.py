@@ -1,0 +1,137 @@
+"""Rows of the layers of a detector that belong to single classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["ClassRows", "class_rows", "with_classes"]
+
+#: Layers whose outputs are those of one class after the other, several each.
+_CLASS_FIRST = re.compile(r"(^|\.)(fc_reg|conv_logits)\.(weight|bias)$")
+#: Layers whose outputs are those of all classes for one anchor after the other.
+_ANCHOR_FIRST = re.compile(
+    r"(^|\.)(\w*cls|cls_embed|cls_branches\.\d+|\w*cls\.\d+|reppoints_cls_out)"
+    r"\.(weight|bias)$"
+)
+_NEVER = re.compile(r"(^|\.)(rpn_head\.|\w*bbox_cls\.|\w*cls_convs)")
+
+
+@dataclass(frozen=True)
+class ClassRows:
+    """Which rows of a tensor belong to which class.
+
+    Args:
+        classes: C.
+        repeats: Blocks of rows: anchors, or one.
+        block: Rows of each block: C of the classes, one each, and others, such as
+            background, behind them; or C times as many where a class has several.
+        each: Rows of one class in a block, next to one another.
+    """
+
+    classes: int
+    repeats: int
+    block: int
+    each: int = 1
+
+    def index(self, label: int) -> Tensor:
+        """Return the rows of a class, int (repeats * each,)."""
+        starts = torch.arange(self.repeats) * self.block + label * self.each
+        return (starts[:, None] + torch.arange(self.each)).flatten()
+
+    def others(self) -> Tensor:
+        """Return the rows of no class, such as background."""
+        of_block = torch.arange(self.classes * self.each, self.block)
+        starts = torch.arange(self.repeats) * self.block
+        return (starts[:, None] + of_block).flatten()
+
+
+def class_rows(name: str, rows: int, classes: int, extra: int = 0) -> ClassRows | None:
+    """Return which rows of a parameter of a detector belong to which class.
+
+    Args:
+        name: Of the parameter in the checkpoint.
+        rows: Length of its first dimension.
+        classes: C of the detector.
+        extra: Outputs of a classifier beyond one a class, such as 1 with a softmax.
+
+    Returns:
+        None where no row belongs to a single class: another layer, a head of proposals,
+        or boxes and masks that all classes share.
+    """
+    if _NEVER.search(name):
+        return None
+    if _CLASS_FIRST.search(name):
+        each, rest = divmod(rows, classes)
+        is_shared = rest or (each == 1 and name.rsplit(".", 2)[-2] == "fc_reg")
+        return None if is_shared or not each else ClassRows(classes, 1, rows, each)
+    if _ANCHOR_FIRST.search(name):
+        repeats, rest = divmod(rows, classes + extra)
+        return (
+            None
+            if rest or not repeats
+            else ClassRows(classes, repeats, classes + extra)
+        )
+    return None
+
+
+def with_classes(
+    source: Mapping[str, Tensor],
+    target: Mapping[str, Tensor],
+    source_classes: Sequence[str],
+    target_classes: Sequence[str],
+    extra: int = 0,
+    fill: str = "keep",
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the parameters of one detector for the classes of another.
+
+    Rows of classes with the same name are taken over, those of background too; all
+    other parameters of the same shape as well.
+
+    Args:
+        source: Parameters to take.
+        target: Those of the detector that is to have them.
+        source_classes: Names of the classes of the first.
+        target_classes: Of the second.
+        extra: Outputs of the classifiers beyond one a class, of both.
+        fill: Rows of classes that the first does not know: ``'keep'`` those of the
+            second, or the ``'mean'`` of all rows that it knows, which of a detector of
+            one class are those of that class. Default ``'keep'``.
+
+    Returns:
+        Parameters by name, of the second's shapes, and the names of those that could
+        not be taken over, as the second has them.
+    """
+    places = {name: place for place, name in enumerate(source_classes)}
+    made: dict[str, Tensor] = {}
+    kept: list[str] = []
+    for name, own in target.items():
+        given = source.get(name)
+        if given is None or given.shape[1:] != own.shape[1:]:
+            made[name] = own.clone()
+            kept.append(name)
+            continue
+        if not own.dim():
+            made[name] = given.clone()
+            continue
+        old = class_rows(name, len(given), len(source_classes), extra)
+        new = class_rows(name, len(own), len(target_classes), extra)
+        if not (old and new):
+            fits = given.shape == own.shape
+            made[name] = (given if fits else own).clone()
+            kept += [] if fits else [name]
+            continue
+        rows = own.clone()
+        rows[new.others()] = given[old.others()].to(rows)
+        known = torch.stack([given[old.index(i)] for i in range(old.classes)])
+        for label, of_name in enumerate(target_classes):
+            if of_name in places:
+                rows[new.index(label)] = given[old.index(places[of_name])].to(rows)
+            elif fill == "mean":
+                rows[new.index(label)] = known.mean(0).to(rows)
+        made[name] = rows
+    return made, kept

@@ -1,0 +1,209 @@
+"""Detectors with calibrators, of all families."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.config import Config, ConfigDict
+from torch import nn
+
+from imb_det.calibration import Calibration, classifier_outputs
+from imb_det.calibration.written import calibrated_config
+from tests.contracts import detectors, mmdet_heads
+from tests.contracts.cases import NUM_CLASSES
+from tests.contracts.roi_heads import RoIHead
+from tests.toys import MODELS, retinanet_config
+
+COUNTS = [50.0, 7.0, 1.0]
+NORCAL = dict(type="imb_det.NorCal", gamma=0.8, counts=COUNTS)
+#: Classifiers of each family by the number of their layers.
+LAYERS = {
+    "RTMDet": 3,
+    "YOLOX": 3,
+    "DeformableDETR": 1,  # shared by its decoder layers
+    "DINO": 2,
+    "Mask2Former": 1,
+}
+
+
+def with_calibrators(name, *calibrators):
+    config = detectors.config_of(name)
+    kind = config.pop("type")
+    config = dict(
+        config,
+        type="imb_det.CalibratedDetector",
+        detector=kind,
+        calibrators=list(calibrators),
+    )
+    return ConfigDict(config)
+
+
+@pytest.fixture(params=detectors.FAMILIES)
+def family(request):
+    return request.param
+
+
+def test_only_prediction_is_calibrated(family):
+    plain = detectors.built(detectors.config_of(family))
+    made = detectors.built(with_calibrators(family, NORCAL))
+    assert type(made) is type(plain)
+    assert len(classifier_outputs(made)) == LAYERS[family]
+    assert detectors.curve(made, 1) == detectors.curve(plain, 1)
+    found, wanted = detectors.predicted(made), detectors.predicted(plain)
+    assert found[0].scores.tolist() != wanted[0].scores.tolist()
+
+
+def test_scores_are_those_of_the_formula(family):
+    """All logits of a classifier are the same, so that any detection tells."""
+    made = detectors.built(with_calibrators(family, NORCAL))
+    for output in classifier_outputs(made):
+        nn.init.zeros_(output.layer.weight)
+        nn.init.constant_(output.layer.bias, 0.3)
+    plain = detectors.built(detectors.config_of(family))
+    plain.load_state_dict(made.state_dict(), strict=False)
+    exclusive = classifier_outputs(made)[0].exclusive
+    factor = torch.tensor(COUNTS) ** -0.8
+    p = torch.sigmoid(torch.tensor(0.3)) * factor
+    if exclusive:  # three classes and background
+        p = factor / (factor.sum() + 1)
+    own = {label: [] for label in range(NUM_CLASSES)}
+    for result in detectors.predicted(made):
+        for score, label in zip(result.scores, result.labels, strict=True):
+            own[int(label)].append(float(score))
+    most = [max(scores, default=0.0) for scores in own.values()]
+    # Scores may be multiplied by what no calibrator sees, such as objectness.
+    shares = torch.tensor([m for m in most if m]) / torch.tensor(most).max()
+    wanted = torch.tensor([v for v, m in zip(p, most, strict=True) if m]) / p.max()
+    if family in ("RTMDet", "DINO", "DeformableDETR"):
+        assert max(most) == pytest.approx(float(p.max()), rel=1e-3)
+        torch.testing.assert_close(shares, wanted, rtol=1e-3, atol=1e-4)
+    # The most frequent class of equal logits is the least likely now.
+    assert most[2] == max(most)
+
+
+def test_copies_and_checkpoints(family):
+    made = detectors.built(with_calibrators(family, dict(NORCAL, counts="images")))
+    told = [m for m in made.modules() if hasattr(m, "set_class_stats")]
+    for part in told:
+        part.set_class_stats(mmdet_heads.STATS)
+    wanted = detectors.predicted(made)
+    copied = copy.deepcopy(made)
+    copied.calibration.logits[0].gamma = 0.0
+    assert not torch.equal(detectors.predicted(copied)[0].scores, wanted[0].scores)
+    same(detectors.predicted(made), wanted)  # the copy has hooks of its own
+    fresh = MODELS.build(with_calibrators(family, dict(NORCAL, counts="images")))
+    fresh.load_state_dict(made.state_dict())
+    same(detectors.predicted(fresh), wanted)
+
+
+def same(found, wanted):
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.scores, other.scores)
+        assert one.labels.tolist() == other.labels.tolist()
+
+
+def test_thresholds_and_scales_of_finished_detections():
+    plain = detectors.predicted(detectors.built(detectors.config_of("RTMDet")))
+    least = [0.0, float(plain[0].scores.median()), 1.0]
+    threshold = dict(type="imb_det.ClassScoreThreshold", score_thr=least)
+    made = detectors.built(with_calibrators("RTMDet", threshold))
+    for one, other in zip(detectors.predicted(made), plain, strict=True):
+        keep = other.scores >= torch.tensor(least)[other.labels]
+        assert 0 < len(one) == int(keep.sum()) < len(other)
+        torch.testing.assert_close(one.scores, other.scores[keep])
+    scaling = dict(type="imb_det.VectorScaling", scale=[1.0, 1.0, 3.0])
+    made = detectors.built(with_calibrators("RTMDet", scaling))
+    for one, other in zip(detectors.predicted(made), plain, strict=True):
+        assert len(one) == len(other)
+        assert (one.scores.diff() <= 0).all()  # the best come first again
+
+
+def test_detaching_leaves_the_detector_as_it_was():
+    plain = detectors.built(detectors.config_of("RTMDet"))
+    wanted, keys = detectors.predicted(plain), plain.state_dict().keys()
+    calibration = Calibration([NORCAL, dict(type="imb_det.Temperature")])
+    calibration.attach(plain)
+    assert not torch.equal(detectors.predicted(plain)[0].scores, wanted[0].scores)
+    with pytest.raises(ValueError, match="has calibrators already"):
+        Calibration([NORCAL]).attach(plain)
+    calibration.detach(plain)
+    same(detectors.predicted(plain), wanted)
+    assert plain.state_dict().keys() == keys
+
+
+def known(name):
+    head = mmdet_heads.build_dense(name)
+    try:
+        return [
+            output.name for output in classifier_outputs(nn.ModuleDict({"x": head}))
+        ]
+    except TypeError as error:
+        return str(error)
+
+
+#: Heads whose classifiers are not known; a new one must be looked at.
+UNKNOWN = {
+    "CenterNetHead",
+    "CornerHead",
+    "RPNHead",
+    "YOLOFHead",
+    "YOLOV3Head",
+}
+
+
+@pytest.mark.parametrize("name", mmdet_heads.DENSE)
+def test_classifiers_are_known_or_refused(name):
+    found = known(name)
+    assert isinstance(found, str) == (name in UNKNOWN), found
+    if name not in UNKNOWN:
+        assert all("bbox" not in path for path in found)
+
+
+@pytest.mark.parametrize("kind", ["GumbelLoss", "BalancedGroupSoftmaxLoss"])
+def test_links_without_logits_of_classes_are_refused(kind):
+    config = dict(
+        RoIHead.config, type="Shared2FCBBoxHead", loss_cls=dict(type=f"imb_det.{kind}")
+    )
+    head = mmdet_heads.ready(MODELS.build(ConfigDict(config)))
+    with pytest.raises(TypeError, match="not logits of single classes"):
+        classifier_outputs(nn.ModuleDict({"head": head}))
+
+
+def test_heads_of_cascades_are_found():
+    """Each of them; proposals are left alone."""
+    path = mmdet_heads.CONFIGS / "cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py"
+    config = Config.fromfile(path).model
+    config.backbone.init_cfg = None
+    found = classifier_outputs(MODELS.build(config))
+    assert [output.name for output in found] == [
+        f"roi_head.bbox_head.{i}.fc_cls" for i in range(3)
+    ]
+    assert all(o.exclusive and (o.channels, o.num_classes) == (81, 80) for o in found)
+
+
+def test_softmax_of_a_dense_head_keeps_background():
+    config = retinanet_config()
+    config.bbox_head.loss_cls = dict(type="CrossEntropyLoss", use_sigmoid=False)
+    model = MODELS.build(config).eval()
+    (output,) = classifier_outputs(model)
+    assert (output.channels, output.num_classes, output.exclusive) == (4, 3, True)
+    maps = torch.randn(2, output.layer.out_channels, 5, 5)
+    moved = output.apply(maps, lambda logits, _: logits + 1)
+    change = (moved - maps).reshape(2, -1, 4, 5, 5)
+    assert (change[:, :, :3] - 1).abs().max() < 1e-5
+    assert (change[:, :, 3] == 0).all()
+
+
+def test_what_is_no_calibrator_is_refused():
+    with pytest.raises(TypeError, match="must be calibrators such as"):
+        Calibration([dict(type="imb_det.FocalLoss")])
+
+
+def test_config_of_a_calibrated_detector():
+    plain = Config(dict(model=detectors.config_of("RTMDet")))
+    made = calibrated_config(plain, [NORCAL])
+    assert "imb_det" in made.custom_imports.imports
+    assert made.model.detector == "RTMDet"
+    assert plain.model.type == "RTMDet"  # is left alone
+    model = MODELS.build(made.model)
+    assert len(model.calibration.logits) == 1

@@ -1,0 +1,209 @@
+"""Rules of merging: ends, references, and the parts around them."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from imb_det.merging import RULES, Parents, merge, ties, wise_ft
+from imb_det.merging.positioning import part_of, position
+from imb_det.merging.recalibration import recount_norms
+
+numbers = st.lists(st.floats(-10, 10, width=32), min_size=4, max_size=4).map(
+    lambda v: torch.tensor(v)
+)
+
+
+@given(base=numbers, tuned=numbers, other=numbers)
+def test_ends_are_the_parents_bit_for_bit(base, tuned, other):
+    assert torch.equal(wise_ft(base, tuned, 0.0), base)
+    assert torch.equal(wise_ft(base, tuned, 1.0), tuned)
+    assert torch.equal(merge([base, tuned, other], [0, 0, 1]), other)
+    assert torch.equal(RULES["task_arithmetic"](base, [tuned], 1.0), tuned)
+    assert torch.equal(RULES["task_arithmetic"](base, [tuned, other], 0.0), base)
+    assert torch.equal(RULES["uniform"](None, [tuned, tuned.clone()], 1.0), tuned)
+
+
+@given(base=numbers, tuned=numbers, alpha=st.floats(0, 1))
+def test_between_the_ends(base, tuned, alpha):
+    wanted = (1 - alpha) * base.double() + alpha * tuned.double()
+    torch.testing.assert_close(wise_ft(base, tuned, alpha), wanted.float())
+
+
+@given(
+    base=numbers,
+    states=st.lists(numbers, min_size=1, max_size=4),
+    keep=st.sampled_from([0.25, 0.5, 1.0]),
+    scale=st.sampled_from([0.5, 1.0]),
+)
+def test_ties_is_that_of_the_paper(base, states, keep, scale):
+    vectors = np.array([(s.double() - base.double()).numpy() for s in states])
+    kept = np.zeros_like(vectors)
+    for row, own in zip(kept, vectors, strict=True):
+        least = np.sort(np.abs(own))[-round(keep * 4)]
+        row[np.abs(own) >= least] = own[np.abs(own) >= least]
+    wanted = base.double().numpy().copy()
+    for place in range(4):
+        column = kept[:, place]
+        sign = np.sign(column.sum())
+        agreed = [v for v in column if v and np.sign(v) == sign]
+        if agreed:
+            wanted[place] += scale * np.mean(agreed)
+    found = ties(base, states, scale, keep)
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_ties_by_hand():
+    base = torch.zeros(4)
+    states = [torch.tensor([4.0, 1.0, -3.0, 0.1]), torch.tensor([1.0, -2.0, 3.5, 0.2])]
+    # Half of each stays: (4, 0, -3, 0) and (0, -2, 3.5, 0); their sums have the signs
+    # of 4, -2 and 0.5.
+    found = ties(base, states, keep=0.5)
+    assert found.tolist() == [4.0, -2.0, 3.5, 0.0]
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.1])
+def test_alpha_out_of_range(alpha):
+    with pytest.raises(ValueError, match="`alpha` must be"):
+        wise_ft(torch.ones(1), torch.ones(1), alpha)
+
+
+def checkpoint(path, seed, classes=("ant", "bee"), **more):
+    torch.manual_seed(seed)
+    state = {
+        "backbone.conv.weight": torch.randn(3, 2),
+        "backbone.bn.num_batches_tracked": torch.tensor(seed),
+        "roi_head.bbox_head.fc_cls.weight": torch.randn(len(classes) + 1, 4),
+        **more,
+    }
+    meta = dict(dataset_meta=dict(classes=classes))
+    torch.save(dict(state_dict=state, meta=meta), path)
+    return state
+
+
+def average(_, tensors):
+    return merge(tensors, [1 / len(tensors)] * len(tensors))
+
+
+def test_parents_of_different_classes(tmp_path):
+    one = checkpoint(tmp_path / "a.pth", 1)
+    other = checkpoint(tmp_path / "b.pth", 2, ("bee", "cat", "ant"))
+    parents = Parents.read([tmp_path / "a.pth", tmp_path / "b.pth"], extra=1)
+    made = parents.merged(average)
+    key = "roi_head.bbox_head.fc_cls.weight"
+    for row, other_row in ((0, 2), (1, 0), (2, 3)):
+        wanted = (one[key][row] + other[key][other_row]) / 2
+        torch.testing.assert_close(made[key][row], wanted)
+    # Whole numbers are the first one's, and said to be.
+    assert made["backbone.bn.num_batches_tracked"] == 1
+    assert "whole numbers" in parents.text()
+
+
+def test_what_is_not_shared_is_named(tmp_path):
+    checkpoint(tmp_path / "a.pth", 1, only=torch.ones(2))
+    checkpoint(tmp_path / "b.pth", 2, **{"backbone.conv.weight": torch.ones(3, 5)})
+    parents = Parents.read([tmp_path / "a.pth", tmp_path / "b.pth"])
+    assert parents.skipped["backbone.conv.weight"] == "(3, 2) and (3, 5)"
+    assert "only in one of a.pth, b.pth" in parents.text()
+    made = parents.merged(average)
+    assert torch.equal(made["only"], torch.ones(2))
+
+
+def test_strangers_are_told_of(tmp_path):
+    big = torch.randn(100, 100, generator=torch.Generator().manual_seed(0))
+    near = big + 0.01 * torch.randn(100, 100)
+    checkpoint(tmp_path / "a.pth", 1, weight=big)
+    checkpoint(tmp_path / "b.pth", 1, weight=near)
+    checkpoint(tmp_path / "c.pth", 1, weight=torch.randn(100, 100))
+    parents = Parents.read([tmp_path / f"{n}.pth" for n in "abc"])
+    alike, stranger = parents.likeness()
+    assert alike > 0.99
+    assert abs(stranger) < 0.1
+    (line,) = (line for line in parents.text().splitlines() if "hardly" in line)
+    assert "c.pth" in line
+
+
+def test_other_architectures_are_refused(tmp_path):
+    torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / "a.pth")
+    torch.save(dict(state_dict=dict(b=torch.ones(1))), tmp_path / "b.pth")
+    with pytest.raises(ValueError, match="shares no parameter"):
+        Parents.read([tmp_path / "a.pth", tmp_path / "b.pth"])
+    with pytest.raises(ValueError, match="at least two"):
+        Parents.read([tmp_path / "a.pth"])
+    with pytest.raises(FileNotFoundError):
+        Parents.read([tmp_path / "a.pth", tmp_path / "none.pth"])
+
+
+class Toy(nn.Module):
+    """Detector whose loss is the distance of its weights from 3."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Linear(2, 2)
+        self.bbox_head = nn.Linear(2, 1)
+        self.bn = nn.BatchNorm1d(2)
+
+    def data_preprocessor(self, data, training):
+        return data
+
+    def forward(self, inputs, data_samples=None, mode="tensor"):
+        if mode == "tensor":
+            return self.bn(inputs)
+        away = sum((p - 3).square().sum() for p in self.backbone.parameters())
+        away = away + sum((p + 1).square().sum() for p in self.bbox_head.parameters())
+        return dict(loss=away)
+
+    def parse_losses(self, losses):
+        return losses["loss"], losses
+
+
+def filled(model, backbone, head):
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    for key in state:
+        if key.startswith(("backbone", "bbox_head")):
+            state[key].fill_(backbone if key.startswith("backbone") else head)
+    return state
+
+
+def test_positions_go_where_the_loss_is_least():
+    model = Toy()
+    base, parents = filled(model, 0.0, 0.0), [filled(model, 6.0, 1.0)]
+    names = [n for n in base if n.startswith(("backbone", "bbox_head"))]
+    data = iter([dict(inputs=torch.zeros(1, 2))] * 400)
+    options = dict(names=names, steps=200, lr=0.05)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    found = position(model, base, parents, data, by_part=True, **options)
+    assert found["backbone"] == pytest.approx([0.5], abs=0.02)
+    assert found["head"] == pytest.approx([-1.0], abs=0.05)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    with pytest.raises(ValueError, match="end after 1 of 200"):
+        position(
+            model, base, parents, iter([dict(inputs=torch.zeros(1, 2))]), **options
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("backbone.layer1.weight", "backbone"),
+        ("neck.convs.weight", "neck"),
+        ("rpn_head.rpn_cls.weight", "head"),
+        ("roi_head.bbox_head.fc_cls.weight", "head"),
+    ],
+)
+def test_parts(name, part):
+    assert part_of(name) == part
+
+
+def test_normalisation_is_counted_over_the_images():
+    model, values = Toy(), torch.randn(6, 4, 2) * 3 + 5
+    model.bn.momentum = 0.2
+    batches = [dict(inputs=value) for value in values]
+    assert recount_norms(model, batches, most=12) == 1
+    torch.testing.assert_close(model.bn.running_mean, values[:3].mean((0, 1)))
+    torch.testing.assert_close(model.bn.running_var, values[:3].var(1).mean(0))
+    assert model.bn.momentum == 0.2
+    assert not model.training
+    assert recount_norms(model, iter(()), skip=["bn"]) == 0

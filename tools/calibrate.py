@@ -1,0 +1,55 @@
+"""Fit calibrators to a trained detector, show what moves, and write config and weights.
+
+Nothing is trained. Methods are applied in the order given: shifts of logits by the
+class prior (logit_adjustment, prior_threshold, norcal, fracal, logn), then scores
+(temperature, group_temperature, vector_scaling) and thresholds by class (threshold_f1,
+threshold_recall, threshold_precision, threshold_cost, average_k).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imb_det.calibration.fitting import METHODS
+from imb_det.calibration.session import CalibrationSession
+from imb_det.cli import load_config, make_parser, parse_args
+
+
+def main() -> None:
+    """Calibrate as the command line says."""
+    parser = make_parser(__doc__ or "")
+    add = parser.add_argument
+    add("checkpoint", help="weights of the detector")
+    add("--method", nargs="+", choices=list(METHODS), required=True, metavar="NAME")
+    add("--value", type=float, help="option of the first method, such as gamma")
+    add("--values", type=float, nargs="+", help="to try; the best AP is taken")
+    add(
+        "--on",
+        default="train",
+        metavar="IMAGES",
+        help="to fit on: train, train-holdout (those that `indices` of the training "
+        "set leave out), or an annotation FILE of images in the test set's folder",
+    )
+    add("--images", type=int, help="how many images to fit on at most")
+    add("--same-split", action="store_true", help="fit on the images of the test")
+    add("--score-thr", type=float, default=0.3, help="of F1, recall (default: 0.3)")
+    add("--resamples", type=int, default=1000, help="of the images (default: 1000)")
+    add("--out", default="calibrated", metavar="DIR", help="(default: calibrated)")
+    args = parse_args(parser, files=["config", "checkpoint"])
+    cfg, out, images = load_config(args), Path(args.out), (args.on, args.images)
+    try:
+        session = CalibrationSession(
+            cfg, args.checkpoint, out, *images, same_split=args.same_split
+        )
+        session.fit(args.method[0], args.value, args.values or ())
+        for name in args.method[1:]:
+            session.fit(name)
+        print(session.report(args.score_thr, args.resamples))
+        files = session.write(args.config, args.checkpoint)
+    except (OSError, TypeError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
+    print("\nwritten: " + ", ".join(map(str, files)))
+
+
+if __name__ == "__main__":
+    main()

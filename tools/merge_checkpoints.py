@@ -1,0 +1,52 @@
+"""Merge checkpoints of detectors that were fine-tuned from one start, and test them.
+
+The first checkpoint is the one whose classes, and whole numbers, the result has; with a
+rule other than uniform and greedy it is the base that the others were fine-tuned from.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imb_det.cli import load_config, make_parser, parse_args
+from imb_det.merging.rules import RULES
+from imb_det.merging.session import MergingSession
+
+
+def main() -> None:
+    """Merge as the command line says."""
+    parser = make_parser(__doc__ or "")
+    add = parser.add_argument
+    add("checkpoints", nargs="+")
+    add("--rule", default="uniform", choices=[*RULES, "greedy", "position"])
+    add("--values", type=float, nargs="+", default=[1.0], help="alpha, or the scale")
+    add("--parts", nargs="+", default=[], metavar="PART=VALUE", help="backbone=0.2 ...")
+    add("--steps", type=int, default=50, help="of position (default: 50)")
+    add("--by-part", action="store_true", help="position: a factor for each part")
+    add("--images", type=int, default=200, help="to count normalisation (default: 200)")
+    add("--out", default="merged", metavar="DIR", help="(default: merged)")
+    args = parse_args(parser)
+    cfg, out = load_config(args), Path(args.out)
+    has_base = args.rule not in ("uniform", "greedy")
+    try:
+        parts = dict(part.split("=", 1) for part in args.parts)
+        session = MergingSession(cfg, args.checkpoints, out, has_base)
+        print(session.parents.text())
+        if args.rule == "greedy":
+            state = session.greedy(cfg.val_dataloader.dataset)
+        elif args.rule == "position":
+            state = session.positioned(args.steps, args.by_part)
+        else:
+            numbers = {part: float(value) for part, value in parts.items()}
+            state = session.best_of(args.rule, args.values, numbers, args.images)
+        if args.rule in ("greedy", "position"):
+            state = session.recount(state, args.images)
+            print(session.figures(state, cfg.val_dataloader.dataset))
+        session.write(state, out / "merged.pth")
+    except (OSError, TypeError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
+    print(f"written: {out / 'merged.pth'}")
+
+
+if __name__ == "__main__":
+    main()
