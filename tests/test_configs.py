@@ -15,6 +15,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.structures import InstanceData
 
 from imb_det.core import Stage
+from imb_det.decoupled import FreezeHook
 from imb_det.hooks import StageHook
 from imb_det.losses import manage_statistics
 from imb_det.prior import PriorInitHook
@@ -168,7 +169,8 @@ def enter_last_stage(model, hooks):
             names = hook.stages.names
             listeners = [part for part in model.modules() if hasattr(part, "set_stage")]
             known = {tuple(part.stage_names) for part in listeners} - {()}
-            assert known == {names}
+            freezes = any(isinstance(each, FreezeHook) for each in hooks)
+            assert known == {names} or (freezes and not known)
             for part in listeners:
                 part.set_stage(Stage(names[-1], len(names) - 1, names))
                 if hasattr(part, "set_stage_progress"):
