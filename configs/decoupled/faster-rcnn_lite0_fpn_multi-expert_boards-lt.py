@@ -1,4 +1,5 @@
-# Three classifiers on the same features: for frequent classes, all alike, and rare ones.
+# Three classifiers on the same features: for frequent classes, for all alike, for rare
+# ones.
 _base_ = "../lite0/faster-rcnn_lite0_fpn_boards-lt.py"
 model = dict(
     roi_head=dict(

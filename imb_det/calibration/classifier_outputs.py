@@ -58,7 +58,7 @@ class ClassifierOutput:
         is_map = isinstance(self.layer, nn.Conv2d)
         rows = output
         if not is_map and output.size(-1) != self.channels:
-            rows = output.unflatten(-1, (-1, self.channels))
+            rows = output.reshape(*output.shape[:-1], -1, self.channels)
         if is_map:
             batch, _, height, width = output.shape
             rows = output.reshape(batch, -1, self.channels, height, width)

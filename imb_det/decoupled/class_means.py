@@ -13,7 +13,7 @@ __all__ = ["class_means"]
 
 @torch.no_grad()
 def class_means(
-    model: Any, dataset: Any, layer: nn.Module, num_classes: int
+    model: Any, dataset: Any, layer: Any, num_classes: int
 ) -> tuple[Tensor, Tensor]:
     """Average what comes to a classifier of a box head over the true boxes.
 
@@ -34,7 +34,7 @@ def class_means(
     head, extractor = _place_of(model, layer)
     inputs: list[Tensor] = []
     handle = layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
-    total = torch.zeros(num_classes, layer.in_features, dtype=torch.float64)  # type: ignore[arg-type]
+    total = torch.zeros(num_classes, layer.in_features, dtype=torch.float64)
     count = torch.zeros(num_classes, dtype=torch.int64)
     model.eval()
     try:
@@ -60,7 +60,7 @@ def class_means(
     return total / count.clamp(min=1)[:, None], count
 
 
-def _place_of(model: Any, layer: nn.Module) -> tuple[Any, Any]:
+def _place_of(model: Any, layer: Any) -> tuple[Any, Any]:
     """Return the box head that a classifier is in, and what gives it regions."""
     roi_head = getattr(model, "roi_head", None)
     heads = getattr(roi_head, "bbox_head", None)
@@ -68,7 +68,7 @@ def _place_of(model: Any, layer: nn.Module) -> tuple[Any, Any]:
     if isinstance(heads, nn.ModuleList):
         pairs = list(zip(heads, extractors, strict=True))  # type: ignore[arg-type]
     else:
-        pairs = [(heads, extractors)]
+        pairs = [(heads, extractors)]  # type: ignore[list-item]
     for head, extractor in pairs:
         if getattr(head, "fc_cls", None) is layer and hasattr(extractor, "num_inputs"):
             return head, extractor

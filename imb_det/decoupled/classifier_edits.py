@@ -24,8 +24,8 @@ def rows_of(output: ClassifierOutput) -> ClassRows:
     layer = output.layer
     if type(layer).__name__ not in _LINEAR:
         raise TypeError(
-            f"`{output.name}` is a {type(layer).__name__}, not a linear layer whose rows "
-            "could be edited"
+            f"`{output.name}` is a {type(layer).__name__}, not a linear layer whose "
+            "rows could be edited"
         )
     repeats = len(layer.weight) // output.channels  # type: ignore[arg-type]
     return ClassRows(output.num_classes, repeats, output.channels)
@@ -45,8 +45,7 @@ def tau_norm(
 
     Rows of background stay. In detection that is dangerous: the logits of classes
     change in size and that of background does not, so that boxes of nothing may become
-    objects, or objects nothing; the authors' paper for detectors of LVIS has an AP of 11
-    without a choice of classes. ``keep_scale`` multiplies by the mean of
+    objects, or objects nothing. ``keep_scale`` multiplies by the mean of
     :math:`|w|^\tau`, with which classes stay about as large as they were.
 
     Args:
@@ -73,7 +72,8 @@ def tau_norm(
     shape = (-1, *[1] * (weight.dim() - 1))
     weight[index] = weight[index] * factor.reshape(shape)
     if layer.bias is not None and not keep_bias:
-        layer.bias[index] = 0  # type: ignore[index]
+        bias: Tensor = layer.bias  # type: ignore[assignment]
+        bias[index] = 0
 
 
 @torch.no_grad()
@@ -111,8 +111,8 @@ def nearest_class_mean(
     check_number("nearest_class_mean", "scale", scale, 0, None, open_ends=True)
     if not isinstance(layer, nn.Linear) or layer.bias is None:
         raise TypeError(
-            "nearest_class_mean: the classifier must be a linear layer with a bias, got "
-            f"{layer}"
+            "nearest_class_mean: the classifier must be a linear layer with a bias, "
+            f"got {layer}"
         )
     known = torch.nonzero(counts > 0).flatten().tolist()
     if len(known) < 2:

@@ -62,7 +62,7 @@ def expand(
     torch.manual_seed(seed)
     model: Any = MODELS.build(config.model)
     for part in model.modules():  # the checkpoint brings what would be downloaded
-        if "Pretrained" in str((getattr(part, "init_cfg", None) or {})):
+        if "Pretrained" in str(getattr(part, "init_cfg", None) or {}):
             part.init_cfg = None
     model.init_weights()
     outputs = classifier_outputs(model)

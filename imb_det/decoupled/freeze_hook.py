@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -42,6 +43,8 @@ class FreezeHook(Hook):
     Moving averages of weights take over what is frozen and what is started anew, as it
     is when the stage begins: the classifier is averaged over the features that it is
     trained on. What the model freezes by itself (``frozen_stages``) stays frozen.
+
+    All ranks go on with the statistics of the first one, which a checkpoint has.
 
     The hook follows ``StageHook``. Checkpoints carry which stages have begun, so that a
     training that resumes starts nothing anew for a second time.
@@ -241,6 +244,8 @@ class FreezeHook(Hook):
                 counted = recount_for_stage(runner, model, parts.recount_norms, seed)
             self._begun.append(stage.name)
         division.begin()
+        for value in division.resting().values():
+            broadcast(value)  # statistics of normalisation differ between ranks
         if is_new:
             self._average_anew(runner, division, again)
         for optimizer in _optimizers(runner.optim_wrapper):

@@ -30,7 +30,9 @@ class Division:
             stay as it has them.
     """
 
-    def __init__(self, model: nn.Module, parts: StageParts, trainable: set[str]):
+    def __init__(
+        self, model: nn.Module, parts: StageParts, trainable: set[str]
+    ) -> None:
         self.model = model
         named = dict(model.named_parameters())
         self.trained = [n for n in named if n in trainable and parts.trains(n)]
@@ -108,7 +110,9 @@ class Division:
         """Return a digest of the bits of each tensor that is to stay, by name."""
         return {name: _digest(value) for name, value in self.resting().items()}
 
-    def drop_state(self, optimizer: torch.optim.Optimizer, names: Iterable[str]) -> None:
+    def drop_state(
+        self, optimizer: torch.optim.Optimizer, names: Iterable[str]
+    ) -> None:
         """Forget what an optimizer has gathered for parameters, such as momentum."""
         named = dict(self.model.named_parameters())
         for name in names:

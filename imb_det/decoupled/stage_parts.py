@@ -68,7 +68,7 @@ class StageParts:
         train_only = None
         if "train_only" in given:
             train_only = _paths(f"{where}: `train_only`", given["train_only"])
-        freeze = ()
+        freeze: tuple[str, ...] = ()
         if "freeze" in given:
             freeze = _paths(f"{where}: `freeze`", given["freeze"])
         again = given.get("reinit", False)

@@ -171,7 +171,9 @@ def _checked_weights(owner: str, weights: Any, number: int) -> list[float]:
     if weights is None:
         return [1 / number] * number
     if isinstance(weights, (str, Mapping)) or not isinstance(weights, Sequence):
-        raise TypeError(f"{owner}: `weights` must be a list of numbers, got {weights!r}")
+        raise TypeError(
+            f"{owner}: `weights` must be a list of numbers, got {weights!r}"
+        )
     fine = all(is_number(w) and w >= 0 and math.isfinite(w) for w in weights)
     if len(weights) != number or not fine or not sum(weights) > 0:
         raise ValueError(

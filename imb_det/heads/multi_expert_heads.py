@@ -69,7 +69,8 @@ class MultiExpertHead:
             )
         config = dict(type=ExpertLosses, owner=name, losses=losses)
         config.update(average=average, weights=weights)
-        super().__init__(*args, loss_cls=config, **kwargs)
+        kwargs["loss_cls"] = config
+        super().__init__(*args, **kwargs)
 
     @torch.no_grad()
     def init_weights(self) -> None:

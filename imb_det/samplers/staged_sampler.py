@@ -129,9 +129,9 @@ class StagedSampler(EpochSampler):
         schedule = Schedule.of(context.train_loop, context.param_schedulers)
         for hook in context.hooks:
             lengths = getattr(hook, "stages", None)
-            fits = isinstance(lengths, StageLengths) and not any(
-                lengths.findings(schedule)
-            )
+            if not isinstance(lengths, StageLengths):
+                continue
+            fits = not any(lengths.findings(schedule))
             if not fits or len(lengths.names) < 2 or lengths.plan(schedule).by_epoch:
                 continue
             begins, epoch = lengths.plan(schedule).begins, schedule.epoch_length

@@ -78,8 +78,8 @@ def class_weights(
         betas: Of ``class_beta``, two numbers in [0, 1), the second no less than the
             first. The authors' are for 600 examples of the largest class: with n there
             1 - 1 / n is in proportion. Default: (0.99, 0.9999).
-        power: :math:`\rho` of ``power``, >= 0: 0 is no weighting at all, 1 is ``inverse``.
-            Default: 1.
+        power: :math:`\rho` of ``power``, >= 0: 0 is no weighting at all, 1 is
+            ``inverse``. Default: 1.
         max_ratio: Largest over smallest weight of the classes present, at least 1;
             None sets no limit. Default: 100.
         normalize: ``'classes'`` or ``'instances'``. Default: ``'instances'``.

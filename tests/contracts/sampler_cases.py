@@ -42,9 +42,7 @@ CASES = {
     "StagedSampler": (
         dict(stages=dict(plain=None, late=dict(type="imb_det.ClassAwareSampler"))),
         dict(
-            stages=dict(
-                late=dict(type="imb_det.RepeatFactorSampler", repeat_thr=0.5)
-            ),
+            stages=dict(late=dict(type="imb_det.RepeatFactorSampler", repeat_thr=0.5)),
             num_samples=9,
         ),
     ),

@@ -16,7 +16,9 @@ def aligned(x, weight, bias, alpha, beta, gate, gate_bias):
     z = [dot(w, x) + b for w, b in zip(weight, bias, strict=True)]
     sigma = 1 / (1 + math.exp(-dot(gate, x) - gate_bias))
     known = zip(z, alpha, beta, strict=False)
-    return [sigma * (a * v + b) + (1 - sigma) * v for v, a, b in known] + z[len(alpha) :]
+    return [sigma * (a * v + b) + (1 - sigma) * v for v, a, b in known] + z[
+        len(alpha) :
+    ]
 
 
 def blended(x, weight, bias, shared, shared_bias, alpha):

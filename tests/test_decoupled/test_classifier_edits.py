@@ -90,8 +90,8 @@ def test_a_class_without_boxes_keeps_its_row(layer):
     assert not torch.equal(layer.weight[0], before[0])
     with pytest.raises(ValueError, match="1 classes have boxes"):
         nearest_class_mean(layer, ROWS, MEANS, torch.tensor([4, 0, 0]))
+    bare = nn.Linear(5, 4, bias=False)
     with pytest.raises(TypeError, match="linear layer with a bias"):
-        bare = nn.Linear(5, 4, bias=False)
         nearest_class_mean(bare, ROWS, MEANS, torch.tensor([4, 1, 9]))
 
 

@@ -136,7 +136,9 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(voc, tmp_path, by_epoch
             batch_size=5,
             num_workers=0,
             sampler=dict(type="DefaultSampler", shuffle=False),
-            dataset=dict(voc, pipeline=[s for s in voc["pipeline"] if "Flip" not in s["type"]]),
+            dataset=dict(
+                voc, pipeline=[s for s in voc["pipeline"] if "Flip" not in s["type"]]
+            ),
         )
     average = dict(type="EMAHook")
     freezing_runner(tmp_path / "whole", voc, average, **options).train()
@@ -146,7 +148,12 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(voc, tmp_path, by_epoch
     for end in ends:
         path = str(tmp_path / "whole" / f"{name}_{end}.pth")
         again = freezing_runner(
-            tmp_path / f"again{end}", voc, average, resume=True, load_from=path, **options
+            tmp_path / f"again{end}",
+            voc,
+            average,
+            resume=True,
+            load_from=path,
+            **options,
         )
         again.train()
         found = checkpoint(
@@ -183,7 +190,10 @@ def test_a_checkpoint_that_was_changed_is_an_error(whole, voc, tmp_path):
 @pytest.mark.parametrize(
     ("classifier", "match"),
     [
-        (dict(train_only=["bbox_head.fc_cls"]), r"`bbox_head\.fc_cls`[\s\S]*retina_cls"),
+        (
+            dict(train_only=["bbox_head.fc_cls"]),
+            r"`bbox_head\.fc_cls`[\s\S]*retina_cls",
+        ),
         (dict(freeze=["backbones"]), r"`backbones`[\s\S]*In the model there is"),
         (
             dict(train_only=["bbox_head"], reinit=["bbox_head.retina_cls.bias"]),

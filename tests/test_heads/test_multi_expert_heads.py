@@ -26,7 +26,9 @@ def head_of(losses, **options):
 
 
 def plain(loss):
-    return BoxCase("Shared2FCBBoxHead").build("Shared2FCBBoxHead", loss_cls=loss).double()
+    return (
+        BoxCase("Shared2FCBBoxHead").build("Shared2FCBBoxHead", loss_cls=loss).double()
+    )
 
 
 def targets(scores):

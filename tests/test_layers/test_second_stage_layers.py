@@ -102,7 +102,10 @@ def test_at_the_start_they_are_linear_layers_bit_for_bit(kind):
     assert torch.equal(own(x)[0], plain(x)[0])
     own(x)[0].square().sum().backward()
     layer = own.fc_cls
-    learnt = {"ScaledLinear": ["scale"], "DisAlignLinear": ["align_scale", "align_bias"]}
+    learnt = {
+        "ScaledLinear": ["scale"],
+        "DisAlignLinear": ["align_scale", "align_bias"],
+    }
     for name in learnt[kind]:
         assert getattr(layer, name).grad.abs().sum() > 0
     assert toys.CLASSES
