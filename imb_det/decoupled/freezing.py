@@ -80,11 +80,11 @@ class Division:
     @property
     def tops(self) -> list[str]:
         """Paths of modules that rest as a whole, without those inside them."""
-        with_numbers = {
+        with_numbers = [
             path
             for path, module in self._modules.items()
             if any(True for _ in module.parameters())
-        }
+        ]
         return [p for p in with_numbers if p.rpartition(".")[0] not in with_numbers]
 
     def resting(self, model: nn.Module | None = None) -> dict[str, Tensor]:
