@@ -14,15 +14,14 @@ from mmengine.runner import Runner
 
 from imb_det.core import Stage, and_more
 from imb_det.core.check_context import CheckContext
-from imb_det.core.finding import Finding, Severity, raise_findings
-from imb_det.core.schedule import Schedule
-from imb_det.core.stage_lengths import StageLengths
+from imb_det.core.finding import Finding, raise_findings
 from imb_det.registry import HOOKS
 from imb_det.runner_parts import bare_model, hooks_of, models_of
 
+from .freeze_findings import of_ranks, of_stages, of_training
 from .freezing import Division
 from .reinitialise import reinitialise
-from .shifted_norms import norms_to_count, recount_for_stage
+from .shifted_norms import recount_for_stage
 from .stage_parts import StageParts
 
 __all__ = ["FreezeHook"]
@@ -111,32 +110,7 @@ class FreezeHook(Hook):
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
         """Yield what does not fit the model or the training."""
-        if context.model is None or context.train_loop is None:
-            return
-        owner = type(self).__name__
-        trainable = {n for n, p in context.model.named_parameters() if p.requires_grad}
-        for name, parts in self.stages.items():
-            yield from parts.findings(owner, name, context.model, trainable)
-            if parts.recount_norms and not norms_to_count(context.model):
-                yield Finding(
-                    "freeze_norms",
-                    Severity.ERROR,
-                    "there is no normalisation whose statistics could be counted",
-                    f"{owner}, stage {name!r}",
-                    "it has none, or freezes them (`norm_eval`, `frozen_stages`)",
-                    "Leave `recount_norms` out",
-                )
-        priors = [h for h in context.hooks if type(h).__name__ == "PriorInitHook"]
-        if priors and any(parts.reinit for parts in self.stages.values()):
-            yield Finding(
-                "freeze_prior",
-                Severity.ERROR,
-                "a classifier that starts anew loses the bias that was counted for it",
-                f"{owner} with PriorInitHook",
-                remedy="Leave `reinit` or `PriorInitHook` out",
-            )
-        if any(parts.recount_norms for parts in self.stages.values()):
-            yield from _within_epochs(owner, context)
+        yield from of_training(type(self).__name__, self.stages, context)
 
     def before_train(self, runner: Runner) -> None:
         """Check the paths, and begin the stage in which the training is."""
@@ -146,8 +120,9 @@ class FreezeHook(Hook):
             train_loop=runner.train_loop,
             param_schedulers=runner.param_schedulers,
         )
-        found = [*self.findings(context), *self._untold(), *self._of_ranks(runner)]
-        raise_findings(found, type(self).__name__)
+        name = type(self).__name__
+        found = [*self.findings(context), *of_stages(name, self.stages, self.stage)]
+        raise_findings([*found, *of_ranks(self.stages, runner.model)], name)
         named = bare_model(runner).named_parameters()
         self._trainable = {n for n, p in named if p.requires_grad}
         self._entered, self._division, self._begun = None, None, []
@@ -190,40 +165,6 @@ class FreezeHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Take them from the checkpoint."""
         self._stored = checkpoint.get("imb_det", {}).get("freeze")
-
-    def _untold(self) -> Iterator[Finding]:
-        """Yield stages that nothing announces."""
-        told = () if self.stage is None else self.stage.names
-        if never := [name for name in self.stages if name not in told]:
-            names = ", ".join(f"dict(name={n!r}, epochs=...)" for n in never)
-            yield Finding(
-                "freeze_stage",
-                Severity.ERROR,
-                "stages never begin",
-                type(self).__name__,
-                f"{never}; `StageHook` announces {list(told)}",
-                f"Add `dict(type='imb_det.StageHook', stages=[{names}])` to "
-                "`custom_hooks`, with the stages before",
-            )
-
-    def _of_ranks(self, runner: Runner) -> Iterator[Finding]:
-        """Yield that gradients of what is frozen would be waited for."""
-        if all(parts.trains_all for parts in self.stages.values()):
-            return
-        wrapper = runner.model
-        if getattr(wrapper, "find_unused_parameters", True) and not getattr(
-            wrapper, "static_graph", False
-        ):
-            return
-        yield Finding(
-            "freeze_ranks",
-            Severity.ERROR,
-            "ranks would wait for gradients of parameters that are frozen in a stage",
-            type(wrapper).__name__,
-            f"find_unused_parameters={wrapper.find_unused_parameters}, "
-            f"static_graph={getattr(wrapper, 'static_graph', False)}",
-            "Write `find_unused_parameters = True` into the config",
-        )
 
     def _enter(self, runner: Runner) -> None:
         """Begin the stage that has been told, if it is another one."""
@@ -318,10 +259,6 @@ class FreezeHook(Hook):
         print_log(line, logger="current")
 
 
-def _plan(hook: Any) -> Any:
-    return getattr(hook, "stages", None)
-
-
 def _seed_of(seed: int | None, stage: Stage) -> int:
     """Return a seed for what a stage draws when it begins."""
     key = (seed or 0, stage.index, len(stage.names))
@@ -333,21 +270,3 @@ def _optimizers(wrapper: Any) -> Iterator[torch.optim.Optimizer]:
     parts = getattr(wrapper, "optim_wrappers", None)
     for part in parts.values() if parts else [wrapper]:
         yield part.optimizer
-
-
-def _within_epochs(owner: str, context: CheckContext) -> Iterator[Finding]:
-    """Yield that a stage whose statistics are counted begins within an epoch."""
-    schedule = Schedule.of(context.train_loop, context.param_schedulers)
-    for hook in context.hooks:
-        plan = _plan(hook)
-        if not isinstance(plan, StageLengths) or any(plan.findings(schedule)):
-            continue
-        if not plan.plan(schedule).by_epoch and len(plan.names) > 1:
-            yield Finding(
-                "freeze_norms_epoch",
-                Severity.ERROR,
-                "`recount_norms` reads images, which it can at the begin of an epoch",
-                owner,
-                f"the stages are {plan}",
-                "Count the stages in `epochs=`",
-            )

@@ -6,10 +6,10 @@ from mmengine.hooks import Hook
 
 from imb_det.core import FindingsError
 from imb_det.decoupled import freeze_hook
+from imb_det.decoupled.freeze_findings import of_ranks
 from tests.test_decoupled.freezing_runs import (
     CLASSIFIER,
     HOOK,
-    STAGES,
     checkpoint,
     freezing_runner,
     model_config,
@@ -266,15 +266,11 @@ class Wrapper(torch.nn.Module):
 
 
 def test_ranks_that_would_wait_are_refused():
-    hook = freeze_hook.FreezeHook(HOOK["stages"])
-
-    class Runner:
-        model = Wrapper(torch.nn.Linear(1, 1))
-
-    (found,) = hook._of_ranks(Runner)
+    stages = freeze_hook.FreezeHook(HOOK["stages"]).stages
+    wrapper = Wrapper(torch.nn.Linear(1, 1))
+    (found,) = of_ranks(stages, wrapper)
     assert "find_unused_parameters = True" in found.remedy
-    Runner.model.find_unused_parameters = True
-    assert not list(hook._of_ranks(Runner))
-    Runner.model.static_graph = True
-    assert len(list(hook._of_ranks(Runner))) == 1
-    assert STAGES[1]["name"] in hook.stage_names
+    wrapper.find_unused_parameters = True
+    assert not list(of_ranks(stages, wrapper))
+    wrapper.static_graph = True
+    assert len(list(of_ranks(stages, wrapper))) == 1
