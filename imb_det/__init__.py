@@ -14,6 +14,7 @@ from . import (  # noqa: E402, F401
     backbones,
     calibration,
     datasets,
+    decoupled,
     difficulty,
     evaluation,
     federated,

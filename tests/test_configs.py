@@ -25,6 +25,7 @@ from mmengine.structures import InstanceData, PixelData
 from imb_det.checks import check_multi_image, check_skipped_types, check_switches
 from imb_det.core import CheckContext, HandOver, Stage
 from imb_det.core.listener import ClassStatsListener
+from imb_det.decoupled import FreezeHook
 from imb_det.heads.head_counts import counts_of_heads
 from imb_det.hooks import StageHook
 from imb_det.losses import manage_statistics
@@ -217,7 +218,8 @@ def enter_last_stage(model, hooks):
             names = hook.stages.names
             listeners = [part for part in model.modules() if hasattr(part, "set_stage")]
             known = {tuple(part.stage_names) for part in listeners} - {()}
-            assert known == {names}
+            freezes = any(isinstance(each, FreezeHook) for each in hooks)
+            assert known == {names} or (freezes and not known)
             for part in listeners:
                 part.set_stage(Stage(names[-1], len(names) - 1, names))
                 if hasattr(part, "set_stage_progress"):

@@ -27,6 +27,14 @@ datasets = dict(
 _cals = "configs/loss_wrappers/faster-rcnn_lite0_fpn_cals_boards-lt.py"
 _wrapped = "configs/rfs/faster-rcnn_lite0_fpn_class-balanced-dataset_boards-lt.py"
 _pasted = "configs/copy_paste/{}_lite0_fpn_copy-paste_boards-lt.py"
+_decoupled = "configs/decoupled/faster-rcnn_lite0_fpn_{}_boards-lt.py"
+
+
+def _two_stages(title, name):
+    config = _decoupled.format(name)
+    return dict(title=title, config=config, datasets=["faster_rcnn"])
+
+
 methods = dict(
     rfs=dict(datasets=["faster_rcnn", "retinanet", "mask_rcnn"]),
     cosine=dict(datasets=["faster_rcnn", "mask_rcnn"]),
@@ -42,4 +50,12 @@ methods = dict(
         ),
         datasets=["faster_rcnn", "mask_rcnn"],
     ),
+    crt=_two_stages("cRT", "crt"),
+    lws=_two_stages("LWS", "lws"),
+    lws_smoothing=_two_stages("LWS, label-aware smoothing", "lws-smoothing"),
+    disalign=_two_stages("DisAlign", "disalign"),
+    two_phase=_two_stages("two phases", "two-phase"),
+    step_wise=_two_stages("step by step", "step-wise"),
+    multi_expert=_two_stages("three experts", "multi-expert"),
+    cab=_two_stages("CAB", "cab"),
 )

@@ -9,6 +9,7 @@ from typing import Any
 from mmdet.models.dense_heads import RPNHead
 from torch import Tensor, nn
 
+from imb_det.heads import experts_of
 from imb_det.losses import (
     GumbelLink,
     ImbalanceLoss,
@@ -36,7 +37,7 @@ class ClassifierOutput:
     Args:
         name: Path of the layer in the detector.
         layer: Linear, (..., K) out, or convolution, (B, A * K, H, W) out.
-        channels: K, outputs of one box.
+        channels: K, outputs of one box, or of one expert of several.
         num_classes: C; the first ones of K.
         exclusive: Whether the classes exclude one another, as with a softmax.
     """
@@ -56,6 +57,8 @@ class ClassifierOutput:
         """
         is_map = isinstance(self.layer, nn.Conv2d)
         rows = output
+        if not is_map and output.size(-1) != self.channels:
+            rows = output.reshape(*output.shape[:-1], -1, self.channels)
         if is_map:
             batch, _, height, width = output.shape
             rows = output.reshape(batch, -1, self.channels, height, width)
@@ -63,7 +66,8 @@ class ClassifierOutput:
         changed = rows.clone()
         classes = rows[..., : self.num_classes]
         changed[..., : self.num_classes] = change(classes, self.exclusive)
-        return changed.movedim(-1, 2).reshape(output.shape) if is_map else changed
+        changed = changed.movedim(-1, 2) if is_map else changed
+        return changed.reshape(output.shape)
 
 
 def classifier_outputs(model: nn.Module) -> list[ClassifierOutput]:
@@ -99,11 +103,13 @@ def _classifies(head: Any) -> bool:
 
 def _of_head(path: str, head: Any) -> list[ClassifierOutput]:
     kind, loss = type(head).__name__, head.loss_cls
-    own = isinstance(loss, ImbalanceLoss)
-    if own and (not isinstance(loss.link, _LINKS) or isinstance(loss.link, GumbelLink)):
+    experts = experts_of(loss)
+    for own in experts:
+        if isinstance(own.link, _LINKS) and not isinstance(own.link, GumbelLink):
+            continue
         raise TypeError(
-            f"`{path}` ({kind}): {type(loss).__name__} makes probabilities with "
-            f"{type(loss.link).__name__}, whose outputs are not logits of single "
+            f"`{path}` ({kind}): {type(own).__name__} makes probabilities with "
+            f"{type(own.link).__name__}, whose outputs are not logits of single "
             "classes that could be calibrated"
         )
     classes = int(head.num_classes)
@@ -118,6 +124,8 @@ def _of_head(path: str, head: Any) -> list[ClassifierOutput]:
     found = []
     for name, layer in layers.items():
         made = getattr(layer, "out_features", None)
+        if made and len(experts) > 1:
+            made = made // len(experts)
         channels = int(made or getattr(head, "cls_out_channels", None) or classes)
         if channels < classes:
             raise TypeError(

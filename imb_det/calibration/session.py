@@ -13,17 +13,15 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 
-from imb_det.analysis.comparison_inputs import RULES, judge_files, read_test_set
 from imb_det.analysis.run_comparison import compare_runs
-from imb_det.evaluation.functional import text_table
 from imb_det.evaluation.functional.matches import Matches
 from imb_det.statistics import ClassStats, GroupLimits
 
 from .fitting import METHODS, Evidence
 from .image_sets import TRAIN, ann_file_of, fit_set, test_loader
-from .operating_figures import compare_operating_figures
 from .passes import calibrated, logit_moments, predict
 from .places import fractal_dimensions
+from .what_moves import judged, what_moves
 from .written import write_calibrated
 
 __all__ = ["CalibrationSession"]
@@ -139,7 +137,7 @@ class CalibrationSession:
         file = self.out / "fitted_on.npz"
         with calibrated(self.model, calibrators) as model:
             predict(model, self.fit_loader, file, "images to fit on")
-        return self._matches(self.fit_file, [file])[0]
+        return judged(self.fit_file, [file], self.stats.classes)[0]
 
     def _ap(self, calibrator: Any) -> float:
         file = self.out / "fitted_on.npz"
@@ -152,11 +150,6 @@ class CalibrationSession:
             resamples=1,
         )
         return float(found.results.estimate[0, 0])
-
-    def _matches(self, ann_file: Path, files: list[Path]) -> list[Matches]:
-        truth, ids = read_test_set(ann_file, classes=self.stats.classes)
-        judged = judge_files(truth, ids, files, rules=RULES["coco"])
-        return [judged[file] for file in files]
 
     def write(self, source: str | Path, checkpoint: str | Path) -> list[Path]:
         """Write config and checkpoint, see :func:`.write_calibrated`; return both."""
@@ -176,28 +169,7 @@ class CalibrationSession:
         for file, calibrators in zip(files, ([], self.calibrators), strict=True):
             with calibrated(self.model, calibrators) as model:
                 predict(model, loader, file, file.stem.replace("_", " "))
-        compared = compare_runs(
-            self.test_file,
-            dict(zip(("as trained", "calibrated"), ([f] for f in files), strict=True)),
-            classes=self.stats.classes,
-            train=self.stats,
-            resamples=resamples,
-            out_dir=self.out,
+        names = "as trained", "calibrated"
+        return what_moves(
+            self.test_file, files, names, self.stats, self.out, score_thr, resamples
         )
-        before, after = self._matches(self.test_file, files)
-        changes = compare_operating_figures(
-            before, after, self.stats.groups(), score_thr, resamples
-        )
-        rows = [
-            [
-                c.figure,
-                c.group,
-                c.before,
-                c.after,
-                f"{c.after - c.before:+.3f} [{c.interval[0]:.3f}, {c.interval[1]:.3f}]",
-            ]
-            for c in changes
-        ]
-        head = ["figure", "classes", "before", "after", "difference"]
-        title = f"From a score of {score_thr:g} on, at an overlap of 0.5"
-        return f"{compared.text()}\n\n{title}\n{text_table(head, rows)}"

@@ -12,6 +12,7 @@ from torch import nn
 from imb_det import layers
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
+from imb_det.heads import ExpertLosses, experts_of
 from imb_det.losses import ImbalanceLoss
 from imb_det.losses.caller import as_config
 
@@ -36,10 +37,17 @@ def check_classifiers(context: CheckContext) -> Iterator[Finding]:
     """
     if context.model is None:
         return
+    inside = {
+        id(part)
+        for losses in context.model.modules()
+        if isinstance(losses, ExpertLosses)
+        for part in losses.modules()
+    }
     for name, head in context.model.named_modules():
-        if isinstance(head, ImbalanceLoss):
+        if isinstance(head, ImbalanceLoss) or id(head) in inside:
             continue
-        for loss in head.children():
+        experts = experts_of(getattr(head, "loss_cls", None))
+        for loss in dict.fromkeys((*head.children(), *experts)):
             if not (isinstance(loss, ImbalanceLoss) and _needs_cosines(loss)):
                 continue
             found = {n: w for n, c in _classifiers(head) if (w := _wrong_with(c))}

@@ -28,7 +28,7 @@ def check_stages(context: CheckContext) -> Iterator[Finding]:
 
     A component that is configured by stages
     (:class:`~imb_det.core.listener.NamedStageListener`) must know all stages, and no
-    other.
+    other; with an attribute ``other_stages_are_plain`` it may leave some out.
 
     Args:
         context: Of a training, with components and hooks.
@@ -67,6 +67,8 @@ def _misnamed(context: CheckContext, plans: list[StageLengths]) -> Iterator[Find
             continue  # in a moving average: a copy of one that is looked at
         never = [name for name in known if name not in begin]
         unknown = [name for name in begin if name not in known]
+        if getattr(component, "other_stages_are_plain", False):
+            unknown = []
         kind = type(component).__name__
         where = f"{places[id(component)]}({kind})" if id(component) in places else kind
         stages = f"it names the stages {known}, but "

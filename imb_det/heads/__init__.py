@@ -2,10 +2,17 @@
 
 from .class_thresholds import ClassThresholds
 from .detr_heads import DeformableDETRHead, DETRHead
+from .expert_losses import ExpertLosses, experts_of
 from .guided_bbox_head import GuidedBBoxHead
 from .guided_heads import GuidedAnchorBasedHead, GuidedDenseHead
 from .guided_loss_scaling import GuidedLossScaling
 from .mask_query_heads import Mask2FormerHead, MaskFormerHead
+from .multi_expert_heads import (
+    MultiExpertConvFCBBoxHead,
+    MultiExpertHead,
+    MultiExpertShared2FCBBoxHead,
+    MultiExpertShared4Conv1FCBBoxHead,
+)
 from .sampling_free_bbox_heads import (
     SamplingFreeConvFCBBoxHead,
     SamplingFreeShared2FCBBoxHead,
@@ -23,12 +30,17 @@ __all__ = [
     "ClassThresholds",
     "DETRHead",
     "DeformableDETRHead",
+    "ExpertLosses",
     "GuidedAnchorBasedHead",
     "GuidedBBoxHead",
     "GuidedDenseHead",
     "GuidedLossScaling",
     "Mask2FormerHead",
     "MaskFormerHead",
+    "MultiExpertConvFCBBoxHead",
+    "MultiExpertHead",
+    "MultiExpertShared2FCBBoxHead",
+    "MultiExpertShared4Conv1FCBBoxHead",
     "SamplingFreeATSSHead",
     "SamplingFreeConvFCBBoxHead",
     "SamplingFreeFCOSHead",
@@ -37,4 +49,5 @@ __all__ = [
     "SamplingFreeRetinaHead",
     "SamplingFreeShared2FCBBoxHead",
     "SamplingFreeShared4Conv1FCBBoxHead",
+    "experts_of",
 ]

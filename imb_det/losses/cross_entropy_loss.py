@@ -76,9 +76,9 @@ class CrossEntropyLoss(WithMasks, ImbalanceLoss):
         class_weight: None for 1; a number >= 0 for all classes; a list of C numbers in
             the order of the classes (softmax: or C + 1, background last); a dict of
             numbers by class name, others have 1; a rule for the training set's counts,
-            ``'inverse'``, ``'sqrt_inverse'``, ``'effective_number'``, ``'class_beta'``
-            or ``'median_frequency'``, or with its options ``dict(rule=
-            'effective_number', beta=0.9999, max_ratio=None)``: see
+            ``'inverse'``, ``'sqrt_inverse'``, ``'effective_number'``,
+            ``'class_beta'``, ``'power'`` or ``'median_frequency'``, or with its options
+            ``dict(rule='effective_number', beta=0.9999, max_ratio=None)``: see
             :func:`imb_det.statistics.class_weights`; or ``dict(stages={'plain': None,
             'reweighted': 'inverse'})`` with one of these for each stage of the
             training. Dict and rules need ``imb_det.ImbalanceHook``, stages

@@ -16,8 +16,10 @@ _CLASS_FIRST = re.compile(r"(^|\.)(fc_reg|conv_logits)\.(weight|bias)$")
 #: Layers whose outputs are those of all classes for one anchor after the other.
 _ANCHOR_FIRST = re.compile(
     r"(^|\.)(\w*cls|cls_embed|cls_branches\.\d+|\w*cls\.\d+|reppoints_cls_out)"
-    r"\.(weight|bias)$"
+    r"\.(weight|bias|scale)$"
 )
+#: What a classifier has for each class, and not for background.
+_CLASSES_ALONE = re.compile(r"(^|\.)\w*cls\.align_(scale|bias)$")
 _NEVER = re.compile(r"(^|\.)(rpn_head\.|\w*bbox_cls\.|\w*cls_convs)")
 
 
@@ -69,6 +71,8 @@ def class_rows(name: str, rows: int, classes: int, extra: int = 0) -> ClassRows 
         each, rest = divmod(rows, classes)
         is_shared = rest or (each == 1 and name.rsplit(".", 2)[-2] == "fc_reg")
         return None if is_shared or not each else ClassRows(classes, 1, rows, each)
+    if _CLASSES_ALONE.search(name):
+        return ClassRows(classes, 1, rows) if rows == classes else None
     if _ANCHOR_FIRST.search(name):
         repeats, rest = divmod(rows, classes + extra)
         return (

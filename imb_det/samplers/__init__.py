@@ -5,6 +5,7 @@ from .cdb_sampler import CDBSampler
 from .class_aware_sampler import ClassAwareSampler
 from .receipt import SamplingReceipt
 from .repeat_factor_sampler import RepeatFactorSampler
+from .staged_sampler import StagedSampler
 from .target_level_sampler import TargetLevelSampler
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "EpochSampler",
     "RepeatFactorSampler",
     "SamplingReceipt",
+    "StagedSampler",
     "TargetLevelSampler",
 ]

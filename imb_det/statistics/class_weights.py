@@ -27,6 +27,7 @@ WEIGHT_RULES = (
     "sqrt_inverse",
     "effective_number",
     "class_beta",
+    "power",
     "median_frequency",
 )
 #: Over what the mean weight is 1.
@@ -39,6 +40,7 @@ def class_weights(
     *,
     beta: float = 0.999,
     betas: Sequence[float] = (0.99, 0.9999),
+    power: float = 1.0,
     max_ratio: float | None = 100.0,
     normalize: str = "instances",
     by: str = "instances",
@@ -53,6 +55,7 @@ def class_weights(
         \text{sqrt\_inverse: } n_c^{-1/2}, \quad
         \text{effective\_number: } \frac{1 - \beta}{1 - \beta^{n_c}}, \quad
         \text{class\_beta: } \frac{1 - \beta_c}{1 - \beta_c^{n_c}}, \quad
+        \text{power: } n_c^{-\rho}, \quad
         \text{median\_frequency: } \mathrm{median}(f) / f_c.
 
     where the :math:`\beta_c` of ``class_beta`` goes from the first of ``betas`` for the
@@ -71,12 +74,14 @@ def class_weights(
     Args:
         stats: Counts of the training set, C classes.
         rule: ``'inverse'``, ``'sqrt_inverse'``, ``'effective_number'``,
-            ``'class_beta'`` or ``'median_frequency'``.
+            ``'class_beta'``, ``'power'`` or ``'median_frequency'``.
         beta: Of ``effective_number``, in [0, 1): 0 is no weighting at all, towards 1
             it becomes ``inverse``. Default: 0.999.
         betas: Of ``class_beta``, two numbers in [0, 1), the second no less than the
             first. The authors' are for 600 examples of the largest class: with n there
             1 - 1 / n is in proportion. Default: (0.99, 0.9999).
+        power: :math:`\rho` of ``power``, >= 0: 0 is no weighting at all, 1 is
+            ``inverse``. Default: 1.
         max_ratio: Largest over smallest weight of the classes present, at least 1;
             None sets no limit. Default: 100.
         normalize: ``'classes'`` or ``'instances'``. Default: ``'instances'``.
@@ -105,7 +110,7 @@ def class_weights(
     """
     if not isinstance(stats, ClassStats):
         raise TypeError(f"`stats` must be ClassStats, got {type(stats).__name__}")
-    options = WeightRule(rule, beta, tuple(betas), max_ratio, normalize, by)
+    options = WeightRule(rule, beta, tuple(betas), max_ratio, normalize, by, power)
     return options(stats)
 
 
@@ -125,12 +130,14 @@ class WeightRule:
     max_ratio: float | None = 100.0
     normalize: str = "instances"
     by: str = "instances"
+    power: float = 1.0
 
     def __post_init__(self) -> None:
         name = "class weights"
         check_choice(name, "rule", self.rule, WEIGHT_RULES)
         check_choice(name, "normalize", self.normalize, NORMALISATIONS)
         check_choice(name, "by", self.by, COUNTED)
+        check_number(name, "power", self.power, 0, None)
         betas = self.betas
         if not isinstance(betas, Sequence) or not all(map(is_number, betas)):
             raise TypeError(f"{name}: `betas` must be two numbers, got {betas!r}")
@@ -155,9 +162,8 @@ class WeightRule:
         """
         known = ["max_ratio", "normalize"]
         known += ["by"] * (self.rule != "median_frequency")
-        known += {"effective_number": ["beta"], "class_beta": ["betas"]}.get(
-            self.rule, []
-        )
+        own = dict(effective_number="beta", class_beta="betas", power="power")
+        known += [own[self.rule]] if self.rule in own else []
         if unknown := sorted(set(options) - set(known)):
             raise ValueError(
                 f"the rule {self.rule!r} has no {unknown}, but {sorted(known)}"
@@ -194,6 +200,8 @@ class WeightRule:
             return 1 / count
         if self.rule == "sqrt_inverse":
             return 1 / np.sqrt(count)
+        if self.rule == "power":
+            return np.asarray(count**-self.power)
         if self.rule == "median_frequency":
             return np.median(frequency) / frequency
         beta = np.full(len(count), float(self.beta))

@@ -1,7 +1,7 @@
 """Every head of the library, small, with images, through its own layers.
 
 A new head needs a case in ``tests/test_heads/guided_cases.py``: its smallest config,
-and how its losses are asked for.
+and how its losses are asked for; one of several experts has it here.
 """
 
 import torch
@@ -9,11 +9,43 @@ from mmdet.models.dense_heads import DETRHead, MaskFormerHead
 from mmengine.config import ConfigDict
 
 from imb_det.registry import MODELS
-from tests.test_heads.guided_cases import CASES, SIZE, STRIDES, BoxCase, draw
+from tests.test_heads import guided_cases
+from tests.test_heads.guided_cases import SIZE, STRIDES, BoxCase, draw
 
 from .registered import registered
 
 __all__ = ["CASES", "NAMES", "features", "outputs", "predict", "registered_heads"]
+
+_EXPERTS = dict(
+    loss_cls=None,
+    losses=[
+        dict(type="imb_det.CrossEntropyLoss"),
+        dict(type="imb_det.CrossEntropyLoss", class_weight=[1.0, 2.0, 3.0, 1.0]),
+    ],
+)
+
+
+class ExpertCase(BoxCase):
+    """A box head with several classifiers; mmdet's has one, whose rows are fewer."""
+
+    prefix = "MultiExpert"
+
+    def build(self, type_=None, **settings):
+        plain = (type_ or "").startswith("mmdet.")
+        changes = {} if plain else _EXPERTS
+        return super().build(type_ or f"imb_det.{self.kind}", **{**changes, **settings})
+
+
+_KINDS = ("Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "ConvFCBBoxHead")
+CASES = {
+    **guided_cases.CASES,
+    **{
+        f"MultiExpert{kind}": ExpertCase(
+            f"MultiExpert{kind}", guided_cases.CASES[kind].config
+        )
+        for kind in _KINDS
+    },
+}
 
 #: Images of a step: with two objects, with one, and without.
 NAMES = ("two", "one", "empty")
@@ -26,7 +58,7 @@ def registered_heads():
 
     Heads of queries are in ``tests/test_heads``.
     """
-    rooms = ("losses", "layers", "backbones")
+    rooms = ("losses", "layers", "backbones", "calibration")
     others = {k for room in rooms for k in registered(MODELS, room)}
     return {
         k: cls

@@ -34,6 +34,7 @@ class Case(NamedTuple):
             None where it runs as ever, else the words of the error.
         loss: Classification loss of the model: a type, with sigmoid, or a config.
         data: Form of the annotations, ``'VOC'`` or ``'LVIS'``.
+        others: Hooks that it needs beside those that every training has.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Case(NamedTuple):
     bare: str | None = None
     loss: str | dict = "CrossEntropyLoss"
     data: str = "VOC"
+    others: tuple = ()
 
     @property
     def config(self):
@@ -60,6 +62,13 @@ CASES = [
     Case("CheckInvalidLossHook", {}),
     Case("PipelineSwitchHook", dict(switch_epoch=0, switch_pipeline=UNFLIPPED)),
     Case("StageHook", dict(stages=[dict(name="all")]), ("stage",)),
+    Case(
+        "FreezeHook",
+        dict(stages=dict(all=dict(freeze=["backbone"]))),
+        ("freeze",),
+        bare="`backbone`",
+        others=(dict(type="imb_det.StageHook", stages=[dict(name="all")]),),
+    ),
     Case("GradientHook", {}, bare="no part of the model has a module `loss_cls`"),
     Case("PriorInitHook", dict(cache_dir=False), bare="BareModel has no part"),
     Case(
@@ -103,6 +112,17 @@ BAD = {
     ),
     "StageHook": (dict(stages="plain"), dict(stages=[])),
     "FederatedHook": (),
+    "FreezeHook": (
+        dict(stages=["classifier"]),
+        dict(stages={}),
+        dict(stages=dict(late="fc_cls")),
+        dict(stages=dict(late=dict(train="fc_cls"))),
+        dict(stages=dict(late=dict(train_only="fc_cls"))),
+        dict(stages=dict(late=dict(train_only=[3]))),
+        dict(stages=dict(late=dict(train_only=["a"], freeze=["b"]))),
+        dict(stages=dict(late=dict(reinit=True))),
+        dict(stages=dict(late=dict(recount_norms=-1))),
+    ),
     "GradientHook": (),
     "PriorInitHook": (
         dict(head=3),
@@ -190,4 +210,4 @@ def bare_model():
 def hooks_with(case):
     """The hook of a case among those that every training here has."""
     others = [each for each in (IMBALANCE, SEED) if each["type"] != case.config["type"]]
-    return [*others, case.config]
+    return [*others, *case.others, case.config]

@@ -39,6 +39,13 @@ CASES = {
         dict(level=1.0, max_repeat=4.0),
         dict(level=0.7, mode="undersample", num_samples=9),
     ),
+    "StagedSampler": (
+        dict(stages=dict(plain=None, late=dict(type="imb_det.ClassAwareSampler"))),
+        dict(
+            stages=dict(late=dict(type="imb_det.RepeatFactorSampler", repeat_thr=0.5)),
+            num_samples=9,
+        ),
+    ),
 }
 BAD = {
     "RepeatFactorSampler": (
@@ -63,6 +70,14 @@ BAD = {
         dict(level="full"),
         dict(mode="both"),
         dict(max_repeat=0),
+    ),
+    "StagedSampler": (
+        dict(stages={}),
+        dict(stages=["plain"]),
+        dict(stages=dict(plain="all")),
+        dict(stages=dict(plain=dict(type="DefaultSampler"))),
+        dict(stages=dict(plain=dict(type="imb_det.CDBSampler"))),
+        dict(stages=dict(plain=dict(type="imb_det.ClassAwareSampler", seed=3))),
     ),
 }
 ARGUMENTS = [(name, kwargs) for name, many in CASES.items() for kwargs in many]

@@ -60,10 +60,11 @@ def test_it_is_built_from_the_text_of_a_config(case):
         case.build()
     (config,) = (Config(dict(head=c)) for c in configs[:1])
     again = Config.fromstring(config.pretty_text, ".py").head
-    assert again.type == f"imb_det.SamplingFree{case.kind}"
+    prefix = getattr(case, "prefix", "SamplingFree")
+    assert again.type == f"imb_det.{prefix}{case.kind.removeprefix(prefix)}"
     head = build(again)
     # It stands in for mmdet's own, in any place that asks for that.
-    assert isinstance(head, MODELS.get(f"mmdet.{case.kind}"))
+    assert isinstance(head, MODELS.get(f"mmdet.{case.kind.removeprefix(prefix)}"))
 
 
 @each_case
@@ -150,6 +151,8 @@ def test_state_makes_the_same_head(case, way):
 
 @each_case
 def test_weights_of_mmdets_head_fit(case):
+    if hasattr(case, "prefix"):
+        pytest.skip("it has more classifiers than mmdet's")
     twin = case.build(f"mmdet.{case.kind}")
     head = case.build()
     missing, unexpected = head.load_state_dict(twin.state_dict(), strict=False)

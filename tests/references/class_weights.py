@@ -3,12 +3,14 @@
 import math
 
 
-def rule_weight(rule, n, f, median_f, beta):
+def rule_weight(rule, n, f, median_f, beta, power=1.0):
     """Weight of one class with n instances in a share f of the images."""
     if rule == "inverse":
         return 1 / n
     if rule == "sqrt_inverse":
         return 1 / math.sqrt(n)
+    if rule == "power":
+        return math.exp(-power * math.log(n))
     if rule in ("effective_number", "class_beta"):
         # 1 + beta + ... + beta^(n - 1) is the effective number itself.
         return 1 / math.fsum(beta**i for i in range(n))
@@ -31,6 +33,7 @@ def class_weights(
     max_ratio=100.0,
     by="instances",
     betas=(0.99, 0.9999),
+    power=1.0,
 ):
     """Weights of all classes; None sets no limit."""
     frequencies = sorted(m / num_images for m in images if m)
@@ -45,7 +48,7 @@ def class_weights(
         beta_of(n, counts, betas) if rule == "class_beta" else beta for n in instances
     ]
     raw = [
-        rule_weight(rule, n, m / num_images, median_f, b) if n else None
+        rule_weight(rule, n, m / num_images, median_f, b, power) if n else None
         for n, m, b in zip(instances, images, by_class, strict=True)
     ]
     present = [w for w in raw if w is not None]

@@ -7,7 +7,7 @@ from imb_det.statistics import ClassStats, class_weights
 from imb_det.statistics.class_weights import NORMALISATIONS, WEIGHT_RULES, weight_rules
 from tests.references import class_weights as reference
 
-NORMALISED = WEIGHT_RULES[:4]
+NORMALISED = WEIGHT_RULES[:5]
 NO_LIMIT = dict(max_ratio=None)
 
 
@@ -54,6 +54,17 @@ def test_beta_by_class_by_hand():
     weights = class_weights(stats_of([1, 2, 3]), "class_beta", **options)
     raw = np.array([1, 0.8, 4 / 7])
     assert weights == pytest.approx(raw / raw.mean(), rel=1e-14)
+
+
+@given(class_stats(), st.floats(0, 3), st.none() | st.floats(1, 1e4))
+def test_a_power_of_the_count(stats, power, max_ratio):
+    options = dict(power=power, max_ratio=max_ratio)
+    found = class_weights(stats, "power", **options)
+    counts = stats.instance_count, stats.image_count, stats.num_images
+    assert found == pytest.approx(reference.class_weights(*counts, "power", **options))
+    ends = {0: np.ones(stats.num_classes), 1: class_weights(stats, "inverse")}
+    for end, wanted in ends.items():
+        assert class_weights(stats, "power", power=end) == pytest.approx(wanted)
 
 
 @given(class_stats(), st.floats(0, 1, exclude_max=True), st.none() | st.floats(1, 1e4))

@@ -1,0 +1,86 @@
+"""A detector of more classes, from one of fewer or of none in particular."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+
+from imb_det.calibration import classifier_outputs
+from imb_det.checkpoint_files import read_checkpoint
+from imb_det.core import and_more, check_choice
+from imb_det.merging.class_rows import with_classes
+
+__all__ = ["expand"]
+
+
+def expand(
+    config: Any,
+    checkpoint: str | Path,
+    out: Path,
+    fill: str = "mean",
+    classes: Sequence[str] | None = None,
+    seed: int = 0,
+) -> list[str]:
+    """Write weights for the classes of a config, from a detector that lacks some.
+
+    Rows of classes, of background too, are mapped by name; everything of the same shape
+    is taken over.
+
+    Args:
+        config: Of the detector to come.
+        checkpoint: Of the one that there is.
+        out: File to write, for ``load_from``.
+        fill: Rows of new classes: the ``'mean'`` of those that are known, which of a
+            detector of one class are those of an object, or ``'keep'`` for a new start.
+            Default ``'mean'``.
+        classes: Names of the classes of the checkpoint. Default None, those that it
+            tells.
+        seed: Of a new start. Default 0.
+
+    Returns:
+        Lines that say what was taken over.
+
+    Raises:
+        FileNotFoundError: No such checkpoint.
+        ValueError: Classes that are unknown, or nothing that could be taken over.
+    """
+    check_choice("expand", "fill", fill, ("mean", "keep"))
+    init_default_scope(config.get("default_scope", "mmdet"))
+    content = read_checkpoint(checkpoint, "cpu")
+    meta = (content.get("meta") or {}).get("dataset_meta") or {}
+    known = tuple(classes or meta.get("classes") or ())
+    if not known:
+        raise ValueError(
+            f"{checkpoint} does not tell its classes; give them with `--classes`"
+        )
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    wanted = tuple(dataset.metainfo["classes"])
+    torch.manual_seed(seed)
+    model: Any = MODELS.build(config.model)
+    for part in model.modules():  # the checkpoint brings what would be downloaded
+        if "Pretrained" in str(getattr(part, "init_cfg", None) or {}):
+            part.init_cfg = None
+    model.init_weights()
+    outputs = classifier_outputs(model)
+    extra = max(output.channels - output.num_classes for output in outputs)
+    source = content.get("state_dict", content)
+    made, kept = with_classes(source, model.state_dict(), known, wanted, extra, fill)
+    if len(kept) == len(made):
+        raise ValueError(f"{checkpoint} has nothing that the model could take over")
+    torch.save(dict(state_dict=made, meta=dict(dataset_meta=dict(classes=wanted))), out)
+    shared = [name for name in wanted if name in known]
+    new = [name for name in wanted if name not in known]
+    lost = [name for name in known if name not in wanted]
+    lines = [f"{len(made) - len(kept)} of {len(made)} tensors are taken over"]
+    if kept:
+        lines.append(f"not taken over: {and_more(kept, quoted=False)}")
+    rows = "the mean of the others" if fill == "mean" else "a new start"
+    lines.append(f"classes known by name: {and_more(shared) if shared else 'none'}")
+    lines.append(f"new classes, with {rows}: {and_more(new) if new else 'none'}")
+    if lost and len(known) > 1:
+        lines.append(f"classes that are left out: {and_more(lost)}")
+    return lines

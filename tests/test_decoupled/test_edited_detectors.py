@@ -1,0 +1,181 @@
+"""Detectors whose classifiers are edited, or get more classes, on a toy data set."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+from imb_det.analysis.box_features import box_dataset
+from imb_det.decoupled.class_means import class_means
+from imb_det.decoupled.edit_session import EditSession
+from imb_det.decoupled.expansion import expand
+from tests import toys
+
+BACKBONE = toys.retinanet_config().backbone
+ANCHORS = dict(
+    type="AnchorGenerator", scales=[4], ratios=[0.5, 1.0, 2.0], strides=[8, 16, 32]
+)
+
+
+def config_of(root):
+    """A Faster R-CNN of milliseconds, from mmdet's own config."""
+    cfg = Config.fromfile("configs/_base_/models/faster-rcnn_r18_fpn_small.py")
+    model = cfg.model
+    model.backbone = BACKBONE
+    model.neck = dict(toys.retinanet_config().neck)
+    model.rpn_head.update(in_channels=8, feat_channels=8)
+    model.rpn_head.anchor_generator = ANCHORS
+    extractor = model.roi_head.bbox_roi_extractor
+    extractor.update(out_channels=8, featmap_strides=[8, 16, 32])
+    extractor.roi_layer.output_size = 2
+    model.roi_head.bbox_head.update(
+        in_channels=8, fc_out_channels=8, roi_feat_size=2, num_classes=3
+    )
+    dataset = toys.coco_dataset_config(root)
+    loader = dict(
+        batch_size=2,
+        num_workers=0,
+        sampler=dict(type="DefaultSampler", shuffle=False),
+        dataset=dict(dataset, test_mode=True),
+    )
+    meta = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
+    pipeline = [
+        dict(type="LoadImageFromFile"),
+        toys.RESIZE,
+        dict(type="PackDetInputs", meta_keys=meta),
+    ]
+    test = dict(loader, dataset=dict(dataset, test_mode=True, pipeline=pipeline))
+    return Config(
+        dict(
+            model=model.to_dict(),
+            default_scope="mmdet",
+            train_dataloader=loader,
+            test_dataloader=test,
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, repo_root):
+    """Config, checkpoint and folder; nothing is trained."""
+    folder = tmp_path_factory.mktemp("detector")
+    toys.write_coco(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(repo_root)
+        cfg = config_of(folder)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    with torch.no_grad():
+        model.roi_head.bbox_head.fc_cls.weight.normal_()
+    meta = dict(dataset_meta=dict(classes=toys.CLASSES))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), folder / "a.pth")
+    return cfg, folder / "a.pth", folder
+
+
+def test_means_are_those_of_the_boxes(trained):
+    cfg, checkpoint, _ = trained
+    model = MODELS.build(cfg.model)
+    model.load_state_dict(torch.load(checkpoint)["state_dict"])
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    dataset = box_dataset(cfg.train_dataloader, pipeline)
+    head = model.roi_head.bbox_head
+    means, counts = class_means(model, dataset, head.fc_cls, 3)
+    model.eval()
+    total, number = torch.zeros(3, 8), torch.zeros(3)
+    for i in range(len(dataset)):  # box by box
+        data = dataset[i]
+        truth = data["data_samples"].gt_instances
+        image = model.data_preprocessor(
+            dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+        )["inputs"]
+        for box, label in zip(truth.bboxes.tensor, truth.labels, strict=True):
+            roi = torch.cat([torch.zeros(1), box])[None]
+            with torch.no_grad():
+                x = model.roi_head.bbox_roi_extractor(model.extract_feat(image), roi)
+                for fc in head.shared_fcs:
+                    x = fc(x.flatten(1)).relu()
+            total[label] += x[0]
+            number[label] += 1
+    assert counts.tolist() == number.tolist()
+    assert number.sum() > 6
+    torch.testing.assert_close(means.float(), total / number.clamp(min=1)[:, None])
+    with pytest.raises(TypeError, match="means of classes are those of regions"):
+        class_means(model, dataset, head.fc_reg, 3)
+
+
+@pytest.mark.parametrize(
+    "method", ["tau_norm", pytest.param("ncm", marks=pytest.mark.weekly)]
+)
+def test_an_edited_detector_is_written_with_what_moves(trained, method, capsys):
+    cfg, checkpoint, folder = trained
+    session = EditSession(cfg, checkpoint, folder / method)
+    session.predict("as_trained")
+    session.edit(method)
+    session.predict("edited")
+    text = session.report(0.01, 20)
+    assert "edited" in text
+    assert "at an overlap of 0.5" in text
+    printed = capsys.readouterr().out
+    assert ("dangerous in detection" in printed) == (method == "tau_norm")
+    assert "edited: roi_head.bbox_head.fc_cls" in printed
+    before = torch.load(checkpoint)["state_dict"]
+    content = torch.load(session.write())
+    assert content["meta"]["dataset_meta"]["classes"] == toys.CLASSES
+    changed = {k for k, v in content["state_dict"].items() if not v.equal(before[k])}
+    fc = "roi_head.bbox_head.fc_cls"
+    assert changed <= {f"{fc}.weight", f"{fc}.bias"}
+    assert f"{fc}.weight" in changed
+    assert content["state_dict"][f"{fc}.weight"][3].equal(before[f"{fc}.weight"][3])
+    with pytest.raises(ValueError, match="of tau_norm alone"):
+        session.edit("ncm", keep_bias=True)
+    with pytest.raises(ValueError, match="`--method` must be one of"):
+        session.edit("nothing")
+
+
+@pytest.mark.parametrize("fill", ["mean", "keep"])
+def test_a_detector_of_objects_gets_classes(trained, tmp_path, fill):
+    cfg, _, _ = trained
+    small = Config(cfg.to_dict())
+    small.model.roi_head.bbox_head.num_classes = 1
+    torch.manual_seed(1)
+    source = MODELS.build(small.model)
+    source.init_weights()
+    state = source.state_dict()
+    meta = dict(dataset_meta=dict(classes=("object",)))
+    torch.save(dict(state_dict=state, meta=meta), tmp_path / "one.pth")
+    lines = expand(cfg, tmp_path / "one.pth", tmp_path / "three.pth", fill)
+    made = torch.load(tmp_path / "three.pth")
+    assert made["meta"]["dataset_meta"]["classes"] == toys.CLASSES
+    model = MODELS.build(cfg.model)
+    model.load_state_dict(made["state_dict"])
+    fc = "roi_head.bbox_head.fc_cls.weight"
+    for label in range(3):
+        row = made["state_dict"][fc][label]
+        assert torch.equal(row, state[fc][0]) == (fill == "mean")
+    assert torch.equal(made["state_dict"][fc][3], state[fc][1])  # background
+    for name, value in state.items():
+        if "fc_cls" not in name and "fc_reg" not in name:
+            assert torch.equal(value, made["state_dict"][name]), name
+    assert "classes known by name: none" in lines
+    assert "new classes, with" in lines[-1]
+
+
+def test_classes_of_a_smaller_detector_are_found_by_name(trained, tmp_path):
+    cfg, _, _ = trained
+    small = Config(cfg.to_dict())
+    small.model.roi_head.bbox_head.num_classes = 2
+    state = MODELS.build(small.model).state_dict()
+    torch.save(dict(state_dict=state), tmp_path / "two.pth")
+    with pytest.raises(ValueError, match="does not tell its classes"):
+        expand(cfg, tmp_path / "two.pth", tmp_path / "three.pth")
+    names = [toys.CLASSES[2], toys.CLASSES[0]]
+    lines = expand(cfg, tmp_path / "two.pth", tmp_path / "b.pth", classes=names)
+    made = torch.load(tmp_path / "b.pth")["state_dict"]
+    for part in ("weight", "bias"):
+        fc = f"roi_head.bbox_head.fc_cls.{part}"
+        reg = f"roi_head.bbox_head.fc_reg.{part}"
+        assert torch.equal(made[fc][[2, 0, 3]], state[fc])
+        torch.testing.assert_close(made[fc][1], state[fc][:2].mean(0))
+        assert torch.equal(made[reg][8:], state[reg][:4])
+    assert f"new classes, with the mean of the others: ['{toys.CLASSES[1]}']" in lines
