@@ -18,12 +18,39 @@ datasets = dict(
         title="RetinaNet",
         config="configs/lite0/retinanet_lite0_fpn_boards-lt.py",
     ),
+    rtmdet=dict(
+        _test,
+        title="RTMDet",
+        config="configs/lite0/rtmdet_lite0_boards-lt.py",
+    ),
+    deformable_detr=dict(
+        _test,
+        title="Deformable DETR",
+        config="configs/lite0/deformable-detr_lite0_boards-lt.py",
+    ),
     mask_rcnn=dict(
         _test,
         title="Mask R-CNN",
         config="configs/lite0/mask-rcnn_lite0_fpn_boards-lt.py",
     ),
 )
+
+
+def _loss(detector, title, type, **loss):
+    """Change the loss of classes of a detector with one head."""
+    given = dict(loss, type=f"imb_det.{type}", use_sigmoid=True, _delete_=True)
+    options = {"model.bbox_head.loss_cls": given}
+    return dict(title=title, options=options, datasets=[detector])
+
+
+def _point(title, type, **loss):
+    return _loss("rtmdet", title, type, **loss)
+
+
+def _query(title, type, **loss):
+    return _loss("deformable_detr", title, type, loss_weight=2.0, **loss)
+
+
 _cals = "configs/loss_wrappers/faster-rcnn_lite0_fpn_cals_boards-lt.py"
 _wrapped = "configs/rfs/faster-rcnn_lite0_fpn_class-balanced-dataset_boards-lt.py"
 _pasted = "configs/copy_paste/{}_lite0_fpn_copy-paste_boards-lt.py"
@@ -36,7 +63,9 @@ def _two_stages(title, name):
 
 
 methods = dict(
-    rfs=dict(datasets=["faster_rcnn", "retinanet", "mask_rcnn"]),
+    rfs=dict(
+        datasets=["faster_rcnn", "retinanet", "rtmdet", "deformable_detr", "mask_rcnn"]
+    ),
     cosine=dict(datasets=["faster_rcnn", "mask_rcnn"]),
     cals=dict(title="CALS", config=_cals, datasets=["faster_rcnn"]),
     rfs_mmengine=dict(
@@ -50,6 +79,7 @@ methods = dict(
         ),
         datasets=["faster_rcnn", "mask_rcnn"],
     ),
+    # In stages, with several classifiers, or other boxes.
     crt=_two_stages("cRT", "crt"),
     lws=_two_stages("LWS", "lws"),
     lws_smoothing=_two_stages("LWS, label-aware smoothing", "lws-smoothing"),
@@ -58,4 +88,14 @@ methods = dict(
     step_wise=_two_stages("step by step", "step-wise"),
     multi_expert=_two_stages("three experts", "multi-expert"),
     cab=_two_stages("CAB", "cab"),
+    # Losses of qualities, and of queries.
+    sqrt_point=_point(
+        "square root weights", "QualityFocalLoss", class_weight="sqrt_inverse"
+    ),
+    inverse_point=_point("inverse weights", "QualityFocalLoss", class_weight="inverse"),
+    eqfl=_point("EQFL", "EqualizedQualityFocalLoss"),
+    sqrt_query=_query("square root weights", "FocalLoss", class_weight="sqrt_inverse"),
+    inverse_query=_query("inverse weights", "FocalLoss", class_weight="inverse"),
+    balanced_query=_query("balanced sigmoid", "BalancedSoftmaxLoss"),
+    efl_query=_query("equalized focal loss", "EqualizedFocalLoss"),
 )

@@ -5,7 +5,7 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 model = dict(bbox_head=dict(num_classes=32))
-optim_wrapper = dict(optimizer=dict(lr=4e-4), clip_grad=dict(max_norm=0.1))
+optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=0.1))
 custom_hooks = [
     dict(type="imb_det.ImbalanceHook", group_thresholds=(5, 13)),
     dict(type="imb_det.EpochSeedHook"),
