@@ -14,6 +14,7 @@ from imb_det.core.finding import Finding, Severity, refusal
 from imb_det.heads import DeformableDETRHead
 from imb_det.losses import (
     ImbalanceLoss,
+    OverlapLoss,
     PixelLoss,
     RowWeights,
 )
@@ -28,6 +29,9 @@ from .mask_losses import check_mask_losses
 
 __all__ = ["check_loss_callers"]
 
+#: Losses of heads of boxes and masks.
+_OF_OBJECTS = ("loss_cls", "loss_mask", "loss_dice", "loss_point")
+_WITH_VOID = (ImbalanceLoss, OverlapLoss, PixelLoss)
 _PROPOSALS = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
 
 
@@ -159,20 +163,36 @@ def _of_probabilities(name: str, module: Any) -> Iterator[Finding]:
 
 
 def _of_pixels(name: str, module: Any) -> Iterator[Finding]:
-    """Find a loss of pixels in a head of boxes, where one class is background."""
-    loss = getattr(module, "loss_cls", None)
-    if not isinstance(loss, (ImbalanceLoss, PixelLoss)):
-        return
-    if loss.ignore_index is not None:
-        yield Finding(
-            "loss_of_pixels",
-            Severity.ERROR,
-            "a loss of pixels, which knows no background, in a head of boxes",
-            f"`{name}` ({type(module).__name__})",
-            f"`loss_cls` is {type(loss).__name__} for labels up to C - 1 and "
-            f"{loss.ignore_index}",
-            "Leave `ignore_index` out of `loss_cls`; it is for `loss_seg`",
-        )
+    """Find a loss of pixels in a head of objects, or one that ignores a class."""
+    where = f"`{name}` ({type(module).__name__})"
+    for attribute, loss in module.named_children():
+        void = getattr(loss, "ignore_index", None)
+        if void is None or not isinstance(loss, _WITH_VOID):
+            continue
+        number = getattr(module, "num_classes", None)
+        if attribute in _OF_OBJECTS and not isinstance(loss, OverlapLoss):
+            remedy = "Leave `ignore_index` out of"
+            if isinstance(loss, PixelLoss):
+                remedy = "Take the loss inside of PixelLoss for"
+            yield Finding(
+                "loss_of_pixels",
+                Severity.ERROR,
+                "a loss of pixels, which knows no background, in a head of objects",
+                where,
+                f"`{attribute}` is {type(loss).__name__} for labels up to C - 1 and "
+                f"{void}",
+                f"{remedy} `{attribute}`; losses of pixels are for `loss_seg`",
+            )
+        elif isinstance(number, int) and 0 <= void < number:
+            yield Finding(
+                "class_ignored",
+                Severity.WARNING,
+                "a loss of pixels ignores a class of its head",
+                where,
+                f"`ignore_index={void}`, and the head has {number} classes: label "
+                f"{void} is never trained",
+                "Give void pixels a label that is no class, such as `ignore_index=-1`",
+            )
 
 
 def _of_encoder(name: str, module: Any) -> Iterator[Finding]:

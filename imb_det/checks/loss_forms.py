@@ -14,6 +14,7 @@ from imb_det.losses import ImbalanceLoss
 __all__ = ["FORMS", "Form", "classes_named"]
 
 _QUALITY = dict(type="imb_det.QualityFocalLoss", use_sigmoid=True, beta=2.0)
+_MASKS = dict(type="imb_det.CrossEntropyLoss", use_mask=True)
 _DICE = dict(type="mmdet.DiceLoss")
 _PIXELS = dict(type="imb_det.CrossEntropyLoss", ignore_index=255)
 _GHM = dict(type="imb_det.GHMCLoss", use_sigmoid=True, average="avg_factor")
@@ -188,6 +189,18 @@ FORMS = (
             type="imb_det.InstanceWeightedLoss",
             loss=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True),
         ),
+    ),
+    Form(
+        ("FCNMaskHead",),
+        "loss_mask",
+        "passes masks with the classes of their objects",
+        instead=_MASKS,
+    ),
+    Form(
+        ("MaskPointHead",),
+        "loss_point",
+        "passes points of masks with the classes of their objects",
+        instead=_MASKS,
     ),
     Form(
         ("BaseSemanticHead",),

@@ -19,6 +19,7 @@ from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity
 from imb_det.core.text import and_more
 from imb_det.statistics import leaf_datasets
+from imb_det.statistics.segments import thing_classes
 
 __all__ = ["check_class_order", "check_num_classes"]
 
@@ -148,7 +149,7 @@ def _class_names(dataset: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     classes = tuple(metainfo.get("classes") or ())
     things = tuple(metainfo.get("thing_classes") or ())
     if not set(things) <= set(classes):  # left over from another list of classes
-        things = ()
+        things = thing_classes(dataset)
     if any(getattr(leaf, "return_classes", False) for leaf in leaves):
         return (), ()
     return classes, things

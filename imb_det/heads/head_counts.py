@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from mmdet.models.seg_heads.base_semantic_head import BaseSemanticHead
 from torch import nn
 
-from imb_det.losses import ImbalanceLoss, PixelLoss
+from imb_det.losses import ImbalanceLoss, OverlapLoss, PixelLoss
 from imb_det.statistics import ClassStats
 from imb_det.statistics.class_slices import by_pixel, of_stuff, of_things
 from imb_det.statistics.class_vector import ClassVector
@@ -30,7 +31,8 @@ def counts_of_heads(components: Iterable[Any], stats: ClassStats) -> dict[int, M
       one class, as ``PanopticFPNHead`` has them,
     - T + S, as ``Mask2FormerHead``: all of them, like everything that is no head.
 
-    Rules in losses of pixels (``ignore_index``) get the pixels as instances.
+    Rules in losses of pixels (``ignore_index``) get the pixels as instances; those in
+    losses of maps as wholes (:class:`~imb_det.losses.OverlapLoss`) do not.
 
     Args:
         components: Modules, and others, which are passed over.
@@ -55,38 +57,51 @@ def counts_of_heads(components: Iterable[Any], stats: ClassStats) -> dict[int, M
             else:
                 foreign[id(module)] = head
     for loss in modules:
-        if getattr(loss, "ignore_index", None) is None:
-            continue
-        if not isinstance(loss, (ImbalanceLoss, PixelLoss)):
+        by_pixels = _is_of_pixels(loss)
+        if not by_pixels and not _is_of_maps(loss):
             continue
         for vector in loss.modules():
             if isinstance(vector, ClassVector):
                 made = found.get(id(vector), lambda: stats)
                 head_of = foreign.get(id(vector))
-                found[id(vector)] = partial(_of_pixels, vector, made, head_of)
+                found[id(vector)] = partial(
+                    _of_outputs, vector, made, head_of, by_pixels
+                )
     return found
 
 
 def _part_of(head: nn.Module, number: int, stats: ClassStats) -> Made | None:
     """Return what makes the counts of a head; None for one of other classes."""
-    if number == stats.num_classes:
-        return lambda: stats
     things = len(stats.thing_classes)
     stuff = getattr(head, "num_stuff_classes", None)
-    if things and number - 1 == stuff == stats.num_classes - things:
+    # Of one thing, heads that join the things and those that do not have C outputs.
+    joins = number != stats.num_classes or isinstance(head, BaseSemanticHead)
+    if things and joins and number - 1 == stuff == stats.num_classes - things:
         return lambda: of_stuff(stats)
+    if number == stats.num_classes:
+        return lambda: stats
     return (lambda: of_things(stats)) if things == number else None
 
 
-def _of_pixels(
-    vector: ClassVector, made: Made, foreign: nn.Module | None
+def _is_of_pixels(loss: nn.Module) -> bool:
+    kinds = (ImbalanceLoss, PixelLoss)
+    return isinstance(loss, kinds) and loss.ignore_index is not None
+
+
+def _is_of_maps(loss: nn.Module) -> bool:
+    return isinstance(loss, OverlapLoss) and not loss.use_sigmoid
+
+
+def _of_outputs(
+    vector: ClassVector, made: Made, foreign: nn.Module | None, by_pixels: bool
 ) -> ClassStats | None:
-    """Return the counts for numbers of the classes in a loss of pixels.
+    """Return the counts for numbers of the classes in a loss of semantic heads.
 
     Args:
         vector: The numbers.
         made: Of its head.
         foreign: The head, where its classes are not those of the training set.
+        by_pixels: Whether rules go by pixels.
 
     Raises:
         ValueError: Names or a rule where the classes or their pixels are not known.
@@ -102,6 +117,14 @@ def _of_pixels(
                 f"num_classes={getattr(foreign, 'num_classes', None)}. Give one number "
                 "for each of them"
             )
+        number = getattr(foreign, "num_classes", None)
+        for spec in vector.specs.values():
+            if isinstance(spec, list) and len(spec) != number:
+                raise ValueError(
+                    f"{vector.owner}: `{vector.name}` has {len(spec)} numbers, but "
+                    f"{type(foreign).__name__} has {number} classes"
+                )
         return None
     stats = made()
-    return by_pixel(stats) if vector.has_rule and stats is not None else stats
+    by_pixels &= vector.has_rule
+    return by_pixel(stats) if by_pixels and stats is not None else stats

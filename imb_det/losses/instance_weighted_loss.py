@@ -113,7 +113,7 @@ class InstanceWeightedLoss(ToldInstances, nn.Module):
         """Return the losses, or those of instances where they will be added."""
         labels = self.told_labels()
         n = len(labels)
-        if n == 0 or found.numel() % n:
+        if found.numel() % n if n else found.numel():
             raise ValueError(
                 f"{in_head(type(self).__name__)}: {tuple(found.shape)} losses are not "
                 f"those of {n} instances"
@@ -121,7 +121,7 @@ class InstanceWeightedLoss(ToldInstances, nn.Module):
         of_each = self.instance_weights(labels, self._num_classes, found)
         if of_each is None:
             return found
-        rows = found.reshape(n, -1)
+        rows = found.reshape(n, found.numel() // max(n, 1))
         if reduction != "none":
             return rows.sum(1) * of_each
         return (rows * of_each[:, None]).reshape(found.shape)

@@ -31,6 +31,7 @@ from .told_instances import ToldInstances
 __all__ = ["OverlapLoss"]
 
 _CHUNK = 1 << 18  # pixels
+_VOID = 255  # the default label of pixels that do not count
 
 
 class OverlapLoss(ToldInstances, nn.Module):
@@ -40,7 +41,8 @@ class OverlapLoss(ToldInstances, nn.Module):
 
     over N instances. With ``use_sigmoid=False``, in semantic heads, the masks are those
     of the classes in all pixels together, p their softmax, and N is the number of
-    classes that are there; a class that is not has no loss.
+    classes that are there; a class that is not has no loss. On several GPUs each has
+    the pixels and classes of its own images.
 
     A subclass has :meth:`rows`, the loss of each mask with its derivative.
 
@@ -72,7 +74,7 @@ class OverlapLoss(ToldInstances, nn.Module):
         reduction: str = "mean",
         loss_weight: float = 1.0,
         class_weight: ClassWeight = None,
-        ignore_index: int | None = 255,
+        ignore_index: int | None = _VOID,
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -88,9 +90,14 @@ class OverlapLoss(ToldInstances, nn.Module):
             raise TypeError(
                 f"{name}: `ignore_index` must be an int or None, got {ignore_index!r}"
             )
+        if use_sigmoid and ignore_index not in (_VOID, None):
+            raise ValueError(
+                f"{name}: `ignore_index={ignore_index}` is for maps of classes, with "
+                "`use_sigmoid=False`; masks of instances have no such label"
+            )
         self.use_sigmoid, self.activate = use_sigmoid, activate
         self.reduction, self.loss_weight = reduction, loss_weight
-        self.ignore_index = ignore_index
+        self.ignore_index = None if use_sigmoid else ignore_index
         self.class_weight = class_weight_vector(self, class_weight, False)
 
     def rows(

@@ -105,6 +105,8 @@ class PixelLoss(nn.Module):
             )
         check_number(name, "min_kept", min_kept, 0, None)
         check_number(name, "thresh", thresh, 0, 1)
+        if share is None:
+            raise TypeError(f"{name}: `share` must be a number, a list or a dict")
         self.share = ClassVector(name, "share", share, default=1.0, high=1)
         self.min_kept, self.thresh = min_kept, float(thresh)
         self.mines = share != 1
@@ -112,6 +114,10 @@ class PixelLoss(nn.Module):
             raise ValueError(
                 f"{name}: `min_kept={min_kept!r}` and `thresh={thresh!r}` have no "
                 "effect where `share` is 1, with which all pixels are kept"
+            )
+        if share == 0 and not (min_kept or thresh):
+            raise ValueError(
+                f"{name}: `share=0` without `min_kept` and `thresh` keeps no pixel"
             )
 
     @property

@@ -83,8 +83,9 @@ class ClassMaps:
                 f"{labels.shape}"
             )
         found, counts = np.unique(labels, return_counts=True)
-        is_class = (found >= 0) & (found < self.num_classes)
-        odd = found[~is_class & (found != self.ignored)]
+        is_void = found == self.ignored
+        is_class = (found >= 0) & (found < self.num_classes) & ~is_void
+        odd = found[~is_class & ~is_void]
         if odd.size and not self._has_told:
             self._has_told = True
             _logger.warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,8 @@ __all__ = [
     "class_weights",
     "weight_rules",
 ]
+
+_logger = logging.getLogger(__name__)
 
 #: Names of the rules of :func:`class_weights`.
 WEIGHT_RULES = (
@@ -192,6 +195,16 @@ class WeightRule:
             by_instance = self.normalize == "instances"
             raw = raw / np.average(raw, weights=count if by_instance else None)
         weights[present] = raw
+        weighs = self.rule == "effective_number" and self.beta > 0
+        if weighs and self.max_ratio != 1 and _differ(of) and not _differ(raw):
+            _logger.warning(
+                "`effective_number` with beta=%s weighs all classes alike, though "
+                "their counts go from %d to %d: give it a `beta` nearer to 1, or "
+                "`by='images'`",
+                self.beta,
+                of.min(),
+                of.max(),
+            )
         return weights
 
     def _raw(self, count: np.ndarray, frequency: np.ndarray) -> np.ndarray:
@@ -213,6 +226,11 @@ class WeightRule:
         some = beta > 0
         log_beta = np.log(np.where(some, beta, 0.5))
         return np.where(some, (1 - beta) / -np.expm1(count * log_beta), 1.0)
+
+
+def _differ(numbers: np.ndarray) -> bool:
+    """Tell whether numbers above 0 differ by more than a hundredth."""
+    return bool(numbers.max() > 1.01 * numbers.min())
 
 
 def weight_rules(**options: Any) -> dict[str, WeightRule]:

@@ -19,13 +19,13 @@ from .class_maps import is_class_map, map_step
 from .dataset_access import class_names, iter_data_infos, leaf_datasets
 from .label_table import LabelTable
 from .loaded_masks import loaded_infos, mask_use
-from .segments import first_record, is_panoptic
+from .segments import first_record, has_areas, is_panoptic
 from .shown_labels import hides_labels
 
 __all__ = ["label_table"]
 
 # Raise it when reading changes, so that older tables are not used.
-_VERSION = 3
+_VERSION = 4
 _CACHED_FROM = 10_000  # images; fewer are read in less than a second
 _MAPS_CACHED_FROM = 100  # images of sets with pixels, which take longer
 # What numpy and zipfile raise; RuntimeError where a flag or a version is wrong.
@@ -37,6 +37,9 @@ _DAMAGED = (
     ValueError,
     zipfile.BadZipFile,
 )
+
+#: What options of a step may be whose text tells them apart.
+_PLAIN = (int, float, str, list, tuple, dict)
 
 #: Arrays of the sparse matrix of pixels.
 _PIXELS = ("pixels", "pixels_class", "pixels_image")
@@ -108,15 +111,19 @@ def _states_of_files(leaf: Any) -> Iterator[Any]:
     if is_panoptic(info):
         things = leaf.metainfo.get("thing_classes"), leaf.metainfo.get("stuff_classes")
         yield (things, _state(getattr(leaf, "ann_file", "")))
+        if has_areas(leaf, info):
+            return
     elif is_class_map(info):
         if (step := map_step(leaf)) is not None:
             options = sorted(vars(step).items())
-            yield type(step), [x for x in options if isinstance(x[1], (int, str))]
-        for other in iter_data_infos(leaf):
-            yield _state(other["seg_map_path"])
+            yield type(step), [x for x in options if isinstance(x[1], _PLAIN)]
+    else:
+        return
+    for other in iter_data_infos(leaf):
+        yield _state(other.get("seg_map_path"))
 
 
-def _state(path: str) -> tuple[int, int] | None:
+def _state(path: Any) -> tuple[int, int] | None:
     """Return size and time of a file, None for one that is elsewhere."""
     try:
         found = os.stat(path)

@@ -22,7 +22,7 @@ def table_of_panoptic(
 ) -> tuple[LabelTable, tuple[str, ...]]:
     """Read the classes and pixels of each image, as mmdet's data sets take them.
 
-    Crowds do not count, nor segments without area or smaller than a pixel.
+    Crowds of things do not count, nor segments without area or smaller than a pixel.
 
     Args:
         path: JSON with ``images``, ``annotations`` with ``segments_info``, and
@@ -54,7 +54,8 @@ def table_of_panoptic(
         for entry in content["annotations"]:
             if entry["image_id"] in segments:
                 segments[entry["image_id"]] += entry["segments_info"]
-        infos = [_info(own, label_of) for own in segments.values()]
+        labels = frozenset(chosen.index(name) for name in things)
+        infos = [_info(own, label_of, labels) for own in segments.values()]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: no panoptic annotations ({error!r})") from error
     named = tuple(name for name in chosen if name in things)
@@ -62,14 +63,17 @@ def table_of_panoptic(
     return table, named if len(named) < len(chosen) else ()
 
 
-def _info(segments: list[dict[str, Any]], label_of: dict[Any, int]) -> dict[str, Any]:
+def _info(
+    segments: list[dict[str, Any]], label_of: dict[Any, int], things: frozenset[int]
+) -> dict[str, Any]:
     """Return the objects and pixels of an image, in the form of a data set's record."""
     instances, pixels = [], dict[int, int]()
     for segment in segments:
         x, y, w, h = segment["bbox"]
         label = label_of.get(segment["category_id"])
         is_nothing = segment["area"] <= 0 or w < 1 or h < 1
-        if label is None or is_nothing or segment.get("iscrowd"):
+        is_crowd = label in things and segment.get("iscrowd")
+        if label is None or is_nothing or is_crowd:
             continue
         instances.append({"bbox": (x, y, x + w, y + h), "bbox_label": label})
         pixels[label] = pixels.get(label, 0) + int(segment["area"])

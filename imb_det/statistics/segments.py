@@ -13,7 +13,14 @@ from mmengine.fileio import get
 from .class_maps import objects_of, read_map
 from .dataset_access import iter_data_infos, leaf_datasets
 
-__all__ = ["Segments", "first_record", "is_panoptic", "thing_classes", "thing_labels"]
+__all__ = [
+    "Segments",
+    "first_record",
+    "has_areas",
+    "is_panoptic",
+    "thing_classes",
+    "thing_labels",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -38,6 +45,23 @@ def first_record(leaf: Any) -> dict[str, Any]:
         return {}
     record: dict[str, Any] = leaf.get_data_info(0)
     return record
+
+
+def has_areas(leaf: Any, info: dict[str, Any]) -> bool:
+    """Tell whether pixels need no map: the records or the annotation file have them.
+
+    Args:
+        leaf: Built panoptic data set, no wrapper.
+        info: Its first record.
+    """
+    segments = info["segments_info"]
+    if segments and all("area" in segment for segment in segments):
+        return True
+    try:
+        path, backend_args = leaf.ann_file, getattr(leaf, "backend_args", None)
+        return b'"area"' in get(path, backend_args)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return False
 
 
 def thing_labels(leaf: Any) -> frozenset[int]:
@@ -80,10 +104,10 @@ def thing_classes(dataset: Any) -> tuple[str, ...]:
 class Segments:
     """Makes objects to count of the stuff in panoptic records.
 
-    A segment of stuff is one object, like a box of a thing. Crowds do not count. The
-    pixels are those of ``area`` in ``segments_info``, in the records or, as mmdet's
-    data sets leave it out of these, in the annotation file; without it they are
-    counted in the map.
+    A segment of stuff is one object, like a box of a thing. Crowds of things do not
+    count. The pixels are those of ``area`` in ``segments_info``, in the records or, as
+    mmdet's data sets leave it out of these, in the annotation file; without it they
+    are counted in the map.
 
     Args:
         leaf: Built panoptic data set, no wrapper.

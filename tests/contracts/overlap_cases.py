@@ -111,7 +111,11 @@ OVERLAP_CASES = [
 #: One at a time, beside those of the loss's first case.
 OVERLAP_BAD = {
     "DiceLoss": (dict(eps=0), dict(naive_dice=1), dict(use_sigmoid="yes")),
-    "LovaszLoss": (dict(ignore_index=0.5), dict(use_sigmoid=False, activate=False)),
+    "LovaszLoss": (
+        dict(ignore_index=0.5),
+        dict(ignore_index=0),
+        dict(use_sigmoid=False, activate=False),
+    ),
     "MaskCrossEntropyLoss": (dict(beta=1.0), dict(max_ratio=0.5)),
     "SelfAdjustingDiceLoss": (
         dict(alpha=-0.1),

@@ -2,17 +2,18 @@
 
 import pytest
 import torch
-from mmdet.models.roi_heads.mask_heads import FusedSemanticHead
+from mmdet.models.roi_heads.bbox_heads import Shared2FCBBoxHead
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead, FusedSemanticHead
 from mmdet.models.seg_heads import PanopticFPNHead
 from torch import nn
 
 from imb_det.checks import check_loss_callers, check_num_classes
-from imb_det.core import CheckContext, FindingsError, HandOver
+from imb_det.core import CheckContext, FindingsError, HandOver, Severity
 from imb_det.core.listener import ClassStatsListener
 from imb_det.heads.head_counts import counts_of_heads
 from imb_det.losses import CrossEntropyLoss
 from imb_det.registry import MODELS
-from imb_det.statistics import class_weights
+from imb_det.statistics import ClassStats, class_weights
 from imb_det.statistics.class_slices import by_pixel, of_stuff, of_things
 from tests.panoptic_toys import PIPELINE, panoptic_fpn
 from tests.segmented_sets import (
@@ -59,10 +60,10 @@ def head(num_classes, loss, **attributes):
     return made
 
 
-def semantic(loss, num_things=2):
+def semantic(loss, num_things=2, num_classes=5):
     return PanopticFPNHead(
         num_things_classes=num_things,
-        num_stuff_classes=5 - num_things,
+        num_stuff_classes=num_classes - num_things,
         in_channels=4,
         inner_channels=2,
         norm_cfg=dict(type="GN", num_groups=1),
@@ -102,6 +103,38 @@ def test_slices_by_number_of_classes():
         torch.testing.assert_close(weights_of(loss), rows)
 
 
+def test_one_thing_comes_last_where_it_is_joined():
+    """With one thing both kinds of heads have as many outputs, in another order."""
+    classes = ("cat", "sky", "sand")
+    stats = ClassStats(
+        classes,
+        [2, 2, 1],
+        [9, 4, 3],
+        3,
+        pixel_count=[9, 90, 900],
+        thing_classes=["cat"],
+    )
+    rule = dict(class_weight="inverse")
+    model = Toy(
+        semantic_head=semantic(seg(**rule), 1, 3),
+        overlap_head=semantic(own("DiceLoss", use_sigmoid=False, **rule), 1, 3),
+        panoptic_head=head(
+            3,
+            own("CrossEntropyLoss", use_sigmoid=False, **rule),
+            num_things_classes=1,
+            num_stuff_classes=2,
+        ),
+    ).informed(stats)
+    wanted = {
+        model.semantic_head.loss_seg: by_pixel(of_stuff(stats)),
+        model.overlap_head.loss_seg: of_stuff(stats),
+        model.panoptic_head.loss_cls: stats,
+    }
+    for loss, own_stats in wanted.items():
+        rows = torch.tensor(class_weights(own_stats, "inverse"), dtype=torch.float32)
+        torch.testing.assert_close(weights_of(loss), rows)
+
+
 def test_what_stuff_is_weighed_by_can_be_chosen():
     images = dict(class_weight=dict(rule="inverse", by="images"))
     model = Toy(semantic_head=semantic(seg(**images))).informed()
@@ -130,16 +163,21 @@ def test_names_are_those_of_the_outputs():
         Toy(bbox_head=head(2, box)).informed()
 
 
-def test_heads_of_other_classes():
-    def fused(loss):
-        return FusedSemanticHead(1, 0, num_classes=9, loss_seg=loss)
+@pytest.mark.parametrize("kind", ["pixels", "maps"])
+def test_heads_of_other_classes(kind):
+    def told(**arguments):
+        config = own("DiceLoss", use_sigmoid=False, **arguments)
+        config = seg(**arguments) if kind == "pixels" else config
+        fused = FusedSemanticHead(1, 0, num_classes=9, loss_seg=config)
+        return Toy(semantic_head=fused).informed().semantic_head.criterion
 
-    model = Toy(semantic_head=fused(seg(class_weight=[1.0] * 9))).informed()
-    assert weights_of(model.semantic_head.criterion).tolist() == [1.0] * 9
-    Toy(semantic_head=fused(seg())).informed()
+    assert weights_of(told(class_weight=[1.0] * 9)).tolist() == [1.0] * 9
+    told()
     for spec in ("inverse", dict(sky=2.0)):
         with pytest.raises(FindingsError, match="FusedSemanticHead has others than"):
-            Toy(semantic_head=fused(seg(class_weight=spec))).informed()
+            told(class_weight=spec)
+    with pytest.raises(FindingsError, match="has 8 numbers, but FusedSemanticHead has"):
+        told(class_weight=[1.0] * 8)
 
 
 def test_heads_and_losses_must_fit():
@@ -153,7 +191,28 @@ def test_heads_and_losses_must_fit():
     line = "`loss_seg=dict(type='imb_det.CrossEntropyLoss', ignore_index=255)`"
     found = codes(a=semantic(boxes), b=FusedSemanticHead(1, 0, loss_seg=boxes))
     assert found == [("loss_caller", f"Write {line}")] * 2
-    assert [code for code, _ in codes(a=head(3, pixels))] == ["loss_of_pixels"]
+    hard = own("PixelLoss", loss=boxes)
+    for loss in (pixels, hard):
+        assert [code for code, _ in codes(a=head(3, loss))] == ["loss_of_pixels"]
+    ((code, remedy),) = codes(a=FCNMaskHead(num_convs=1, loss_mask=hard))
+    assert code == "loss_of_pixels"
+    assert "the loss inside of PixelLoss" in remedy
+    ((code, remedy),) = codes(a=FCNMaskHead(num_convs=1, loss_mask=boxes))
+    assert code == "loss_caller"
+    assert "use_mask=True" in remedy
+
+
+@pytest.mark.parametrize("kind", ["CrossEntropyLoss", "DiceLoss"])
+def test_a_class_that_is_taken_for_void_is_told(kind):
+    """Of 256 classes or more, the default label of void is one."""
+
+    def found(**options):
+        config = own(kind, use_sigmoid=False, ignore_index=255, **options)
+        fused = FusedSemanticHead(1, 0, loss_seg=config, num_classes=256)
+        context = CheckContext(model=Toy(semantic_head=fused))
+        return [(f.code, f.severity) for f in check_loss_callers(context)]
+
+    assert found() == [("class_ignored", Severity.WARNING)]
 
 
 @pytest.fixture
@@ -225,5 +284,11 @@ def test_heads_of_other_things_and_stuff_are_found(tmp_path):
     ((code, evidence),) = found(3)
     assert code == "num_classes"
     assert "has num_things_classes=3 and num_stuff_classes=2, but the data" in evidence
+    # Names of things that are left over from the class of the data set tell nothing.
+    names = dict(METAINFO, thing_classes=("bus",), stuff_classes=("road",))
+    model = Toy(bbox_head=Shared2FCBBoxHead(in_channels=1, num_classes=2))
+    left = build(write_panoptic(tmp_path / "left"), metainfo=names)
+    context = CheckContext(model=model, datasets=dict(train=left))
+    assert list(check_num_classes(context)) == []
     dataset._metainfo["classes"] = ("sky", "cat", "dog", "sand", "snow")
     assert [code for code, _ in found(2)] == ["things_first"]

@@ -239,3 +239,9 @@ def test_losses_without_instances_are_refused():
     loss.set_instances(torch.tensor([0, 1, 1]), 2)
     with pytest.raises(ValueError, match="are not those of 3 instances"):
         loss(torch.zeros(2, 5), torch.zeros(2, 5))
+    loss.set_instances(torch.zeros(0, dtype=torch.long), 2)
+    none = torch.zeros(0, 5, requires_grad=True)
+    for reduction in ("none", "sum", "mean"):
+        value = loss(none, none.detach(), reduction_override=reduction)
+        assert value.sum() == 0
+        assert value.requires_grad

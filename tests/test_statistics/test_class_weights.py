@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -189,6 +191,18 @@ def test_fewer_examples_never_weigh_less(stats, rule, max_ratio):
     order = present[np.argsort(counts[present], kind="stable")]
     weights = class_weights(stats, rule, max_ratio=max_ratio)[order]
     assert (np.diff(weights) <= 0).all()
+
+
+def test_a_rule_that_weighs_all_alike_is_told(caplog):
+    """The effective number of pixels is 1 / (1 - beta) for all classes."""
+    stats = ClassStats(("cat", "dog"), [9, 9], [10**5, 10**8], 9)
+    for options in (dict(), dict(beta=0.0), dict(max_ratio=1.0), dict(beta=0.9999999)):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            weights = class_weights(stats, "effective_number", **options)
+        is_told = "weighs all classes alike" in caplog.text
+        assert is_told == (options == {})
+        assert (weights[0] < 1.01 * weights[1]) == (options != dict(beta=0.9999999))
 
 
 @given(class_stats())

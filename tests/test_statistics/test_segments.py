@@ -4,12 +4,14 @@ import json
 import logging
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
 from mmdet.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
+from PIL import Image
 from torch.utils.data import Subset
 
 from imb_det.checks import ALL_CHECKS, run_checks
@@ -257,6 +259,59 @@ def test_pixels_are_read_once(kind, request, tmp_path, monkeypatch):
         patch.setattr(LabelTable, "from_infos", fails)
         with pytest.raises(AssertionError, match="read again"):
             label_table(dataset, tmp_path)
+
+
+def test_areas_from_maps_are_read_again_where_a_map_changes(
+    panoptic, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(label_cache, "_MAPS_CACHED_FROM", 3)
+    dataset = build(panoptic)
+    dataset.ann_file = str(tmp_path / "elsewhere.json")
+    assert label_table(dataset, tmp_path).pixels_of().tolist() == PIXELS
+    path = Path(dataset.get_data_info(0)["seg_map_path"])
+    content = path.read_bytes()
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(path)
+    try:
+        changed = label_table(dataset, tmp_path).pixels_of()
+    finally:
+        path.write_bytes(content)
+    assert changed.sum() == sum(PIXELS) - 32 * 32
+
+
+def test_options_of_a_step_that_are_no_numbers_count(semantic, tmp_path, monkeypatch):
+    monkeypatch.setattr(label_cache, "_MAPS_CACHED_FROM", 3)
+
+    class Merging(TRANSFORMS.get("mmdet.LoadAnnotations")):
+        def __init__(self, merged):
+            super().__init__(with_bbox=False, with_label=False, with_seg=True)
+            self.merged = merged
+
+        def transform(self, results):
+            results = super().transform(results)
+            for old, new in self.merged.items():
+                results["gt_seg_map"][results["gt_seg_map"] == old] = new
+            return results
+
+    for merged, sky in (({}, PIXELS[2]), ({2: 3}, 0)):
+        dataset = build(semantic, pipeline=[Merging(merged)])
+        assert label_table(dataset, tmp_path).pixels_of()[2] == sky
+
+
+def test_the_label_of_void_is_no_class(tmp_path):
+    config = write_semantic(tmp_path / "set")
+    names = tuple(map(str, range(256)))
+    metainfo = dict(classes=names, palette=[])
+    stats = ClassStats.from_dataset(build(config, metainfo=metainfo))
+    assert stats.pixel_count[255] == 0
+    assert stats.pixel_count[:5].tolist() == [PIXELS[0] + 80, *PIXELS[1:]]
+
+
+def test_stuff_of_a_crowd_counts_in_files_and_sets(tmp_path):
+    scenes = (((2, 0, 0, 32, 16, 1), (0, 0, 16, 32, 32, 0)),)
+    config = write_panoptic(tmp_path / "set", scenes)
+    wanted = ClassStats.from_dataset(build(config))
+    assert wanted.instance_count.tolist() == [1, 0, 1, 0, 0]
+    assert ClassStats.from_file(tmp_path / "set" / "panoptic.json") == wanted
 
 
 # Slices.
