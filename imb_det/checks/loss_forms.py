@@ -197,6 +197,12 @@ FORMS = (
         instead=_MASKS,
     ),
     Form(
+        ("YOLACTProtonet",),
+        "loss_segm",
+        "passes maps (C, h, w), whose last axis is no class",
+        instead=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True),
+    ),
+    Form(
         ("MaskPointHead",),
         "loss_point",
         "passes points of masks with the classes of their objects",

@@ -144,7 +144,8 @@ class SemSegMetric(JoinedMetric, _MMDetSemSegMetric):
     def _write(self, name: str, predicted: np.ndarray) -> None:
         """Write a map as an image, as mmdet names them."""
         file = io.BytesIO()
-        Image.fromarray(predicted.astype(np.uint8)).save(file, "PNG")
+        dtype = np.uint8 if predicted.max(initial=0) < 256 else np.uint16
+        Image.fromarray(predicted.astype(dtype)).save(file, "PNG")
         path = Path(self.output_dir).absolute() / f"{Path(name).stem}.png"
         put(file.getvalue(), str(path), self.backend_args)
 

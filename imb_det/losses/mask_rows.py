@@ -14,9 +14,9 @@ from .one_pass import can_look
 __all__ = ["MaskRows", "mask_rows"]
 
 _FORMS = (
-    "predictions and targets (N, ...) with weights (N,) or none; predictions (N, C, "
-    "...), targets (N, ...) and labels, int (N,); or, where the head tells the classes "
-    "of N instances, points (N * P,)"
+    "predictions and targets (N, ...) with weights, float (N,), or none; predictions "
+    "(N, C, ...), targets (N, ...) and labels, int (N,); or, where the head tells the "
+    "classes of N instances, points (N * P,)"
 )
 
 
@@ -75,7 +75,8 @@ def mask_rows(
     elif pred.shape == target.shape and pred.dim() > 1:
         if third is None:
             return MaskRows(pred, target)
-        if third.shape == pred.shape[:1]:
+        is_weight = third.is_floating_point() or third.dtype == torch.bool
+        if is_weight and third.shape == pred.shape[:1]:
             check_weight(owner, third)
             return MaskRows(pred, target, weight=third)
     raise ValueError(

@@ -81,9 +81,9 @@ def by_pixel(stats: ClassStats) -> ClassStats:
     if stats.pixel_count is None:
         raise ValueError(
             "the pixels of the classes are not known, by which a loss of pixels goes: "
-            "the training set has neither `segments_info` nor semantic maps of its "
-            f"classes {and_more(stats.classes, 10)}. Give the loss numbers in place of "
-            "a rule"
+            "the training set, or a part of it, has neither `segments_info` nor "
+            f"semantic maps of its classes {and_more(stats.classes, 10)}. Give the "
+            "loss numbers in place of a rule"
         )
     # A segment may be hidden under others: none of its pixels is left.
     pixels = np.maximum(stats.pixel_count, 1) * (stats.instance_count > 0)

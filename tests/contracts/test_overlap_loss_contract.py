@@ -281,6 +281,7 @@ def test_what_does_not_fit_is_named(case):
         (logits, masks[:2], labels),
         (flat, masks[:2]),
         (flat, masks, torch.ones(3)),
+        (flat, masks, labels),  # no weights
     ):
         with pytest.raises(ValueError, match=rf"{case.loss}: it takes .*float64 \(4, "):
             loss(*wrong)

@@ -130,6 +130,9 @@ def test_maps_are_written(tmp_path):
             written = np.array(Image.open(tmp_path / folder / f"{row}.png"))
             wanted = sample["pred_sem_seg"]["sem_seg"].squeeze().numpy()
             assert (written == wanted).all()
+    everything[0]["pred_sem_seg"]["sem_seg"][:] = 300  # more than a byte holds
+    judged(metric, everything)
+    assert (np.array(Image.open(tmp_path / "b" / "0.png")) == 300).all()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmdet.models.dense_heads import YOLACTProtonet
 from mmdet.models.roi_heads.bbox_heads import Shared2FCBBoxHead
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead, FusedSemanticHead
 from mmdet.models.seg_heads import PanopticFPNHead
@@ -200,6 +201,10 @@ def test_heads_and_losses_must_fit():
     ((code, remedy),) = codes(a=FCNMaskHead(num_convs=1, loss_mask=boxes))
     assert code == "loss_caller"
     assert "use_mask=True" in remedy
+    segm = own("CrossEntropyLoss", use_sigmoid=True)
+    ((code, remedy),) = codes(a=YOLACTProtonet(3, loss_segm=segm))
+    assert code == "loss_caller"
+    assert "`loss_segm=dict(type='mmdet.CrossEntropyLoss'" in remedy
 
 
 @pytest.mark.parametrize("kind", ["CrossEntropyLoss", "DiceLoss"])
