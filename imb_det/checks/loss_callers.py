@@ -13,6 +13,7 @@ from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity, refusal
 from imb_det.heads import DeformableDETRHead
 from imb_det.losses import (
+    GHMRLoss,
     ImbalanceLoss,
     OverlapLoss,
     PixelLoss,
@@ -33,6 +34,7 @@ __all__ = ["check_loss_callers"]
 _OF_OBJECTS = ("loss_cls", "loss_mask", "loss_dice", "loss_point")
 _WITH_VOID = (ImbalanceLoss, OverlapLoss, PixelLoss)
 _PROPOSALS = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
+_BOXES = dict(type="mmdet.L1Loss", loss_weight=5.0)
 
 
 def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
@@ -49,6 +51,7 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
     for name, module in context.model.named_modules():
         yield from _of_proposals(name, module)
         yield from _of_encoder(name, module)
+        yield from _of_denoising(name, module)
         yield from _of_divisor(name, module)
         yield from check_mask_losses(name, module)
         yield from _of_layers(name, module)
@@ -196,7 +199,7 @@ def _of_pixels(name: str, module: Any) -> Iterator[Finding]:
 
 
 def _of_encoder(name: str, module: Any) -> Iterator[Finding]:
-    """Find a loss that tells classes apart, where all proposals are of class 0."""
+    """Find a loss by class, or by other rows, where proposals are of class 0."""
     loss = getattr(module, "loss_cls", None)
     if (
         not isinstance(loss, ImbalanceLoss)
@@ -208,12 +211,36 @@ def _of_encoder(name: str, module: Any) -> Iterator[Finding]:
     parts = [
         p.name for p in loss.modules() if isinstance(p, ClassVector) and p.by_class
     ]
-    if parts or loss.observes:
+    learns = any(isinstance(part, RunningStats) for part in loss.modules())
+    if not (parts or loss.observes or learns):
+        return
+    what = "proposals of an encoder are all of class 0 for a loss that goes by class"
+    evidence = f"has {parts or 'statistics'} by class"
+    if not (parts or loss.observes):
+        what = "proposals of an encoder are many more than the queries of a decoder"
+        evidence = "goes by statistics of these queries"
+    yield Finding(
+        "loss_of_encoder",
+        Severity.ERROR,
+        what,
+        f"`{name}` ({type(module).__name__})",
+        f"{type(loss).__name__} {evidence}",
+        "Write `type='imb_det.DeformableDETRHead'`, whose encoder has its own loss",
+    )
+
+
+def _of_denoising(name: str, module: Any) -> Iterator[Finding]:
+    """Find a loss of boxes that divides denoising queries by the number of others."""
+    loss = getattr(module, "loss_bbox", None)
+    if not (isinstance(module, DINOHead) and isinstance(loss, GHMRLoss)):
+        return
+    if not loss.density.per_call:
         yield Finding(
-            "loss_of_encoder",
+            "loss_caller",
             Severity.ERROR,
-            "proposals of an encoder are all of class 0 for a loss that goes by class",
+            "a head calls a loss in a form that it does not have",
             f"`{name}` ({type(module).__name__})",
-            f"{type(loss).__name__} has {parts or 'statistics'} by class",
-            "Write `type='imb_det.DeformableDETRHead'`, whose encoder has its own loss",
+            "divides denoising queries by their own objects, of which they have many, "
+            f"in `loss_bbox`, {type(loss).__name__}",
+            f"Write {as_config('loss_bbox', _BOXES)}",
         )

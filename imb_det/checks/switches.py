@@ -11,7 +11,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity, refusal
-from imb_det.core.listener import PartnerListener
+from imb_det.core.listener import ClassStatsListener, PartnerListener
 from imb_det.transforms.switched_pipeline import nodes_to_switch
 
 from .multi_image import configured_types
@@ -36,7 +36,7 @@ def check_switches(context: CheckContext) -> Iterator[Finding]:
     """
     dataset = context.datasets.get("train")
     for hook in context.hooks if dataset is not None else ():
-        yield from _is_not_built(hook)
+        yield from _is_not_built(hook, context.class_stats)
         if isinstance(hook, PlainSwitchHook):
             yield from _does_not_get_through(hook, dataset)
         elif hasattr(hook, "switch_pipeline") and not nodes_to_switch(dataset):
@@ -68,13 +68,15 @@ def _does_not_get_through(hook: Any, dataset: Any) -> Iterator[Finding]:
         yield _no_switch(hook, evidence, _OURS)
 
 
-def _is_not_built(hook: Any) -> Iterator[Finding]:
+def _is_not_built(hook: Any, stats: Any) -> Iterator[Finding]:
     """Yield the steps that would fail on the day of the switch."""
     steps = getattr(hook, "switch_pipeline", None)
     for place, step in enumerate(steps if isinstance(steps, (list, tuple)) else ()):
         try:
             if isinstance(step, Mapping):
-                TRANSFORMS.build(dict(step))
+                built = TRANSFORMS.build(dict(step))
+                if isinstance(built, ClassStatsListener) and stats is not None:
+                    built.set_class_stats(stats)
         except Exception as error:  # of whatever kind, it would come much later
             what = "a step of a pipeline to come cannot be built"
             where = f"`switch_pipeline[{place}]` of {type(hook).__name__}"

@@ -26,7 +26,8 @@ class ODVGDataset(mmdet.datasets.ODVGDataset):
         **kwargs: As mmdet's; ``metainfo`` may have other names in ``classes``.
 
     Raises:
-        ValueError: Without a label map, as for grounding; or labels that are not in it.
+        ValueError: Without a label map, as for grounding; or labels that are not in it,
+            or another number of classes in ``metainfo``.
 
     Example:
         >>> dataset = dict(
@@ -55,7 +56,12 @@ class ODVGDataset(mmdet.datasets.ODVGDataset):
                 f"{len(labels) - 1}, it has {and_more(labels, 10)}"
             )
         names = tuple(self.label_map[str(label)] for label in labels)
-        self._metainfo.setdefault("classes", names)
+        given = tuple(self._metainfo.setdefault("classes", names))
+        if len(given) != len(names):
+            raise ValueError(
+                f"{type(self).__name__}: `metainfo` has {len(given)} classes, and "
+                f"`label_map_file` {len(names)}: {and_more(names, 10)}"
+            )
         found: list[dict] = super().load_data_list()
         used = {each["bbox_label"] for info in found for each in info["instances"]}
         if not used <= set(labels):

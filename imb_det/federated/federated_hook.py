@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.datasets.transforms import PackDetInputs
+from mmdet.registry import TRANSFORMS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
@@ -89,14 +90,14 @@ class FederatedHook(Hook):
                     f"{type(loss).__name__} has source='annotation'; known are {KNOWN}",
                     _COUNTS,
                 )
-        for step in transforms_of(dataset):
+        for where, step in _steps(context, dataset):
             kind = type(step).__name__
             if wants_images(type(step)) or "Cached" in kind:
                 yield Finding(
                     "federated_mix",
                     Severity.ERROR,
                     "a transform mixes images that are verified for other classes",
-                    "`train_dataloader`",
+                    where,
                     kind,
                     f"{_COUNTS}, or take it out of the pipeline",
                 )
@@ -106,7 +107,7 @@ class FederatedHook(Hook):
                     "federated_ids",
                     Severity.ERROR,
                     "the pipeline does not keep the ids of images",
-                    f"`{kind}`",
+                    f"`{kind}` of {where}",
                     f"`meta_keys` are {tuple(keys)}",
                     "Add 'img_id' to its `meta_keys`",
                 )
@@ -195,6 +196,19 @@ class FederatedHook(Hook):
                 )
             row[torch.as_tensor(labels)] = 1
         return found
+
+
+def _steps(context: CheckContext, dataset: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the steps of the training, those of pipelines to come too."""
+    for step in transforms_of(dataset):
+        yield "`train_dataloader`", step
+    for hook in context.hooks:
+        for config in getattr(hook, "switch_pipeline", None) or ():
+            try:
+                step = TRANSFORMS.build(dict(config))
+            except Exception:  # ImbalanceHook tells of it
+                continue
+            yield f"`{type(hook).__name__}`", step
 
 
 def _heads(model: nn.Module) -> Iterator[tuple[str, nn.Module, FederatedLoss]]:

@@ -21,6 +21,7 @@ class CalledLosses:
     """Watches the losses of the library in the first iterations of a training.
 
     A loss that a head reads from its config and never calls has options without effect.
+    Detectors that are not trained, such as a teacher, call none.
 
     Args:
         model: That is trained.
@@ -28,17 +29,21 @@ class CalledLosses:
     """
 
     def __init__(self, model: nn.Module, places: Mapping[int, str]) -> None:
-        inside = {
+        passed_over = {
             id(part)
             for module in model.modules()
             if isinstance(module, _LOSSES)
             for part in module.modules()
             if part is not module
         }
+        for module in model.modules():
+            weights = list(module.parameters())
+            if weights and not any(weight.requires_grad for weight in weights):
+                passed_over |= {id(part) for part in module.modules()}
         self._left = {
             part
             for part in model.modules()
-            if isinstance(part, _LOSSES) and id(part) not in inside
+            if isinstance(part, _LOSSES) and id(part) not in passed_over
         }
         self._places, self._iterations = places, 0
         self._handles = [

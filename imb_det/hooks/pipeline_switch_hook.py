@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from imb_det.core.checks import check_number
+from imb_det.core.listener import ClassStatsListener, StageListener
 from imb_det.registry import HOOKS
-from imb_det.runner_parts import restart_workers, samplers_of
+from imb_det.runner_parts import hooks_of, restart_workers, samplers_of, transforms_of
 from imb_det.samplers import EpochSampler
+from imb_det.transforms.skipped_types import widen_skipped_types
 from imb_det.transforms.switched_pipeline import switch_pipeline
+
+from .imbalance_hook import ImbalanceHook
+from .stage_hook import StageHook
 
 __all__ = ["PipelineSwitchHook"]
 
@@ -27,9 +33,11 @@ class PipelineSwitchHook(Hook):
     types of the old steps and leaves out what is longer. Here it goes to the outermost
     data sets that have a pipeline: to ``MultiImageMixDataset`` where there is one, in
     place of its own, else to the data sets with annotations. Transforms that mix images
-    get the weights of the sampler, and data workers that live on are started anew.
+    get the weights of the sampler, those that listen the counts of the classes and the
+    stage, and data workers that live on are started anew.
 
-    A training that resumes behind the switch begins with the new pipeline.
+    A training that resumes behind the switch begins with the new pipeline, with several
+    of these hooks the latest.
 
     Args:
         switch_epoch: Epoch from which on it is at work, counted from 0, >= 0.
@@ -58,7 +66,8 @@ class PipelineSwitchHook(Hook):
                 f"{name}: `switch_epoch` must be a whole number, got {switch_epoch!r}"
             )
         check_number(name, "switch_epoch", switch_epoch, 0, None)
-        if not isinstance(switch_pipeline, (list, tuple)) or not switch_pipeline:
+        steps = switch_pipeline if isinstance(switch_pipeline, (list, tuple)) else ()
+        if not steps or not all(isinstance(step, Mapping) for step in steps):
             raise TypeError(
                 f"{name}: `switch_pipeline` must be a list of configs of transforms, "
                 f"got {switch_pipeline!r}"
@@ -76,8 +85,13 @@ class PipelineSwitchHook(Hook):
         if self._has_switched or runner.epoch < self.switch_epoch:
             return
         self._has_switched = True
-        loader = runner.train_dataloader
+        hooks, loader = hooks_of(runner), runner.train_dataloader
+        others = [hook for hook in hooks if isinstance(hook, PipelineSwitchHook)]
+        if any(self.switch_epoch < o.switch_epoch <= runner.epoch for o in others):
+            return
         switch_pipeline(loader.dataset, self.switch_pipeline)
+        widen_skipped_types(hooks, loader.dataset)
+        _tell(transforms_of(loader.dataset), hooks)
         for sampler in samplers_of(loader):
             if isinstance(sampler, EpochSampler):
                 sampler.hand_over_weights(runner.epoch)
@@ -87,3 +101,15 @@ class PipelineSwitchHook(Hook):
             f"epoch {runner.epoch + 1} on",
             logger="current",
         )
+
+
+def _tell(steps: Sequence[Any], hooks: Iterable[Any]) -> None:
+    """Tell new steps what others have been told when the training began."""
+    for hook in hooks:
+        stats = hook.class_stats if isinstance(hook, ImbalanceHook) else None
+        stage = hook.stage if isinstance(hook, StageHook) else None
+        for step in steps:
+            if stats is not None and isinstance(step, ClassStatsListener):
+                step.set_class_stats(stats)
+            if stage is not None and isinstance(step, StageListener):
+                step.set_stage(stage)

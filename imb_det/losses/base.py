@@ -66,6 +66,8 @@ class ImbalanceLoss(OfPixels, ForHeads):
     of_rows = False
     #: Whether heads pass probabilities in place of logits, as TOOD does.
     activated = False
+    #: Whether statistics move with each call of a training, of all layers of a head.
+    every_call = False
     #: Which calls statistics learn from; of a head with one layer, all.
     layer_calls: LayerCalls | None = None
 
@@ -187,7 +189,7 @@ class ImbalanceLoss(OfPixels, ForHeads):
                 f"this loss asked for {self.roi_channels}: a head that takes no notice "
                 "of `get_cls_channels` predicts with another activation than it trains"
             )
-        learn = learns(self, reduction_override)
+        learn = learns(self, reduction_override, self.every_call)
         # mmdet's loss without reduction is that of elements with sigmoid.
         elementwise = self.use_sigmoid and not (self.in_roi_head or self.of_rows)
         per_row = reduction != "none" or not elementwise

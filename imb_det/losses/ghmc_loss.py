@@ -47,9 +47,10 @@ class GHMCLoss(ImbalanceLoss):
               \beta_j = \frac{P}{n\, \max(S_j, \min(s, P / M))}
 
     with the mean number P of positives a step. Where a head divides by all positives of
-    a step it is the same loss but for s: no positive weighs more than in cross entropy,
-    and none is lost beside s where there are fewer than s in a bin. In the first step
-    an example weighs the middle of its bin.
+    a step it is the same loss but for s: where :math:`P < M s`, a positive weighs at
+    most M / n times what it does in cross entropy, and none is lost beside s where
+    there are fewer than s in a bin. In the first step an example weighs the middle of
+    its bin.
 
     Args:
         bins: Number of bins M, >= 1. Default 30.
@@ -104,7 +105,8 @@ class GHMCLoss(ImbalanceLoss):
         check_density(name, bins, momentum, statistics, min_count)
         check_choice(name, "average", average, ("examples", "avg_factor"))
         self.own_normaliser = average == "examples"
-        if statistics == "call" and not self.own_normaliser:
+        self.every_call = statistics == "call"
+        if self.every_call and not self.own_normaliser:
             raise ValueError(
                 f"{name}: `average='avg_factor'` needs the positives of the steps "
                 "before, and `statistics='call'` has none: write `statistics='step'`"
@@ -117,12 +119,12 @@ class GHMCLoss(ImbalanceLoss):
         """Return cross entropy weighted by density, and N."""
         density = self.density
         label, weight = call.label, call.weight
-        if call.learn or density.per_call:
+        if call.learn or self.every_call:
             run = norm_counts
             if should_compile(self.compiled, call.cls_score):
                 run = compiled_for(norm_counts, self, call, call.quality is not None)
             count = run(call.cls_score, label, weight, density.bins, call.quality)
-        if density.per_call:
+        if self.every_call:
             beta, total = density.of_call(count, call.learn)
             return Terms(element=DensityElement(beta), normaliser=total)
         if not self.own_normaliser:

@@ -34,7 +34,7 @@ class GHMRLoss(nn.Module):
 
     with weights by the density of g as in :class:`GHMCLoss`; an example is one
     coordinate of one positive. It divides by its own N and leaves ``avg_factor``
-    aside.
+    aside. That is no mean for denoising queries (DINO, DDQ), many for each object.
 
     Args:
         mu: Distance from which the loss is about linear, > 0. Default 0.02.
@@ -129,7 +129,7 @@ class GHMRLoss(nn.Module):
         loss = root - self.mu
         norm = (difference / root).detach().abs()
         valid = torch.ones_like(norm) if weight is None else weight
-        learn = learns(self, reduction_override)
+        learn = learns(self, reduction_override, self.density.per_call)
         beta, total = self._weigh(norm, valid > 0, learn)
         loss = loss * beta[bin_of(norm, self.density.bins)] * valid
         if weight is not None and not can_look(weight):

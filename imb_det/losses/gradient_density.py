@@ -52,8 +52,9 @@ class GradientDensity(ExactBuffers):
 
     .. math:: \beta_j = \frac{P}{n\, \max(S_j, \min(s, P / M))}
 
-    so that a positive weighs at most M / n, however few there are. Before the first
-    step, without a count, these weights are the middles of the bins.
+    so that a positive weighs at most M / n where there are few, :math:`P \le M s`, and
+    else at most as in a mean over examples. Before the first step, without a count,
+    these weights are the middles of the bins.
 
     Args:
         bins: Number of bins M of [0, 1], >= 1.

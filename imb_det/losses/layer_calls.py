@@ -24,40 +24,43 @@ class LayerCalls:
     the last layer alone, whose queries predict.
 
     Without a head that says so, all calls count.
+
+    Attributes:
+        counts: Whether statistics learn from the call that comes, or is being made. It
+            stands ready: of a number that changes, compiled code would want to know.
     """
 
     def __init__(self) -> None:
+        self.counts = True
         self._left: int | None = None
 
     def begin(self, layers: int) -> None:
         """Say that the next calls are of so many layers, from the first to the last."""
         self._left = layers
-
-    @property
-    def counts(self) -> bool:
-        """Whether statistics learn from the call that comes, or is being made."""
-        return self._left in (None, 1)
+        self.counts = layers == 1
 
     def is_over(self) -> None:
         """Say that a call has been made."""
         if self._left is not None:
             self._left -= 1
+            self.counts = self._left == 1
 
     def __reduce__(self) -> tuple[type[LayerCalls], tuple[()]]:
         """Copy and pickle as new: a loss that is copied alone has no head."""
         return LayerCalls, ()
 
 
-def learns(loss: Any, reduction_override: str | None) -> bool:
+def learns(loss: Any, reduction_override: str | None, every_call: bool = False) -> bool:
     """Tell whether statistics of a loss learn from a call that has come.
 
     Args:
         loss: With ``layer_calls``.
         reduction_override: Of the call; samplers ask with one, and do not train.
+        every_call: Whether they move with each call, as authors have it.
     """
     if not (loss.training and torch.is_grad_enabled() and reduction_override is None):
         return False
-    return loss.layer_calls is None or bool(loss.layer_calls.counts)
+    return every_call or loss.layer_calls is None or bool(loss.layer_calls.counts)
 
 
 class _Watch:
@@ -99,11 +102,14 @@ def watch_layers(model: nn.Module) -> None:
             continue
         found = [getattr(head, name, None) for name in _OF_LAYERS]
         losses = [loss for loss in found if isinstance(loss, nn.Module)]
-        new: list[Any] = [
-            loss for loss in losses if getattr(loss, "layer_calls", None) is None
-        ]
-        for loss in new:
-            loss.layer_calls = LayerCalls()
-            loss.register_forward_hook(_made)
+        for loss in losses:
+            if getattr(loss, "layer_calls", None) is None:
+                loss.layer_calls = LayerCalls()  # type: ignore[assignment]
+                loss.register_forward_hook(_made)
+        # A loss that was copied, or is another head's, has its calls already.
+        watches = [w for w in head._forward_hooks.values() if isinstance(w, _Watch)]
+        known = {id(calls) for watch in watches for calls in watch.calls}
+        everyone: list[Any] = [loss.layer_calls for loss in losses]
+        new = [calls for calls in everyone if id(calls) not in known]
         if new and knows_layers(head):
-            head.register_forward_hook(_Watch([loss.layer_calls for loss in new]))
+            head.register_forward_hook(_Watch(new))

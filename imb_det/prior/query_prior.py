@@ -82,7 +82,9 @@ def query_prior(
 
     where image i has n_i objects for Q queries. Denoising queries, as those of DINO,
     are a loss of their own, a mean over as many objects: half of them are background.
-    Both losses together are least where :math:`2 N_f` of :math:`N + 2 N_f` are matched.
+    (More, where an image has fewer objects than another of its batch, which depends on
+    the batches and is left aside.) Both losses together are least where :math:`2 N_f`
+    of :math:`N + 2 N_f` are matched.
 
     Args:
         boxes: Of the training images.

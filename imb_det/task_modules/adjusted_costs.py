@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from imb_det.losses.one_pass import adjusted
 from imb_det.losses.rows import Rows
 from imb_det.losses.terms import Call
 from imb_det.registry import TASK_UTILS
+from imb_det.statistics.class_vector import ClassVector
 
 __all__ = ["AdjustedClassificationCost", "AdjustedFocalLossCost"]
 
@@ -54,13 +56,7 @@ class _Adjusted:
                 f"{name} takes a {'sigmoid' if self.uses_sigmoid else 'softmax'}, and "
                 f"{kind} trains other probabilities{wanted or f'; {plain}'}"
             )
-        like = next(iter([*loss.buffers(), *loss.parameters()]), torch.zeros(()))
-        channels = num_classes + loss.link.extra_channels
-        empty = torch.zeros(0, channels, device=like.device)
-        rows = torch.zeros(0, dtype=torch.long, device=like.device)
-        with torch.no_grad():
-            terms = loss.terms(Call(empty, rows, None, num_classes, False))
-        if not terms.adjusts:
+        if not _adjusts(loss, num_classes):
             raise ValueError(
                 f"{name}: {kind}, as it is configured, trains the logits as they are, "
                 f"so that nothing is to be adjusted; {plain}"
@@ -93,6 +89,26 @@ class _Adjusted:
     def _own(self, logits: Tensor, label: int) -> Tensor:
         """Return what the cost is of, of adjusted logits (Q, K): (Q,)."""
         raise NotImplementedError
+
+
+@torch.no_grad()
+def _adjusts(loss: ImbalanceLoss, num_classes: int) -> bool:
+    """Tell whether logits enter a loss as others than they are.
+
+    When the heads are told, it may not be known yet in which stage the training is.
+    """
+    parts = [part for part in loss.modules() if isinstance(part, ClassVector)]
+    if any(part.stage_names and part.stage is None for part in parts):
+        loss = copy.deepcopy(loss)
+        for part in loss.modules():
+            if isinstance(part, ClassVector) and part.stage_names:
+                part.stage = part.stage_names[0]
+                part.tell(torch.ones(num_classes))
+    like = next(iter([*loss.buffers(), *loss.parameters()]), torch.zeros(()))
+    channels = num_classes + loss.link.extra_channels
+    empty = torch.zeros(0, channels, device=like.device)
+    rows = torch.zeros(0, dtype=torch.long, device=like.device)
+    return loss.terms(Call(empty, rows, None, num_classes, False)).adjusts
 
 
 @TASK_UTILS.register_module()

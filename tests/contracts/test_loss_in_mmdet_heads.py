@@ -7,6 +7,7 @@ from imb_det.checks import check_loss_callers
 from imb_det.core import CheckContext
 
 from . import mmdet_heads as heads
+from . import query_heads
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -119,6 +120,24 @@ def test_heads_that_divide_themselves():
         (found,) = refused("YOLOXHead", loss)
         assert "reduction='sum'" in found.remedy
         assert not refused("YOLOXHead", dict(loss, reduction="sum"))
+
+
+def test_boxes_of_denoising_queries_have_a_mean_of_their_own():
+    """Divided by the objects of matching queries, it would be many times too large."""
+    focal = config("FocalLoss")
+    for name, statistics, is_refused in (
+        ("DINOHead", "step", True),
+        ("DDQDETRHead", "step", True),
+        ("DINOHead", "call", False),
+        ("DABDETRHead", "step", False),
+    ):
+        boxes = dict(type="imb_det.GHMRLoss", statistics=statistics)
+        head = query_heads.build(name, focal, loss_bbox=boxes)
+        told = list(check_loss_callers(CheckContext(model=head)))
+        assert len(told) == is_refused
+        for found in told:
+            assert "denoising queries" in found.evidence
+            assert "loss_bbox=dict(type='mmdet.L1Loss'" in found.remedy
 
 
 @pytest.mark.parametrize("name", ["DETRHead", "DINOHead"])

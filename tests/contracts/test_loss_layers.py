@@ -5,12 +5,13 @@ import copy
 import pytest
 import torch
 from mmdet.models.dense_heads import DETRHead
+from torch._dynamo.testing import CompileCounter
 
 from imb_det.checks import check_loss_callers
 from imb_det.core import CheckContext
 from imb_det.difficulty.loss_meter import LossMeter, class_losses
 from imb_det.losses import flush_statistics
-from imb_det.losses.layer_calls import LayerCalls
+from imb_det.losses.layer_calls import LayerCalls, watch_layers
 from imb_det.registry import MODELS
 from imb_det.statistics.running_stats import RunningStats
 from tests.two_ranks import on_two_ranks
@@ -131,6 +132,69 @@ def test_copies_of_a_head_count_on_their_own():
     assert other.loss_cls.ratio.sums.steps == 2
     assert head.loss_cls.ratio.sums.steps == 0
     assert len(head._forward_hooks) == 1
+
+
+def test_a_copy_of_a_loss_in_another_head_goes_by_that_head():
+    kind = "DABDETRHead"
+    loss = dict(type="imb_det.EQLv2Loss", objectness=False)
+    head, other = heads.build(kind, loss), heads.build(kind, loss)
+    other.loss_cls = copy.deepcopy(head.loss_cls)
+    watch_layers(other)
+    watch_layers(other)
+    learnt = []
+    terms = other.loss_cls.terms
+    other.loss_cls.terms = lambda call: learnt.append(call.learn) or terms(call)
+    heads.losses_of(kind, other)
+    assert learnt == [False, False, True]
+
+
+@pytest.mark.weekly
+def test_compiled_losses_are_traced_for_layers_that_count_and_that_do_not():
+    """However many layers a head has."""
+    loss = MODELS.build(dict(type="imb_det.EQLv2Loss", objectness=False))
+    loss.compiled = False
+    head = heads.build("DINOHead", dict(type="imb_det.EQLv2Loss", objectness=False))
+    head.loss_cls = loss
+    heads.ready(head)
+    counter = CompileCounter()
+    run = torch.compile(loss, backend=counter)
+    logits, labels = torch.randn(5, 3, requires_grad=True), torch.arange(5) % 4
+    learnt = []
+    for _ in range(2):
+        loss.layer_calls.begin(10)
+        for _ in range(12):
+            run(logits, labels, None, 2.0)
+        learnt.append(loss.ratio.sums.pending.sum().item())
+        flush_statistics(loss)
+    assert counter.frame_count == 2
+    assert learnt[0] > 0
+    loss(logits, labels, None, 2.0)
+    assert loss.ratio.sums.pending.sum() == 0
+
+
+OF_CALLS = {
+    "loss_cls": ("C", dict(bins=30, momentum=0.75, use_sigmoid=True)),
+    "loss_bbox": ("R", dict(mu=0.02, bins=10, momentum=0.7)),
+}
+
+
+@pytest.mark.parametrize("attribute", OF_CALLS)
+def test_statistics_of_single_calls_are_mmdets_in_all_layers(attribute):
+    kind, found = "DINOHead", []
+    letter, options = OF_CALLS[attribute]
+    for loss in (
+        dict(type=f"imb_det.GHM{letter}Loss", statistics="call"),
+        dict(type=f"mmdet.GHM{letter}"),
+    ):
+        torch.manual_seed(0)
+        given = {"loss": dict(type="imb_det.FocalLoss", use_sigmoid=True)}
+        given["loss" if attribute == "loss_cls" else attribute] = {**loss, **options}
+        head = heads.build(kind, **given)
+        steps(kind, head, 2)
+        found.append(heads.losses_of(kind, head, 2))
+    own, wanted = found
+    for name in wanted:
+        torch.testing.assert_close(own[name], wanted[name], rtol=1e-4, atol=1e-6)
 
 
 def test_boxes_are_counted_once_too():

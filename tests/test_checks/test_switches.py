@@ -3,12 +3,15 @@
 from types import SimpleNamespace
 
 import pytest
+from mmcv.transforms import BaseTransform
 from mmdet.registry import DATASETS, HOOKS
 from mmengine.registry import init_default_scope
 from mmengine.runner import IterBasedTrainLoop
 
 from imb_det.checks import check_multi_image, check_switches
 from imb_det.core import CheckContext, FindingsError
+from imb_det.registry import TRANSFORMS
+from imb_det.statistics import ClassStats
 from tests import labelled_sets  # noqa: F401, registers its data set
 from tests.mixed_sets import wrapped
 from tests.tiny_sets import write_voc
@@ -85,6 +88,30 @@ def test_steps_of_the_new_pipeline_are_built_before_the_training():
         (told,) = found(switch(scope, FLIP, bad, PACK))
         assert told.startswith("error switch_step")
         assert "`switch_pipeline[1]` of PipelineSwitchHook" in told
+
+
+@TRANSFORMS.register_module()
+class Refuses(BaseTransform):
+    """Cannot do with the classes."""
+
+    def set_class_stats(self, stats):
+        raise ValueError(f"knows no {stats.classes[0]}")
+
+    def transform(self, results):
+        return results
+
+
+def test_steps_of_the_new_pipeline_are_told_the_counts_before_the_training():
+    init_default_scope("mmdet")
+    bad = switch("imb_det.", dict(type="imb_det.Refuses"), PACK)
+    stats = ClassStats(("ant", "bee"), [1, 1], [1, 1], 2)
+    dataset = DATASETS.build(SETS["mixed"])
+    context = CheckContext(
+        hooks=[HOOKS.build(bad)], datasets=dict(train=dataset), class_stats=stats
+    )
+    (told,) = check_switches(context)
+    assert told.code == "switch_step"
+    assert "knows no ant" in told.evidence
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,11 @@ def test_classes_of_the_config_are_kept(root):
     assert build(root, metainfo=dict(classes=names)).metainfo["classes"] == names
 
 
+def test_classes_of_the_config_are_as_many_as_labels(root):
+    with pytest.raises(ValueError, match=r"`metainfo` has 2 classes, .* 3: \['cat"):
+        build(root, metainfo=dict(classes=("cat", "dog")))
+
+
 def test_without_a_label_map_there_are_no_classes(root):
     with pytest.raises(ValueError, match="`label_map_file` must name the file"):
         build(root, label_map_file=None)

@@ -8,6 +8,7 @@ import torch
 from mmdet.registry import DATASETS
 
 from imb_det.federated import FederatedHook
+from imb_det.runner_parts import context_of
 from imb_det.statistics.coco_verified import verified_labels
 from tests import toys
 from tests.tiny_sets import write_lvis
@@ -103,6 +104,22 @@ def test_ids_that_are_not_kept_and_mixed_images_are_named(tmp_path):
         run.train()
     codes = {finding.code for finding in error.value.findings}
     assert codes == {"federated_mix", "federated_ids"}
+
+
+def test_pipelines_to_come_are_looked_at_too(tmp_path):
+    steps = [
+        dict(type="CachedMosaic", img_scale=(32, 32)),
+        dict(type="PackDetInputs", meta_keys=("img_shape",)),
+    ]
+    switch = dict(
+        type="imb_det.PipelineSwitchHook", switch_epoch=1, switch_pipeline=steps
+    )
+    data = dataset(write_lvis(tmp_path / "data"))
+    run = runner(tmp_path, data, hooks=(*HOOKS, switch))
+    hook = next(hook for hook in run.hooks if isinstance(hook, FederatedHook))
+    found = list(hook.findings(context_of(run, for_training=True)))
+    assert {finding.code for finding in found} == {"federated_mix", "federated_ids"}
+    assert all("PipelineSwitchHook" in finding.where for finding in found)
 
 
 def test_an_id_of_two_images_is_named(tmp_path):

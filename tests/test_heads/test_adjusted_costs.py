@@ -8,7 +8,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from imb_det.checks import check_loss_callers
-from imb_det.core import CheckContext
+from imb_det.core import CheckContext, Stage
 from imb_det.losses import bind_losses
 from imb_det.registry import TASK_UTILS
 from tests.contracts import query_heads as heads
@@ -127,6 +127,42 @@ def test_losses_that_shift_nothing_are_refused(cost, loss, words):
     assert found.code == "matching_cost"
     assert words in found.evidence
     assert "DABDETRHead" in found.where
+
+
+STAGES = ("first", "last")
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        dict(prior=dict(stages=dict(first=[0.2, 0.3, 0.5], last="images"))),
+        dict(class_weight=dict(stages=dict(first=None, last="inverse"))),
+    ],
+    ids=lambda numbers: next(iter(numbers)),
+)
+def test_numbers_that_change_with_the_stage(numbers):
+    """Heads are told of the loss before it is told of the first stage."""
+    loss = loss_of("LogitAdjustmentLoss", use_sigmoid=False, **numbers)
+    cost = cost_of(CLASSES, loss)
+    logits = torch.zeros(1, 4)
+    found = []
+    for index, name in enumerate(STAGES):
+        for part in loss.modules():
+            if hasattr(part, "set_stage"):
+                part.set_stage(Stage(name, index, STAGES))
+        found.append(costs(cost, logits, [0, 1, 2]))
+        fresh = cost_of(CLASSES, loss)
+        torch.testing.assert_close(costs(fresh, logits, [0, 1, 2]), found[-1])
+    assert torch.equal(*found) == ("class_weight" in numbers)
+
+
+def test_weights_by_stages_shift_no_logits():
+    weights = dict(class_weight=dict(stages=dict(first=None, last="inverse")))
+    loss = loss_of("CrossEntropyLoss", use_sigmoid=False, **weights)
+    with pytest.raises(ValueError, match="trains the logits as they are"):
+        cost_of(CLASSES, loss)
+    with pytest.raises(RuntimeError, match="nothing tells the stage"):
+        loss(torch.zeros(1, 4), torch.tensor([0]))
 
 
 def test_a_rare_class_needs_more_to_be_matched():

@@ -155,6 +155,21 @@ def test_mmdets_head_of_two_stages_is_refused_with_numbers_of_classes():
     assert not list(check_loss_callers(CheckContext(model=head)))
 
 
+@pytest.mark.parametrize("average", ["examples", "avg_factor"])
+def test_an_encoder_has_no_part_in_statistics_of_queries(average):
+    """It proposes many more, for which neither their number nor their density is."""
+    ghm = dict(type="imb_det.GHMCLoss", use_sigmoid=True, average=average)
+    for scope, is_refused in (("mmdet", True), ("imb_det", False)):
+        head = MODELS.build(
+            dict(type=f"{scope}.DeformableDETRHead", num_classes=3, loss_cls=ghm, **TWO)
+        )
+        told = list(check_loss_callers(CheckContext(model=head)))
+        assert len(told) == is_refused
+        for found in told:
+            assert "statistics of these queries" in found.evidence
+            assert "imb_det.DeformableDETRHead" in found.remedy
+
+
 @pytest.mark.parametrize(
     ("scope", "kind"),
     [

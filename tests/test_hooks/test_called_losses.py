@@ -49,6 +49,19 @@ def test_losses_that_are_called_are_not_told_of(said):
     assert not head.loss_cls._forward_pre_hooks
 
 
+def test_a_teacher_that_is_not_trained_calls_none(said):
+    model = nn.ModuleDict(dict(student=Head(), teacher=Head()))
+    for head in model.values():
+        head.loss_later = None
+        head.fc_cls = nn.Linear(2, 3)
+    model["teacher"].requires_grad_(False)
+    watch = watched(model)
+    for _ in range(30):
+        step(model["student"].loss_cls)
+        watch.iteration_is_over()
+    assert said == []
+
+
 def test_a_loss_that_is_not_called_is_told_of_once(said):
     head = Head()
     watch = watched(head)

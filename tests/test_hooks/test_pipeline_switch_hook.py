@@ -5,10 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
 from mmdet.registry import HOOKS
 from mmengine.registry import init_default_scope
 
-from imb_det.hooks import PipelineSwitchHook
+from imb_det.core.listener import Stage
+from imb_det.hooks import ImbalanceHook, PipelineSwitchHook, StageHook
+from imb_det.registry import TRANSFORMS
+from imb_det.statistics import ClassStats
 from imb_det.statistics.label_table import LabelTable
 from imb_det.transforms.skipped_types import widen_skipped_types
 from tests.labelled_sets import LabelledDataset
@@ -39,13 +43,14 @@ def loader(dataset, workers, **sampler):
     return loader_of(dataset, sampler, workers, persistent_workers=workers > 0)
 
 
-def epoch_of(loader, hook, epoch):
+def epoch_of(loader, hook, epoch, hooks=()):
     """What an epoch shows, with a hook at its beginning."""
     head = SimpleNamespace(use_l1=False)
     hook.before_train_epoch(
         SimpleNamespace(
             epoch=epoch,
             max_epochs=4,
+            hooks=hooks,
             train_dataloader=loader,
             model=SimpleNamespace(bbox_head=head),
             logger=SimpleNamespace(info=lambda text: None),
@@ -110,6 +115,57 @@ def test_weights_that_change_reach_both_pipelines():
         made.sampler.set_class_difficulty_weights(torch.tensor(difficulty))
         wanted = table.largest(np.array(difficulty, float), empty=1.0)
         check_partners(epoch_of(made, hook, epoch), step, wanted)
+
+
+@TRANSFORMS.register_module()
+class WithNews(BaseTransform):
+    """Adds what it has been told."""
+
+    def set_class_stats(self, stats):
+        self.counts = stats.image_count.tolist()
+
+    def set_stage(self, stage):
+        self.stage = stage.name
+
+    def transform(self, results):
+        return results | dict(news=(self.counts, self.stage))
+
+
+def test_new_steps_are_told_of_counts_and_stage():
+    made = loader(mixed(MOSAIC, PROCESS), 0)
+    counts, stages = ImbalanceHook(), StageHook([dict(name="only")])
+    counts.class_stats = ClassStats.from_dataset(made.dataset)
+    stages.stage = Stage("only", 0, ("only",))
+    hook = PipelineSwitchHook(1, [MIX_UP, dict(type="imb_det.WithNews")])
+    (picture, *_) = epoch_of(made, hook, 1, hooks=[counts, stages, hook])
+    assert picture["news"] == ([7, 2, 1], "only")
+
+
+def test_of_several_switches_a_training_resumes_behind_the_latest():
+    late = PipelineSwitchHook(2, [MIX_UP, PROCESS])
+    early = PipelineSwitchHook(1, [MOSAIC, PROCESS])
+    both = [late, early]
+    for epoch, step in ((1, MOSAIC), (2, MIX_UP)):
+        made = loader(mixed(PROCESS), 0)
+        for hook in both:
+            hook.before_train(None)
+        for hook in both:
+            pictures = epoch_of(made, hook, epoch, hooks=both)
+        check_partners(pictures, step, made.sampler.image_weights(0))
+
+
+def test_what_is_skipped_by_mmdets_name_is_skipped_in_new_pipelines():
+    init_default_scope("mmdet")
+    leaf = LabelledDataset(SETS, 3, pipeline=[one_colour])
+    config = wrapped("MultiImageMixDataset", leaf, pipeline=[PROCESS])
+    made = loader({**config, "skip_type_keys": ["Mosaic"]}, 0)
+    assert single(epoch_of(made, PipelineSwitchHook(1, [MOSAIC, PROCESS]), 1))
+
+
+@pytest.mark.parametrize("steps", [None, [], [MIX_UP, one_colour], dict(MIX_UP)])
+def test_a_pipeline_is_a_list_of_configs(steps):
+    with pytest.raises(TypeError, match="must be a list of configs of transforms"):
+        PipelineSwitchHook(1, steps)
 
 
 @WORKERS
