@@ -12,10 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer, print_log
+from torch import Tensor
 from torch.hub import load_state_dict_from_url
 from torch.serialization import safe_globals
 
-__all__ = ["CHECKPOINT_HELP", "read_checkpoint", "read_checkpoint_of_url"]
+__all__ = [
+    "CHECKPOINT_HELP",
+    "read_checkpoint",
+    "read_checkpoint_of_url",
+    "read_weights",
+    "without_training",
+]
 
 #: What tools say of their checkpoints.
 CHECKPOINT_HELP = (
@@ -24,8 +31,20 @@ CHECKPOINT_HELP = (
     "run any program: take such files only from makers that you trust"
 )
 
+#: Parts of checkpoints that only a training needs.
+_OF_TRAINING = ("optimizer", "param_schedulers", "message_hub", "ema_state_dict")
+
 #: Statistics that mmengine's log history refers to.
 _STATISTICS = ("current", "max", "mean", "min")
+#: What readers raise on text, and on files that are cut.
+_OF_OTHER_FILES = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    UnicodeDecodeError,
+)
 #: Where torch's messages name an object that it does not read, the best first.
 _TOLD = (
     r"GLOBAL ([\w.]+)",
@@ -67,6 +86,44 @@ def read_checkpoint(file: Any, map_location: Any = None, *_: Any, **__: Any) -> 
     return _read(file, load)
 
 
+def read_weights(file: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a checkpoint, and the parameters and buffers in it, on the CPU.
+
+    Args:
+        file: Path.
+
+    Returns:
+        What the checkpoint holds, and tensors by name, as a detector names them that
+        nothing wraps.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: There are no tensors in it.
+    """
+    content = read_checkpoint(file, "cpu")
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    found = {
+        re.sub(r"^module\.", "", str(name)): value
+        for name, value in state.items()
+        if isinstance(value, Tensor)
+    }
+    if not found:
+        raise ValueError(f"{file} is no checkpoint: there are no weights in it")
+    return content, found
+
+
+def without_training(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint holds beside weights, for use without more training.
+
+    Args:
+        content: From :func:`read_weights`.
+    """
+    if "state_dict" not in content:
+        return {}
+    dropped = (*_OF_TRAINING, "state_dict")
+    return {name: value for name, value in content.items() if name not in dropped}
+
+
 def read_checkpoint_of_url(
     url: str,
     model_dir: str | None = None,
@@ -97,7 +154,7 @@ def _read(name: Any, load: Callable[[bool], Any]) -> Any:
         told = (re.search(pattern, str(error)) for pattern in _TOLD)
         named = next(filter(None, told), None)
         reason = named[1] if named else str(error).split("\n")[0]
-    except (EOFError, RuntimeError) as error:
+    except _OF_OTHER_FILES as error:
         _refuse_damaged(name, error)
         raise
     print_log(
@@ -109,7 +166,7 @@ def _read(name: Any, load: Callable[[bool], Any]) -> Any:
     )
     try:
         return load(False)
-    except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
+    except (*_OF_OTHER_FILES, pickle.UnpicklingError) as error:
         _refuse_damaged(name, error)
         raise
 

@@ -22,7 +22,7 @@ def main() -> None:
     add("checkpoint", help="weights of the detector")
     add("--method", nargs="+", choices=list(METHODS), required=True, metavar="NAME")
     add("--value", type=float, help="option of the first method, such as gamma")
-    add("--values", type=float, nargs="+", help="to try; the best AP is taken")
+    add("--values", type=float, nargs="+", help="of a shift, to try: the best AP wins")
     add(
         "--on",
         default="train",
@@ -45,7 +45,7 @@ def main() -> None:
         for name in args.method[1:]:
             session.fit(name)
         print(session.report(args.score_thr, args.resamples))
-        files = session.write(args.config, args.checkpoint)
+        files = session.write(args.config, args.checkpoint, args.cfg_options)
     except (OSError, TypeError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
     print("\nwritten: " + ", ".join(map(str, files)))

@@ -7,10 +7,42 @@ rule other than uniform and greedy it is the base that the others were fine-tune
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from imb_det.cli import load_config, make_parser, parse_args
+from imb_det.evaluation.functional import text_table
 from imb_det.merging.rules import RULES
 from imb_det.merging.session import MergingSession
+
+#: Options that only some rules have.
+_OF_RULES = {
+    "values": ("wise_ft", "task_arithmetic", "ties"),
+    "parts": ("wise_ft", "task_arithmetic", "ties"),
+    "steps": ("position",),
+    "by_part": ("position",),
+}
+
+
+def _refuse_idle(args: Any) -> None:
+    """Refuse options that the rule does not have."""
+    for name, rules in _OF_RULES.items():
+        if getattr(args, name) not in (None, False) and args.rule not in rules:
+            option = name.replace("_", "-")
+            raise ValueError(f"`--{option}` is for {rules}, not for {args.rule}")
+    for name in ("steps", "images"):
+        if (number := getattr(args, name)) is not None and number < 1:
+            raise ValueError(f"`--{name}` must be at least 1, got {number}")
+
+
+def _part(text: str) -> tuple[str, float]:
+    """Read ``PART=VALUE``."""
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise ValueError(
+            f"`--parts` must be such as backbone=0.2 head=0.8, got {text!r}"
+        ) from None
 
 
 def main() -> None:
@@ -19,9 +51,9 @@ def main() -> None:
     add = parser.add_argument
     add("checkpoints", nargs="+")
     add("--rule", default="uniform", choices=[*RULES, "greedy", "position"])
-    add("--values", type=float, nargs="+", default=[1.0], help="alpha, or the scale")
-    add("--parts", nargs="+", default=[], metavar="PART=VALUE", help="backbone=0.2 ...")
-    add("--steps", type=int, default=50, help="of position (default: 50)")
+    add("--values", type=float, nargs="+", help="alpha, or scales: the best AP wins")
+    add("--parts", nargs="+", metavar="PART=VALUE", help="backbone=0.2 ...")
+    add("--steps", type=int, help="of position (default: 50)")
     add("--by-part", action="store_true", help="position: a factor for each part")
     add("--images", type=int, default=200, help="to count normalisation (default: 200)")
     add("--out", default="merged", metavar="DIR", help="(default: merged)")
@@ -29,19 +61,20 @@ def main() -> None:
     cfg, out = load_config(args), Path(args.out)
     has_base = args.rule not in ("uniform", "greedy")
     try:
-        parts = dict(part.split("=", 1) for part in args.parts)
+        _refuse_idle(args)
+        parts = dict(map(_part, args.parts or ()))
         session = MergingSession(cfg, args.checkpoints, out, has_base)
         print(session.parents.text())
         if args.rule == "greedy":
-            state = session.greedy(cfg.val_dataloader.dataset)
+            state = session.recount(session.greedy(), args.images)
         elif args.rule == "position":
-            state = session.positioned(args.steps, args.by_part)
-        else:
-            numbers = {part: float(value) for part, value in parts.items()}
-            state = session.best_of(args.rule, args.values, numbers, args.images)
-        if args.rule in ("greedy", "position"):
+            state = session.positioned(args.steps or 50, args.by_part)
             state = session.recount(state, args.images)
-            print(session.figures(state, cfg.val_dataloader.dataset))
+        else:
+            state = session.best_of(args.rule, args.values or (), parts, args.images)
+        if args.rule in ("greedy", "position"):
+            found = session.figures(state)
+            print(text_table(["detector", *found], [[args.rule, *found.values()]]))
         session.write(state, out / "merged.pth")
     except (OSError, TypeError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")

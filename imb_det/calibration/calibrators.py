@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from mmdet.structures import SampleList
+from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -30,7 +32,10 @@ class Calibration(nn.Module):
 
     Raises:
         TypeError: None of either kind.
+        ValueError: One of logits behind one of scores, which cannot come before it.
     """
+
+    number: Tensor
 
     def __init__(self, calibrators: Sequence[Mapping[str, Any] | nn.Module]) -> None:
         super().__init__()
@@ -41,6 +46,12 @@ class Calibration(nn.Module):
         for given in calibrators:
             made = MODELS.build(given) if isinstance(given, Mapping) else given
             if isinstance(made, LogitCalibrator):
+                if len(self.scores):
+                    raise ValueError(
+                        f"`calibrators`: {type(made).__name__} changes logits, which "
+                        "come before scores: it must stand before "
+                        f"{type(self.scores[0]).__name__}"
+                    )
                 self.logits.append(made)
             elif isinstance(made, ScoreCalibrator):
                 self.scores.append(made)
@@ -49,6 +60,9 @@ class Calibration(nn.Module):
                     "`calibrators` must be calibrators such as "
                     f"`dict(type='imb_det.NorCal')`, got {type(made).__name__}"
                 )
+        # A config without calibrators then does not load this without a word.
+        number = torch.tensor(len(self.logits) + len(self.scores))
+        self.register_buffer("number", number)
 
     def attach(self, model: nn.Module) -> None:
         """Let a detector predict with it, and hold it as ``calibration``.
@@ -70,6 +84,7 @@ class Calibration(nn.Module):
                 for output in outputs
             ]
         if self.scores:
+            _tell_of_idle_thresholds(model, self.scores)
             hook = _ScoreHook(self, max(output.num_classes for output in outputs))
             self._handles.append(model.register_forward_hook(hook, with_kwargs=True))
 
@@ -83,6 +98,21 @@ class Calibration(nn.Module):
             handle.remove()
         self._handles.clear()
         del model.calibration
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any
+    ) -> None:
+        key, own = prefix + "number", int(self.number)
+        given = int(state_dict.get(key, 0))
+        if given != own:
+            print_log(
+                f"The checkpoint is of a detector with {given or 'no'} calibrators; "
+                f"those that the config has are applied, {own}",
+                "current",
+                logging.WARNING,
+            )
+        state_dict = {**state_dict, key: self.number}
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def of_logits(self, logits: Tensor, exclusive: bool) -> Tensor:
         """Return calibrated logits of the classes.
@@ -103,6 +133,12 @@ class Calibration(nn.Module):
             num_classes: C.
         """
         for sample in samples:
+            if "pred_instances" not in sample:
+                raise TypeError(
+                    f"{type(self.scores[0]).__name__} changes the scores of "
+                    "`pred_instances`, which the detector does not return, only "
+                    f"{sorted(n for n in sample.all_keys() if n.startswith('pred'))}"
+                )
             found = sample.pred_instances
             for calibrator in self.scores:
                 scores, keep = calibrator(found.scores, found.labels, num_classes)
@@ -114,6 +150,26 @@ class Calibration(nn.Module):
         return samples
 
 
+def _tell_of_idle_thresholds(model: Any, calibrators: Iterable[Any]) -> None:
+    """Warn of thresholds by class that the detector's own, ``score_thr``, is above."""
+    config = getattr(model, "test_cfg", None) or {}
+    own = max(
+        float(part.get("score_thr") or 0) for part in (config, config.get("rcnn") or {})
+    )
+    for calibrator in calibrators:
+        least = getattr(calibrator, "score_thr", None)
+        numbers = None if least is None else least.value
+        if numbers is None or not numbers.numel():
+            continue
+        if count := int(((numbers > 0) & (numbers < own)).sum()):
+            print_log(
+                f"{type(calibrator).__name__}: {count} thresholds are below "
+                f"`score_thr={own:g}` of the detector, which is in effect for them",
+                "current",
+                logging.WARNING,
+            )
+
+
 # Objects, not functions inside of `attach`: a copy of a model then has hooks that point
 # to the copies of its own parts.
 
@@ -123,7 +179,8 @@ class _LogitHook:
         self.calibration, self.output = calibration, output
 
     def __call__(self, layer: nn.Module, args: Any, made: Tensor) -> Tensor | None:
-        if layer.training:
+        # Not the layer's own mode: a frozen one is in evaluation while others train.
+        if self.calibration.training:
             return None
         return self.output.apply(made, self.calibration.of_logits)
 

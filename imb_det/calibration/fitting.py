@@ -55,8 +55,9 @@ class Method:
         fit: Returns the config of the calibrator.
         option: What ``--value`` and ``--values`` give; None for nothing.
         default: Of the option; None for one that must be given.
-        values: That are tried where the option is tuned, if it can be.
+        values: To try, where AP tells a good one; none where it does not.
         keeps_ap: Whether AP of each class stays as it was by construction.
+        of_logits: Whether it changes logits, and so comes before those of scores.
     """
 
     fit: Callable[[Evidence], dict[str, Any]]
@@ -64,6 +65,7 @@ class Method:
     default: float | None = None
     values: Sequence[float] = ()
     keeps_ap: bool = False
+    of_logits: bool = False
 
 
 def _shift(kind: str, by: str) -> Callable[[Evidence], dict[str, Any]]:
@@ -129,13 +131,18 @@ METHODS: Mapping[str, Method] = {
         "tau",
         1.0,
         (0.25, 0.5, 0.75, 1.0),
+        of_logits=True,
     ),
-    "prior_threshold": Method(_shift("PriorThreshold", "instances")),
+    "prior_threshold": Method(_shift("PriorThreshold", "instances"), of_logits=True),
     "norcal": Method(
-        _shift("NorCal", "images"), "gamma", 0.5, (0.2, 0.4, 0.6, 0.8, 1.0)
+        _shift("NorCal", "images"),
+        "gamma",
+        0.5,
+        (0.2, 0.4, 0.6, 0.8, 1.0),
+        of_logits=True,
     ),
-    "fracal": Method(_fracal, "lambda_", 2.0, (0.0, 1.0, 2.0)),
-    "logn": Method(_logn),
+    "fracal": Method(_fracal, "lambda_", 2.0, (0.0, 1.0, 2.0), of_logits=True),
+    "logn": Method(_logn, of_logits=True),
     "temperature": Method(_temperature, keeps_ap=True),
     "group_temperature": Method(_group_temperature, keeps_ap=True),
     "vector_scaling": Method(_vector_scaling, keeps_ap=True),

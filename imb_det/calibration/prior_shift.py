@@ -26,8 +26,9 @@ class PostHocLogitAdjustment(LogitCalibrator):
     .. math:: z'_c = z_c - \tau \log (C \pi_c), \qquad \pi_c = n_c / \sum_k n_k
 
     A class with the mean number of examples stays as it is. In a head of sigmoids the
-    ranking of the detections of each class is the same before and after; AP changes by
-    what the limits on the number of detections cut off, and no more.
+    ranking of the detections of each class is the same before and after, unless scores
+    are multiplied by others, such as centerness; AP changes by what the least score and
+    the limits on the number of detections cut off, and no more.
 
     Args:
         tau: :math:`\tau`, >= 0; 1 is consistent for the balanced error. Default 1.

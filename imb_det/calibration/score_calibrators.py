@@ -12,6 +12,9 @@ from imb_det.statistics.class_vector import ClassVector
 
 __all__ = ["ClassScoreThreshold", "ScoreCalibrator", "Temperature", "VectorScaling"]
 
+#: Between them the log-odds of scores are finite, and of all of float32 different.
+SCORE_ENDS = 1e-30, 1 - 2.0**-25
+
 Numbers = float | Sequence[float] | Mapping[str, float]
 
 
@@ -82,7 +85,8 @@ class VectorScaling(ScoreCalibrator):
             _of_rows(vector, labels, num_classes, scores)
             for vector in (self.scale, self.shift)
         )
-        return torch.sigmoid(_log_odds(scores) * scale + shift), None
+        made = torch.sigmoid(_log_odds(scores) * scale + shift)
+        return made.to(scores.dtype), None
 
 
 @MODELS.register_module()
@@ -111,7 +115,8 @@ class Temperature(ScoreCalibrator):
     ) -> tuple[Tensor, None]:
         """Return the scores; all detections stay."""
         temperature = _of_rows(self.temperature, labels, num_classes, scores)
-        return torch.sigmoid(_log_odds(scores) / temperature), None
+        made = torch.sigmoid(_log_odds(scores) / temperature)
+        return made.to(scores.dtype), None
 
 
 @MODELS.register_module()
@@ -149,9 +154,11 @@ class ClassScoreThreshold(ScoreCalibrator):
 
 
 def _log_odds(scores: Tensor) -> Tensor:
-    """Return the log-odds of scores, finite at 0 and 1."""
-    least = torch.finfo(scores.dtype).eps
-    return torch.logit(scores, least)
+    """Return the log-odds of scores, float64 and finite at 0 and 1.
+
+    In less precision small scores, and scores next to 1, would become equal.
+    """
+    return torch.logit(scores.double().clamp(*SCORE_ENDS))
 
 
 def _of_rows(

@@ -11,16 +11,16 @@ from scipy.special import expit, logit
 from imb_det.core import check_number
 from imb_det.evaluation.functional.matches import IGNORED, RIGHT, Matches
 
-__all__ = ["average_k_threshold", "fit_temperature", "fit_vector_scaling"]
+from .score_calibrators import SCORE_ENDS
 
-_LEAST = float(np.finfo(np.float32).eps)
+__all__ = ["average_k_threshold", "fit_temperature", "fit_vector_scaling"]
 
 
 def _odds_and_rights(matches: Matches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return log-odds, rights as 0 and 1, and labels of what counts."""
     verdict = matches.verdict[:, 0]
     keep = verdict != IGNORED
-    scores = np.clip(matches.score[keep], _LEAST, 1 - _LEAST)
+    scores = np.clip(matches.score[keep].astype(float), *SCORE_ENDS)
     return logit(scores), (verdict[keep] == RIGHT).astype(float), matches.label[keep]
 
 

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner import load_checkpoint
 
-from imb_det.analysis.run_comparison import compare_runs
+from imb_det.core import and_more
 from imb_det.evaluation.functional.matches import Matches
-from imb_det.statistics import ClassStats, GroupLimits
 
+from .calibrators import Calibration
+from .classifier_outputs import classifier_outputs
 from .fitting import METHODS, Evidence
-from .image_sets import TRAIN, ann_file_of, fit_set, test_loader
-from .passes import calibrated, logit_moments, predict
+from .image_sets import (
+    HOLDOUT,
+    TRAIN,
+    ann_file_of,
+    dataset_of,
+    fit_set,
+    shared_images,
+    test_loader,
+)
+from .passes import calibrated, logit_moments
 from .places import fractal_dimensions
+from .tested_detector import TestedDetector
 from .what_moves import judged, what_moves
 from .written import write_calibrated
 
@@ -53,23 +60,20 @@ class CalibrationSession:
         most: int | None = None,
         same_split: bool = False,
     ) -> None:
-        init_default_scope(config.get("default_scope", "mmdet"))
         if config.model.get("type") == "imb_det.CalibratedDetector":
             raise ValueError(
                 "the detector of the config has calibrators already; give the config "
                 "that it was made from"
             )
         self.config, self.out = config, out
-        out.mkdir(parents=True, exist_ok=True)
-        self.test_file = ann_file_of(config.test_dataloader.dataset)
-        chosen = fit_set(config, on, most)
-        self.fit_file = ann_file_of(chosen)
-        if self.fit_file.resolve() == self.test_file.resolve() and not same_split:
-            raise ValueError(
-                f"'{on}' are the images that are reported afterwards: what is fitted "
-                "to them looks better there than elsewhere. Give others with `--on`, "
-                "or write `--same-split`"
-            )
+        self.test_set = dataset_of(config, "test")
+        self.test_file = ann_file_of(self.test_set)
+        self.tested = TestedDetector(config, out)
+        self.stats, self.model = self.tested.stats, self.tested.model
+        self.fit_set = fit_set(config, on, most)
+        self.fit_file = ann_file_of(self.fit_set)
+        if not same_split:
+            self._check_images(on)
         if on == TRAIN:
             print_log(
                 "Fitting on images that the detector was trained on, whose scores are "
@@ -78,15 +82,24 @@ class CalibrationSession:
                 "current",
                 logging.WARNING,
             )
-        train = DATASETS.build(config.train_dataloader.dataset)
-        stats = ClassStats.from_dataset(train)
-        self.stats = stats.with_limits(GroupLimits.from_config(config))
-        self.train = train
-        self.fit_loader = test_loader(config, chosen)
-        model: Any = MODELS.build(config.model)
-        load_checkpoint(model, str(checkpoint), map_location="cpu")
-        self.model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.tested.read(checkpoint)
         self.calibrators: list[dict[str, Any]] = []
+
+    def _check_images(self, on: str) -> None:
+        """Refuse images that are reported afterwards."""
+        what = None
+        if self.fit_file.resolve() == self.test_file.resolve():
+            what = f"'{on}' are the images"
+        elif on not in (TRAIN, HOLDOUT) and (
+            names := shared_images(self.fit_file, self.test_file)
+        ):
+            what = f"'{on}' has images of the test, {and_more(names)},"
+        if what:
+            raise ValueError(
+                f"{what} that are reported afterwards: what is fitted "
+                "to them looks better there than elsewhere. Give others with `--on`, "
+                "or write `--same-split`"
+            )
 
     def fit(
         self, name: str, value: float | None = None, values: Sequence[float] = ()
@@ -107,54 +120,89 @@ class CalibrationSession:
         method = METHODS[name]
         if method.option is None and (value is not None or values):
             raise ValueError(f"{name} has no option that `--value` could set")
-        if method.keeps_ap:
+        if values and not method.values:
+            raise ValueError(
+                f"AP does not tell a good {method.option} of {name}: give one with "
+                "`--value`, not several with `--values`"
+            )
+        if values and value is not None:
+            raise ValueError("`--value` and `--values` exclude one another")
+        if method.of_logits and len(Calibration(self.calibrators).scores):
+            raise ValueError(
+                f"{name} changes logits, which come before scores: name it before the "
+                "methods for scores, that are fitted to what it leaves"
+            )
+        self._tell_of_ap(name)
+        tried: Sequence[float | None] = values or [method.default if value is None else value]
+        made = [method.fit(self._evidence(one)) for one in tried]
+        for one in made:  # before any image is looked at with it
+            Calibration([*self.calibrators, one])
+        if values:
+            scores = [self._ap(one) for one in made]
+            for number, score in zip(values, scores, strict=True):
+                print(f"{name}, {method.option} {number:g}: AP {score:.4f} where fitted")
+            if np.isnan(scores).all():
+                raise ValueError("there is no object on the images to fit on, so no AP")
+            made = [made[int(np.nanargmax(scores))]]
+        self.calibrators.append(made[0])
+
+    def _tell_of_ap(self, name: str) -> None:
+        """Say beforehand where AP cannot change, or hardly."""
+        if METHODS[name].keeps_ap:
             print(f"{name} cannot change AP: it keeps the ranking in each class")
-        if not values:
-            used = method.default if value is None else value
-            self.calibrators.append(method.fit(self._evidence(used)))
-            return
-        made = [method.fit(self._evidence(one)) for one in values]
-        scores = [self._ap(one) for one in made]
-        for one, score in zip(values, scores, strict=True):
-            print(f"{name}, {method.option} {one:g}: AP {score:.4f} where fitted")
-        self.calibrators.append(made[int(np.nanargmax(scores))])
+        elif METHODS[name].of_logits and not any(
+            output.exclusive for output in classifier_outputs(self.model)
+        ):
+            print(
+                f"{name} keeps the ranking in each class, as the classes of the head "
+                "are independent: AP changes by what the limits on the number of "
+                "detections and the least score of the config cut off, and where "
+                "scores are multiplied by others, such as centerness"
+            )
 
     def _evidence(self, value: float | None) -> Evidence:
         return Evidence(
             self.stats,
             lambda: self._judged(self.calibrators),
-            lambda: fractal_dimensions(self.train),
-            lambda: self._with(self.calibrators, logit_moments),
+            lambda: fractal_dimensions(self.tested.train),
+            self._moments,
             value,
         )
 
-    def _with(self, calibrators: Sequence[Any], look: Any) -> Any:
-        with calibrated(self.model, calibrators) as model:
-            return look(model, self.fit_loader)
+    def _moments(self) -> tuple[list[float], list[float]]:
+        loader = test_loader(self.config, self.fit_set)
+        with calibrated(self.model, self.calibrators) as model:
+            return logit_moments(model, loader)
+
+    def _predicted(self, calibrators: Sequence[Any], dataset: Any, name: str) -> Path:
+        with calibrated(self.model, calibrators):
+            return self.tested.predicted(dataset, name, name.replace("_", " "))
 
     def _judged(self, calibrators: Sequence[Any]) -> Matches:
         """Judge the detections of the images to fit on."""
-        file = self.out / "fitted_on.npz"
-        with calibrated(self.model, calibrators) as model:
-            predict(model, self.fit_loader, file, "images to fit on")
+        file = self._predicted(calibrators, self.fit_set, "fitted_on")
         return judged(self.fit_file, [file], self.stats.classes)[0]
 
     def _ap(self, calibrator: Any) -> float:
-        file = self.out / "fitted_on.npz"
-        with calibrated(self.model, [*self.calibrators, calibrator]) as model:
-            predict(model, self.fit_loader, file, "images to fit on")
-        found = compare_runs(
-            self.fit_file,
-            {"a": [file], "b": [file]},
-            classes=self.stats.classes,
-            resamples=1,
-        )
-        return float(found.results.estimate[0, 0])
+        made = [*self.calibrators, calibrator]
+        file = self._predicted(made, self.fit_set, "fitted_on")
+        return self.tested.figures(self.fit_file, file)["AP"]
 
-    def write(self, source: str | Path, checkpoint: str | Path) -> list[Path]:
+    def write(
+        self,
+        source: str | Path,
+        checkpoint: str | Path,
+        options: Mapping[str, Any] | None = None,
+    ) -> list[Path]:
         """Write config and checkpoint, see :func:`.write_calibrated`; return both."""
         return write_calibrated(
-            self.config, source, checkpoint, self.calibrators, self.stats, self.out
+            self.config,
+            source,
+            checkpoint,
+            self.calibrators,
+            self.stats,
+            self.out,
+            options,
         )
 
     def report(self, score_thr: float = 0.3, resamples: int = 1000) -> str:
@@ -164,11 +212,10 @@ class CalibrationSession:
             score_thr: For F1, recall, precision and the calibration error.
             resamples: Of the images, for the intervals.
         """
-        loader = test_loader(self.config, self.config.test_dataloader.dataset)
-        files = [self.out / "as_trained.npz", self.out / "calibrated.npz"]
-        for file, calibrators in zip(files, ([], self.calibrators), strict=True):
-            with calibrated(self.model, calibrators) as model:
-                predict(model, loader, file, file.stem.replace("_", " "))
+        files = [
+            self._predicted([], self.test_set, "as_trained"),
+            self._predicted(self.calibrators, self.test_set, "calibrated"),
+        ]
         names = "as trained", "calibrated"
         return what_moves(
             self.test_file, files, names, self.stats, self.out, score_thr, resamples

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
 
-from imb_det.checkpoint_files import read_checkpoint
+from imb_det.checkpoint_files import read_weights, without_training
 from imb_det.core.shown_text import write_text
 from imb_det.statistics import ClassStats
 
 from .calibrators import Calibration
 
 __all__ = ["calibrated_config", "write_calibrated"]
-
-#: Parts of checkpoints that only a training needs.
-_OF_TRAINING = ("optimizer", "param_schedulers", "message_hub")
 
 
 def calibrated_config(config: Config, calibrators: Sequence[Any]) -> Config:
@@ -52,6 +49,7 @@ def write_calibrated(
     calibrators: Sequence[Any],
     stats: ClassStats,
     out: Path,
+    options: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write ``calibrated.py``, based on the config, and ``calibrated.pth``.
 
@@ -65,30 +63,30 @@ def write_calibrated(
         calibrators: Configs.
         stats: Counts of the training set.
         out: Folder.
+        options: What the config has been changed by since it was read, by dotted
+            names; ``calibrated.py`` has them too. Default None.
 
     Returns:
         The files.
     """
     whole = calibrated_config(config, calibrators)
     base = Path(os.path.relpath(Path(source).resolve(), out.resolve())).as_posix()
-    patch = Config(
+    patch = Config(dict(custom_imports=whole.custom_imports))
+    patch.merge_from_dict(dict(options or {}))
+    patch.merge_from_dict(
         dict(
-            custom_imports=whole.custom_imports,
             model=dict(
                 type=whole.model.type,
                 detector=whole.model.detector,
                 calibrators=list(calibrators),
-            ),
+            )
         )
     )
     files = [out / "calibrated.py", out / "calibrated.pth"]
     write_text(files[0], f"_base_ = {base!r}\n{patch.pretty_text}")
-    content = read_checkpoint(checkpoint, "cpu")
-    state = content.get("state_dict", content)
+    content, state = read_weights(checkpoint)
     extra = Calibration(calibrators).state_dict(prefix="calibration.")
-    kept = {} if state is content else {**content}
-    for name in _OF_TRAINING:
-        kept.pop(name, None)
+    kept = without_training(content)
     kept["meta"] = {**kept.get("meta", {}), "cfg": whole.pretty_text}
     kept["state_dict"] = {**state, **extra}
     kept["imb_det"] = {**kept.get("imb_det", {}), "class_stats": stats.to_dict()}

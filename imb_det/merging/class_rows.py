@@ -12,7 +12,7 @@ from torch import Tensor
 __all__ = ["ClassRows", "class_rows", "with_classes"]
 
 #: Layers whose outputs are those of one class after the other, several each.
-_CLASS_FIRST = re.compile(r"(^|\.)(fc_reg|conv_logits)\.(weight|bias)$")
+_CLASS_FIRST = re.compile(r"(^|\.)(fc_reg|conv_logits|label_embedding)\.(weight|bias)$")
 #: Layers whose outputs are those of all classes for one anchor after the other.
 _ANCHOR_FIRST = re.compile(
     r"(^|\.)(\w*cls|cls_embed|cls_branches\.\d+|\w*cls\.\d+|reppoints_cls_out)"

@@ -10,16 +10,18 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from tqdm import tqdm
 
-__all__ = ["part_of", "position"]
+from imb_det.core import check_number
+
+__all__ = ["PARTS", "part_of", "position"]
 
 #: Parts of a detector that may have factors of their own; all else is the head.
-PARTS = ("backbone", "neck")
+PARTS = ("backbone", "neck", "head")
 
 
 def part_of(name: str) -> str:
     """Return the part that a parameter belongs to: backbone, neck or head."""
     first = name.split(".", 1)[0]
-    return first if first in PARTS else "head"
+    return first if first in PARTS[:2] else "head"
 
 
 def position(
@@ -53,9 +55,13 @@ def position(
     Returns:
         K factors for each part.
 
+    Raises:
+        ValueError: Images that do not suffice, or a loss that is not finite.
+
     Source: Li et al., "Self-positioning: model merging by alphas that are learnt on a
     small probe set", 2024; rate, steps and start are our own.
     """
+    check_number("position", "steps", steps, 1, None)
     device = next(model.parameters()).device
     own = {name for name, _ in model.named_parameters()}
     merged = [name for name in names if name in own]
@@ -84,6 +90,11 @@ def position(
         data = model.data_preprocessor(batch, training=True)
         losses = functional_call(model, placed, (), dict(data, mode="loss"))
         total, _ = model.parse_losses(losses)
+        if not torch.isfinite(total):
+            raise ValueError(
+                f"the loss is {total.item():g} in step {step + 1} of {steps}: the "
+                "checkpoints are too different, or `lr` is too large"
+            )
         optimizer.zero_grad()
         total.backward()
         optimizer.step()

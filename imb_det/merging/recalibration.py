@@ -9,6 +9,8 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
+from imb_det.core import check_number
+
 __all__ = ["recount_norms"]
 
 
@@ -29,6 +31,7 @@ def recount_norms(
     Returns:
         Number of layers that were counted; 0 leaves the images unread.
     """
+    check_number("recount_norms", "most", most, 1, None)
     skip = tuple(skip)
     layers = [
         layer

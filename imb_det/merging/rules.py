@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
 
 from imb_det.core import check_number
 
-__all__ = ["RULES", "merge", "ties", "wise_ft"]
+__all__ = ["DEFAULTS", "RULES", "merge", "ties", "wise_ft"]
 
 
 def merge(states: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
@@ -30,7 +31,12 @@ def merge(states: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         return first.clone()
     total = sum(w * s.double() for w, s in zip(weights, states, strict=True))
     assert isinstance(total, Tensor)
-    return total.to(first.dtype)
+    return total.to(_widest(states))
+
+
+def _widest(states: Sequence[Tensor]) -> torch.dtype:
+    """Return the type that holds all of them, such as that of a parent in bfloat16."""
+    return reduce(torch.promote_types, (state.dtype for state in states))
 
 
 def wise_ft(base: Tensor, tuned: Tensor, alpha: float) -> Tensor:
@@ -75,7 +81,8 @@ def ties(
     agree = (kept.sign() == sign) & (kept != 0)
     number = agree.sum(0).clamp(min=1)
     merged = (kept * agree).sum(0) / number
-    return (base.double() + scale * merged.view_as(base)).to(base.dtype)
+    made = base.double() + scale * merged.view_as(base)
+    return made.to(_widest([base, *states]))
 
 
 def _uniform(base: Tensor | None, states: Sequence[Tensor], value: float) -> Tensor:
@@ -105,4 +112,12 @@ RULES: Mapping[str, Callable[[Tensor | None, Sequence[Tensor], float], Tensor]] 
     "wise_ft": _wise,
     "task_arithmetic": _arithmetic,
     "ties": _ties,
+}
+
+#: Their number where none is given.
+DEFAULTS: Mapping[str, float] = {
+    "uniform": 1.0,  # not used
+    "wise_ft": 0.5,
+    "task_arithmetic": 0.3,
+    "ties": 1.0,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import chain, repeat
 from pathlib import Path
@@ -9,21 +10,19 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor
 
-from imb_det.analysis.run_comparison import compare_runs
 from imb_det.calibration.classifier_outputs import classifier_outputs
-from imb_det.calibration.image_sets import ann_file_of, test_loader
-from imb_det.calibration.passes import predict
-from imb_det.checkpoint_files import read_checkpoint
+from imb_det.calibration.image_sets import dataset_of
+from imb_det.calibration.tested_detector import TestedDetector
+from imb_det.checkpoint_files import read_weights, without_training
+from imb_det.core import check_choice, check_number
 from imb_det.evaluation.functional import text_table
-from imb_det.statistics import ClassStats, GroupLimits
 
-from .positioning import part_of, position
+from .positioning import PARTS, part_of, position
 from .recalibration import recount_norms
-from .rules import RULES, merge
+from .rules import DEFAULTS, RULES, merge
 from .state_dicts import Parents
 
 __all__ = ["MergingSession"]
@@ -53,16 +52,12 @@ class MergingSession:
         out: Path,
         has_base: bool = False,
     ) -> None:
-        init_default_scope(config.get("default_scope", "mmdet"))
         self.config, self.out, self.has_base = config, out, has_base
-        out.mkdir(parents=True, exist_ok=True)
-        self.model: Any = MODELS.build(config.model)
-        outputs = classifier_outputs(self.model)
-        extra = max(output.channels - output.num_classes for output in outputs)
-        self.parents = Parents.read(files, extra)
-        dataset = DATASETS.build(config.train_dataloader.dataset)
-        stats = ClassStats.from_dataset(dataset)
-        self.stats = stats.with_limits(GroupLimits.from_config(config))
+        self.val_set = dataset_of(config, "val")
+        self.tested = TestedDetector(config, out)
+        self.model = self.tested.model
+        self.parents = Parents.read(files, lambda: _extra(self.model))
+        self.tested.load(self.parents.states[0], str(self.parents.files[0]))
 
     def merged(
         self, rule: str, value: float = 1.0, parts: Mapping[str, float] | None = None
@@ -75,12 +70,10 @@ class MergingSession:
             parts: Of backbone, neck or head in its place. Default None.
 
         Raises:
-            ValueError: A rule that needs a base, or two checkpoints.
+            ValueError: A rule that needs a base, or two checkpoints; no such part, or
+                a number out of range.
         """
-        if rule != "uniform" and not self.has_base:
-            raise ValueError(f"`{rule}` needs a base, that all were fine-tuned from")
-        if rule == "wise_ft" and len(self.parents.states) != 2:
-            raise ValueError("`wise_ft` is of a base and one other checkpoint")
+        self._check(rule, [value], parts or {})
         numbers = dict(parts or {})
 
         def of_tensor(name: str, tensors: list[Tensor]) -> Tensor:
@@ -90,13 +83,34 @@ class MergingSession:
 
         return self.parents.merged(of_tensor)
 
+    def _check(
+        self, rule: str, values: Sequence[float], parts: Mapping[str, float]
+    ) -> None:
+        """Refuse what a rule cannot do, before any image is looked at."""
+        check_choice("merging", "rule", rule, tuple(RULES))
+        for part in parts:
+            check_choice("merging", "parts", part, PARTS)
+        if rule == "uniform":
+            if parts:
+                raise ValueError("`uniform` has no number that a part could have")
+            return
+        if not self.has_base:
+            raise ValueError(f"`{rule}` needs a base, that all were fine-tuned from")
+        others = len(self.parents.states) - 1
+        if rule == "wise_ft" and others != 1:
+            raise ValueError("`wise_ft` is of a base and one other checkpoint")
+        nothing = torch.zeros(1)
+        for value in [*values, *parts.values()]:
+            check_number("merging", rule, value, float("-inf"), None, open_ends=True)
+            RULES[rule](nothing, [nothing] * others, value)
+
     def positioned(self, steps: int, by_part: bool) -> dict[str, Tensor]:
         """Merge by factors that are learnt, see :func:`.position`, and print them."""
         if not self.has_base:
             raise ValueError("`position` needs a base, that all were fine-tuned from")
         base, *others = self.parents.states
         names = [name for name in base if name not in self.parents.skipped]
-        self.model.load_state_dict(base)
+        self._load(base)
         found = position(
             self.model,
             base,
@@ -127,51 +141,57 @@ class MergingSession:
         Args:
             rule: One of :data:`.RULES`.
             values: Its numbers; the one with the best AP of the validation set wins.
+                Nothing stands for that of :data:`.DEFAULTS`.
             parts: See :meth:`merged`.
             images: See :meth:`recount`.
         """
-        data = self.config.val_dataloader.dataset
-        rows = [
-            [str(file), *self.figures(state, data).values()]
-            for file, state in zip(self.parents.files, self.parents.states, strict=True)
-        ]
-        best: tuple[float, dict[str, Tensor]] | None = None
+        values = values or [DEFAULTS[rule]]
+        self._check(rule, values, parts)
+        rows: list[list[Any]] = []
+        names: list[str] = []
+        for place, file in enumerate(self.parents.names):
+            own = self.of_parent(place)
+            names = names or list(own)
+            rows.append([file, *(own.get(name, math.nan) for name in names)])
+        tried: list[tuple[float, dict[str, Tensor]]] = []
         for value in values:
             state = self.recount(self.merged(rule, value, parts), images)
-            found = self.figures(state, data)
-            rows.append([f"{rule}, {value:g}", *found.values()])
-            if best is None or found["AP"] > best[0]:
-                best = found["AP"], state
-        assert best is not None
-        print(text_table(["detector", *found], rows))
-        return best[1]
+            found = self.figures(state)
+            label = rule if rule == "uniform" else f"{rule}, {value:g}"
+            rows.append([label, *(found[name] for name in names)])
+            tried.append((found["AP"], state))
+        print(text_table(["detector", *names], rows))
+        return max(tried, key=lambda pair: _rank(pair[0]))[1]
 
     def write(self, state: Mapping[str, Tensor], file: Path) -> None:
         """Write a checkpoint with these parameters, and all else of the first one."""
-        content = read_checkpoint(self.parents.files[0], "cpu")
-        kept = {} if "state_dict" not in content else dict(content)
-        for name in ("optimizer", "param_schedulers", "message_hub"):
-            kept.pop(name, None)
-        torch.save({**kept, "state_dict": dict(state)}, file)
+        content, _ = read_weights(self.parents.files[0])
+        torch.save({**without_training(content), "state_dict": dict(state)}, file)
 
-    def greedy(self, images: Any) -> dict[str, Tensor]:
+    def greedy(self) -> dict[str, Tensor]:
         """Merge those whose average with the better ones is not worse.
 
-        Args:
-            images: Config of a data set by whose AP they are chosen.
+        They are chosen by AP of the validation set.
+
+        Raises:
+            ValueError: A checkpoint that is no whole detector of the config.
 
         Source: Wortsman et al., "Model soups", ICML 2022, greedy soup.
         """
-        states = self.parents.states
-        single = [self.figures(state, images)["AP"] for state in states]
-        order = sorted(range(len(states)), key=lambda i: -single[i])
-        chosen, best = [order[0]], single[order[0]]
+        files = self.parents.names
+        if self.parents.partial:
+            file = files[min(self.parents.partial)]
+            raise ValueError(f"`greedy` tests each by itself, and {file} lacks tensors")
+        single = [self.of_parent(i)["AP"] for i in range(len(files))]
+        order = sorted(range(len(single)), key=lambda i: -_rank(single[i]))
+        chosen, best = [order[0]], _rank(single[order[0]])
+        print(f"{files[order[0]]}: AP {single[order[0]]:.4f}, the best")
         for place in order[1:]:
             tried = [*chosen, place]
-            found = self.figures(self._average(tried), images)["AP"]
-            kept = found >= best
+            found = self.figures(self._average(tried))["AP"]
+            kept = _rank(found) >= best
             verdict = "kept" if kept else "left out"
-            print(f"{self.parents.files[place]}: AP {found:.4f}, {verdict}")
+            print(f"with {files[place]}: AP {found:.4f}, {verdict}")
             if kept:
                 chosen, best = tried, found
         return self._average(chosen)
@@ -191,34 +211,44 @@ class MergingSession:
             name.rsplit(".", 1)[0]
             for name, own in self.parents.states[0].items()
             if name.endswith("running_mean")
+            and name not in self.parents.skipped
             and all(torch.equal(own, s[name]) for s in self.parents.states[1:])
         }
-        self.model.load_state_dict(state)
+        self._load(state)
         loader = self._train_loader()
         count = recount_norms(self.model, loader, images, shared)
         print(f"normalisation counted again in {count} layers")
         return {k: v.clone() for k, v in self.model.state_dict().items()}
 
-    def figures(self, state: Mapping[str, Tensor], images: Any) -> dict[str, float]:
-        """Return the figures of a detector.
+    def of_parent(self, place: int) -> dict[str, float]:
+        """Return the figures of a checkpoint; none of one that lacks tensors."""
+        if place in self.parents.partial:
+            return {}
+        return self.figures(self.parents.states[place])
+
+    def figures(self, state: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the figures of a detector on the validation set.
 
         Args:
             state: Its parameters and buffers.
-            images: Config of a data set with an annotation file.
         """
-        self.model.load_state_dict(state)
-        file = self.out / "merged.npz"
-        predict(self.model, test_loader(self.config, images), file, "test")
-        compared = compare_runs(
-            ann_file_of(images),
-            {"one": [file], "same": [file]},
-            classes=self.stats.classes,
-            train=self.stats,
-            resamples=1,
-        )
-        found = compared.results
-        values = dict(zip(found.figures, found.estimate[0].tolist(), strict=True))
+        self._load(state)
+        values = self.tested.figures_on(self.val_set, "merged", "validation")
         return {name: values[name] for name in _SHOWN if name in values}
+
+    def _load(self, state: Mapping[str, Tensor]) -> None:
+        self.tested.load(state, str(self.parents.files[0]))
 
     def _train_loader(self) -> Any:
         return Runner.build_dataloader(self.config.train_dataloader, seed=0)
+
+
+def _extra(model: Any) -> int:
+    """Return the outputs of the classifiers of a detector beyond one a class."""
+    outputs = classifier_outputs(model)
+    return max(output.channels - output.num_classes for output in outputs)
+
+
+def _rank(ap: float) -> float:
+    """Return AP for comparisons; one that is not defined is the least."""
+    return -math.inf if math.isnan(ap) else ap

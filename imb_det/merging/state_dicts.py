@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from imb_det.checkpoint_files import read_checkpoint
+from imb_det.checkpoint_files import read_weights
 from imb_det.core import and_more
 
 from .class_rows import with_classes
@@ -29,46 +30,54 @@ class Parents:
         files: Their files.
         states: Parameters and buffers of each, with the rows of the first's classes.
         skipped: Names in some of them that are not merged, with the reason.
+        partial: Places of those that are no whole detector as the first is.
     """
 
     files: list[Path]
     states: list[dict[str, Tensor]]
     skipped: dict[str, str]
+    partial: set[int] = field(default_factory=set)
 
     @classmethod
-    def read(cls, files: Sequence[str | Path], extra: int = 0) -> Parents:
+    def read(
+        cls, files: Sequence[str | Path], extra: int | Callable[[], int] = 0
+    ) -> Parents:
         """Read checkpoints, and map the rows of classes by their names.
 
         Args:
             files: Two or more.
-            extra: Outputs of the classifiers beyond one a class.
+            extra: Outputs of the classifiers beyond one a class, or a function that
+                tells them where classes differ. Default 0.
 
         Raises:
             FileNotFoundError: No such file.
-            ValueError: Fewer than two, no parameter in common, or classes that differ
-                and are unknown.
+            ValueError: Fewer than two, a file without weights, or no parameter in
+                common.
         """
         paths = [Path(file) for file in files]
         if len(paths) < 2:
             raise ValueError(f"at least two checkpoints are needed, got {len(paths)}")
-        contents = [read_checkpoint(path, "cpu") for path in paths]
-        states = [dict(c.get("state_dict", c)) for c in contents]
+        contents, states = map(list, zip(*map(read_weights, paths), strict=True))
         classes = [_classes(content) for content in contents]
         first = states[0]
         skipped: dict[str, str] = {}
+        partial: set[int] = set()
         for place, state in enumerate(states[1:], 1):
             own_classes, classes_of_it = classes[0], classes[place]
             for name in sorted(first.keys() ^ state.keys()):
                 skipped[name] = f"only in one of {paths[0].name}, {paths[place].name}"
             known = own_classes is not None and classes_of_it is not None
             if known and own_classes != classes_of_it:
+                behind = extra() if callable(extra) else extra
                 made, kept = with_classes(
-                    state, first, classes_of_it or (), own_classes or (), extra
+                    state, first, classes_of_it or (), own_classes or (), behind
                 )
                 skipped.update(dict.fromkeys(kept, "of other classes or shape"))
                 states[place] = made
             for name, own in first.items():
                 other = states[place].get(name)
+                if other is None or other.shape != own.shape:
+                    partial.add(place)
                 if other is not None and other.shape != own.shape:
                     skipped[name] = f"{tuple(own.shape)} and {tuple(other.shape)}"
         for name, own in first.items():
@@ -79,7 +88,14 @@ class Parents:
                 f"{paths[0]} shares no parameter with the others: they are of other "
                 "architectures"
             )
-        return cls(paths, states, skipped)
+        return cls(paths, states, skipped, partial)
+
+    @property
+    def names(self) -> list[str]:
+        """Paths of the files below the folder that they share, for tables."""
+        paths = [file.resolve() for file in self.files]
+        root = os.path.commonpath([path.parent for path in paths])
+        return [path.relative_to(root).as_posix() for path in paths]
 
     def merged(self, rule: Callable[[str, list[Tensor]], Tensor]) -> dict[str, Tensor]:
         """Return the merged parameters; what is skipped is the first's.

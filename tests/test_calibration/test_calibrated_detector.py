@@ -4,10 +4,18 @@ import copy
 
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.config import Config, ConfigDict
+from mmengine.structures import InstanceData, PixelData
 from torch import nn
 
-from imb_det.calibration import Calibration, classifier_outputs
+from imb_det.calibration import (
+    Calibration,
+    ClassScoreThreshold,
+    VectorScaling,
+    calibrators,
+    classifier_outputs,
+)
 from imb_det.calibration.written import calibrated_config
 from tests.contracts import detectors, mmdet_heads
 from tests.contracts.cases import NUM_CLASSES
@@ -192,6 +200,61 @@ def test_softmax_of_a_dense_head_keeps_background():
     change = (moved - maps).reshape(2, -1, 4, 5, 5)
     assert (change[:, :, :3] - 1).abs().max() < 1e-5
     assert (change[:, :, 3] == 0).all()
+
+
+def test_a_frozen_classifier_trains_without_calibrators():
+    plain = detectors.built(detectors.config_of("RTMDet"))
+    made = detectors.built(with_calibrators("RTMDet", NORCAL))
+    for model in (plain, made):
+        for output in classifier_outputs(model):
+            output.layer.eval()
+    data = [
+        model.data_preprocessor(detectors.batch(1), True) for model in (plain, made)
+    ]
+    wanted, found = (
+        model(**own, mode="loss")
+        for model, own in zip((plain, made), data, strict=True)
+    )
+    assert torch.equal(torch.stack(found["loss_cls"]), torch.stack(wanted["loss_cls"]))
+
+
+def test_all_of_a_detection_is_kept_together():
+    """Masks too; and what has no detections is refused."""
+    instances = InstanceData(
+        scores=torch.tensor([0.9, 0.8, 0.7]),
+        labels=torch.tensor([0, 1, 2]),
+        bboxes=torch.arange(12.0).reshape(3, 4),
+        masks=torch.eye(3, dtype=torch.bool).reshape(3, 3, 1),
+    )
+    scaled = VectorScaling(scale=[1.0, 1.0, 5.0])
+    calibration = Calibration([scaled, ClassScoreThreshold([0.95, 0.0, 0.0])])
+    sample = DetDataSample(pred_instances=instances)
+    (found,) = calibration.of_samples([sample], 3)
+    found = found.pred_instances
+    assert found.labels.tolist() == [2, 1]
+    assert found.masks[:, :, 0].float().argmax(1).tolist() == [2, 1]
+    assert found.bboxes[:, 0].tolist() == [8, 4]
+    with pytest.raises(TypeError, match=r"does not return, only \['pred_sem_seg'\]"):
+        calibration.of_samples([DetDataSample(pred_sem_seg=PixelData())], 3)
+
+
+def test_logits_come_before_scores():
+    Calibration([NORCAL, dict(type="imb_det.Temperature")])
+    with pytest.raises(ValueError, match=r"NorCal changes logits, .* before Temper"):
+        Calibration([dict(type="imb_det.Temperature"), NORCAL])
+
+
+@pytest.mark.parametrize(
+    ("least", "own", "told"),
+    [([0.1, 0.3, 0.0], 0.2, True), ([0.2, 0.3, 0.0], 0.2, False), (0.1, 0.05, False)],
+)
+def test_thresholds_below_that_of_the_detector_are_told(monkeypatch, least, own, told):
+    lines = []
+    monkeypatch.setattr(calibrators, "print_log", lambda text, *_: lines.append(text))
+    config = retinanet_config()
+    config.test_cfg.score_thr = own
+    Calibration([ClassScoreThreshold(least)]).attach(MODELS.build(config))
+    assert any("1 thresholds are below `score_thr=0.2`" in t for t in lines) == told
 
 
 def test_what_is_no_calibrator_is_refused():

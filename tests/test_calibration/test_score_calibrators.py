@@ -56,6 +56,16 @@ def test_all_have_cases():
     check_all_have_cases("calibrators", CASES, kinds(ScoreCalibrator), "CASES")
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("name", ["VectorScaling", "Temperature"])
+def test_scores_of_any_type_stay_apart(name, dtype):
+    """Also small ones, and those next to 1."""
+    scores = torch.tensor([1e-7, 1e-4, 0.01, 0.5, 0.98, 0.99], dtype=dtype)
+    made, _ = CASES[name](scores, torch.ones(6, dtype=int), 3)
+    assert made.dtype == dtype
+    torch.testing.assert_close(made, scores, rtol=0.01, atol=1e-9)
+
+
 @each
 def test_the_ranking_in_a_class_stays(name):
     for label in range(3):

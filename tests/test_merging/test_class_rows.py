@@ -25,6 +25,7 @@ NAMES = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6, unique=Tru
         ("bbox_head.rtm_cls.1.weight", 3, 3, 0, ClassRows(3, 1, 3)),
         ("bbox_head.cls_branches.2.bias", 3, 3, 0, ClassRows(3, 1, 3)),
         ("panoptic_head.cls_embed.weight", 4, 3, 1, ClassRows(3, 1, 4)),
+        ("dn_query_generator.label_embedding.weight", 3, 3, 0, ClassRows(3, 1, 3)),
         ("rpn_head.rpn_cls.weight", 3, 3, 0, None),
         ("bbox_head.cls_convs.0.conv.weight", 9, 3, 0, None),
         ("bbox_head.retina_bbox_cls.weight", 9, 3, 0, None),

@@ -136,6 +136,17 @@ def test_other_architectures_are_refused(tmp_path):
         Parents.read([tmp_path / "a.pth", tmp_path / "none.pth"])
 
 
+def test_parents_of_other_types_lose_nothing():
+    fine, coarse = torch.tensor([1.0, 1e-3]), torch.ones(2, dtype=torch.bfloat16)
+    for made in (
+        merge([coarse, fine], [0.5, 0.5]),
+        ties(coarse, [fine], 0.5, keep=1.0),
+    ):
+        assert made.dtype == torch.float32
+        torch.testing.assert_close(made, torch.tensor([1.0, 0.5005]), atol=1e-3, rtol=0)
+    assert torch.equal(merge([coarse, fine], [1, 0]), coarse)
+
+
 class Toy(nn.Module):
     """Detector whose loss is the distance of its weights from 3."""
 
@@ -182,6 +193,18 @@ def test_positions_go_where_the_loss_is_least():
         position(
             model, base, parents, iter([dict(inputs=torch.zeros(1, 2))]), **options
         )
+
+
+def test_a_loss_that_is_not_finite_stops_positions():
+    model = Toy()
+    base, parents = filled(model, 0.0, 0.0), [filled(model, float("inf"), 1.0)]
+    data = iter([dict(inputs=torch.zeros(1, 2))] * 2)
+    with pytest.raises(ValueError, match="in step 1 of 2"):
+        position(model, base, parents, data, names=list(base)[:4], steps=2)
+    with pytest.raises(ValueError, match="`steps` must be"):
+        position(model, base, parents, data, names=list(base)[:4], steps=0)
+    with pytest.raises(ValueError, match="`most` must be"):
+        recount_norms(model, data, most=0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,87 @@
+"""Sessions of merging, on detectors that are not trained."""
+
+import pytest
+import torch
+
+from imb_det.checkpoint_files import read_weights
+from imb_det.merging.session import MergingSession
+from tests.test_calibration.test_session import toy_config, write_weights
+
+
+@pytest.fixture
+def folder(tmp_path):
+    config = toy_config(tmp_path)
+    for seed, name in enumerate("ab"):
+        write_weights(config, tmp_path / f"{name}.pth", seed)
+    return tmp_path, config
+
+
+def session_of(folder, names="ab", has_base=False):
+    root, config = folder
+    files = [root / f"{name}.pth" for name in names]
+    return MergingSession(config, files, root / "out", has_base)
+
+
+def test_what_a_rule_cannot_do_is_refused(folder, monkeypatch):
+    session = session_of(folder, has_base=True)
+    monkeypatch.setattr(session, "figures", None)  # before any image is looked at
+    for rule, values, parts, match in (
+        ("wise_ft", [0.2, 1.5], {}, "`alpha` must be"),
+        ("wise_ft", [0.2], {"backbon": 0.1}, "`parts` must be one of"),
+        ("wise_ft", [0.2], {"backbone": 1.1}, "`alpha` must be"),
+        ("ties", [float("nan")], {}, "`ties` must be"),
+        ("uniform", [], {"head": 0.1}, "no number"),
+        ("mean", [1.0], {}, "`rule` must be one of"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            session.best_of(rule, values, parts, 1)
+    without = session_of(folder)
+    with pytest.raises(ValueError, match="needs a base"):
+        without.best_of("ties", [], {}, 1)
+
+
+def test_the_best_is_taken_where_ap_is_not_defined(folder, monkeypatch, capsys):
+    session = session_of(folder, has_base=True)
+    found = iter([0.1, 0.1, float("nan"), 0.3, 0.2])
+    monkeypatch.setattr(session, "figures", lambda state: {"AP": next(found)})
+    made = session.best_of("wise_ft", [0.2, 0.4, 0.6], {}, 1)
+    name = "bbox_head.retina_cls.weight"
+    torch.testing.assert_close(made[name], session.merged("wise_ft", 0.4)[name])
+    assert "wise_ft, 0.4" in capsys.readouterr().out
+
+
+def test_greedy_with_ap_that_is_not_defined(folder, monkeypatch):
+    session = session_of(folder)
+    found = iter([float("nan"), 0.2, 0.1])
+    monkeypatch.setattr(session, "figures", lambda state: {"AP": next(found)})
+    made = session.greedy()
+    name = "bbox_head.retina_cls.weight"
+    assert torch.equal(made[name], session.parents.states[1][name])
+
+
+def test_parents_that_lack_tensors(folder, capsys):
+    root, _ = folder
+    content, state = read_weights(root / "b.pth")
+    del state["bbox_head.retina_cls.bias"]
+    state["bbox_head.retina_reg.bias"] = torch.zeros(3)
+    torch.save(dict(content, state_dict=state, ema_state_dict=1), root / "c.pth")
+    session = session_of(folder, "ac")
+    state = session.best_of("uniform", [], {}, 1)
+    (row,) = (r for r in capsys.readouterr().out.splitlines() if r.startswith("c.pth"))
+    assert row.split()[1:] == ["-"] * (len(row.split()) - 1)
+    with pytest.raises(ValueError, match="`greedy` tests each by itself"):
+        session.greedy()
+    with pytest.raises(ValueError, match="does not fit the config: size mismatch"):
+        session_of(folder, "ca")
+    session.write(state, root / "made.pth")
+    assert torch.load(root / "made.pth").keys() == {"state_dict"}
+
+
+def test_heads_that_are_not_known_can_be_merged(folder, monkeypatch):
+    """How classes lie in a head matters only where they differ."""
+
+    def unknown(model):
+        raise TypeError
+
+    monkeypatch.setattr("imb_det.merging.session.classifier_outputs", unknown)
+    session_of(folder).merged("uniform")
