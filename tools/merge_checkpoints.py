@@ -7,42 +7,12 @@ rule other than uniform and greedy it is the base that the others were fine-tune
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from imb_det.cli import load_config, make_parser, parse_args
 from imb_det.evaluation.functional import text_table
+from imb_det.merging.options import read_part, refuse_unused
 from imb_det.merging.rules import RULES
 from imb_det.merging.session import MergingSession
-
-#: Options that only some rules have.
-_OF_RULES = {
-    "values": ("wise_ft", "task_arithmetic", "ties"),
-    "parts": ("wise_ft", "task_arithmetic", "ties"),
-    "steps": ("position",),
-    "by_part": ("position",),
-}
-
-
-def _refuse_idle(args: Any) -> None:
-    """Refuse options that the rule does not have."""
-    for name, rules in _OF_RULES.items():
-        if getattr(args, name) not in (None, False) and args.rule not in rules:
-            option = name.replace("_", "-")
-            raise ValueError(f"`--{option}` is for {rules}, not for {args.rule}")
-    for name in ("steps", "images"):
-        if (number := getattr(args, name)) is not None and number < 1:
-            raise ValueError(f"`--{name}` must be at least 1, got {number}")
-
-
-def _part(text: str) -> tuple[str, float]:
-    """Read ``PART=VALUE``."""
-    name, _, value = text.partition("=")
-    try:
-        return name, float(value)
-    except ValueError:
-        raise ValueError(
-            f"`--parts` must be such as backbone=0.2 head=0.8, got {text!r}"
-        ) from None
 
 
 def main() -> None:
@@ -61,8 +31,8 @@ def main() -> None:
     cfg, out = load_config(args), Path(args.out)
     has_base = args.rule not in ("uniform", "greedy")
     try:
-        _refuse_idle(args)
-        parts = dict(map(_part, args.parts or ()))
+        refuse_unused(args)
+        parts = dict(map(read_part, args.parts or ()))
         session = MergingSession(cfg, args.checkpoints, out, has_base)
         print(session.parents.text())
         if args.rule == "greedy":

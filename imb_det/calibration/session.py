@@ -133,14 +133,18 @@ class CalibrationSession:
                 "methods for scores, that are fitted to what it leaves"
             )
         self._tell_of_ap(name)
-        tried: Sequence[float | None] = values or [method.default if value is None else value]
+        tried: Sequence[float | None] = values or [
+            method.default if value is None else value
+        ]
         made = [method.fit(self._evidence(one)) for one in tried]
         for one in made:  # before any image is looked at with it
             Calibration([*self.calibrators, one])
         if values:
             scores = [self._ap(one) for one in made]
             for number, score in zip(values, scores, strict=True):
-                print(f"{name}, {method.option} {number:g}: AP {score:.4f} where fitted")
+                print(
+                    f"{name}, {method.option} {number:g}: AP {score:.4f} where fitted"
+                )
             if np.isnan(scores).all():
                 raise ValueError("there is no object on the images to fit on, so no AP")
             made = [made[int(np.nanargmax(scores))]]

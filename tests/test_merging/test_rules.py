@@ -1,5 +1,8 @@
 """Rules of merging: ends, references, and the parts around them."""
 
+from argparse import Namespace
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from imb_det.merging import RULES, Parents, merge, ties, wise_ft
+from imb_det.merging.options import read_part, refuse_unused
 from imb_det.merging.positioning import part_of, position
 from imb_det.merging.recalibration import recount_norms
 
@@ -145,6 +149,32 @@ def test_parents_of_other_types_lose_nothing():
         assert made.dtype == torch.float32
         torch.testing.assert_close(made, torch.tensor([1.0, 0.5005]), atol=1e-3, rtol=0)
     assert torch.equal(merge([coarse, fine], [1, 0]), coarse)
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        (dict(rule="uniform", values=[0.5]), "`--values` is for"),
+        (dict(rule="greedy", parts=["head=1"]), "`--parts` is for"),
+        (dict(rule="ties", steps=3), "`--steps` is for"),
+        (dict(rule="wise_ft", by_part=True), "`--by-part` is for"),
+        (dict(rule="position", steps=0), "`--steps` must be at least 1"),
+        (dict(rule="uniform", images=0), "`--images` must be at least 1"),
+        (dict(rule="ties", values=[1.0], parts=["head=1"]), None),
+    ],
+)
+def test_options_of_other_rules(given, match):
+    nothing = dict(values=None, parts=None, steps=None, by_part=False, images=200)
+    args = Namespace(**{**nothing, **given})
+    with pytest.raises(ValueError, match=match) if match else nullcontext():
+        refuse_unused(args)
+
+
+def test_parts_of_the_command_line():
+    assert read_part("backbone=0.2") == ("backbone", 0.2)
+    for text in ("backbone", "backbone=", "head=x"):
+        with pytest.raises(ValueError, match=r"must be such as backbone=0\.2"):
+            read_part(text)
 
 
 class Toy(nn.Module):
