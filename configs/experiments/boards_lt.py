@@ -94,8 +94,7 @@ methods = dict(
     ),
     inverse_point=_point("inverse weights", "QualityFocalLoss", class_weight="inverse"),
     eqfl=_point("EQFL", "EqualizedQualityFocalLoss"),
-    sqrt_query=_query("square root weights", "FocalLoss", class_weight="sqrt_inverse"),
-    inverse_query=_query("inverse weights", "FocalLoss", class_weight="inverse"),
+    auto_query=_query("focal loss, alpha by counts", "FocalLoss", alpha="auto"),
     balanced_query=_query("balanced sigmoid", "BalancedSoftmaxLoss"),
     efl_query=_query("equalized focal loss", "EqualizedFocalLoss"),
 )

@@ -17,7 +17,7 @@ from .number_checks import check_range, check_targets, check_weight
 from .one_pass import can_look
 from .terms import Call
 
-__all__ = ["check_avg_factor", "check_inputs", "refuse_unknown"]
+__all__ = ["check_avg_factor", "check_inputs", "refuse_gradients", "refuse_unknown"]
 
 
 def check_inputs(
@@ -80,7 +80,7 @@ def check_inputs(
             f"float ({n},), for the logits {shape}, got {label.dtype} "
             f"{tuple(label.shape)} and {quality.dtype} {tuple(quality.shape)}"
         )
-    _refuse_gradients(owner, label=label, quality=quality, weight=weight)
+    refuse_gradients(owner, label=label, quality=quality, weight=weight)
     if label.dim() == 1:
         check_range(owner, label, num_classes)
     else:
@@ -92,8 +92,16 @@ def check_inputs(
     return weight
 
 
-def _refuse_gradients(owner: str, **inputs: Tensor | None) -> None:
-    """Refuse to lose a gradient in silence: there is one by the logits alone."""
+def refuse_gradients(owner: str, **inputs: Tensor | None) -> None:
+    """Refuse to lose a gradient in silence: there is one by the logits alone.
+
+    Args:
+        owner: Name of the loss.
+        **inputs: What else it is called with, by name.
+
+    Raises:
+        ValueError: One wants a gradient.
+    """
     if not torch.is_grad_enabled():
         return
     for name, value in inputs.items():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from imb_det.core import check_choice, check_number
 
-from .call_checks import check_avg_factor, refuse_unknown
+from .call_checks import check_avg_factor, refuse_gradients, refuse_unknown
 from .caller import in_head
 from .class_weighted import ClassWeight, class_weight_vector
 from .finite import check_finite
@@ -160,6 +160,7 @@ class OverlapLoss(ToldInstances, nn.Module):
             name, "reduction_override", reduction_override, (None, *REDUCTIONS)
         )
         refuse_unknown(name, kwargs)
+        refuse_gradients(name, target=target, weight=weight)
         avg_factor = check_avg_factor(name, avg_factor)
         reduction = reduction_override or self.reduction
         if avg_factor is not None and reduction == "sum":

@@ -40,8 +40,9 @@ def first_record(leaf: Any) -> dict[str, Any]:
     """
     folders = getattr(leaf, "data_prefix", None) or {}
     may_have = any(str(key).startswith("seg") for key in folders)
-    may_have |= bool(leaf.metainfo.get("stuff_classes"))
-    if not may_have or not len(leaf):
+    metainfo = getattr(leaf, "metainfo", None) or {}
+    may_have |= bool(metainfo.get("stuff_classes"))
+    if not may_have or not hasattr(leaf, "__len__") or not len(leaf):
         return {}
     record: dict[str, Any] = leaf.get_data_info(0)
     return record

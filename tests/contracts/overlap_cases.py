@@ -31,6 +31,7 @@ class OverlapCase:
         of_probabilities: The same of probabilities; None where it takes none.
         arguments: Of the loss.
         is_hard: Whether it cuts masks at 0.5.
+        is_bounded: Whether infinite logits have a finite loss.
     """
 
     loss: str
@@ -38,6 +39,7 @@ class OverlapCase:
     of_probabilities: Callable | None
     arguments: dict = field(default_factory=dict)
     is_hard: bool = False
+    is_bounded: bool = False
 
     @property
     def config(self):
@@ -66,7 +68,7 @@ def _region(loss, function, **arguments):
     def of_logits(logits, mask):
         return of_probabilities(list(map(overlap.sigmoid, logits)), mask)
 
-    return OverlapCase(loss, of_logits, of_probabilities, arguments)
+    return OverlapCase(loss, of_logits, of_probabilities, arguments, is_bounded=True)
 
 
 def _named(loss, arguments):

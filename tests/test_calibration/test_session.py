@@ -80,9 +80,15 @@ def names_of(config):
 @pytest.mark.parametrize(
     ("indices", "kept"),
     # Places count the images that are left when those without objects are dropped.
-    [([0, 1, 2], [1, 3, 4]), (3, [1, 3, 4]), (-2, [8, 9])],
+    [
+        pytest.param([0, 1, 2], [1, 3, 4], marks=pytest.mark.weekly),
+        pytest.param(3, [1, 3, 4], marks=pytest.mark.weekly),
+        (-2, [8, 9]),
+    ],
 )
-@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize(
+    "wrapped", [True, pytest.param(False, marks=pytest.mark.weekly)]
+)
 def test_held_out_images_are_those_that_are_not_trained_on(
     tmp_path, indices, kept, wrapped
 ):

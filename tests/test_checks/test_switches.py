@@ -91,8 +91,8 @@ def test_steps_of_the_new_pipeline_are_built_before_the_training():
 
 
 @TRANSFORMS.register_module()
-class Refuses(BaseTransform):
-    """Cannot do with the classes."""
+class RefusesClasses(BaseTransform):
+    """A step that refuses the classes."""
 
     def set_class_stats(self, stats):
         raise ValueError(f"knows no {stats.classes[0]}")
@@ -103,7 +103,7 @@ class Refuses(BaseTransform):
 
 def test_steps_of_the_new_pipeline_are_told_the_counts_before_the_training():
     init_default_scope("mmdet")
-    bad = switch("imb_det.", dict(type="imb_det.Refuses"), PACK)
+    bad = switch("imb_det.", dict(type="imb_det.RefusesClasses"), PACK)
     stats = ClassStats(("ant", "bee"), [1, 1], [1, 1], 2)
     dataset = DATASETS.build(SETS["mixed"])
     context = CheckContext(
