@@ -6,13 +6,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from imb_det.core import check_choice, refuse_idle
 from imb_det.statistics.class_counts import COUNTED, check_min_count, positive_counts
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 
-__all__ = ["count_vector"]
+__all__ = ["count_vector", "counts_for"]
 
 
 def count_vector(
@@ -50,6 +51,18 @@ def count_vector(
         for by in COUNTED
     }
     return ClassVector(owner, "counts", counts, rules=rules, low=0, open_ends=True)
+
+
+def counts_for(vector: ClassVector, num_classes: int, like: Tensor) -> Tensor:
+    """Return the counts that a :func:`count_vector` holds, float (C,).
+
+    Raises:
+        RuntimeError, ValueError: None yet, or of other classes.
+    """
+    found = vector(num_classes, like)
+    if found is None:
+        raise RuntimeError(f"{vector.owner}: `counts` are not known")
+    return found
 
 
 def _numbers(

@@ -109,7 +109,8 @@ def _vector_scaling(evidence: Evidence) -> dict[str, Any]:
 
 def _average_k(evidence: Evidence) -> dict[str, Any]:
     matches = evidence.judge()
-    assert evidence.value is not None
+    if evidence.value is None:
+        raise ValueError("average_k needs `--value`, detections an image")
     value = average_k_threshold(matches.score, matches.num_images, evidence.value)
     return dict(type="imb_det.ClassScoreThreshold", score_thr=value)
 

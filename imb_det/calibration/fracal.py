@@ -14,7 +14,7 @@ from imb_det.core import check_number
 from imb_det.registry import MODELS
 from imb_det.statistics.class_vector import ClassVector
 
-from .counts import count_vector
+from .counts import count_vector, counts_for
 from .logit_calibrator import LogitCalibrator, times_probability
 
 __all__ = ["FRACAL", "fractal_dimension"]
@@ -137,8 +137,7 @@ class FRACAL(LogitCalibrator):
         return times_probability(logits, F.logsigmoid(logits + shift))
 
     def _of_frequency(self, num_classes: int, like: Tensor) -> Tensor:
-        shares = self.counts(num_classes, like)
-        assert shares is not None
+        shares = counts_for(self.counts, num_classes, like)
         return -torch.log(num_classes * shares) / math.log(self.base)
 
     def _of_places(self, num_classes: int, like: Tensor) -> Tensor | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from imb_det.core import check_number
 from imb_det.registry import MODELS
 
-from .counts import count_vector
+from .counts import count_vector, counts_for
 from .logit_calibrator import LogitCalibrator, times_probability
 
 __all__ = ["NorCal", "PostHocLogitAdjustment", "PriorThreshold"]
@@ -65,8 +64,7 @@ class PostHocLogitAdjustment(LogitCalibrator):
 
     def affine(self, num_classes: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return 1 and the summand."""
-        counts = self.counts(num_classes, like)
-        assert counts is not None
+        counts = counts_for(self.counts, num_classes, like)
         return like.new_ones(()), -self.tau * (counts / counts.mean()).log()
 
 
@@ -141,8 +139,7 @@ class NorCal(LogitCalibrator):
 
     def affine(self, num_classes: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return 1 and the summand."""
-        counts = self.counts(num_classes, like)
-        assert counts is not None
+        counts = counts_for(self.counts, num_classes, like)
         return like.new_ones(()), -self.gamma * counts.log()
 
     def of_sigmoid(self, logits: Tensor) -> Tensor:
@@ -150,7 +147,8 @@ class NorCal(LogitCalibrator):
         if self.gamma == 0:
             return logits
         _, log_factor = self.affine(logits.size(-1), logits)
-        if math.inf > log_factor.max() > 0:
+        # On a CPU alone: no prediction waits for numbers of a GPU.
+        if log_factor.device.type == "cpu" and log_factor.max() > 0:
             raise ValueError(
                 "NorCal: `counts` below 1 would make probabilities of sigmoids larger; "
                 f"the least is {torch.exp(-log_factor.max() / self.gamma):g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,8 +73,8 @@ class VectorScaling(ScoreCalibrator):
     def __init__(self, scale: Numbers = 1.0, shift: Numbers = 0.0) -> None:
         super().__init__()
         name = type(self).__name__
-        self.scale = ClassVector(name, "scale", scale, open_ends=True)
-        self.shift = ClassVector(
+        self.scale = _vector(name, "scale", scale, open_ends=True)
+        self.shift = _vector(
             name, "shift", shift, default=0.0, low=float("-inf"), open_ends=True
         )
 
@@ -108,7 +109,7 @@ class Temperature(ScoreCalibrator):
     def __init__(self, temperature: Numbers = 1.0) -> None:
         super().__init__()
         name = type(self).__name__
-        self.temperature = ClassVector(name, "temperature", temperature, open_ends=True)
+        self.temperature = _vector(name, "temperature", temperature, open_ends=True)
 
     def forward(
         self, scores: Tensor, labels: Tensor, num_classes: int
@@ -141,7 +142,7 @@ class ClassScoreThreshold(ScoreCalibrator):
 
     def __init__(self, score_thr: Numbers) -> None:
         super().__init__()
-        self.score_thr = ClassVector(
+        self.score_thr = _vector(
             type(self).__name__, "score_thr", score_thr, default=0.0, high=1
         )
 
@@ -161,9 +162,20 @@ def _log_odds(scores: Tensor) -> Tensor:
     return torch.logit(scores.double().clamp(*SCORE_ENDS))
 
 
+def _vector(owner: str, name: str, numbers: Any, **options: Any) -> ClassVector:
+    """Return numbers of the classes, which there must be."""
+    if numbers is None:
+        raise TypeError(
+            f"{owner}: `{name}` must be a number, a list or a dict by class name, got "
+            "None"
+        )
+    return ClassVector(owner, name, numbers, **options)
+
+
 def _of_rows(
     vector: ClassVector, labels: Tensor, num_classes: int, like: Tensor
 ) -> Tensor:
     numbers = vector(num_classes, like)
-    assert numbers is not None
+    if numbers is None:
+        raise RuntimeError(f"{vector.owner}: `{vector.name}` has no numbers")
     return numbers[labels] if numbers.dim() else numbers

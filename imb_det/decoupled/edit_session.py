@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner import load_checkpoint
 
 from imb_det.analysis.box_features import box_dataset
 from imb_det.calibration import classifier_outputs
-from imb_det.calibration.image_sets import ann_file_of, test_loader
-from imb_det.calibration.passes import predict
+from imb_det.calibration.image_sets import ann_file_of, dataset_of
+from imb_det.calibration.tested_detector import TestedDetector
 from imb_det.calibration.what_moves import what_moves
-from imb_det.checkpoint_files import read_checkpoint
+from imb_det.checkpoint_files import read_weights, without_training
 from imb_det.core import and_more
-from imb_det.statistics import ClassStats, GroupLimits
 
 from .class_means import class_means
 from .classifier_edits import nearest_class_mean, rows_of, tau_norm
@@ -41,27 +38,23 @@ class EditSession:
 
     Raises:
         TypeError: A classifier that is no linear layer, or not known.
-        ValueError: Data without annotation files.
+        ValueError: Data without annotation files, or weights of another detector.
     """
 
     def __init__(self, config: Any, checkpoint: str | Path, out: Path) -> None:
-        init_default_scope(config.get("default_scope", "mmdet"))
         self.config, self.checkpoint, self.out = config, checkpoint, out
-        out.mkdir(parents=True, exist_ok=True)
-        self.test_file = ann_file_of(config.test_dataloader.dataset)
-        stats = ClassStats.from_dataset(DATASETS.build(config.train_dataloader.dataset))
-        self.stats = stats.with_limits(GroupLimits.from_config(config))
-        model: Any = MODELS.build(config.model)
-        load_checkpoint(model, str(checkpoint), map_location="cpu")
-        self.model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.test_set = dataset_of(config, "test")
+        self.test_file = ann_file_of(self.test_set)
+        self.tested = TestedDetector(config, out)
+        self.tested.read(checkpoint)
+        self.stats, self.model = self.tested.stats, self.tested.model
         self.outputs = classifier_outputs(self.model)
         self._files: list[Path] = []
 
     def predict(self, name: str) -> None:
         """Predict the test images as the detector is now."""
-        loader = test_loader(self.config, self.config.test_dataloader.dataset)
-        self._files.append(self.out / f"{name}.npz")
-        predict(self.model, loader, self._files[-1], name.replace("_", " "))
+        what = name.replace("_", " ")
+        self._files.append(self.tested.predicted(self.test_set, name, what))
 
     def edit(
         self,
@@ -121,10 +114,7 @@ class EditSession:
 
     def write(self) -> Path:
         """Write ``edited.pth``, which stands in for the checkpoint; return its path."""
-        content = read_checkpoint(self.checkpoint, "cpu")
-        kept = {"meta": content.get("meta", {})} if "state_dict" in content else {}
-        if "imb_det" in content:
-            kept["imb_det"] = content["imb_det"]
+        kept = without_training(read_weights(self.checkpoint)[0])
         state = {name: v.cpu() for name, v in self.model.state_dict().items()}
         file = self.out / "edited.pth"
         torch.save({**kept, "state_dict": state}, file)

@@ -9,13 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from imb_det.losses import ImbalanceLoss, InstanceWeightedLoss, MaskLoss
+from imb_det.losses import (
+    ImbalanceLoss,
+    InstanceWeightedLoss,
+    OverlapLoss,
+    PixelLoss,
+)
 
 from .stage_parts import StageParts, is_in
 
 __all__ = ["Division"]
 
-_LOSSES = (ImbalanceLoss, InstanceWeightedLoss, MaskLoss)
+_LOSSES = (ImbalanceLoss, InstanceWeightedLoss, OverlapLoss, PixelLoss)
 
 
 class Division:

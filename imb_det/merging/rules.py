@@ -29,8 +29,9 @@ def merge(states: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     same = all(torch.equal(first, state) for state in states[1:])
     if same and abs(sum(weights) - 1) < 1e-9:
         return first.clone()
-    total = sum(w * s.double() for w, s in zip(weights, states, strict=True))
-    assert isinstance(total, Tensor)
+    total = torch.zeros_like(first, dtype=torch.float64)
+    for weight, state in zip(weights, states, strict=True):
+        total = total + weight * state.double()
     return total.to(_widest(states))
 
 
@@ -85,25 +86,28 @@ def ties(
     return made.to(_widest([base, *states]))
 
 
+def _needed(base: Tensor | None) -> Tensor:
+    if base is None:
+        raise ValueError("the rule needs a base, that all were fine-tuned from")
+    return base
+
+
 def _uniform(base: Tensor | None, states: Sequence[Tensor], value: float) -> Tensor:
     return merge(states, [1 / len(states)] * len(states))
 
 
 def _wise(base: Tensor | None, states: Sequence[Tensor], value: float) -> Tensor:
     (tuned,) = states
-    assert base is not None
-    return wise_ft(base, tuned, value)
+    return wise_ft(_needed(base), tuned, value)
 
 
 def _arithmetic(base: Tensor | None, states: Sequence[Tensor], value: float) -> Tensor:
-    assert base is not None
     rest = 1 - value * len(states)
-    return merge([base, *states], [rest, *([value] * len(states))])
+    return merge([_needed(base), *states], [rest, *([value] * len(states))])
 
 
 def _ties(base: Tensor | None, states: Sequence[Tensor], value: float) -> Tensor:
-    assert base is not None
-    return ties(base, states, value)
+    return ties(_needed(base), states, value)
 
 
 #: Functions of the base, of the other tensors, and of one number.

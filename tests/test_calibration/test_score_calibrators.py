@@ -267,3 +267,17 @@ def test_figures_above_a_threshold():
     for change in found:
         low, high = change.interval
         assert low <= high or math.isnan(low)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (VectorScaling, "scale"),
+        (VectorScaling, "shift"),
+        (Temperature, "temperature"),
+        (ClassScoreThreshold, "score_thr"),
+    ],
+)
+def test_no_numbers_are_refused_at_construction(kind, name):
+    with pytest.raises(TypeError, match=f"`{name}` must be a number"):
+        kind(**{name: None})

@@ -260,3 +260,9 @@ def test_normalisation_is_counted_over_the_images():
     assert model.bn.momentum == 0.2
     assert not model.training
     assert recount_norms(model, iter(()), skip=["bn"]) == 0
+
+
+@pytest.mark.parametrize("rule", ["wise_ft", "task_arithmetic", "ties"])
+def test_rules_that_need_a_base_say_so(rule):
+    with pytest.raises(ValueError, match="needs a base"):
+        RULES[rule](None, [torch.ones(2)], 0.5)
