@@ -1,9 +1,7 @@
 """Fit calibrators to a trained detector, show what moves, and write config and weights.
 
-Nothing is trained. Methods are applied in the order given: shifts of logits by the
-class prior (logit_adjustment, prior_threshold, norcal, fracal, logn), then scores
-(temperature, group_temperature, vector_scaling) and thresholds by class (threshold_f1,
-threshold_recall, threshold_precision, threshold_cost, average_k).
+Nothing is trained. Methods are applied in the order given: shifts of logits and weights
+of experts, then those of scores, and least scores (threshold_..., average_k).
 """
 
 from __future__ import annotations
@@ -11,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from imb_det.calibration.fitting import METHODS
+from imb_det.calibration.options import numbers_by_method
 from imb_det.calibration.session import CalibrationSession
 from imb_det.cli import load_config, make_parser, parse_args
 
@@ -20,9 +19,14 @@ def main() -> None:
     parser = make_parser(__doc__ or "")
     add = parser.add_argument
     add("checkpoint", help="weights of the detector")
-    add("--method", nargs="+", choices=list(METHODS), required=True, metavar="NAME")
-    add("--value", type=float, help="option of the first method, such as gamma")
-    add("--values", type=float, nargs="+", help="of a shift, to try: the best AP wins")
+    add("--method", nargs="+", choices=list(METHODS), required=True)
+    number = dict(nargs="+", metavar="[NAME=]NUMBER")
+    add(
+        "--value",
+        help="option of a method, such as gamma; by NAME of several",
+        **number,
+    )
+    add("--values", help="of a shift, to try: the best AP wins", **number)
     add(
         "--on",
         default="train",
@@ -38,12 +42,12 @@ def main() -> None:
     args = parse_args(parser, files=["config", "checkpoint"])
     cfg, out, images = load_config(args), Path(args.out), (args.on, args.images)
     try:
+        numbers = numbers_by_method(args.method, args.value, args.values)
         session = CalibrationSession(
             cfg, args.checkpoint, out, *images, same_split=args.same_split
         )
-        session.fit(args.method[0], args.value, args.values or ())
-        for name in args.method[1:]:
-            session.fit(name)
+        for name in args.method:
+            session.fit(name, **numbers[name])
         print(session.report(args.score_thr, args.resamples))
         files = session.write(args.config, args.checkpoint, args.cfg_options)
     except (OSError, TypeError, ValueError) as error:

@@ -3,6 +3,7 @@
 from .calibrated_detector import CalibratedDetector
 from .calibrators import Calibration
 from .classifier_outputs import ClassifierOutput, classifier_outputs
+from .expert_weights import ExpertWeights
 from .fracal import FRACAL
 from .logit_calibrator import LogitCalibrator
 from .logn import LogN
@@ -20,6 +21,7 @@ __all__ = [
     "Calibration",
     "ClassScoreThreshold",
     "ClassifierOutput",
+    "ExpertWeights",
     "LogN",
     "LogitCalibrator",
     "NorCal",

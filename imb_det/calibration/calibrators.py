@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from imb_det.registry import MODELS
 
 from .classifier_outputs import ClassifierOutput, classifier_outputs
+from .expert_weights import ExpertWeights
 from .logit_calibrator import LogitCalibrator
 from .score_calibrators import ScoreCalibrator
 
@@ -26,6 +27,7 @@ class Calibration(nn.Module):
 
     Those of logits work on the outputs of the classifiers, those of scores on the
     finished detections; both in prediction alone, in the order in which they stand.
+    Weights of experts are in effect between them, wherever they stand.
 
     Args:
         calibrators: Configs, or modules.
@@ -42,17 +44,18 @@ class Calibration(nn.Module):
         if isinstance(calibrators, (Mapping, nn.Module)):
             calibrators = [calibrators]
         self.logits, self.scores = nn.ModuleList(), nn.ModuleList()
+        self.experts = nn.ModuleList()
         self._handles: list[RemovableHandle] = []
         for given in calibrators:
             made = MODELS.build(given) if isinstance(given, Mapping) else given
-            if isinstance(made, LogitCalibrator):
+            if isinstance(made, (LogitCalibrator, ExpertWeights)):
                 if len(self.scores):
                     raise ValueError(
                         f"`calibrators`: {type(made).__name__} changes logits, which "
                         "come before scores: it must stand before "
                         f"{type(self.scores[0]).__name__}"
                     )
-                self.logits.append(made)
+                self._add_of_logits(made)
             elif isinstance(made, ScoreCalibrator):
                 self.scores.append(made)
             else:
@@ -61,8 +64,16 @@ class Calibration(nn.Module):
                     f"`dict(type='imb_det.NorCal')`, got {type(made).__name__}"
                 )
         # A config without calibrators then does not load this without a word.
-        number = torch.tensor(len(self.logits) + len(self.scores))
-        self.register_buffer("number", number)
+        number = len(self.logits) + len(self.scores) + len(self.experts)
+        self.register_buffer("number", torch.tensor(number))
+
+    def _add_of_logits(self, made: nn.Module) -> None:
+        if isinstance(made, LogitCalibrator):
+            self.logits.append(made)
+        elif len(self.experts):
+            raise ValueError("`calibrators`: experts have one ExpertWeights, not two")
+        else:
+            self.experts.append(made)
 
     def attach(self, model: nn.Module) -> None:
         """Let a detector predict with it, and hold it as ``calibration``.
@@ -77,6 +88,9 @@ class Calibration(nn.Module):
         if hasattr(model, "calibration"):
             raise ValueError(f"{type(model).__name__} has calibrators already")
         outputs = classifier_outputs(model)
+        for experts in self.experts:
+            experts.attach(model)  # type: ignore[operator]
+        self.train(model.training)
         model.add_module("calibration", self)
         if self.logits:
             self._handles = [
@@ -97,6 +111,8 @@ class Calibration(nn.Module):
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        for experts in self.experts:
+            experts.detach()  # type: ignore[operator]
         del model.calibration
 
     def _load_from_state_dict(

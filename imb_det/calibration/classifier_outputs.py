@@ -19,7 +19,7 @@ from imb_det.losses import (
     SoftmaxWithObjectnessLink,
 )
 
-__all__ = ["ClassifierOutput", "classifier_outputs"]
+__all__ = ["ClassifierOutput", "class_numbers", "classifier_outputs"]
 
 #: Links whose first C outputs are logits of the classes, each by itself.
 _LINKS = (
@@ -83,15 +83,36 @@ def classifier_outputs(model: nn.Module) -> list[ClassifierOutput]:
             logit a class, or no head at all.
     """
     found: list[ClassifierOutput] = []
-    for path, head in model.named_modules():
-        if _classifies(head) and "rpn_head" not in path.split("."):
-            found += _of_head(path, head)
+    seen: set[int] = set()
+    for path, head in _heads(model):
+        # A layer of several heads makes one output.
+        own = [
+            output for output in _of_head(path, head) if id(output.layer) not in seen
+        ]
+        seen.update(id(output.layer) for output in own)
+        found += own
     if not found:
         raise TypeError(
             f"{type(model).__name__} has no head with a classifier of classes to "
             "calibrate"
         )
     return found
+
+
+def class_numbers(model: nn.Module) -> list[int]:
+    """Return the numbers of classes that the heads of a detector know, ascending.
+
+    Args:
+        model: Detector of mmdet.
+    """
+    return sorted({int(head.num_classes) for _, head in _heads(model)})
+
+
+def _heads(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Yield the heads that classify, and are not of proposals, by path."""
+    for path, head in model.named_modules():
+        if _classifies(head) and "rpn_head" not in path.split("."):
+            yield path, head
 
 
 def _classifies(head: Any) -> bool:

@@ -12,6 +12,7 @@ from imb_det.evaluation.functional.matches import Matches
 from imb_det.statistics.class_counts import positive_counts
 from imb_det.statistics.class_stats import ClassStats
 
+from .expert_weights import fit_expert_weights
 from .score_fitting import average_k_threshold, fit_temperature, fit_vector_scaling
 from .threshold_fitting import OBJECTIVES, fit_thresholds
 
@@ -28,6 +29,7 @@ class Evidence:
             calibrators that came before.
         places: Returns the fractal dimension of each class.
         moments: Returns mean and standard deviation of the logits of each class.
+        experts: Returns the rows of multi-expert heads, see :func:`fit_expert_weights`.
         value: Of the option that the method has; None for its default.
     """
 
@@ -35,6 +37,7 @@ class Evidence:
     judge: Callable[[], Matches]
     places: Callable[[], list[float]]
     moments: Callable[[], tuple[list[float], list[float]]]
+    experts: Callable[[], list[tuple[Any, Any, Any]]]
     value: float | None = None
 
     def counts(self, by: str) -> list[float]:
@@ -58,6 +61,8 @@ class Method:
         values: To try, where AP tells a good one; none where it does not.
         keeps_ap: Whether AP of each class stays as it was by construction.
         of_logits: Whether it changes logits, and so comes before those of scores.
+        ranks: Whether it may change the ranking inside of a class, also where classes
+            are independent.
     """
 
     fit: Callable[[Evidence], dict[str, Any]]
@@ -66,6 +71,7 @@ class Method:
     values: Sequence[float] = ()
     keeps_ap: bool = False
     of_logits: bool = False
+    ranks: bool = False
 
 
 def _shift(kind: str, by: str) -> Callable[[Evidence], dict[str, Any]]:
@@ -92,6 +98,12 @@ def _logn(evidence: Evidence) -> dict[str, Any]:
     return dict(type="imb_det.LogN", mean=mean, std=std)
 
 
+def _expert_weights(evidence: Evidence) -> dict[str, Any]:
+    weights = fit_expert_weights(evidence.experts(), evidence.value or 0.0)
+    print(f"weights of the experts: {[round(weight, 3) for weight in weights]}")
+    return dict(type="imb_det.ExpertWeights", weights=weights)
+
+
 def _temperature(evidence: Evidence) -> dict[str, Any]:
     (value, *_) = fit_temperature(evidence.judge())
     return dict(type="imb_det.Temperature", temperature=value)
@@ -108,9 +120,14 @@ def _vector_scaling(evidence: Evidence) -> dict[str, Any]:
 
 
 def _average_k(evidence: Evidence) -> dict[str, Any]:
-    matches = evidence.judge()
     if evidence.value is None:
-        raise ValueError("average_k needs `--value`, detections an image")
+        stats = evidence.stats
+        objects = sum(stats.instance_count) / max(stats.num_images, 1)
+        raise ValueError(
+            "average_k needs `--value`, how many detections an image keeps on average; "
+            f"training images have {objects:.2g} objects on average"
+        )
+    matches = evidence.judge()
     value = average_k_threshold(matches.score, matches.num_images, evidence.value)
     return dict(type="imb_det.ClassScoreThreshold", score_thr=value)
 
@@ -144,10 +161,13 @@ METHODS: Mapping[str, Method] = {
     ),
     "fracal": Method(_fracal, "lambda_", 2.0, (0.0, 1.0, 2.0), of_logits=True),
     "logn": Method(_logn, of_logits=True),
+    "expert_weights": Method(
+        _expert_weights, "balance", 0.0, of_logits=True, ranks=True
+    ),
     "temperature": Method(_temperature, keeps_ap=True),
     "group_temperature": Method(_group_temperature, keeps_ap=True),
     "vector_scaling": Method(_vector_scaling, keeps_ap=True),
-    "average_k": Method(_average_k, "detections an image", 2.0),
+    "average_k": Method(_average_k, "detections an image"),
     **{
         f"threshold_{name}": Method(
             _thresholds(name), None if name == "f1" else "target", _TARGETS[name]

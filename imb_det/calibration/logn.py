@@ -21,8 +21,9 @@ class LogN(LogitCalibrator):
 
     .. math:: z'_c = \frac{z_c - (\mu_c - \min_k \mu_k)}{\sigma_c}
 
-    with mean and standard deviation of the logits of each class over the rows that the
-    head sees on training images; background keeps its logit.
+    with mean and standard deviation of the logits of each class over the boxes that a
+    box head is trained on, sampled as in training, a quarter of them objects, say;
+    background keeps its logit. In other heads they are over all rows of the images.
 
     Args:
         mean: :math:`\mu`, C numbers, as ``tools/calibrate.py`` finds them.

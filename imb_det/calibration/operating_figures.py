@@ -9,7 +9,13 @@ import numpy as np
 
 from imb_det.evaluation.functional.matches import IGNORED, RIGHT, Matches
 
-__all__ = ["FIGURES", "OperatingChange", "compare_operating_figures"]
+__all__ = [
+    "FIGURES",
+    "OperatingChange",
+    "changes_of",
+    "compare_operating_figures",
+    "draws_of_images",
+]
 
 #: What is measured at a threshold.
 FIGURES = ("F1", "recall", "precision", "calibration error")
@@ -21,7 +27,7 @@ class OperatingChange:
     """One figure of two detectors, and by how much the second is above the first.
 
     Args:
-        figure: One of :data:`FIGURES`.
+        figure: Such as one of :data:`FIGURES`.
         group: Name of the group of classes; ``'all'`` for all of them.
         before: Of the first detector; NaN where it is not defined.
         after: Of the second one.
@@ -62,26 +68,57 @@ def compare_operating_figures(
     Returns:
         Each figure, for all classes and for each group.
     """
-    images, classes = before.num_images, np.arange(before.num_classes)
-    random = np.random.default_rng(seed)
-    shares = np.full(images, 1 / images)
-    draws = random.multinomial(images, shares, resamples).astype(float)
-    draws = np.concatenate([np.ones((1, images)), draws])
+    draws = draws_of_images(before.num_images, resamples, seed)
     found = []
-    for group, members in {"all": classes, **groups}.items():
+    for group, members in {"all": np.arange(before.num_classes), **groups}.items():
         one, other = (
             _figures(draws @ _sums(part, np.asarray(members), score_thr))
             for part in (before, after)
         )
-        ends = (1 - confidence) / 2
-        for place, figure in enumerate(FIGURES):
-            change = (other - one)[1:, place]
-            change = change[np.isfinite(change)]
-            interval = (np.nan, np.nan)
-            if change.size:
-                interval = tuple(np.quantile(change, [ends, 1 - ends]).tolist())
-            values = one[0, place], other[0, place]
-            found.append(OperatingChange(figure, group, *values, interval))
+        found += changes_of(FIGURES, group, one, other, confidence)
+    return found
+
+
+def draws_of_images(images: int, resamples: int, seed: int = 0) -> np.ndarray:
+    """Return how often resamples have each image, (1 + resamples, images).
+
+    Args:
+        images: Number of images.
+        resamples: Number of resamples; the first row is the images themselves.
+        seed: Of the random numbers. Default 0.
+    """
+    random = np.random.default_rng(seed)
+    shares = np.full(images, 1 / images)
+    draws = random.multinomial(images, shares, resamples).astype(float)
+    return np.concatenate([np.ones((1, images)), draws])
+
+
+def changes_of(
+    figures: Sequence[str],
+    group: str,
+    before: np.ndarray,
+    after: np.ndarray,
+    confidence: float = 0.95,
+) -> list[OperatingChange]:
+    """Return the changes of figures of a group, with intervals.
+
+    Args:
+        figures: F names.
+        group: Name of the group.
+        before: Of the images, then of each resample, (1 + resamples, F).
+        after: The same of the second detector.
+        confidence: Of the intervals, in (0, 1). Default 0.95.
+    """
+    ends = (1 - confidence) / 2
+    found = []
+    for place, figure in enumerate(figures):
+        change = (after - before)[1:, place]
+        change = change[np.isfinite(change)]
+        interval = (np.nan, np.nan)
+        if change.size:
+            interval = tuple(np.quantile(change, [ends, 1 - ends]).tolist())
+        values = before[0, place], after[0, place]
+        found.append(OperatingChange(figure, group, *values, interval))
     return found
 
 

@@ -17,6 +17,7 @@ from imb_det.evaluation.prediction_dump import PredictionDump
 
 from .calibrators import Calibration
 from .classifier_outputs import ClassifierOutput, classifier_outputs
+from .training_rows import box_heads, see_training_rows
 
 __all__ = ["calibrated", "logit_moments", "predict"]
 
@@ -63,12 +64,15 @@ def predict(model: Any, loader: DataLoader, file: str | Path, what: str) -> None
 def logit_moments(model: Any, loader: DataLoader) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of the logits of each class.
 
-    Of all rows that the classifiers see while the detector predicts, those of several
-    classifiers, such as of a cascade, together.
+    Of the boxes that box heads would be trained on, sampled as in training: of all
+    proposals, most of which are background, classes would hardly spread. Other heads
+    tell of all rows while the detector predicts. Those of several classifiers, such as
+    of a cascade, come together.
 
     Args:
         model: Detector.
-        loader: Of training images, as they are tested.
+        loader: Of training images, as they are tested; with their boxes, see
+            :func:`.with_labels`, where there are box heads.
 
     Returns:
         C numbers each.
@@ -82,12 +86,11 @@ def logit_moments(model: Any, loader: DataLoader) -> tuple[list[float], list[flo
     handles = [
         output.layer.register_forward_hook(_Watch(output, *seen)) for output in outputs
     ]
-    model.eval()
-    dataset: Any = loader.dataset
     try:
-        with tqdm(total=len(dataset), desc="logits", unit="img") as bar:
-            for batch in loader:
-                bar.update(len(model.test_step(batch)))
+        if box_heads(model):
+            see_training_rows(model, loader, "logits")
+        else:
+            _predict_alone(model, loader, "logits")
     finally:
         for handle in handles:
             handle.remove()
@@ -102,6 +105,14 @@ def logit_moments(model: Any, loader: DataLoader) -> tuple[list[float], list[flo
             "same in all rows"
         )
     return mean.tolist(), std.tolist()
+
+
+def _predict_alone(model: Any, loader: DataLoader, what: str) -> None:
+    model.eval()
+    dataset: Any = loader.dataset
+    with tqdm(total=len(dataset), desc=what, unit="img") as bar:
+        for batch in loader:
+            bar.update(len(model.test_step(batch)))
 
 
 class _Watch:

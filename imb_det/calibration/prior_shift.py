@@ -135,6 +135,7 @@ class NorCal(LogitCalibrator):
         name = type(self).__name__
         check_number(name, "gamma", gamma, 0, None)
         self.gamma = gamma
+        self._is_checked = False
         self.counts = count_vector(name, counts, min_count)
 
     def affine(self, num_classes: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,10 +148,11 @@ class NorCal(LogitCalibrator):
         if self.gamma == 0:
             return logits
         _, log_factor = self.affine(logits.size(-1), logits)
-        # On a CPU alone: no prediction waits for numbers of a GPU.
-        if log_factor.device.type == "cpu" and log_factor.max() > 0:
+        # Once: no other prediction waits for numbers of a GPU.
+        if not self._is_checked and log_factor.max() > 0:
             raise ValueError(
                 "NorCal: `counts` below 1 would make probabilities of sigmoids larger; "
                 f"the least is {torch.exp(-log_factor.max() / self.gamma):g}"
             )
+        self._is_checked = True
         return times_probability(logits, log_factor)

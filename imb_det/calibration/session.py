@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.logging import print_log
 
 from imb_det.core import and_more
@@ -15,6 +16,7 @@ from imb_det.evaluation.functional.matches import Matches
 
 from .calibrators import Calibration
 from .classifier_outputs import classifier_outputs
+from .expert_weights import expert_losses
 from .fitting import METHODS, Evidence
 from .image_sets import (
     HOLDOUT,
@@ -28,7 +30,8 @@ from .image_sets import (
 from .passes import calibrated, logit_moments
 from .places import fractal_dimensions
 from .tested_detector import TestedDetector
-from .what_moves import judged, what_moves
+from .training_rows import box_heads, see_training_rows, with_labels
+from .what_moves import judged, label_sets_move, what_moves
 from .written import write_calibrated
 
 __all__ = ["CalibrationSession"]
@@ -84,6 +87,7 @@ class CalibrationSession:
             )
         self.tested.read(checkpoint)
         self.calibrators: list[dict[str, Any]] = []
+        self._fitted: list[str] = []
 
     def _check_images(self, on: str) -> None:
         """Refuse images that are reported afterwards."""
@@ -149,13 +153,16 @@ class CalibrationSession:
                 raise ValueError("there is no object on the images to fit on, so no AP")
             made = [made[int(np.nanargmax(scores))]]
         self.calibrators.append(made[0])
+        self._fitted.append(name)
 
     def _tell_of_ap(self, name: str) -> None:
         """Say beforehand where AP cannot change, or hardly."""
         if METHODS[name].keeps_ap:
             print(f"{name} cannot change AP: it keeps the ranking in each class")
-        elif METHODS[name].of_logits and not any(
-            output.exclusive for output in classifier_outputs(self.model)
+        elif (
+            METHODS[name].of_logits
+            and not METHODS[name].ranks
+            and not any(o.exclusive for o in classifier_outputs(self.model))
         ):
             print(
                 f"{name} keeps the ranking in each class, as the classes of the head "
@@ -170,13 +177,37 @@ class CalibrationSession:
             lambda: self._judged(self.calibrators),
             lambda: fractal_dimensions(self.tested.train),
             self._moments,
+            self._experts,
             value,
         )
 
+    def _labelled_loader(self) -> Any:
+        dataset = with_labels(self.model, self.fit_set)
+        return test_loader(self.config, dataset)
+
     def _moments(self) -> tuple[list[float], list[float]]:
-        loader = test_loader(self.config, self.fit_set)
+        if box_heads(self.model):
+            loader = self._labelled_loader()
+        else:
+            loader = test_loader(self.config, self.fit_set)
         with calibrated(self.model, self.calibrators) as model:
             return logit_moments(model, loader)
+
+    def _experts(self) -> list[tuple[Any, Any, Any]]:
+        losses = expert_losses("expert_weights", self.model)
+        seen: dict[Any, list[tuple[Any, Any]]] = {loss: [] for loss in losses}
+
+        def see(loss: Any, logits: Any, labels: Any) -> None:
+            if loss in seen:
+                seen[loss].append((logits.cpu(), labels.cpu()))
+
+        with calibrated(self.model, self.calibrators) as model:
+            see_training_rows(model, self._labelled_loader(), "experts", see)
+        return [
+            (loss, *(torch.cat(parts) for parts in zip(*rows, strict=True)))
+            for loss, rows in seen.items()
+            if rows
+        ]
 
     def _predicted(self, calibrators: Sequence[Any], dataset: Any, name: str) -> Path:
         with calibrated(self.model, calibrators):
@@ -221,6 +252,10 @@ class CalibrationSession:
             self._predicted(self.calibrators, self.test_set, "calibrated"),
         ]
         names = "as trained", "calibrated"
-        return what_moves(
+        text = what_moves(
             self.test_file, files, names, self.stats, self.out, score_thr, resamples
         )
+        if "average_k" in self._fitted:
+            sets = label_sets_move(self.test_file, files, self.stats, resamples)
+            text += f"\n\n{sets}"
+        return text

@@ -74,7 +74,7 @@ class TestedDetector:
         learnt = {name for name, _ in self.model.named_parameters()}
         unknown = found.unexpected_keys
         wrong = [name for name in found.missing_keys if name in learnt]
-        if calibrators := [n for n in unknown if n.startswith("calibration.")]:
+        if calibrators := [n for n in unknown if "calibration" in n.split(".")]:
             raise ValueError(
                 f"{source} is of a detector with calibrators ({calibrators[0]}), which "
                 "the config has not; give the checkpoint that it was made from"

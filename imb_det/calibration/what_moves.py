@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from imb_det.analysis.comparison_inputs import RULES, judge_files, read_test_set
 from imb_det.analysis.run_comparison import compare_runs
-from imb_det.evaluation.functional import text_table
+from imb_det.evaluation.functional import Detections, text_table
 from imb_det.evaluation.functional.matches import Matches
+from imb_det.evaluation.result_files import read_predictions
 from imb_det.statistics import ClassStats
 
-from .operating_figures import compare_operating_figures
+from .label_sets import compare_label_sets
+from .operating_figures import OperatingChange, compare_operating_figures
 
-__all__ = ["judged", "what_moves"]
+__all__ = ["changes_table", "judged", "label_sets_move", "what_moves"]
 
 
 def judged(
@@ -57,16 +60,59 @@ def what_moves(
     changes = compare_operating_figures(
         before, after, stats.groups(), score_thr, resamples
     )
-    rows = [
-        [
-            c.figure,
-            c.group,
-            c.before,
-            c.after,
-            f"{c.after - c.before:+.3f} [{c.interval[0]:.3f}, {c.interval[1]:.3f}]",
-        ]
-        for c in changes
-    ]
-    head = ["figure", "classes", "before", "after", "difference"]
     title = f"From a score of {score_thr:g} on, at an overlap of 0.5"
-    return f"{compared.text()}\n\n{title}\n{text_table(head, rows)}"
+    return f"{compared.text()}\n\n{title}\n{changes_table(changes)}"
+
+
+def changes_table(
+    changes: Sequence[OperatingChange], names: Sequence[str] = ("before", "after")
+) -> str:
+    """Write figures of two detectors, and their differences.
+
+    What is not defined, such as the precision where nothing is kept, is a dash.
+
+    Args:
+        changes: The figures.
+        names: What the two are called. Default ``('before', 'after')``.
+    """
+    rows = [[c.figure, c.group, c.before, c.after, _difference(c)] for c in changes]
+    return text_table(["figure", "classes", *names, "difference"], rows)
+
+
+def _difference(change: OperatingChange) -> str:
+    difference = change.after - change.before
+    if math.isnan(difference):
+        return "-"
+    low, high = change.interval
+    return f"{difference:+.3f}" + (
+        "" if math.isnan(low) else f" [{low:.3f}, {high:.3f}]"
+    )
+
+
+def label_sets_move(
+    ann_file: Path,
+    files: Sequence[Path],
+    stats: ClassStats,
+    resamples: int = 1000,
+) -> str:
+    """Compare the labels that objects are given, before and after average-K.
+
+    Args:
+        ann_file: Of the test images.
+        files: Predictions before and after.
+        stats: Counts of the training set.
+        resamples: Of the images, for the intervals. Default 1000.
+    """
+    truth, ids = read_test_set(ann_file, classes=stats.classes)
+    truth = truth.judged_by("bbox")
+    found = [read_predictions(file, truth, ids) for file in files]
+    part = truth.subset({own["img_id"] for own in found[0]})  # those that were tested
+    before, after = (Detections.from_predictions(part, own) for own in found)
+    change = compare_label_sets(part, before, after, stats.groups(), resamples)
+    title = (
+        "Labels of an object: those of all detections that are left and overlap it by "
+        f"0.5; coverage is 1 less the average-K error, beside that of the {change.most}"
+        " best labels of each object as trained"
+    )
+    names = "as trained", "average-K"
+    return f"{title}\n{changes_table(change.figures, names)}"

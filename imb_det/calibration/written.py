@@ -1,4 +1,4 @@
-"""What a calibrated detector is kept in: a config and a checkpoint."""
+"""What a changed detector is kept in: a config and a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from torch import Tensor
 
 from imb_det.checkpoint_files import read_weights, without_training
 from imb_det.core.shown_text import write_text
@@ -16,7 +17,31 @@ from imb_det.statistics import ClassStats
 
 from .calibrators import Calibration
 
-__all__ = ["calibrated_config", "write_calibrated"]
+__all__ = [
+    "calibrated_config",
+    "changed_config",
+    "write_calibrated",
+    "write_changed",
+]
+
+
+def changed_config(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Return a config whose model has other entries, and that imports the library.
+
+    Args:
+        config: Of the detector.
+        changes: Entries of its ``model``.
+    """
+    made = Config(config.to_dict())
+    made.model = ConfigDict({**made.model, **changes})
+    imports = made.setdefault("custom_imports", ConfigDict(imports=[]))
+    names = imports.get("imports") or []
+    names = [names] if isinstance(names, str) else list(names)
+    if "imb_det" not in names:
+        made.custom_imports = dict(
+            imports=[*names, "imb_det"], allow_failed_imports=False
+        )
+    return made
 
 
 def calibrated_config(config: Config, calibrators: Sequence[Any]) -> Config:
@@ -26,20 +51,54 @@ def calibrated_config(config: Config, calibrators: Sequence[Any]) -> Config:
         config: Of the detector.
         calibrators: Configs.
     """
-    made = Config(config.to_dict())
-    kind = made.model.type
-    made.model = ConfigDict(
-        {**made.model, "type": "imb_det.CalibratedDetector", "detector": kind},
+    return changed_config(config, _with_calibrators(config, calibrators))
+
+
+def _with_calibrators(config: Config, calibrators: Sequence[Any]) -> dict[str, Any]:
+    return dict(
+        type="imb_det.CalibratedDetector",
+        detector=config.model.type,
         calibrators=list(calibrators),
     )
-    imports = made.setdefault("custom_imports", ConfigDict(imports=[]))
-    names = imports.get("imports") or []
-    names = [names] if isinstance(names, str) else list(names)
-    if "imb_det" not in names:
-        made.custom_imports = dict(
-            imports=[*names, "imb_det"], allow_failed_imports=False
-        )
-    return made
+
+
+def write_changed(
+    config: Config,
+    source: str | Path,
+    changes: Mapping[str, Any],
+    content: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    stem: Path,
+    options: Mapping[str, Any] | None = None,
+) -> list[Path]:
+    """Write a config, based on that of the detector, and a checkpoint.
+
+    The checkpoint has the whole config in it, for ``DetInferencer(weights=...)``.
+
+    Args:
+        config: Of the detector, as read.
+        source: Its file.
+        changes: Entries of its ``model``.
+        content: What else the checkpoint has, such as ``meta``.
+        state: Parameters and buffers.
+        stem: Path of both files, without ``.py`` and ``.pth``.
+        options: What the config has been changed by since it was read, by dotted
+            names; the config that is written has them too. Default None.
+
+    Returns:
+        The files.
+    """
+    whole = changed_config(config, changes)
+    out = stem.parent.resolve()
+    base = Path(os.path.relpath(Path(source).resolve(), out)).as_posix()
+    patch = Config(dict(custom_imports=whole.custom_imports))
+    patch.merge_from_dict(dict(options or {}))
+    patch.merge_from_dict(dict(model=dict(changes)))
+    files = [stem.with_suffix(".py"), stem.with_suffix(".pth")]
+    write_text(files[0], f"_base_ = {base!r}\n{patch.pretty_text}")
+    meta = {**(content.get("meta") or {}), "cfg": whole.pretty_text}
+    torch.save({**content, "meta": meta, "state_dict": dict(state)}, files[1])
+    return files
 
 
 def write_calibrated(
@@ -51,10 +110,10 @@ def write_calibrated(
     out: Path,
     options: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write ``calibrated.py``, based on the config, and ``calibrated.pth``.
+    """Write ``calibrated.py`` and ``calibrated.pth``, see :func:`write_changed`.
 
-    The checkpoint has the whole config in it, for ``DetInferencer(weights=...)``, and
-    the counts of the classes; what a training would go on from is left out.
+    The checkpoint has the counts of the classes too; what a training would go on from
+    is left out.
 
     Args:
         config: Of the detector, as read.
@@ -63,32 +122,16 @@ def write_calibrated(
         calibrators: Configs.
         stats: Counts of the training set.
         out: Folder.
-        options: What the config has been changed by since it was read, by dotted
-            names; ``calibrated.py`` has them too. Default None.
+        options: See :func:`write_changed`. Default None.
 
     Returns:
         The files.
     """
-    whole = calibrated_config(config, calibrators)
-    base = Path(os.path.relpath(Path(source).resolve(), out.resolve())).as_posix()
-    patch = Config(dict(custom_imports=whole.custom_imports))
-    patch.merge_from_dict(dict(options or {}))
-    patch.merge_from_dict(
-        dict(
-            model=dict(
-                type=whole.model.type,
-                detector=whole.model.detector,
-                calibrators=list(calibrators),
-            )
-        )
-    )
-    files = [out / "calibrated.py", out / "calibrated.pth"]
-    write_text(files[0], f"_base_ = {base!r}\n{patch.pretty_text}")
     content, state = read_weights(checkpoint)
-    extra = Calibration(calibrators).state_dict(prefix="calibration.")
     kept = without_training(content)
-    kept["meta"] = {**kept.get("meta", {}), "cfg": whole.pretty_text}
-    kept["state_dict"] = {**state, **extra}
     kept["imb_det"] = {**kept.get("imb_det", {}), "class_stats": stats.to_dict()}
-    torch.save(kept, files[1])
-    return files
+    extra = Calibration(calibrators).state_dict(prefix="calibration.")
+    changes = _with_calibrators(config, calibrators)
+    return write_changed(
+        config, source, changes, kept, {**state, **extra}, out / "calibrated", options
+    )

@@ -13,7 +13,7 @@ from imb_det.core import check_choice, is_number
 from imb_det.losses import ImbalanceLoss, SigmoidLink, SoftmaxLink
 from imb_det.losses.wrapper import inner_loss
 
-__all__ = ["ExpertLosses", "experts_of"]
+__all__ = ["ExpertLosses", "checked_weights", "experts_of"]
 
 
 class ExpertLosses(nn.Module):
@@ -56,7 +56,7 @@ class ExpertLosses(nn.Module):
             for index, loss in enumerate(losses)
         )
         self._check_alike(owner)
-        numbers = _checked_weights(owner, weights, len(self.experts))
+        numbers = checked_weights(owner, weights, len(self.experts))
         # The config gives them: they are no part of checkpoints.
         self.register_buffer("weights", torch.tensor(numbers), persistent=False)
 
@@ -113,16 +113,25 @@ class ExpertLosses(nn.Module):
                 losses[f"expert{index}_cls"] = loss.detach()
         return losses
 
-    def get_activation(self, cls_score: Tensor) -> Tensor:
-        """Return the probabilities that the head predicts with, (N, C + 1)."""
+    def get_activation(
+        self, cls_score: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """Return the probabilities that the head predicts with, (N, C + 1).
+
+        Args:
+            cls_score: Outputs of all experts, (N, K * channels).
+            weights: Of the experts, K numbers with sum 1. Default None, their own.
+        """
+        weights = self.weights if weights is None else weights
         parts = self.of_experts(cls_score)
         if len(parts) == 1:
             return self.experts[0].get_activation(parts[0])  # type: ignore[operator]
         pairs = list(zip(self.experts, parts, strict=True))
         if self.average == "probabilities":
             scores = [expert.get_activation(part) for expert, part in pairs]  # type: ignore[operator]
-            return self._mean(scores)
-        logits = self._mean([expert.link.logits(part) for expert, part in pairs])  # type: ignore[union-attr, operator]
+            return _mean(weights, scores)
+        of_experts = [expert.link.logits(part) for expert, part in pairs]  # type: ignore[union-attr, operator]
+        logits = _mean(weights, of_experts)
         link = SigmoidLink() if self.use_sigmoid else SoftmaxLink()
         return link.scores(logits, with_background=True)
 
@@ -138,12 +147,6 @@ class ExpertLosses(nn.Module):
             score, found = scores[:, :-1].max(1)
             best = torch.where(score > 0.5, found, scores.size(1) - 1)
         return {"acc": (best == labels).float().mean()[None] * 100}
-
-    def _mean(self, of_experts: Sequence[Tensor]) -> Tensor:
-        total = torch.zeros_like(of_experts[0])
-        for share, part in zip(self.weights.to(total), of_experts, strict=True):
-            total = total + share * part
-        return total
 
     def _check_alike(self, owner: str) -> None:
         """Refuse losses whose outputs cannot be averaged."""
@@ -166,8 +169,24 @@ class ExpertLosses(nn.Module):
                 )
 
 
-def _checked_weights(owner: str, weights: Any, number: int) -> list[float]:
-    """Return weights with sum 1."""
+def _mean(weights: Tensor, of_experts: Sequence[Tensor]) -> Tensor:
+    total = torch.zeros_like(of_experts[0])
+    for share, part in zip(weights.to(total), of_experts, strict=True):
+        total = total + share * part
+    return total
+
+
+def checked_weights(owner: str, weights: Any, number: int) -> list[float]:
+    """Return weights of experts with sum 1.
+
+    Args:
+        owner: What they are of, for messages.
+        weights: As given; None for equal ones.
+        number: Of the experts.
+
+    Raises:
+        TypeError, ValueError: Something else than ``number`` numbers >= 0, not all 0.
+    """
     if weights is None:
         return [1 / number] * number
     if isinstance(weights, (str, Mapping)) or not isinstance(weights, Sequence):
@@ -177,8 +196,8 @@ def _checked_weights(owner: str, weights: Any, number: int) -> list[float]:
     fine = all(is_number(w) and w >= 0 and math.isfinite(w) for w in weights)
     if len(weights) != number or not fine or not sum(weights) > 0:
         raise ValueError(
-            f"{owner}: `weights` must be {number} numbers >= 0, one for each loss and "
-            f"not all 0, got {list(weights)!r}"
+            f"{owner}: `weights` must be {number} numbers >= 0, one for each expert "
+            f"and not all 0, got {list(weights)!r}"
         )
     return [w / sum(weights) for w in weights]
 

@@ -1,6 +1,7 @@
 """Detectors with calibrators, of all families."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -270,3 +271,20 @@ def test_config_of_a_calibrated_detector():
     assert plain.model.type == "RTMDet"  # is left alone
     model = MODELS.build(made.model)
     assert len(model.calibration.logits) == 1
+
+
+def test_a_classifier_of_two_heads_is_calibrated_once():
+    config = retinanet_config()
+    model = MODELS.build(config).eval()
+    model.other = MODELS.build(config).bbox_head
+    model.other.retina_cls = model.bbox_head.retina_cls
+    (output,) = classifier_outputs(model)
+    features = torch.randn(1, 8, 4, 4)
+    plain = output.layer(features).reshape(1, -1, 3, 4, 4)
+    counts = dict(counts=[2.0, 1.0, 1.0])
+    shift = dict(type="imb_det.PostHocLogitAdjustment", **counts)
+    Calibration([shift]).attach(model)
+    moved = output.layer(features).reshape(1, -1, 3, 4, 4) - plain
+    torch.testing.assert_close(
+        moved[:, :, 0], torch.full_like(moved[:, :, 0], -math.log(1.5))
+    )

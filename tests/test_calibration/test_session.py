@@ -141,9 +141,12 @@ def test_methods_that_do_not_fit(session):
         ("logn", dict(value=0.1), "no option"),
         ("norcal", dict(value=-1.0), "`gamma` must be"),
         ("nothing", {}, "`--method` must be one of"),
+        ("average_k", {}, r"needs `--value`.* 1.8 objects on average"),
     ):
         with pytest.raises(ValueError, match=match):
             session.fit(name, **values)
+    with pytest.raises(TypeError, match="no head with several experts"):
+        session.fit("expert_weights")
     assert not session.calibrators
     session.fit("average_k", 5)
     with pytest.raises(ValueError, match="norcal changes logits, which come before"):
@@ -210,3 +213,14 @@ def test_what_is_written(session, toy, tmp_path, monkeypatch):
     plain = toys.MODELS.build(config.model)
     found = plain.load_state_dict(content["state_dict"], strict=False)
     assert found.unexpected_keys == ["calibration.number"]
+
+
+def test_average_k_tells_its_error(session, capsys):
+    session.fit("average_k", 5)
+    text = session.report(resamples=20)
+    sets = text.partition("Labels of an object")[2]
+    assert "1 less the average-K error" in sets
+    rows = [line.split() for line in sets.splitlines()]
+    (labels,) = (row for row in rows if row[:2] == ["labels", "all"])
+    assert float(labels[2]) >= float(labels[3])
+    assert "nan" not in text

@@ -9,7 +9,7 @@ from .ground_truth import GroundTruth
 from .objects import objects_of
 from .overlaps import overlaps_of, pairs_of
 
-__all__ = ["named_right", "top1_recall"]
+__all__ = ["named_right", "near_objects", "top1_recall"]
 
 
 def top1_recall(
@@ -47,6 +47,31 @@ def top1_recall(
     return np.divide(hits, total, out=np.full(classes, np.nan), where=total > 0)
 
 
+def near_objects(
+    ground_truth: GroundTruth, detections: Detections, iou_thr: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the detections that overlap objects, of whatever class.
+
+    Args:
+        ground_truth: Images and objects.
+        detections: All of them.
+        iou_thr: Least overlap, in (0, 1]. Default: 0.5.
+
+    Returns:
+        Rows of detections and of objects, those of :func:`.objects_of`, in pairs.
+
+    Raises:
+        ValueError: An overlap out of range.
+    """
+    if not 0 < iou_thr <= 1:
+        raise ValueError(f"`iou_thr` must be in (0, 1], got {iou_thr}")
+    objects = objects_of(ground_truth)
+    ours, theirs = pairs_of(detections.image, objects.image)
+    overlap = overlaps_of(ground_truth, objects, detections, ours, theirs)
+    near = overlap >= min(iou_thr, 1 - 1e-10)
+    return ours[near], theirs[near]
+
+
 def named_right(
     ground_truth: GroundTruth, detections: Detections, *, iou_thr: float = 0.5
 ) -> np.ndarray:
@@ -55,13 +80,8 @@ def named_right(
     The arguments are those of :func:`top1_recall`; objects come in the order of the
     annotations, as in :class:`.Matches`.
     """
-    if not 0 < iou_thr <= 1:
-        raise ValueError(f"`iou_thr` must be in (0, 1], got {iou_thr}")
     objects = objects_of(ground_truth)
-    ours, theirs = pairs_of(detections.image, objects.image)
-    overlap = overlaps_of(ground_truth, objects, detections, ours, theirs)
-    near = overlap >= min(iou_thr, 1 - 1e-10)
-    ours, theirs = ours[near], theirs[near]
+    ours, theirs = near_objects(ground_truth, detections, iou_thr)
     same = detections.label[ours] == objects.label[theirs]
     best = np.full((2, len(objects)), -np.inf)  # of other classes, and of its own
     np.maximum.at(best, (same.astype(int), theirs), detections.score[ours])
