@@ -23,6 +23,7 @@ from . import (  # noqa: E402, F401
     lagrangian,
     layers,
     losses,
+    merging,
     prior,
     samplers,
     task_modules,

@@ -36,7 +36,7 @@ def main() -> None:
         session = MergingSession(cfg, args.checkpoints, out, has_base)
         print(session.parents.text())
         if args.rule == "greedy":
-            state = session.recount(session.greedy(), args.images)
+            state = session.greedy(args.images)
         elif args.rule == "position":
             state = session.positioned(args.steps or 50, args.by_part)
             state = session.recount(state, args.images)

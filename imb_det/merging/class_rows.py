@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["ClassRows", "class_rows", "with_classes"]
+__all__ = ["ClassRows", "class_rows", "take_rows", "with_classes"]
 
 #: Layers whose outputs are those of one class after the other, several each.
 _CLASS_FIRST = re.compile(r"(^|\.)(fc_reg|conv_logits|label_embedding)\.(weight|bias)$")
@@ -81,6 +81,38 @@ def class_rows(name: str, rows: int, classes: int, extra: int = 0) -> ClassRows 
             else ClassRows(classes, repeats, classes + extra)
         )
     return None
+
+
+def take_rows(
+    made: dict[str, Tensor],
+    source: Mapping[str, Tensor],
+    source_classes: Sequence[str],
+    target_classes: Sequence[str],
+    wanted: Sequence[str],
+    extra: int = 0,
+) -> None:
+    """Put the rows of some classes of a detector into those of another, in place.
+
+    Nothing else is taken, background neither.
+
+    Args:
+        made: Parameters to change.
+        source: Those to take rows of.
+        source_classes: Names of its classes.
+        target_classes: Of the first's.
+        wanted: Names of the classes, which both know.
+        extra: Outputs of the classifiers beyond one a class, of both.
+    """
+    for name, own in made.items():
+        given = source.get(name)
+        if given is None or not own.dim() or given.shape[1:] != own.shape[1:]:
+            continue
+        old = class_rows(name, len(given), len(source_classes), extra)
+        new = class_rows(name, len(own), len(target_classes), extra)
+        if old and new and (old.repeats, old.each) == (new.repeats, new.each):
+            for label in wanted:
+                rows = given[old.index(list(source_classes).index(label))]
+                own[new.index(list(target_classes).index(label))] = rows.to(own)
 
 
 def with_classes(

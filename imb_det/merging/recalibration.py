@@ -26,19 +26,20 @@ def recount_norms(
         model: Detector; its weights stay.
         batches: Of a training loader.
         most: Images that suffice, >= 1. Default 200.
-        skip: Starts of the names of layers that keep theirs, such as frozen stages.
+        skip: Paths of layers that keep theirs, or of parts that hold some, such as
+            frozen stages.
 
     Returns:
         Number of layers that were counted; 0 leaves the images unread.
     """
     check_number("recount_norms", "most", most, 1, None)
-    skip = tuple(skip)
+    kept_paths = set(skip)
     layers = [
         layer
         for name, layer in model.named_modules()
         if isinstance(layer, _BatchNorm)
         and layer.running_mean is not None
-        and not (skip and name.startswith(skip))
+        and not any(f"{name}.".startswith(f"{path}.") for path in kept_paths)
     ]
     if not layers:
         return 0

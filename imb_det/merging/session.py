@@ -168,10 +168,14 @@ class MergingSession:
         content, _ = read_weights(self.parents.files[0])
         torch.save({**without_training(content), "state_dict": dict(state)}, file)
 
-    def greedy(self) -> dict[str, Tensor]:
+    def greedy(self, images: int) -> dict[str, Tensor]:
         """Merge those whose average with the better ones is not worse.
 
-        They are chosen by AP of the validation set.
+        They are chosen by AP of the validation set, each average with statistics of
+        normalisation of its own.
+
+        Args:
+            images: See :meth:`recount`.
 
         Raises:
             ValueError: A checkpoint that is no whole detector of the config.
@@ -188,13 +192,14 @@ class MergingSession:
         print(f"{files[order[0]]}: AP {single[order[0]]:.4f}, the best")
         for place in order[1:]:
             tried = [*chosen, place]
-            found = self.figures(self._average(tried))["AP"]
+            state = self.recount(self._average(tried), images)
+            found = self.figures(state)["AP"]
             kept = _rank(found) >= best
             verdict = "kept" if kept else "left out"
             print(f"with {files[place]}: AP {found:.4f}, {verdict}")
             if kept:
                 chosen, best = tried, found
-        return self._average(chosen)
+        return self.recount(self._average(chosen), images)
 
     def _average(self, places: Sequence[int]) -> dict[str, Tensor]:
         weights = [1 / len(places)] * len(places)

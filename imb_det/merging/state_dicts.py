@@ -16,7 +16,7 @@ from imb_det.core import and_more
 
 from .class_rows import with_classes
 
-__all__ = ["Parents"]
+__all__ = ["Parents", "classes_of", "short_names"]
 
 #: Cosine below which checkpoints are told of as unlike.
 _ALIKE = 0.5
@@ -58,7 +58,7 @@ class Parents:
         if len(paths) < 2:
             raise ValueError(f"at least two checkpoints are needed, got {len(paths)}")
         contents, states = map(list, zip(*map(read_weights, paths), strict=True))
-        classes = [_classes(content) for content in contents]
+        classes = [classes_of(content) for content in contents]
         first = states[0]
         skipped: dict[str, str] = {}
         partial: set[int] = set()
@@ -93,9 +93,7 @@ class Parents:
     @property
     def names(self) -> list[str]:
         """Paths of the files below the folder that they share, for tables."""
-        paths = [file.resolve() for file in self.files]
-        root = os.path.commonpath([path.parent for path in paths])
-        return [path.relative_to(root).as_posix() for path in paths]
+        return short_names(self.files)
 
     def merged(self, rule: Callable[[str, list[Tensor]], Tensor]) -> dict[str, Tensor]:
         """Return the merged parameters; what is skipped is the first's.
@@ -151,8 +149,23 @@ class Parents:
         return "\n".join(lines)
 
 
-def _classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the names of the classes that a checkpoint tells."""
+def short_names(files: Sequence[Path]) -> list[str]:
+    """Return the paths of files below the folder that they share.
+
+    Args:
+        files: One or more.
+    """
+    paths = [file.resolve() for file in files]
+    root = os.path.commonpath([path.parent for path in paths])
+    return [path.relative_to(root).as_posix() for path in paths]
+
+
+def classes_of(content: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the names of the classes that a checkpoint tells.
+
+    Args:
+        content: Of the checkpoint.
+    """
     meta = content.get("meta") or {}
     found = (meta.get("dataset_meta") or {}).get("classes")
     return None if found is None else tuple(found)

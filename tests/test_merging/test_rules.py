@@ -260,6 +260,8 @@ def test_normalisation_is_counted_over_the_images():
     assert model.bn.momentum == 0.2
     assert not model.training
     assert recount_norms(model, iter(()), skip=["bn"]) == 0
+    # The path of another layer that begins alike is no part of this one.
+    assert recount_norms(model, batches, most=12, skip=["b", "bn1"]) == 1
 
 
 @pytest.mark.parametrize("rule", ["wise_ft", "task_arithmetic", "ties"])

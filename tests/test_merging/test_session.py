@@ -54,7 +54,12 @@ def test_greedy_with_ap_that_is_not_defined(folder, monkeypatch):
     session = session_of(folder)
     found = iter([float("nan"), 0.2, 0.1])
     monkeypatch.setattr(session, "figures", lambda state: {"AP": next(found)})
-    made = session.greedy()
+    counted, plain = [], session.recount
+    monkeypatch.setattr(
+        session, "recount", lambda *given: counted.append(given) or plain(*given)
+    )
+    made = session.greedy(1)
+    assert [images for _, images in counted] == [1, 1]  # what is tested, and the best
     name = "bbox_head.retina_cls.weight"
     assert torch.equal(made[name], session.parents.states[1][name])
 
@@ -70,7 +75,7 @@ def test_parents_that_lack_tensors(folder, capsys):
     (row,) = (r for r in capsys.readouterr().out.splitlines() if r.startswith("c.pth"))
     assert row.split()[1:] == ["-"] * (len(row.split()) - 1)
     with pytest.raises(ValueError, match="`greedy` tests each by itself"):
-        session.greedy()
+        session.greedy(1)
     with pytest.raises(ValueError, match="does not fit the config: size mismatch"):
         session_of(folder, "ca")
     session.write(state, root / "made.pth")
