@@ -18,13 +18,15 @@ def main() -> None:
     add("checkpoint", help="weights of the detector that there is")
     add("--fill", default="mean", choices=["mean", "keep"], help="rows of new classes")
     add("--classes", nargs="+", help="of the checkpoint (default: as it says)")
+    add("--more", nargs="+", default=[], metavar="FILE", help="rows of other classes")
     add("--seed", type=int, default=0, help="of rows that start anew (default: 0)")
     add("--out", default="expanded.pth", metavar="FILE", help="(default: expanded.pth)")
     args = parse_args(parser, files=["config", "checkpoint"])
     cfg, out = load_config(args), Path(args.out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        lines = expand(cfg, args.checkpoint, out, args.fill, args.classes, args.seed)
+        names, more = args.classes, args.more
+        lines = expand(cfg, args.checkpoint, out, args.fill, names, args.seed, more)
     except (OSError, TypeError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
     print("\n".join([*lines, f"written: {out}"]))

@@ -1,4 +1,5 @@
-# DisAlign: logits aligned behind a gate, from images as they are, classes re-weighted.
+# DisAlign: logits aligned behind a gate, from images as they are, classes re-weighted
+# by 1 / n; the authors' power for LVIS is 0.8.
 _base_ = "./faster-rcnn_lite0_fpn_crt_boards-lt.py"
 weights = dict(rule="power", power=1.0, normalize="classes")
 loss_cls = dict(

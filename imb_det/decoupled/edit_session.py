@@ -21,6 +21,10 @@ from .classifier_edits import nearest_class_mean, rows_of, tau_norm
 __all__ = ["EDITS", "EditSession"]
 
 EDITS = ("tau_norm", "ncm")
+_SIGMOID = (
+    "the classes of `{}` are independent, and their bias is what keeps scores of "
+    "nothing near 0: without it those are near 0.5. Use `--keep-bias`"
+)
 _DANGER = (
     "tau-normalisation is dangerous in detection: classes change in size against "
     "background, which stays. Look at APf and the precision below, and try a small tau "
@@ -82,6 +86,9 @@ class EditSession:
         all_rows = [rows_of(output) for output in self.outputs]
         if method == "tau_norm":
             print(_DANGER)
+            for output in self.outputs:
+                if not (output.exclusive or keep_bias):
+                    print(_SIGMOID.format(output.name))
         for output, rows in zip(self.outputs, all_rows, strict=True):
             if method == "tau_norm":
                 tau_norm(output.layer, rows, value, keep_bias, keep_scale)

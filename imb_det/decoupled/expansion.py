@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from mmengine.registry import DATASETS, MODELS, init_default_scope
+from torch import Tensor
 
 from imb_det.calibration import classifier_outputs
-from imb_det.checkpoint_files import read_checkpoint
+from imb_det.checkpoint_files import read_weights
 from imb_det.core import and_more, check_choice
-from imb_det.merging.class_rows import with_classes
+from imb_det.merging.class_rows import take_rows, with_classes
+from imb_det.merging.state_dicts import classes_of
 
 __all__ = ["expand"]
 
@@ -24,6 +26,7 @@ def expand(
     fill: str = "mean",
     classes: Sequence[str] | None = None,
     seed: int = 0,
+    more: Sequence[str | Path] = (),
 ) -> list[str]:
     """Write weights for the classes of a config, from a detector that lacks some.
 
@@ -40,19 +43,21 @@ def expand(
         classes: Names of the classes of the checkpoint. Default None, those that it
             tells.
         seed: Of a new start. Default 0.
+        more: Checkpoints whose rows are taken for the classes that the one before does
+            not know, and nothing else of theirs. Default none.
 
     Returns:
         Lines that say what was taken over.
 
     Raises:
         FileNotFoundError: No such checkpoint.
-        ValueError: Classes that are unknown, or nothing that could be taken over.
+        ValueError: Classes that are unknown, or nothing that could be taken over, of
+            one of the checkpoints.
     """
     check_choice("expand", "fill", fill, ("mean", "keep"))
     init_default_scope(config.get("default_scope", "mmdet"))
-    content = read_checkpoint(checkpoint, "cpu")
-    meta = (content.get("meta") or {}).get("dataset_meta") or {}
-    known = tuple(classes or meta.get("classes") or ())
+    content, source = read_weights(checkpoint)
+    known = tuple(classes or classes_of(content) or ())
     if not known:
         raise ValueError(
             f"{checkpoint} does not tell its classes; give them with `--classes`"
@@ -67,20 +72,44 @@ def expand(
     model.init_weights()
     outputs = classifier_outputs(model)
     extra = max(output.channels - output.num_classes for output in outputs)
-    source = content.get("state_dict", content)
     made, kept = with_classes(source, model.state_dict(), known, wanted, extra, fill)
     if len(kept) == len(made):
         raise ValueError(f"{checkpoint} has nothing that the model could take over")
-    torch.save(dict(state_dict=made, meta=dict(dataset_meta=dict(classes=wanted))), out)
     shared = [name for name in wanted if name in known]
     new = [name for name in wanted if name not in known]
+    from_more = []
+    for file in more:
+        found = _rows_of_more(file, made, wanted, new, extra)
+        new = [name for name in new if name not in found]
+        from_more.append(f"classes of {file}: {and_more(found)}")
+    torch.save(dict(state_dict=made, meta=dict(dataset_meta=dict(classes=wanted))), out)
     lost = [name for name in known if name not in wanted]
     lines = [f"{len(made) - len(kept)} of {len(made)} tensors are taken over"]
     if kept:
         lines.append(f"not taken over: {and_more(kept, quoted=False)}")
     rows = "the mean of the others" if fill == "mean" else "a new start"
     lines.append(f"classes known by name: {and_more(shared) if shared else 'none'}")
+    lines += from_more
     lines.append(f"new classes, with {rows}: {and_more(new) if new else 'none'}")
     if lost and len(known) > 1:
         lines.append(f"classes that are left out: {and_more(lost)}")
     return lines
+
+
+def _rows_of_more(
+    file: str | Path,
+    made: dict[str, Tensor],
+    wanted: Sequence[str],
+    new: Sequence[str],
+    extra: int,
+) -> list[str]:
+    """Take the rows of classes that are new from one more checkpoint; return them."""
+    content, source = read_weights(file)
+    classes = classes_of(content)
+    if classes is None:
+        raise ValueError(f"{file} does not tell its classes")
+    found = [name for name in new if name in classes]
+    if not found:
+        raise ValueError(f"{file} knows no class that those before do not know")
+    take_rows(made, source, classes, wanted, found, extra)
+    return found

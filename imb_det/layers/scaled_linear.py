@@ -59,8 +59,8 @@ class DisAlignLinear(nn.Linear):
     :math:`\alpha = 1`, :math:`\beta = 0`, where it is a linear layer, bit for bit. The
     last outputs, background, are as they are. ``align_scale``, ``align_bias`` and
     ``confidence`` are trained in the second stage alone, with
-    ``class_weight=dict(rule='power', power=1.0, normalize='classes')`` of the loss, the
-    generalised re-weighting of the authors.
+    ``class_weight=dict(rule='power', power=0.8, normalize='classes')`` of the loss, the
+    generalised re-weighting of the authors, with their power for LVIS.
 
     Write it as ``cls_predictor_cfg=dict(type='imb_det.DisAlignLinear')`` of a box head.
 

@@ -10,67 +10,16 @@ from imb_det.decoupled.class_means import class_means
 from imb_det.decoupled.edit_session import EditSession
 from imb_det.decoupled.expansion import expand
 from tests import toys
-
-BACKBONE = toys.retinanet_config().backbone
-ANCHORS = dict(
-    type="AnchorGenerator", scales=[4], ratios=[0.5, 1.0, 2.0], strides=[8, 16, 32]
-)
-
-
-def config_of(root):
-    """A Faster R-CNN of milliseconds, from mmdet's own config."""
-    cfg = Config.fromfile("configs/_base_/models/faster-rcnn_r18_fpn_small.py")
-    model = cfg.model
-    model.backbone = BACKBONE
-    model.neck = dict(toys.retinanet_config().neck)
-    model.rpn_head.update(in_channels=8, feat_channels=8)
-    model.rpn_head.anchor_generator = ANCHORS
-    extractor = model.roi_head.bbox_roi_extractor
-    extractor.update(out_channels=8, featmap_strides=[8, 16, 32])
-    extractor.roi_layer.output_size = 2
-    model.roi_head.bbox_head.update(
-        in_channels=8, fc_out_channels=8, roi_feat_size=2, num_classes=3
-    )
-    dataset = toys.coco_dataset_config(root)
-    loader = dict(
-        batch_size=2,
-        num_workers=0,
-        sampler=dict(type="DefaultSampler", shuffle=False),
-        dataset=dict(dataset, test_mode=True),
-    )
-    meta = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
-    pipeline = [
-        dict(type="LoadImageFromFile"),
-        toys.RESIZE,
-        dict(type="PackDetInputs", meta_keys=meta),
-    ]
-    test = dict(loader, dataset=dict(dataset, test_mode=True, pipeline=pipeline))
-    return Config(
-        dict(
-            model=model.to_dict(),
-            default_scope="mmdet",
-            train_dataloader=loader,
-            test_dataloader=test,
-        )
-    )
+from tests.two_stages import config_of, write_weights
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, repo_root):
+def trained(tmp_path_factory):
     """Config, checkpoint and folder; nothing is trained."""
     folder = tmp_path_factory.mktemp("detector")
     toys.write_coco(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(repo_root)
-        cfg = config_of(folder)
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    with torch.no_grad():
-        model.roi_head.bbox_head.fc_cls.weight.normal_()
-    meta = dict(dataset_meta=dict(classes=toys.CLASSES))
-    torch.save(dict(state_dict=model.state_dict(), meta=meta), folder / "a.pth")
-    return cfg, folder / "a.pth", folder
+    cfg = config_of(folder)
+    return cfg, write_weights(cfg, folder / "a.pth"), folder
 
 
 def test_means_are_those_of_the_boxes(trained):
@@ -179,3 +128,40 @@ def test_classes_of_a_smaller_detector_are_found_by_name(trained, tmp_path):
         torch.testing.assert_close(made[fc][1], state[fc][:2].mean(0))
         assert torch.equal(made[reg][8:], state[reg][:4])
     assert f"new classes, with the mean of the others: ['{toys.CLASSES[1]}']" in lines
+
+
+def test_rows_of_another_checkpoint_are_taken_alone(trained, tmp_path):
+    cfg, _, _ = trained
+    parts = {("ant", "cat"): tmp_path / "head.pth", ("bee", "ant"): tmp_path / "t.pth"}
+    states = []
+    for seed, (names, file) in enumerate(parts.items()):
+        small = Config(cfg.to_dict())
+        small.model.roi_head.bbox_head.num_classes = 2
+        states.append(torch.load(write_weights(small, file, seed, names))["state_dict"])
+    head, tail = parts.values()
+    lines = expand(cfg, head, tmp_path / "all.pth", more=[tail])
+    assert f"classes of {tail}: ['bee']" in lines
+    assert lines[-1] == "new classes, with the mean of the others: none"
+    made = torch.load(tmp_path / "all.pth")["state_dict"]
+    first, second = states
+    for name, value in first.items():
+        if ".fc_cls." in name:
+            assert torch.equal(made[name][[0, 2, 3]], value)
+            assert torch.equal(made[name][1], second[name][0])
+        elif ".fc_reg." in name:
+            assert torch.equal(made[name][4:8], second[name][:4])
+        else:
+            assert torch.equal(made[name], value)
+    with pytest.raises(ValueError, match="knows no class that those before"):
+        expand(cfg, head, tmp_path / "all.pth", more=[head])
+
+
+@pytest.mark.parametrize("keep_bias", [False, True])
+def test_independent_classes_need_their_bias(trained, tmp_path, keep_bias, capsys):
+    sigmoids = dict(type="imb_det.FocalLoss", use_sigmoid=True)
+    cfg = config_of(trained[2], loss_cls=sigmoids)
+    weights = write_weights(cfg, tmp_path / "a.pth")
+    session = EditSession(cfg, weights, tmp_path)
+    session.edit("tau_norm", 0.5, keep_bias=keep_bias)
+    told = "`roi_head.bbox_head.fc_cls` are independent" in capsys.readouterr().out
+    assert told == (not keep_bias)
