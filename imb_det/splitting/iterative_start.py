@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
 from itertools import combinations
 from typing import Any
 
@@ -44,40 +43,52 @@ def iterative_split(
     shares = problem.parts.shares
     num_groups, num_parts = len(size), len(shares)
     start, flat, amount = images.indptr.tolist(), images.indices.tolist(), images.data
-    labels_of: list[list[Any]] = []
+    pairs = sorted(
+        {
+            pair
+            for group in range(num_groups)
+            for pair in _pairs(flat[start[group] : start[group + 1]])
+        }
+    )
+    number_of = {pair: number for number, pair in enumerate(pairs)}
+    # Pairs first: of what is equally rare, they are the more special.
+    first_class = len(pairs)
+    num_labels = first_class + images.shape[1]
+    labels_of: list[list[int]] = []
     amounts: list[list[float]] = []
-    groups_of: dict[Any, list[int]] = defaultdict(list)
-    total: dict[Any, float] = defaultdict(float)
+    groups_of: list[list[int]] = [[] for _ in range(num_labels)]
+    total = [0.0] * num_labels
     for group in range(num_groups):
         where = slice(start[group], start[group + 1])
         own, many = flat[where], amount[where].tolist()
-        labels: list[Any] = list(own)
-        if 2 <= len(own) <= _MOST:
-            labels += combinations(own, 2)
+        labels = [first_class + label for label in own]
+        if some := _pairs(own):
+            labels += [number_of[pair] for pair in some]
             many += map(min, combinations(many, 2))
         for label, number in zip(labels, many, strict=True):
             groups_of[label].append(group)
             total[label] += number
         labels_of.append(labels)
         amounts.append(many)
-    need = {label: [s * sum_ for s in shares] for label, sum_ in total.items()}
-    need_all = [s * float(size.sum()) for s in shares]
-    left = {label: len(groups) for label, groups in groups_of.items()}
+    need = [[share * number for share in shares] for number in total]
+    need_all = [share * float(size.sum()) for share in shares]
+    left = list(map(len, groups_of))
     chance = rng.random(num_groups)
     ranked = np.lexsort((chance, -size)).tolist()  # the largest first
     rank = np.empty(num_groups, np.int64)
     rank[ranked] = np.arange(num_groups)
     part_of = np.full(num_groups, -1)
     tie = rng.random((num_groups, num_parts))
+    heap = [(number, label) for label, number in enumerate(left) if number]
+    heapq.heapify(heap)
 
-    def place(group: int, label: Any) -> None:
-        own = [need[x] for x in labels_of[group] if isinstance(x, int)]
-        first = need_all if label is None else need[label]
+    def place(group: int, first: list[float]) -> None:
+        own = [need[label] for label in labels_of[group] if label >= first_class]
         part = max(
             range(num_parts),
             key=lambda p: (
                 first[p],
-                sum(n[p] for n in own),
+                sum(number[p] for number in own),
                 need_all[p],
                 tie[group, p],
             ),
@@ -86,27 +97,25 @@ def iterative_split(
         if bar is not None:
             bar.update()
         need_all[part] -= float(size[group])
-        for other, number in zip(labels_of[group], amounts[group], strict=True):
-            need[other][part] -= number
-            left[other] -= 1
-            if left[other]:
-                heapq.heappush(heap, (left[other], _order(other), other))
+        for label, number in zip(labels_of[group], amounts[group], strict=True):
+            need[label][part] -= number
+            left[label] -= 1
+            if left[label]:
+                heapq.heappush(heap, (left[label], label))
 
-    heap = [(number, _order(label), label) for label, number in left.items()]
-    heapq.heapify(heap)
     while heap:
-        number, _, label = heapq.heappop(heap)
-        if number != left[label] or not number:
+        number, label = heapq.heappop(heap)
+        if number != left[label]:
             continue  # an older entry
         for group in sorted(groups_of[label], key=rank.__getitem__):
             if part_of[group] < 0:
-                place(group, label)
+                place(group, need[label])
     for group in ranked:  # images without an object
         if part_of[group] < 0:
-            place(group, None)
+            place(group, need_all)
     return part_of
 
 
-def _order(label: Any) -> tuple[int, ...]:
-    """Sort pairs before classes that are as rare, as they are the more special."""
-    return (1, label) if isinstance(label, int) else (0, *label)
+def _pairs(own: list[int]) -> list[tuple[int, int]]:
+    """Return the pairs of the classes of a group that count."""
+    return list(combinations(own, 2)) if len(own) <= _MOST else []

@@ -69,10 +69,24 @@ class Parts:
     def parse(cls, words: Sequence[str]) -> Parts:
         """Read ``name=share``, one for each part.
 
+        Args:
+            words: In any order, where names begin with ``train`` and ``val``; else
+                training first, then validation.
+
         Raises:
             ValueError: As the class; or a word of another form.
+
+        Example:
+            >>> Parts.parse(["test=0.1", "val=0.1", "train=0.8"]).names
+            ('train', 'val', 'test')
         """
-        pairs = [word.partition("=") for word in words]
+        kinds = ("train", "val")
+        first = [next((w for w in words if w.startswith(k)), None) for k in kinds]
+        known = [word for word in first if word is not None]
+        others = [word for word in words if word not in known]
+        if first[0] is None:  # by its place
+            known, others = [*others[:1], *known], others[1:]
+        pairs = [word.partition("=") for word in (*known, *others)]
         try:
             shares = tuple(float(share) for _, _, share in pairs)
         except ValueError:

@@ -114,7 +114,7 @@ class SplitReport:
         ]
         lines += [
             f"{name}: {row[0]} images ({row[0] / problem.totals[0]:.2%}), "
-            f"{row[problem.class_boxes].sum()} boxes; {row[1]} images without any"
+            f"{row[problem.class_boxes].sum()} boxes; {row[1]} images without an object"
             for name, row in zip(names, self.counts, strict=True)
         ]
         order = np.argsort(-np.nan_to_num(self.class_errors, nan=-1), kind="stable")

@@ -5,10 +5,19 @@ import pytest
 
 from imb_det.splitting import Parts
 
+ORDERS = (["test", "val", "train"], ["a", "b", "val"], ["a", "b"], ["b", "a", "train"])
+
 
 def test_shares_are_a_sum_of_one_or_in_proportion():
     assert Parts.parse(["a=0.5", "b=0.5"]).shares == (0.5, 0.5)
     assert Parts.parse(["train=8", "val=1", "test=1"]).shares == (0.8, 0.1, 0.1)
+    names = [Parts.parse([f"{n}=1" for n in names]).names for names in ORDERS]
+    assert names == [
+        ("train", "val", "test"),
+        ("a", "val", "b"),
+        ("a", "b"),
+        ("train", "b", "a"),
+    ]
     assert Parts.folds(4).shares == (0.25,) * 4
 
 
