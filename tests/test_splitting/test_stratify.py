@@ -19,6 +19,7 @@ from imb_det.splitting import (
     stratify,
 )
 from imb_det.splitting.coverage import covering_parts
+from imb_det.splitting.iterative_start import iterative_split
 from imb_det.splitting.local_search import LocalSearch
 from imb_det.splitting.report import least_error
 from imb_det.statistics.label_table import LabelTable
@@ -149,12 +150,15 @@ def test_shares_are_exact_where_they_can_be(parts):
     assert not report.findings()
 
 
-def test_pairs_of_classes_are_spread_too():
-    # Alone, both classes of 20 images could be split without their pairs.
-    sets = [[0, 1]] * 10 + [[0]] * 10 + [[1]] * 10
-    problem = problem_of(sets, 2, Parts.folds(5))
-    parts = stratify(problem)
-    assert np.bincount(parts[:10], minlength=5).tolist() == [2] * 5
+@pytest.mark.parametrize("seed", range(3))
+def test_pairs_of_classes_are_spread_too(seed):
+    # Each class alone could be split evenly without regard to its pairs.
+    sets = [pair for pair in ([0, 1], [1, 2], [0, 2], [0], [1], [2]) for _ in range(10)]
+    problem = problem_of(sets, 3, Parts.folds(5))
+    parts = iterative_split(problem, np.random.default_rng(seed))
+    for pair in range(3):
+        own = parts[10 * pair : 10 * pair + 10]
+        assert np.bincount(own, minlength=5).tolist() == [2] * 5
 
 
 @settings(max_examples=60)
