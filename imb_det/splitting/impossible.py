@@ -82,6 +82,15 @@ def _left_out(problem: SplitProblem, images: np.ndarray) -> Iterator[Finding]:
 def _sizes(problem: SplitProblem, part_of: np.ndarray) -> Iterator[Finding]:
     """Find parts of another size."""
     images, wanted = problem.sums(part_of)[:, 0], problem.targets[:, 0]
+    for part in np.flatnonzero(images == 0).tolist():
+        yield Finding(
+            "part_empty",
+            Severity.WARNING,
+            "parts without any image",
+            problem.parts.names[part],
+            f"wanted {wanted[part]:.1f} images",
+            "Give the part a larger share, or let fewer images stay together",
+        )
     is_far = np.abs(images - wanted) > np.maximum(0.5, _FAR * wanted)
     for part in np.flatnonzero(is_far).tolist():
         yield Finding(

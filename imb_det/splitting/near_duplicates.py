@@ -19,6 +19,8 @@ __all__ = ["difference_hash", "near_duplicates"]
 _SIDE = 16
 #: Bits of a hash.
 BITS = _SIDE * _SIDE
+# What Pillow raises, in all its formats.
+_DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _THREADS = 4
 _SHOWN_FROM = 500  # files; fewer are read in seconds
 _PAIRS = 1 << 20  # that are compared at once
@@ -39,10 +41,13 @@ def difference_hash(path: Path) -> np.ndarray:
         OSError: There is no such file, or it is no image.
     """
     check_regular(path)
-    with Image.open(path) as image:
-        image.draft("L", (4 * _SIDE, 4 * _SIDE))  # JPEG is read at a smaller size
-        size = (_SIDE + 1, _SIDE)
-        grey = image.convert("L").resize(size, Image.Resampling.BOX)
+    size = (_SIDE + 1, _SIDE)
+    try:
+        with Image.open(path) as image:
+            image.draft("L", (4 * _SIDE, 4 * _SIDE))  # JPEG is read at a smaller size
+            grey = image.convert("L").resize(size, Image.Resampling.BOX)
+    except _DAMAGED as error:
+        raise OSError(f"{path} cannot be read as an image: {error}") from error
     pixels = np.asarray(grey, np.int16)
     return (pixels[:, 1:] > pixels[:, :-1]).ravel()
 

@@ -85,6 +85,10 @@ def split_dataset(source: Path, out: Path, options: SplitOptions) -> SplitReport
         raise ValueError(f"{source} would be overwritten: choose another --out")
     criteria, notes = _criteria(data, options)
     group_of = joined_groups(data.names, criteria)
+    if (number := int(group_of.max()) + 1) < len(parts.names):
+        raise ValueError(
+            f"{source}: {number} groups of images cannot fill {len(parts.names)} parts"
+        )
     problem = SplitProblem(data.table, group_of, parts)
     report = SplitReport(problem, stratify(problem, options.seed), tuple(notes))
     for path, chosen in files.items():

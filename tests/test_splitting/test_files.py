@@ -211,6 +211,7 @@ def test_malformed_xml_is_refused_by_name(tmp_path, xml, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (dict(group_by="v"), "1 groups of images cannot fill 2 parts"),
         (dict(seed=-1), "seed must be >= 0"),
         (dict(list_name="x"), "--list is for PASCAL VOC folders"),
         (dict(group_key="video"), "no image has the key 'video'"),

@@ -76,5 +76,8 @@ def test_copies_are_found_in_other_sizes_and_qualities(tmp_path):
     assert all(len(set(kinds[i : i + 3])) == 1 for i in range(0, 18, 3))
     with pytest.raises(ValueError, match="0 to 64 of 256, got 65"):
         near_duplicates(paths, 65)
+    paths[0].write_bytes(paths[0].read_bytes()[:900])
+    with pytest.raises(OSError, match=r"0\.jpg cannot be read as an image: .*trunc"):
+        near_duplicates(paths[:1], 3)
     with pytest.raises(FileNotFoundError, match=r"none\.jpg"):
         near_duplicates([tmp_path / "none.jpg"], 3)

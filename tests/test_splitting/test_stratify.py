@@ -119,6 +119,13 @@ def test_what_is_impossible_is_told():
     assert "class_left_out: classes that a part is without" in report.text()
 
 
+def test_a_part_without_images_is_told():
+    problem = problem_of([[0]] * 3, 1, Parts(("train", "val", "test"), (98, 1, 1)))
+    report = SplitReport(problem, np.array([0, 1, 0]))
+    (found,) = [f for f in report.findings() if f.code == "part_empty"]
+    assert str(found).startswith("warning part_empty: parts without any image: test")
+
+
 @FEW
 @given(content=problems(), seed=st.integers(0, 5))
 def test_the_search_lowers_what_it_says_it_lowers(content, seed):
