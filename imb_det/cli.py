@@ -24,33 +24,39 @@ from imb_det.command_line.config_keys import misspelt_keys
 from imb_det.core.finding import FindingsError, raise_findings
 from imb_det.core.shown_text import accept_any_text
 from imb_det.samplers import EpochSampler
-from imb_det.statistics import GroupLimits
+from imb_det.statistics import ClassStats, GroupLimits
 
 __all__ = [
     "add_allow_pickle",
     "build_runner",
     "build_train_sampler",
+    "count_classes",
     "leave_process_group",
     "load_config",
     "make_parser",
     "parse_args",
+    "work_dir_of",
 ]
 
 
-def make_parser(description: str) -> argparse.ArgumentParser:
+_CONFIG_HELP = "path of the config file, a program in Python, which is run"
+
+
+def make_parser(
+    description: str, config_help: str = _CONFIG_HELP
+) -> argparse.ArgumentParser:
     """Create a parser with the arguments that training and testing share.
 
     Args:
         description: First line of the help text.
+        config_help: What ``config`` is. Default: a config file.
 
     Returns:
         Parser that knows ``config``, ``--work-dir``, ``--cfg-options``,
         ``--launcher`` and ``--local-rank``.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "config", help="path of the config file, a program in Python, which is run"
-    )
+    parser.add_argument("config", help=config_help)
     parser.add_argument("--work-dir", help="folder for logs, checkpoints and results")
     parser.add_argument(
         "--cfg-options",
@@ -137,10 +143,8 @@ def load_config(args: argparse.Namespace) -> Any:
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get("work_dir") is None:
-        cfg.work_dir = os.path.join("./work_dirs", Path(args.config).stem)
+    if args.work_dir is not None or cfg.get("work_dir") is None:
+        cfg.work_dir = work_dir_of(args)
     if cfg.get("default_scope") is None:
         cfg.default_scope = "mmdet"
     try:
@@ -148,6 +152,17 @@ def load_config(args: argparse.Namespace) -> Any:
     except FindingsError as error:
         raise SystemExit(str(error)) from None
     return cfg
+
+
+def work_dir_of(args: argparse.Namespace) -> str:
+    """Return the work dir of the command line, else one named for the first file.
+
+    Args:
+        args: From :func:`parse_args`.
+    """
+    if args.work_dir is not None:
+        return str(args.work_dir)
+    return os.path.join("./work_dirs", Path(args.config).stem)
 
 
 def build_runner(cfg: Any) -> Any:
@@ -195,6 +210,27 @@ def build_train_sampler(cfg: Any) -> Any:
         limits = GroupLimits.from_config(cfg)
         sampler.set_class_stats(sampler.class_stats.with_limits(limits))
     return sampler
+
+
+def count_classes(cfg: Any, split: str = "train") -> ClassStats:
+    """Count the data set of a loader, with the limits of groups of the config.
+
+    Args:
+        cfg: From :func:`load_config`.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+
+    Returns:
+        The counts.
+
+    Raises:
+        ValueError: The config has no such loader.
+    """
+    loader = cfg.get(f"{split}_dataloader")
+    if not loader:
+        raise ValueError(f"the config has no `{split}_dataloader`")
+    init_default_scope(cfg.default_scope)
+    stats = ClassStats.from_dataset(DATASETS.build(loader.dataset))
+    return stats.with_limits(GroupLimits.from_config(cfg))
 
 
 def leave_process_group() -> None:

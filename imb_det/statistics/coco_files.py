@@ -14,7 +14,7 @@ from .coco_content import CocoContent
 from .coco_kinds import KINDS, TOLD
 from .coco_masks import judge_masks
 
-__all__ = ["labels_of_coco"]
+__all__ = ["labels_of_coco", "labels_of_content"]
 
 
 def labels_of_coco(
@@ -44,7 +44,27 @@ def labels_of_coco(
         ValueError: A class that the file does not have, or whatever is malformed in
             the file; names the file and the entries.
     """
-    file = CocoContent.read(ann_file)
+    return labels_of_content(CocoContent.read(ann_file), classes, every_box, with_masks)
+
+
+def labels_of_content(
+    file: CocoContent,
+    classes: Sequence[str] | None = None,
+    every_box: bool | None = None,
+    with_masks: bool = False,
+) -> tuple[tuple[str, ...], list[list[int]]]:
+    """Return what :func:`labels_of_coco` does, of a file that has been read.
+
+    Args:
+        file: The file.
+        classes: As there, like the next.
+        every_box: See there. Default: None, for LVIS files alone.
+        with_masks: See there.
+
+    Raises:
+        ValueError: As there.
+    """
+    ann_file = file.source
     if every_box is None:
         every_box = file.is_federated
     categories = sorted(file.categories, key=lambda category: category["id"])
@@ -62,7 +82,7 @@ def labels_of_coco(
         masks = judge_masks(file, in_file, "is_used")
         findings += [*masks.faults, *masks.findings.values()]
         counts[masks.hidden] = False
-    raise_findings(findings, str(ann_file))
+    raise_findings(findings, ann_file)
     label_of = {name: label for label, name in enumerate(in_file)}
     by_row = [label_of.get(category["name"], -1) for category in file.categories]
     labels = np.array([*by_row, -1])[file.category_rows[counts]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as ET
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from .image_header import check_regular, size_from_image
 __all__ = [
     "VocObject",
     "labels_of_voc",
+    "labels_of_voc_images",
     "parse_voc_xml",
     "voc_image_ids",
     "voc_objects",
@@ -82,11 +83,29 @@ def labels_of_voc(
         ValueError: A file cannot be understood; names it and the entry.
     """
     list_file = root / "ImageSets" / "Main" / f"{split}.txt"
-    names_per_image = []
     check_regular(list_file)
-    for image_id in voc_image_ids(list_file.read_bytes(), str(list_file)):
+    image_ids = voc_image_ids(list_file.read_bytes(), str(list_file))
+    return labels_of_voc_images(root, image_ids, str(list_file), classes)
+
+
+def labels_of_voc_images(
+    root: Path, image_ids: Iterable[str], source: str, classes: Sequence[str] | None
+) -> tuple[tuple[str, ...], list[list[int]]]:
+    """Return what :func:`labels_of_voc` does, of images that are named.
+
+    Args:
+        root: As there.
+        image_ids: Names of the images.
+        source: What lists them, for messages.
+        classes: As there.
+
+    Raises:
+        OSError, ValueError: As there.
+    """
+    names_per_image = []
+    for image_id in image_ids:
         path = str(root / "Annotations" / f"{image_id}.xml")
-        tree = parse_voc_xml(path, path, str(list_file))
+        tree = parse_voc_xml(path, path, source)
         size = voc_size(tree)
         if min(size) <= 0:
             size = size_from_image(str(root / "JPEGImages" / f"{image_id}.jpg"), path)

@@ -1,0 +1,83 @@
+"""Which images stay together: names, keys, and what looks nearly the same."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from imb_det.splitting import joined_groups, name_keys, near_duplicates
+from imb_det.splitting.near_duplicates import _near_pairs
+
+
+def test_keys_are_what_an_expression_finds():
+    names = ["cam1/07_001.jpg", "cam1/07_002.jpg", "cam2/07_001.jpg", "x.jpg"]
+    assert name_keys(names, r"cam\d") == ["cam1", "cam1", "cam2", None]
+    assert name_keys(names, r"cam\d/(\d+)_") == ["07", "07", "07", None]
+    keys = name_keys(names, r"(cam\d)/(\d+)_")
+    assert keys[0] == keys[1] != keys[2]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"), [("(", "no regular expression"), ("dog", "found in none")]
+)
+def test_an_expression_that_finds_nothing_is_refused(pattern, message):
+    with pytest.raises(ValueError, match=message):
+        name_keys(["a.jpg"], pattern)
+
+
+def test_groups_join_over_all_criteria_and_names():
+    names = ["d", "b", "a", "c", "b"]
+    first = [None, 1, None, 1, None]
+    second = ["x", None, "x", None, None]
+    # b, c and the other b; d and a, which come first by name.
+    assert joined_groups(names, [first, second]).tolist() == [0, 1, 0, 1, 1]
+    assert joined_groups([]).tolist() == []
+
+
+@settings(max_examples=30)
+@given(data=st.data(), keys=st.lists(st.sampled_from([None, 1, 2, 3]), max_size=9))
+def test_the_order_of_images_makes_no_difference(data, keys):
+    names = [f"{i}.jpg" for i in range(len(keys))]
+    groups = joined_groups(names, [keys])
+    order = data.draw(st.permutations(range(len(keys))))
+    again = joined_groups([names[i] for i in order], [[keys[i] for i in order]])
+    assert again.tolist() == groups[list(order)].tolist()
+    assert set(groups.tolist()) == set(range(max(groups.tolist(), default=-1) + 1))
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 1000), max_bits=st.integers(0, 12))
+def test_near_hashes_are_those_that_comparing_all_finds(seed, max_bits):
+    rng = np.random.default_rng(seed)
+    base = rng.random((6, 256)) < 0.3
+    flips = rng.random((40, 256)) < rng.uniform(0, 0.04, (40, 1))
+    hashes = np.unique(base[rng.integers(0, 6, 40)] ^ flips, axis=0)
+    distance = (hashes[:, None] != hashes).sum(2)
+    near = np.argwhere(np.triu(distance <= max_bits, 1))
+    found = {tuple(sorted(pair)) for pair in _near_pairs(hashes, max_bits).tolist()}
+    assert found == set(map(tuple, near.tolist()))
+
+
+def test_copies_are_found_in_other_sizes_and_qualities(tmp_path):
+    rng = np.random.default_rng(0)
+    paths = []
+    for number in range(6):
+        small = rng.integers(0, 256, (9, 9, 3), np.uint8)
+        image = Image.fromarray(small).resize((160, 120), Image.Resampling.BICUBIC)
+        copies = {"": dict(quality=95), "_poor": dict(quality=30)}
+        for name, options in copies.items():
+            paths.append(tmp_path / f"{number}{name}.jpg")
+            image.save(paths[-1], **options)
+        paths.append(tmp_path / f"{number}_small.png")
+        image.resize((100, 75)).save(paths[-1])
+    kinds = near_duplicates(paths, 24)
+    assert len(set(kinds)) == 6
+    assert all(len(set(kinds[i : i + 3])) == 1 for i in range(0, 18, 3))
+    with pytest.raises(ValueError, match="0 to 64 of 256, got 65"):
+        near_duplicates(paths, 65)
+    paths[0].write_bytes(paths[0].read_bytes()[:900])
+    with pytest.raises(OSError, match=r"0\.jpg cannot be read as an image: .*trunc"):
+        near_duplicates(paths[:1], 3)
+    with pytest.raises(FileNotFoundError, match=r"none\.jpg"):
+        near_duplicates([tmp_path / "none.jpg"], 3)
