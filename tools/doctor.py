@@ -1,0 +1,54 @@
+"""Look at a config, its data and its model before training, and say what is wrong.
+
+Findings come with what was seen, where, and the line to change. Exit status: 0, or 1
+where something is as bad as --fail-on says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from imb_det.core.finding import Severity
+from imb_det.core.shown_text import accept_any_text, write_text
+from imb_det.doctor.config_reading import read_config
+from imb_det.doctor.diagnosis import Diagnosis
+from imb_det.doctor.examination import examine
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("config", help="config of a training, a program in Python, which is run")
+    add("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    add("--out", type=Path, metavar="DIR", help="also write the findings as JSON")
+    add("--no-images", action="store_true", help="open no image file")
+    add("--max-named", type=int, default=5, metavar="N", help="of a kind (default: 5)")
+    add("--fail-on", choices=[s.value for s in Severity], default="error")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Examine, print, and return the exit status."""
+    accept_any_text()
+    args = parse_args()
+    config, findings = read_config(args.config, args.cfg_options)
+    if config is not None:
+        _, found = examine(config, args.config, not args.no_images)
+        findings += found
+    diagnosis = Diagnosis(args.config, findings)
+    print(diagnosis.text(args.max_named))
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+        path = args.out / "doctor.json"
+        write_text(path, json.dumps(diagnosis.to_dict(), indent=1) + "\n")
+    return int(diagnosis.fails(Severity(args.fail_on)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
