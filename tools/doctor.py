@@ -7,17 +7,14 @@ where something is as bad as --fail-on says.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from mmengine.config import DictAction
 
 from imb_det.core.finding import Severity
-from imb_det.core.shown_text import accept_any_text, write_text
-from imb_det.doctor.config_reading import read_config
-from imb_det.doctor.diagnosis import Diagnosis
-from imb_det.doctor.examination import examine
+from imb_det.core.shown_text import accept_any_text
+from imb_det.doctor.examination import diagnose
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,7 +23,12 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add("config", help="config of a training, a program in Python, which is run")
     add("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
-    add("--out", type=Path, metavar="DIR", help="also write the findings as JSON")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="for JSON and the config that is prescribed",
+    )
     add("--no-images", action="store_true", help="open no image file")
     add("--max-named", type=int, default=5, metavar="N", help="of a kind (default: 5)")
     add("--fail-on", choices=[s.value for s in Severity], default="error")
@@ -37,16 +39,13 @@ def main() -> int:
     """Examine, print, and return the exit status."""
     accept_any_text()
     args = parse_args()
-    config, findings = read_config(args.config, args.cfg_options)
-    if config is not None:
-        _, found = examine(config, args.config, not args.no_images)
-        findings += found
-    diagnosis = Diagnosis(args.config, findings)
+    try:
+        diagnosis, _ = diagnose(
+            args.config, args.cfg_options, not args.no_images, args.out
+        )
+    except OSError as error:  # of the folder
+        sys.exit(f"doctor.py: error: {error}")
     print(diagnosis.text(args.max_named))
-    if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
-        path = args.out / "doctor.json"
-        write_text(path, json.dumps(diagnosis.to_dict(), indent=1) + "\n")
     return int(diagnosis.fails(Severity(args.fail_on)))
 
 

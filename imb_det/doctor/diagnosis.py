@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from imb_det.core.finding import Finding, Severity, render
+
+from .prescription import Prescription
 
 __all__ = ["Diagnosis"]
 
@@ -18,12 +20,15 @@ class Diagnosis:
     Args:
         config_file: Path of the config.
         findings: In the order in which checks found them.
-        figures: Numbers of the data and of heads, by name. Default: none.
+        prescription: What to change; None where the config could not be read. Default:
+            None.
+        patch: File that changes it. Default: None.
     """
 
     config_file: str
     findings: Sequence[Finding]
-    figures: dict[str, Any] = field(default_factory=dict)
+    prescription: Prescription | None = None
+    patch: str | None = None
 
     @property
     def worst(self) -> Severity | None:
@@ -44,7 +49,8 @@ class Diagnosis:
         return {
             "config": self.config_file,
             "findings": [finding.to_dict() for finding in self.findings],
-            "figures": self.figures,
+            "prescription": self.prescription and self.prescription.to_dict(),
+            "patch": self.patch,
         }
 
     def text(self, max_named: int = 5) -> str:
@@ -53,4 +59,9 @@ class Diagnosis:
         Args:
             max_named: Findings named of each kind. Default: 5.
         """
-        return render(self.findings, self.config_file, max_named)
+        parts = [render(self.findings, self.config_file, max_named)]
+        if self.prescription is not None:
+            parts.append(self.prescription.text())
+        if self.patch is not None:
+            parts.append(f"Ready to train: {self.patch}")
+        return "\n\n".join(parts)

@@ -2,17 +2,68 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from imb_det.checks import ALL_CHECKS, run_checks
 from imb_det.core.finding import Finding
+from imb_det.core.shown_text import write_text
 
 from .building import build_context
 from .config_checks import CONFIG_CHECKS
+from .config_reading import read_config
 from .context import DoctorContext
 from .data_checks import DATA_CHECKS
+from .diagnosis import Diagnosis
+from .patch import write_patch
+from .prescription import prescribe
 
-__all__ = ["examine"]
+__all__ = ["diagnose", "examine"]
+
+
+def diagnose(
+    config_file: str,
+    options: Mapping[str, Any] | None = None,
+    look_at_images: bool = True,
+    out: Path | None = None,
+) -> tuple[Diagnosis, DoctorContext | None]:
+    """Read a config, examine it, prescribe, and write what is asked for.
+
+    Args:
+        config_file: Config of a training.
+        options: What the command line changes in it. Default: nothing.
+        look_at_images: Whether image files are opened. Default: True.
+        out: Folder for ``doctor.json`` and ``prescription.py``. Default: None, nothing
+            is written.
+
+    Returns:
+        The diagnosis, and what it is about; None where the config cannot be read.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    config, found = read_config(config_file, options)
+    if config is None:
+        return _written(Diagnosis(config_file, found), out), None
+    context, findings = examine(config, config_file, look_at_images)
+    found = list(dict.fromkeys([*found, *findings]))
+    prescription = prescribe(context)
+    patch = None
+    if out is not None:
+        file = out / "prescription.py"
+        patch = write_patch(file, prescription, config, config_file)
+    diagnosis = Diagnosis(config_file, found, prescription, patch and str(patch))
+    return _written(diagnosis, out), context
+
+
+def _written(diagnosis: Diagnosis, out: Path | None) -> Diagnosis:
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(diagnosis.to_dict(), indent=1)
+        write_text(out / "doctor.json", text + "\n")
+    return diagnosis
 
 
 def examine(
