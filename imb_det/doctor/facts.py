@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmdet.models.losses import CrossEntropyLoss
-from mmdet.models.roi_heads.bbox_heads import BBoxHead
-from mmengine.dataset import BaseDataset, DefaultSampler
+from mmdet.models.roi_heads.bbox_heads import BBoxHead, DIIHead, DoubleConvFCBBoxHead
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch import nn
 
 from imb_det.losses import CrossEntropyLoss as OwnCrossEntropyLoss
 from imb_det.losses import ImbalanceLoss
 from imb_det.runner_parts import samplers_of, transforms_of
+from imb_det.samplers import EpochSampler
 from imb_det.statistics.class_vector import ClassVector
 from imb_det.statistics.dataset_access import dataset_nodes
 from imb_det.statistics.imbalance_measures import imbalance_ratio
@@ -23,6 +24,9 @@ __all__ = ["box_heads", "facts_of"]
 
 #: Boxes of the most frequent class for one of the least, in an imbalanced set.
 IMBALANCED = 10.0
+_PLAIN = (DefaultSampler, InfiniteSampler)
+#: Box heads whose classifier no config replaces.
+_FIXED = (DIIHead, DoubleConvFCBBoxHead)
 
 
 def facts_of(context: DoctorContext) -> frozenset[str]:
@@ -35,8 +39,15 @@ def facts_of(context: DoctorContext) -> frozenset[str]:
         The latter alone.
     ``plain_sampler``
         Each image is shown once an epoch, and not mixed with others.
+    ``balanced_sampler``
+        A sampler of this library, or a wrapper, shows some images more often.
+    ``mixed_images``
+        Transforms mix several images, evenly drawn.
     ``plain_classifier``
-        All box heads have a linear classifier, with one softmax.
+        All box heads have a linear classifier, which a config can replace, and one
+        softmax.
+    ``own_classifier``
+        All box heads make their classifier by themselves, with one softmax.
     ``plain_box_loss``
         All box heads have a cross entropy of one softmax, without weights.
 
@@ -46,9 +57,10 @@ def facts_of(context: DoctorContext) -> frozenset[str]:
     checks = {
         "rare_classes": _has_rare(context) and _is_imbalanced(context),
         "imbalanced": _is_imbalanced(context),
-        "plain_sampler": _has_plain_sampler(context),
         "plain_classifier": _all_heads(context, _is_plain_classifier),
+        "own_classifier": _all_heads(context, _is_own_classifier),
         "plain_box_loss": _all_heads(context, _is_plain_loss),
+        _kind_of_sampler(context): True,
     }
     return frozenset(name for name, holds in checks.items() if holds)
 
@@ -82,16 +94,20 @@ def _is_imbalanced(context: DoctorContext) -> bool:
     return imbalance_ratio(stats.instance_count) >= IMBALANCED
 
 
-def _has_plain_sampler(context: DoctorContext) -> bool:
+def _kind_of_sampler(context: DoctorContext) -> str:
     loader = context.train_dataloader
     if loader is None:
-        return False
-    samplers = [s for s in samplers_of(loader) if hasattr(s, "dataset")]
-    is_plain = bool(samplers) and all(type(s) is DefaultSampler for s in samplers)
+        return "no_sampler"
     nodes = list(dataset_nodes(loader.dataset))
-    wrapped = any(hasattr(node, "repeat_indices") for node in nodes)
-    mixed = any(_mixes(step) for step in transforms_of(loader.dataset))
-    return is_plain and not wrapped and not mixed and isinstance(nodes[-1], BaseDataset)
+    samplers = [s for s in samplers_of(loader) if hasattr(s, "dataset")]
+    if any(isinstance(s, EpochSampler) for s in samplers) or any(
+        hasattr(node, "repeat_indices") for node in nodes
+    ):
+        return "balanced_sampler"
+    if any(map(_mixes, transforms_of(loader.dataset))):
+        return "mixed_images"
+    is_plain = bool(samplers) and all(type(s) in _PLAIN for s in samplers)
+    return "plain_sampler" if is_plain else "own_sampler"
 
 
 def _mixes(step: Any) -> bool:
@@ -104,7 +120,12 @@ def _all_heads(context: DoctorContext, holds: Any) -> bool:
 
 
 def _is_plain_classifier(head: BBoxHead) -> bool:
-    return type(getattr(head, "fc_cls", None)) is nn.Linear and _is_softmax(head)
+    is_linear = type(getattr(head, "fc_cls", None)) is nn.Linear
+    return is_linear and not isinstance(head, _FIXED) and _is_softmax(head)
+
+
+def _is_own_classifier(head: BBoxHead) -> bool:
+    return isinstance(head, _FIXED) and _is_softmax(head)
 
 
 def _is_softmax(head: BBoxHead) -> bool:

@@ -69,8 +69,9 @@ def patch_text(base: str, changes: Mapping[str, Any], config: Any) -> str:
         config: The base as it was read.
     """
     tree: dict[str, Any] = {}
+    known = dict(config.items())  # a config is no mapping
     for key, value in changes.items():
-        _put(tree, key.split("."), value, config)
+        _put(tree, key.split("."), value, known)
     lines = [f"{key} = {_code(value)}\n" for key, value in tree.items()]
     return "".join([f'_base_ = "{_escaped(base)}"\n', *lines])
 
