@@ -29,10 +29,14 @@ def parse_args() -> argparse.Namespace:
         metavar="DIR",
         help="for JSON and the config that is prescribed",
     )
+    add("--html", action="store_true", help="also write a page, doctor.html, to --out")
     add("--no-images", action="store_true", help="open no image file")
     add("--max-named", type=int, default=5, metavar="N", help="of a kind (default: 5)")
     add("--fail-on", choices=[s.value for s in Severity], default="error")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.html and args.out is None:
+        parser.error("--html needs --out DIR, where the page is written")
+    return args
 
 
 def main() -> int:
@@ -41,7 +45,7 @@ def main() -> int:
     args = parse_args()
     try:
         diagnosis, _ = diagnose(
-            args.config, args.cfg_options, not args.no_images, args.out
+            args.config, args.cfg_options, not args.no_images, args.out, args.html
         )
     except OSError as error:  # of the folder
         sys.exit(f"doctor.py: error: {error}")

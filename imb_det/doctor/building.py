@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from mmengine.evaluator import Evaluator
@@ -62,7 +63,7 @@ def build_context(
     if cfg.get("model") is None:
         found.append(_absent("model"))
     else:
-        model = build("model", "`model`", lambda: MODELS.build(cfg.model))
+        model = build("model", "`model`", partial(MODELS.build, cfg.model))
     datasets = {}
     for split in _SPLITS:
         loader = cfg.get(f"{split}_dataloader")
@@ -73,22 +74,22 @@ def build_context(
         if split == "test" and _is_that_of_val(cfg):
             continue
         name = f"`{split}_dataloader.dataset`"
-        dataset = build(f"{split}_data", name, lambda s=split: _dataset(cfg, s))
+        dataset = build(f"{split}_data", name, partial(_dataset, cfg, split))
         if dataset is not None:
             datasets[split] = dataset
     metrics = {}
     for split in _SPLITS[1:]:
         judge = cfg.get(f"{split}_evaluator")
         if judge is not None and split in datasets:
-            make = lambda j=judge: Evaluator(j)  # noqa: E731
-            evaluator = build(f"{split}_metrics", f"`{split}_evaluator`", make)
+            name = f"`{split}_evaluator`"
+            evaluator = build(f"{split}_metrics", name, partial(Evaluator, judge))
             if evaluator is not None:
                 evaluator.dataset_meta = getattr(datasets[split], "metainfo", None)
                 metrics[split] = evaluator
     hooks = []
     for place, entry in enumerate(cfg.get("custom_hooks") or ()):
         name = f"`custom_hooks[{place}]`"
-        hook = build("hook", name, lambda e=entry: _hook(e))
+        hook = build("hook", name, partial(_hook, entry))
         hooks += [hook] if hook is not None else []
     stats = None
     if "train" in datasets:
@@ -104,8 +105,8 @@ def build_context(
     )
     context = None
     if model is not None and "train" in datasets:
-        make_runner = lambda: _runner(cfg, model, datasets, metrics, hooks)  # noqa: E731
-        runner = build("training", "the training", make_runner)
+        make = partial(_runner, cfg, model, datasets, metrics, hooks)
+        runner = build("training", "the training", make)
         if runner is not None:
             context = _context(runner, datasets, metrics, known, found)
     if context is None:

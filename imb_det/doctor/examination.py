@@ -17,6 +17,7 @@ from .config_reading import read_config
 from .context import DoctorContext
 from .data_checks import DATA_CHECKS
 from .diagnosis import Diagnosis
+from .page import write_page
 from .patch import write_patch
 from .prescription import prescribe
 
@@ -28,6 +29,7 @@ def diagnose(
     options: Mapping[str, Any] | None = None,
     look_at_images: bool = True,
     out: Path | None = None,
+    html: bool = False,
 ) -> tuple[Diagnosis, DoctorContext | None]:
     """Read a config, examine it, prescribe, and write what is asked for.
 
@@ -37,6 +39,7 @@ def diagnose(
         look_at_images: Whether image files are opened. Default: True.
         out: Folder for ``doctor.json`` and ``prescription.py``. Default: None, nothing
             is written.
+        html: Whether the page ``doctor.html`` is written too. Default: False.
 
     Returns:
         The diagnosis, and what it is about; None where the config cannot be read.
@@ -46,23 +49,28 @@ def diagnose(
     """
     config, found = read_config(config_file, options)
     if config is None:
-        return _written(Diagnosis(config_file, found), out), None
+        return _written(Diagnosis(config_file, found), None, out, html), None
     context, findings = examine(config, config_file, look_at_images)
     found = list(dict.fromkeys([*found, *findings]))
     prescription = prescribe(context)
     patch = None
     if out is not None:
         file = out / "prescription.py"
-        patch = write_patch(file, prescription, config, config_file)
-    diagnosis = Diagnosis(config_file, found, prescription, patch and str(patch))
-    return _written(diagnosis, out), context
+        written = write_patch(file, prescription, config, config_file)
+        patch = None if written is None else str(written)
+    diagnosis = Diagnosis(config_file, found, prescription, patch)
+    return _written(diagnosis, context, out, html), context
 
 
-def _written(diagnosis: Diagnosis, out: Path | None) -> Diagnosis:
+def _written(
+    diagnosis: Diagnosis, context: DoctorContext | None, out: Path | None, html: bool
+) -> Diagnosis:
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(diagnosis.to_dict(), indent=1)
         write_text(out / "doctor.json", text + "\n")
+        if html:
+            write_page(out / "doctor.html", diagnosis, context)
     return diagnosis
 
 

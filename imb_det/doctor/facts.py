@@ -83,8 +83,8 @@ def _has_rare(context: DoctorContext) -> bool:
     stats = context.class_stats
     if stats is None:
         return False
-    rare = stats.groups().get("rare", ())
-    return bool(any(stats.instance_count[rare]))
+    rare = stats.groups().get("rare")
+    return rare is not None and bool(stats.instance_count[rare].any())
 
 
 def _is_imbalanced(context: DoctorContext) -> bool:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from keyword import iskeyword
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from mmengine.config import Config
@@ -18,6 +19,8 @@ from .prescription import Prescription
 
 __all__ = ["patch_text", "write_patch"]
 
+_HEAD = "# Written by tools/doctor.py, which replaces it.\n"
+_COMMENT = 86
 _WIDTH = 72  # of a line that is not broken, less its indentation
 
 
@@ -40,6 +43,7 @@ def write_patch(
     """
     changes = {**prescription.measuring, **prescription.changes}
     if not prescription.changes:
+        _forget(path)
         return None
     path.parent.mkdir(parents=True, exist_ok=True)
     base = os.path.relpath(Path(config_file).resolve(), path.parent.resolve())
@@ -49,7 +53,8 @@ def write_patch(
             prescription.advice, prescription.reasons, strict=True
         )
     ]
-    head = "".join(f"# {' '.join(note.split())}\n" for note in notes)
+    lines = [line for note in notes for line in wrap(note, _COMMENT)]
+    head = _HEAD + "".join(f"# {line}\n" for line in lines)
     if _is_lazy(config_file):  # which cannot be a base of this kind of file
         whole = copy.deepcopy(config)
         whole.merge_from_dict(_without_delete(changes))
@@ -57,6 +62,12 @@ def write_patch(
     else:
         write_text(path, head + patch_text(base, changes, config))
     return path
+
+
+def _forget(path: Path) -> None:
+    """Remove what an earlier look has prescribed."""
+    if path.is_file() and path.read_text("utf-8", "replace").startswith(_HEAD):
+        path.unlink()
 
 
 def patch_text(base: str, changes: Mapping[str, Any], config: Any) -> str:
