@@ -24,6 +24,7 @@ from imb_det.runner_parts import components_of, context_of, places_of
 from imb_det.statistics import GroupLimits
 
 from .context import DoctorContext
+from .known_types import unknown_types
 
 __all__ = ["build_context"]
 
@@ -48,7 +49,7 @@ def build_context(
     # A look at a config is no training: what parts log by themselves is not wanted.
     MMLogger.get_instance("doctor", log_level="CRITICAL")
     init_default_scope(cfg.get("default_scope") or "mmdet")
-    found: list[Finding] = []
+    found = list(unknown_types(cfg))
 
     def build(code: str, what: str, make: Callable[[], Any]) -> Any:
         try:
@@ -157,9 +158,19 @@ def _dataset(cfg: Any, split: str) -> Any:
     if "dataset" not in loader:
         raise ValueError("has no `dataset`")
     with explain_failures({f"{split}_dataloader": {"dataset": loader.dataset}}):
-        dataset = DATASETS.build(loader.dataset)
-        if hasattr(dataset, "full_init"):
-            dataset.full_init()
+        try:
+            dataset = DATASETS.build(loader.dataset)
+            if hasattr(dataset, "full_init"):
+                dataset.full_init()
+        except ValueError as error:
+            if "need at least one array" not in str(error):
+                raise
+            # What mmengine ends with where it is to store no image.
+            filters = loader.dataset.get("filter_cfg")
+            raise ValueError(
+                f"no image is left with filter_cfg={filters}, for the classes of "
+                "`metainfo`"
+            ) from error
     return dataset
 
 
