@@ -47,7 +47,8 @@ def build_context(
     """
     cfg = copy.deepcopy(config)
     # A look at a config is no training: what parts log by themselves is not wanted.
-    MMLogger.get_instance("doctor", log_level="CRITICAL")
+    if not MMLogger.check_instance_created("doctor"):
+        MMLogger.get_instance("doctor", log_level="CRITICAL")
     init_default_scope(cfg.get("default_scope") or "mmdet")
     found = list(unknown_types(cfg))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+import mmcv.ops
 import mmengine.registry as registries
 from mmengine.registry import Registry
 
@@ -27,7 +28,8 @@ def unknown_types(config: Any) -> Iterator[Finding]:
     known: dict[str, bool] = {}
     for place, kind in _types(dict(config.items()), ""):
         if kind not in known:
-            known[kind] = any(_has(root, kind) for root in roots)
+            is_operator = hasattr(mmcv.ops, kind)  # such as `nms` and `RoIAlign`
+            known[kind] = is_operator or any(_has(root, kind) for root in roots)
         if not known[kind]:
             near = get_close_matches(kind.rpartition(".")[2], _names(roots), 1)
             yield Finding(
