@@ -47,6 +47,9 @@ def _model(name):
     else:
         head.loss_cls["use_sigmoid"] = True
     model = detectors.built(config)
+    with torch.no_grad():  # classifiers that begin with zeros know no classes
+        for weight in model.parameters():
+            weight += 0.05 * torch.randn_like(weight)
     for part in model.modules():  # images of a batch are to know nothing of each other
         if isinstance(part, (nn.modules.batchnorm._BatchNorm, nn.Dropout)):
             part.eval()
