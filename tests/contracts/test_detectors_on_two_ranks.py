@@ -26,7 +26,9 @@ LOSSES = {
     "YOLOX": dict(
         type="imb_det.GHMCLoss", average="avg_factor", reduction="sum", loss_weight=1.0
     ),
-    "DeformableDETR": dict(type="imb_det.EQLv2Loss", objectness=False, loss_weight=2.0),
+    "DeformableDETR": dict(
+        type="imb_det.GHMCLoss", average="avg_factor", loss_weight=2.0
+    ),
     "DINO": dict(type="imb_det.GHMCLoss", average="avg_factor", loss_weight=1.0),
     "Mask2Former": dict(type="imb_det.EBLLoss", loss_weight=2.0),
 }
