@@ -56,7 +56,7 @@ def diagnose(
     patch = None
     if out is not None:
         file = out / "prescription.py"
-        written = write_patch(file, prescription, config, config_file)
+        written = write_patch(file, prescription, config, config_file, options)
         patch = None if written is None else str(written)
     diagnosis = Diagnosis(config_file, found, prescription, patch)
     return _written(diagnosis, context, out, html), context

@@ -25,7 +25,11 @@ _WIDTH = 72  # of a line that is not broken, less its indentation
 
 
 def write_patch(
-    path: Path, prescription: Prescription, config: Any, config_file: str
+    path: Path,
+    prescription: Prescription,
+    config: Any,
+    config_file: str,
+    options: Mapping[str, Any] | None = None,
 ) -> Path | None:
     """Write a prescription as a config that can be trained as it is.
 
@@ -34,6 +38,8 @@ def write_patch(
         prescription: With changes.
         config: Config that is changed, as it was read.
         config_file: Its path.
+        options: What the command line has changed in it, which is written too.
+            Default: nothing.
 
     Returns:
         The file; None where nothing is to be changed.
@@ -41,7 +47,7 @@ def write_patch(
     Raises:
         OSError: It cannot be written.
     """
-    changes = {**prescription.measuring, **prescription.changes}
+    changes = {**(options or {}), **prescription.measuring, **prescription.changes}
     if not prescription.changes:
         _forget(path)
         return None

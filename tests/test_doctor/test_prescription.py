@@ -119,6 +119,14 @@ def test_heads_of_a_cascade_are_changed_all(tmp_path):
     assert [head.fc_out_channels for head in heads] == [8] * 3
 
 
+def test_options_of_the_command_line_are_kept(tmp_path):
+    options = {"train_dataloader.batch_size": 7}
+    diagnosis, _ = diagnose(
+        str(write_config(tmp_path)), options, look_at_images=False, out=tmp_path
+    )
+    assert Config.fromfile(diagnosis.patch).train_dataloader.batch_size == 7
+
+
 def test_dense_heads_get_nothing_that_was_not_measured(tmp_path):
     more = "del model['roi_head']\nmodel['bbox_head'] = dict(num_classes=3)\n"
     base = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
