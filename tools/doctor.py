@@ -31,11 +31,15 @@ def parse_args() -> argparse.Namespace:
     )
     add("--html", action="store_true", help="also write a page, doctor.html, to --out")
     add("--no-images", action="store_true", help="open no image file")
+    text = "look for images whose hashes differ in so few of 64 bits, such as 2"
+    add("--near-copies", type=int, choices=range(17), metavar="BITS", help=text)
     add("--max-named", type=int, default=5, metavar="N", help="of a kind (default: 5)")
     add("--fail-on", choices=[s.value for s in Severity], default="error")
     args = parser.parse_args()
     if args.html and args.out is None:
         parser.error("--html needs --out DIR, where the page is written")
+    if args.no_images and args.near_copies is not None:
+        parser.error("--near-copies has no effect with --no-images: leave one out")
     return args
 
 
@@ -45,7 +49,12 @@ def main() -> int:
     args = parse_args()
     try:
         diagnosis, _ = diagnose(
-            args.config, args.cfg_options, not args.no_images, args.out, args.html
+            args.config,
+            args.cfg_options,
+            not args.no_images,
+            args.out,
+            args.html,
+            args.near_copies,
         )
     except OSError as error:  # of the folder
         sys.exit(f"doctor.py: error: {error}")

@@ -33,7 +33,10 @@ _SPLITS = ("train", "val", "test")
 
 
 def build_context(
-    config: Any, config_file: str = "", look_at_images: bool = True
+    config: Any,
+    config_file: str = "",
+    look_at_images: bool = True,
+    hash_distance: int | None = None,
 ) -> tuple[DoctorContext, list[Finding]]:
     """Build everything that a training would, and hand the counts over.
 
@@ -41,6 +44,8 @@ def build_context(
         config: Config of mmengine, which stays as it is.
         config_file: Its path, for messages.
         look_at_images: Whether checks may open image files. Default: True.
+        hash_distance: Bits in which hashes of near copies may differ. Default: None,
+            they are not looked for.
 
     Returns:
         What could be built, and a finding for each part that could not.
@@ -102,6 +107,7 @@ def build_context(
     known: dict[str, Any] = dict(
         class_stats=stats,
         look_at_images=look_at_images,
+        hash_distance=hash_distance,
         config=config,
         config_file=config_file,
     )

@@ -23,10 +23,13 @@ class DoctorContext(CheckContext):
     Args:
         config: Config (:class:`mmengine.config.Config`). Default: none.
         config_file: Its path, for messages. Default: unknown.
+        hash_distance: Bits of 64 in which the hashes of near copies of an image may
+            differ. Default: None, near copies are not looked for.
     """
 
     config: Any = field(default_factory=dict)
     config_file: str = ""
+    hash_distance: int | None = None
 
     @cached_property
     def boxes(self) -> Mapping[str, TrainingBoxes]:
@@ -38,7 +41,10 @@ class DoctorContext(CheckContext):
         found: dict[str, TrainingBoxes] = {}
         for split, dataset in self.datasets.items():
             twins = [s for s in found if self.datasets[s] is dataset]
-            found[split] = found[twins[0]] if twins else annotated_boxes(dataset)
+            try:
+                found[split] = found[twins[0]] if twins else annotated_boxes(dataset)
+            except (KeyError, TypeError, ValueError):  # records of another kind
+                continue
         return found
 
     @property
