@@ -53,7 +53,7 @@ def class_sizes(context: DoctorContext) -> list[dict[str, Any]]:
     the square root of the area, as annotated, in pixels, and where they lie between
     1 pixel and the largest, by the logarithm, in percent.
     """
-    if "train" not in context.datasets or context.class_stats is None:
+    if "train" not in context.boxes or context.class_stats is None:
         return []
     table = context.counted("train")
     sides = table.boxes[:, 2:] - table.boxes[:, :2]
