@@ -23,12 +23,8 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add("config", help="config of a training, a program in Python, which is run")
     add("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
-    add(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="for JSON and the config that is prescribed",
-    )
+    text = "for JSON and the config that is prescribed"
+    add("--out", type=Path, metavar="DIR", help=text)
     add("--html", action="store_true", help="also write a page, doctor.html, to --out")
     add("--no-images", action="store_true", help="open no image file")
     text = "look for images whose hashes differ in so few of 64 bits, such as 2"
@@ -48,13 +44,9 @@ def main() -> int:
     accept_any_text()
     args = parse_args()
     try:
+        others = args.out, args.html, args.near_copies
         diagnosis, _ = diagnose(
-            args.config,
-            args.cfg_options,
-            not args.no_images,
-            args.out,
-            args.html,
-            args.near_copies,
+            args.config, args.cfg_options, not args.no_images, *others
         )
     except OSError as error:  # of the folder
         sys.exit(f"doctor.py: error: {error}")
