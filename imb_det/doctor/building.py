@@ -215,7 +215,6 @@ def _runner(
             default_scope=cfg.get("default_scope") or "mmdet",
             log_level="CRITICAL",
             visualizer=None,
-            cfg=cfg,
             experiment_name=f"doctor_{id(cfg)}",
         )
         runner._train_loop = runner.build_train_loop(runner._train_loop)

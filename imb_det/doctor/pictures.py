@@ -22,6 +22,7 @@ _SIDE = 320  # pixels of a picture
 _SEEN = 10  # pixels; what is smaller gets a ring
 _OF_A_KIND = 3
 _AT_MOST = 24
+_IMAGE_ID = re.compile(r"\(id [^,]*, image ([^)]*)\)")  # as of COCO's entries
 _BOX = re.compile(r"\(([^()]*)\)")
 _COLOURS = {"box": "#4c72b0", "found": "#c44e52"}
 
@@ -80,7 +81,11 @@ def _images_by_name(context: DoctorContext) -> dict[str, dict[str, Any]]:
 def _image_of(
     finding: Finding, names: Mapping[str, dict[str, Any]]
 ) -> dict[str, Any] | None:
-    words = re.split(r"[\s'\"`,;:]+", f"{finding.where} {finding.evidence}")
+    text = f"{finding.where} {finding.evidence}"
+    named = _IMAGE_ID.search(text)
+    if named and (info := names.get(f"image_id={named[1]}")) is not None:
+        return info
+    words = re.split(r"[\s'\"`,;:]+", text)
     for word in words:
         info = names.get(word) or names.get(Path(word).name if word else "")
         if info is not None:
