@@ -237,7 +237,7 @@ install_mmcv() {
 # The lower bounds of pyproject.toml as pins, all but those of the build and of torch,
 # with which mmcv is built.
 lowest_versions() {
-  sed -n '/^\[project\]/,/^\[tool\./s/^ *"\([a-z][a-z-]*\)>=\([0-9.]*\)".*/\1==\2/p' \
+  sed -n '/^\[project\]/,/^\[tool\./s/^ *"\([a-z][a-z0-9-]*\)>=\([0-9.]*\)".*/\1==\2/p' \
     "$ROOT/pyproject.toml" | grep -vE '^(torch|hatchling)=='
 }
 

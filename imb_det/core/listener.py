@@ -20,6 +20,7 @@ __all__ = [
     "ClassStatsListener",
     "NamedStageListener",
     "PartnerListener",
+    "SelfDescribing",
     "Stage",
     "StageListener",
     "StageProgressListener",
@@ -119,3 +120,14 @@ class TrainingMemory(Protocol):
 
     def forget_training(self) -> None:
         """Start anew: the checkpoint, of ``load_from``, is of another training."""
+
+
+@runtime_checkable
+class SelfDescribing(Protocol):
+    """A component that can say what it does against imbalance."""
+
+    def in_effect(self) -> tuple[str, str]:
+        """Return what it was told, and what it does, once a training has begun.
+
+        Both are a few words; two empty ones where it does nothing by itself.
+        """

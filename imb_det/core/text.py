@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["and_more", "look_alike"]
+__all__ = ["and_more", "look_alike", "plain_name"]
 
 
 def and_more(items: Iterable[Any], most: int = 5, *, quoted: bool = True) -> str:
@@ -48,10 +48,11 @@ def look_alike(name: str, names: Iterable[str]) -> str | None:
         >>> look_alike(" Traffic_light", ["bus", "traffic light"])
         'traffic light'
     """
-    plain = _plain(name)
-    return next((other for other in names if _plain(other) == plain), None)
+    plain = plain_name(name)
+    return next((other for other in names if plain_name(other) == plain), None)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return what :func:`look_alike` compares of a name."""
     letters = unicodedata.normalize("NFKC", name).casefold()
     return "".join(c for c in letters if c not in "-_" and not c.isspace())

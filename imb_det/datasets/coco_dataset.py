@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os.path as osp
-from collections.abc import Collection
-from itertools import islice
 from typing import Any
 
 import mmdet.datasets
@@ -13,7 +11,7 @@ from mmdet.datasets.api_wrappers import COCO
 
 from imb_det.core.finding import FindingsError
 from imb_det.registry import DATASETS
-from imb_det.statistics.coco_classes import category_ids
+from imb_det.statistics.coco_classes import category_ids, described_ids
 from imb_det.statistics.coco_content import CocoContent
 from imb_det.statistics.coco_faults import place_of
 from imb_det.statistics.coco_kinds import NAMES, TOLD
@@ -25,8 +23,6 @@ from .audited_dataset import AuditedDataset
 from .coco_index import index_of
 
 __all__ = ["CocoDataset"]
-
-_NAMED = 20  # ids that the log names
 
 
 @DATASETS.register_module()
@@ -96,7 +92,7 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
             category_ids(file.content, self._metainfo["classes"], self.ann_file)
         used = {category["id"] for category in file.categories}
         if used != set(range(1, len(used) + 1)):
-            self._audit.add("category_ids", str(self.ann_file), *_describe_ids(used))
+            self._audit.add("category_ids", str(self.ann_file), *described_ids(used))
         for row in file.without_size.tolist():
             image = file.images[row]
             img_path = osp.join(self.data_prefix["img"], image["file_name"])
@@ -148,16 +144,3 @@ class CocoDataset(AuditedDataset, mmdet.datasets.CocoDataset):
         for index, values in shown.items():
             annotation = file.annotations[index]
             self._changed[annotation["id"]] = {**annotation, **values}
-
-
-def _describe_ids(used: Collection[Any]) -> list[str]:
-    """Tell the span of category ids, and the first ids in it that are not used."""
-    if not all(isinstance(number, int) for number in used):
-        return [f"{len(used)} ids that are not all whole numbers"]
-    least, most = min(used), max(used)
-    span = f"{len(used)} ids from {least} to {most}"
-    # Not all gaps are listed: ids may be billions apart.
-    free = (number for number in range(least, most) if number not in used)
-    gaps = list(islice(free, _NAMED + 1))
-    more = " ..." * (len(gaps) > _NAMED)
-    return [span, f"not used: {gaps[:_NAMED]}{more}"] if gaps else [span]

@@ -166,6 +166,13 @@ class FreezeHook(Hook):
         """Take them from the checkpoint."""
         self._stored = checkpoint.get("imb_det", {}).get("freeze")
 
+    def in_effect(self) -> tuple[str, str]:
+        """Return the present stage, and how much is frozen in it."""
+        if self._division is None or self._entered is None:
+            return "", ""
+        frozen = sum(value.numel() for value in self._division.frozen.values())
+        return f"stage {self._entered.name!r}", f"{frozen:,} numbers are frozen"
+
     def _enter(self, runner: Runner) -> None:
         """Begin the stage that has been told, if it is another one."""
         if self.stage is None or self.stage == self._entered:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .tables import cell, difference_text
@@ -23,16 +23,48 @@ class Advice:
         use: What to do about it, Markdown.
         dataset: Data set of the experiment on which it was measured.
         method: Method of that experiment.
+        cost: What it costs, in words. Default: time and memory differ by less than
+            what the noise of a measurement explains.
+        about: What it is against; of one matter the first line that fits is
+            prescribed. Default: the rare classes.
+        needs: What must hold of a config for it to be prescribed, see
+            :func:`imb_det.doctor.facts.facts_of`. Default: no config gets it.
+        changes: What it changes in a config, values by dotted key; ``BOX_HEAD`` stands
+            for the path of each box head. Default: nothing.
     """
 
     when: str
     use: str
     dataset: str
     method: str
+    cost: str = "none that was measured"
+    about: str = "rare classes"
+    needs: tuple[str, ...] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 _COSINE = '`cls_predictor_cfg=dict(type="imb_det.NormedLinear", temperature=20)`'
+_RFS = {
+    "train_dataloader.sampler": dict(
+        _delete_=True,
+        type="imb_det.RepeatFactorSampler",
+        repeat_thr="auto",
+        num_samples="dataset",
+    )
+}
+_CLASSIFIER = {
+    "BOX_HEAD.cls_predictor_cfg": dict(
+        _delete_=True, type="imb_det.NormedLinear", temperature=20
+    )
+}
+_INVERSE = {
+    "BOX_HEAD.loss_cls": dict(
+        _delete_=True, type="imb_det.CrossEntropyLoss", class_weight="inverse"
+    )
+}
+_SEESAW = {"BOX_HEAD.loss_cls": dict(_delete_=True, type="imb_det.SeesawLoss")}
 
+#: Lines of one matter in the order of what they gain.
 GUIDE = (
     Advice(
         "rare classes that get too little AP, in a head with a softmax",
@@ -40,19 +72,33 @@ GUIDE = (
         f"{_COSINE}",
         "faster_rcnn",
         "rfs_cosine",
+        needs=("rare_classes", "plain_sampler", "plain_classifier", "plain_box_loss"),
+        changes={**_RFS, **_CLASSIFIER},
     ),
     Advice(
-        "the same, and the sampler is to stay",
+        "the same, and a sampler that balances classes",
+        "the cosine classifier beside it",
+        "faster_rcnn",
+        "rfs_cosine",
+        needs=("rare_classes", "balanced_sampler", "plain_classifier"),
+        changes=_CLASSIFIER,
+    ),
+    Advice(
+        "the same, and the sampler is to stay, as it feeds mosaics",
         'the cosine classifier and `class_weight="inverse"` of '
         "`imb_det.CrossEntropyLoss`",
         "faster_rcnn",
         "cosine_inverse",
+        needs=("rare_classes", "mixed_images", "plain_classifier", "plain_box_loss"),
+        changes={**_CLASSIFIER, **_INVERSE},
     ),
     Advice(
-        "the same, and the head is to stay",
+        "the same, and the classifier is to stay",
         "`imb_det.SeesawLoss`",
         "faster_rcnn",
         "seesaw",
+        needs=("rare_classes", "plain_sampler", "own_classifier", "plain_box_loss"),
+        changes=_SEESAW,
     ),
     Advice(
         "rare objects that are found and given the name of a frequent class",
@@ -62,9 +108,11 @@ GUIDE = (
     ),
     Advice(
         "a two-stage detector that samples proposals",
-        "the sampling-free heads, at 1.4 times the cost",
+        "the sampling-free heads",
         "faster_rcnn",
         "sampling_free",
+        cost="training takes 1.4 times as long",
+        about="foreground and background",
     ),
     Advice(
         "a plan to use class weights alone",
@@ -90,7 +138,7 @@ def guide_table(
     Raises:
         ValueError: A line whose row was not measured.
     """
-    lines = [["you have", "use", "its row", *_FIGURES.values()]]
+    lines = [["you have", "use", "its row", *_FIGURES.values(), "cost"]]
     lines.append(["---"] * len(lines[0]))
     for advice in guide:
         found = comparisons.get(advice.dataset, {}).get("differences", {})
@@ -103,5 +151,5 @@ def guide_table(
         seeds = len(comparisons[advice.dataset]["methods"][advice.method]["files"])
         row = f'"{cell(titles[advice.method])}"'
         figures = [difference_text(own.get(name), seeds) or "-" for name in _FIGURES]
-        lines.append([advice.when, advice.use, row, *figures])
+        lines.append([advice.when, advice.use, row, *figures, advice.cost])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

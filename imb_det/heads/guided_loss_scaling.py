@@ -96,6 +96,8 @@ class GuidedLossScaling(ExactBuffers):
     num_unscaled: Tensor
     mean_ratio: Tensor
     num_ratios: Tensor
+    #: Of the last iteration; None before the first.
+    ratio: Tensor | None = None
 
     def __init__(
         self,
@@ -153,6 +155,13 @@ class GuidedLossScaling(ExactBuffers):
                 if name in self._buffers:
                     getattr(self, name).zero_()
 
+    def in_effect(self) -> tuple[str, str]:
+        """Return how the ratio is taken, and the present one."""
+        told = f"momentum {self.momentum}, cls_loss_scale {self.cls_loss_scale}"
+        if self.ratio is None:
+            return told, "was not called"
+        return told, f"classification loss times {float(self.ratio):.3g}"
+
     def guide(
         self,
         losses: dict[str, Any],
@@ -181,6 +190,7 @@ class GuidedLossScaling(ExactBuffers):
             )
         sizes, factors = self._join([losses[name] for name in names], divisors, wanted)
         ratio = self._ratio(sizes[0], sizes[1:].mean())
+        self.ratio = ratio
         factors[0] *= self.cls_loss_scale * ratio
         prefix = self.classification_loss.removeprefix("loss_").removesuffix("cls")
         if self.log_sigmas is not None:

@@ -56,6 +56,7 @@ from imb_det.transforms.skipped_types import widen_skipped_types
 
 from .called_losses import CalledLosses
 from .check_invalid_loss_hook import CheckInvalidLossHook
+from .in_effect import InEffect
 
 __all__ = ["ImbalanceHook"]
 
@@ -104,6 +105,10 @@ class ImbalanceHook(Hook):
     What a sampler of this library does to the classes is written to the work folder,
     ``sampling.json`` and ``sampling.png``, with a warning if a loss weighs the same
     classes up once more.
+
+    After the first iteration it tells what is in effect: every loss, sampler, transform
+    and head of this library, what it was told, and what it does to the gradients of
+    rare classes and background, or to the images. What changes nothing is a warning.
 
     After every training iteration it checks the loss and brings what losses counted on
     all ranks into their running statistics. Ranks compare their data before the first
@@ -158,6 +163,7 @@ class ImbalanceHook(Hook):
         self._loss_check: CheckInvalidLossHook | None = None
         self._epochs = RankEpochs()
         self._called: CalledLosses | None = None
+        self._effects: InEffect | None = None
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
         """Yield that another hook of this kind is there: limits are given once."""
@@ -216,12 +222,19 @@ class ImbalanceHook(Hook):
         if runner.iter == 0:
             for model in models_of(runner):
                 set_start_biases(model, self._loaded_biases)
-        for sampler in samplers_of(runner.train_dataloader):
-            if isinstance(sampler, EpochSampler):
-                write_receipt(sampler, bare_model(runner), runner.work_dir)
+        receipts = {
+            type(sampler).__name__: write_receipt(
+                sampler, bare_model(runner), runner.work_dir
+            )
+            for sampler in samplers_of(runner.train_dataloader)
+            if isinstance(sampler, EpochSampler)
+        }
         bind_losses(bare_model(runner))
         refresh_averages(runner)
         self._called = CalledLosses(bare_model(runner), places_of(runner))
+        self._effects = InEffect(
+            bare_model(runner), places_of(runner), stats, receipts, context.components
+        )
         self._running = manage_statistics(runner.model)
         check_alike(self._running)
 
@@ -241,8 +254,9 @@ class ImbalanceHook(Hook):
         """Check the loss; bring what all ranks counted into running statistics."""
         if self._loss_check is not None:
             self._loss_check.after_train_iter(runner, batch_idx, data_batch, outputs)
-        if self._called is not None:
-            self._called.iteration_is_over()
+        for watching in (self._called, self._effects):
+            if watching is not None:
+                watching.iteration_is_over()
         flush(self._running)
 
     def after_train_epoch(self, runner: Runner) -> None:

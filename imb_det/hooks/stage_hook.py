@@ -150,6 +150,12 @@ class StageHook(Hook):
             names = self._stored.names
             self.stage = Stage(content["name"], names.index(content["name"]), names)
 
+    def in_effect(self) -> tuple[str, str]:
+        """Return the stages, and the present one."""
+        if self.stage is None:
+            return "", ""
+        return ", ".join(self.stage.names), f"stage {self.stage.name!r}"
+
     def _enter(self, runner: Runner) -> None:
         """Tell everyone the stage of this moment, if it is a new one."""
         if self.plan is None:

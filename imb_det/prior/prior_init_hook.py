@@ -113,6 +113,11 @@ class PriorInitHook(Hook):
         self.max_relative_error = max_relative_error
         self.cache_dir = _folder(name, cache_dir)
         self._loaded: dict[str, torch.Size] = {}
+        self._done = ("", "")
+
+    def in_effect(self) -> tuple[str, str]:
+        """Return the prior, and the bias that the classifier started with."""
+        return self._done
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remember which biases were loaded; a trained one is not replaced."""
@@ -170,6 +175,7 @@ class PriorInitHook(Hook):
                 for bias in fresh:
                     bias.fill_(prior.bias)
             print_log(f"PriorInitHook: {self.head}: {prior}", "current")
+            self._done = f"prior {prior.prior:.3g}", f"bias began at {prior.bias:.3f}"
 
     def _complete(self, runner: Runner, model: nn.Module) -> None:
         """Count for thresholds, if the training before has done without them."""
@@ -186,6 +192,7 @@ class PriorInitHook(Hook):
         values = roi_bias(head, share)
         with torch.no_grad():
             bias.copy_(values)
+        self._done = f"share {share}", f"bias began at {values[-1]:.3f} for background"
         print_log(
             f"PriorInitHook: {self.head}: share of positives {share}, bias "
             f"{values[0]:.4f} of classes, {values[-1]:.4f} of the last column",

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from .base import EpochSampler
+from .receipt import SamplingReceipt
 from .receipt_plot import plot_receipt
 
 __all__ = ["write_receipt"]
@@ -17,7 +18,7 @@ __all__ = ["write_receipt"]
 
 def write_receipt(
     sampler: EpochSampler, model: nn.Module, work_dir: str | Path
-) -> None:
+) -> SamplingReceipt | None:
     """Write ``sampling.json`` and ``sampling.png`` to the work folder, on rank 0.
 
     Warns of losses that weigh the classes by what the sampler draws them by already.
@@ -26,9 +27,12 @@ def write_receipt(
         sampler: Of the training.
         model: That is trained.
         work_dir: Where to write.
+
+    Returns:
+        The receipt; None on other ranks.
     """
     if not is_main_process():
-        return
+        return None
     receipt = sampler.receipt()
     path = Path(work_dir, "sampling.json")
     receipt.to_json(path)
@@ -48,3 +52,4 @@ def write_receipt(
             logger="current",
             level=logging.WARNING,
         )
+    return receipt

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice, zip_longest
 from typing import Any
 
 from imb_det.core.text import and_more
 
-__all__ = ["category_ids", "respelled", "spellings"]
+__all__ = ["category_ids", "described_ids", "respelled", "spellings"]
+
+_NAMED = 20  # ids that a text names
 
 
 def spellings(classes: Sequence[str], theirs: Sequence[str]) -> dict[str, str]:
@@ -100,3 +102,20 @@ def category_ids(
             f"Write the classes in that order, without repeats: {tuple(found)}"
         )
     return [category["id"] for category in kept]
+
+
+def described_ids(used: Collection[Any]) -> list[str]:
+    """Tell the span of category ids, and the first ids in it that are not used.
+
+    Args:
+        used: All ids, each once.
+    """
+    if not all(isinstance(number, int) for number in used):
+        return [f"{len(used)} ids that are not all whole numbers"]
+    least, most = min(used), max(used)
+    span = f"{len(used)} ids from {least} to {most}"
+    # Not all gaps are listed: ids may be billions apart.
+    free = (number for number in range(least, most) if number not in used)
+    gaps = list(islice(free, _NAMED + 1))
+    more = " ..." * (len(gaps) > _NAMED)
+    return [span, f"not used: {gaps[:_NAMED]}{more}"] if gaps else [span]

@@ -19,6 +19,7 @@ __all__ = [
     "BAD_POLYGON",
     "NO_OUTLINE",
     "MaskVerdicts",
+    "fault_of_run_lengths",
     "is_ignored_mask",
     "is_safe_in_mmdet",
     "judge_masks",
@@ -94,7 +95,7 @@ def _no_polygons(mask: Any) -> str:
     )
 
 
-def _fault_of_run_lengths(mask: Any, size: Sequence[float]) -> str:
+def fault_of_run_lengths(mask: Any, size: Sequence[float]) -> str:
     """Say why a mask is no run lengths, empty if it can be read.
 
     Args:
@@ -191,7 +192,7 @@ def judge_masks(
         else:
             encoded.append(index)
             row = file.image_rows[index]
-            if text := _fault_of_run_lengths(mask, (heights[row], widths[row])):
+            if text := fault_of_run_lengths(mask, (heights[row], widths[row])):
                 faults.add("mask", file.place_of(index), text)
     return MaskVerdicts(faults.everything(), hidden, trimmed, encoded, findings)
 

@@ -135,6 +135,16 @@ class RareCopyPaste(BaseTransform):
         rare = np.flatnonzero(chances)
         self._holders = {int(c): image[label == c] for c in rare}
 
+    def in_effect(self) -> tuple[str, str]:
+        """Return how many classes are rare, and how often objects are pasted."""
+        if self._chances is None:
+            return "nothing", "pastes nothing"
+        number = int((self._chances > 0).sum())
+        return (
+            f"repeat_thr={self.rule.repeat_thr!r}: {number} classes",
+            f"pastes up to {self.max_objects} objects into {self.prob:.0%} of pictures",
+        )
+
     @cache_randomness
     def get_indexes(self, dataset: Any) -> list[int]:
         """Return the indices of the images to cut objects from, perhaps none.

@@ -42,6 +42,14 @@ class WeightedPartners:
         else:
             self._cumulative.copy_(sums)
 
+    def in_effect(self) -> tuple[str, str]:
+        """Return where the weights come from, and how unlike they are."""
+        if self._cumulative is None or not self._cumulative[-1] > 0:
+            return "nothing", "draws partners evenly"
+        weights = np.diff(self._cumulative.numpy(), prepend=0.0)
+        most = weights.max() / weights.mean()
+        return "weights of the sampler", f"draws some images {most:.3g} times as often"
+
     def draw_partners(self, number: int) -> list[int] | None:
         """Draw images, with replacement.
 

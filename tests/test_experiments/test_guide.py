@@ -19,10 +19,12 @@ COMPARISONS = dict(
 
 
 def test_a_line_has_the_figures_of_its_row():
-    guide = [Advice("rare classes", "`RepeatFactorSampler`", "boards", "rfs")]
-    assert guide_table(TITLES, COMPARISONS, guide).splitlines()[2] == (
+    advice = Advice(
+        "rare classes", "`RepeatFactorSampler`", "boards", "rfs", cost="an hour"
+    )
+    assert guide_table(TITLES, COMPARISONS, [advice]).splitlines()[2] == (
         '| rare classes | `RepeatFactorSampler` | "RFS" | **+0.100 [+0.050, +0.150]** '
-        "| -0.010 [-0.020, +0.010] | - |"
+        "| -0.010 [-0.020, +0.010] | - | an hour |"
     )
 
 

@@ -1,0 +1,251 @@
+"""Builds the parts of a config, each alone, so that one that fails hides no other."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.registry import DATASETS, HOOKS, MODELS, init_default_scope
+from mmengine.runner import Runner
+
+from imb_det.checks.class_counts import count_classes
+from imb_det.core.finding import Finding, FindingsError, Severity, refusal
+from imb_det.core.hand_over import HandOver
+from imb_det.core.listener import ClassStatsListener
+from imb_det.datasets.unread_files import explain_failures
+from imb_det.heads.head_counts import counts_of_heads
+from imb_det.runner_parts import components_of, context_of, places_of
+from imb_det.statistics import GroupLimits
+
+from .context import DoctorContext
+from .known_types import unknown_types
+
+__all__ = ["build_context"]
+
+_TESTED = ("test", "val")
+_SPLITS = ("train", "val", "test")
+
+
+def build_context(
+    config: Any,
+    config_file: str = "",
+    look_at_images: bool = True,
+    hash_distance: int | None = None,
+) -> tuple[DoctorContext, list[Finding]]:
+    """Build everything that a training would, and hand the counts over.
+
+    Args:
+        config: Config of mmengine, which stays as it is.
+        config_file: Its path, for messages.
+        look_at_images: Whether checks may open image files. Default: True.
+        hash_distance: Bits in which hashes of near copies may differ. Default: None,
+            they are not looked for.
+
+    Returns:
+        What could be built, and a finding for each part that could not.
+    """
+    cfg = copy.deepcopy(config)
+    # A look at a config is no training: what parts log by themselves is not wanted.
+    if not MMLogger.check_instance_created("doctor"):
+        MMLogger.get_instance("doctor", log_level="CRITICAL")
+    init_default_scope(cfg.get("default_scope") or "mmdet")
+    found = list(unknown_types(cfg))
+
+    def build(code: str, what: str, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except FindingsError as error:
+            found.extend(error.findings)
+        except (Exception, SystemExit) as error:  # of anybody's class
+            found.append(_failure(code, what, error))
+        return None
+
+    model = None
+    if cfg.get("model") is None:
+        found.append(_absent("model"))
+    else:
+        model = build("model", "`model`", partial(MODELS.build, cfg.model))
+    datasets = {}
+    for split in _SPLITS:
+        loader = cfg.get(f"{split}_dataloader")
+        if not isinstance(loader, Mapping):
+            if split == "train":
+                found.append(_absent("train_dataloader"))
+            continue
+        if split == "test" and _is_that_of_val(cfg):
+            continue
+        name = f"`{split}_dataloader.dataset`"
+        dataset = build(f"{split}_data", name, partial(_dataset, cfg, split))
+        if dataset is not None:
+            datasets[split] = dataset
+    metrics = {}
+    for split in _SPLITS[1:]:
+        judge = cfg.get(f"{split}_evaluator")
+        if judge is not None and split in datasets:
+            name = f"`{split}_evaluator`"
+            evaluator = build(f"{split}_metrics", name, partial(Evaluator, judge))
+            if evaluator is not None:
+                evaluator.dataset_meta = getattr(datasets[split], "metainfo", None)
+                metrics[split] = evaluator
+    hooks = []
+    for place, entry in enumerate(cfg.get("custom_hooks") or ()):
+        name = f"`custom_hooks[{place}]`"
+        hook = build("hook", name, partial(_hook, entry))
+        hooks += [hook] if hook is not None else []
+    stats = None
+    if "train" in datasets:
+        stats, uncounted = count_classes(datasets["train"])
+        found += uncounted
+        if stats is not None:
+            stats = stats.with_limits(GroupLimits.from_config(cfg))
+    known: dict[str, Any] = dict(
+        class_stats=stats,
+        look_at_images=look_at_images,
+        hash_distance=hash_distance,
+        config=config,
+        config_file=config_file,
+    )
+    context = None
+    if model is not None and "train" in datasets:
+        make = partial(_runner, cfg, model, datasets, metrics, hooks)
+        runner = build("training", "the training", make)
+        if runner is not None:
+            context = _context(runner, datasets, metrics, known, found)
+    if context is None:
+        context = DoctorContext(
+            model=model,
+            datasets=datasets,
+            metrics={split: e.metrics for split, e in metrics.items()},
+            components=[*(model.modules() if model is not None else ()), *hooks],
+            hooks=hooks,
+            **known,
+        )
+    return context, found
+
+
+def _absent(part: str) -> Finding:
+    return Finding(
+        "nothing_to_train",
+        Severity.ERROR,
+        "a config of a training lacks a part",
+        f"`{part}`",
+        remedy="Name the config of a training, or `_base_` one",
+    )
+
+
+def _failure(code: str, what: str, error: BaseException) -> Finding:
+    """Tell why a part cannot be built, in one line."""
+    if isinstance(error, (ValueError, OSError)):
+        return refusal(code, "a part of the config cannot be built", error, what)
+    kind = type(error).__name__
+    text = " ".join(str(error).split()) or kind
+    return Finding(
+        code,
+        Severity.ERROR,
+        "a part of the config cannot be built",
+        what,
+        text if kind in text else f"{kind}: {text}",
+    )
+
+
+def _is_that_of_val(cfg: Any) -> bool:
+    """Tell whether the test uses what the validation does; it is looked at once."""
+    test, val = ((cfg.get(f"{s}_dataloader") or {}).get("dataset") for s in _TESTED)
+    return test == val and cfg.get("test_evaluator") == cfg.get("val_evaluator")
+
+
+def _dataset(cfg: Any, split: str) -> Any:
+    loader = cfg[f"{split}_dataloader"]
+    if "dataset" not in loader:
+        raise ValueError("has no `dataset`")
+    with explain_failures({f"{split}_dataloader": {"dataset": loader.dataset}}):
+        try:
+            dataset = DATASETS.build(loader.dataset)
+            if hasattr(dataset, "full_init"):
+                dataset.full_init()
+        except ValueError as error:
+            if "need at least one array" not in str(error):
+                raise
+            # What mmengine ends with where it is to store no image.
+            filters = loader.dataset.get("filter_cfg")
+            raise ValueError(
+                f"no image is left with filter_cfg={filters}, for the classes of "
+                "`metainfo`"
+            ) from error
+    return dataset
+
+
+def _hook(entry: Any) -> Hook:
+    hook = HOOKS.build({k: v for k, v in entry.items() if k != "priority"})
+    if "priority" in entry:
+        hook.priority = entry["priority"]
+    return hook
+
+
+def _runner(
+    cfg: Any, model: Any, datasets: Any, metrics: Any, hooks: list[Hook]
+) -> Runner:
+    """Return a runner that is ready to train, and writes to a folder that goes away."""
+    parts: dict[str, Any] = {}
+    for split in _SPLITS:
+        is_there = split in datasets and (split == "train" or split in metrics)
+        loader = dict(cfg[f"{split}_dataloader"]) if is_there else None
+        if loader is not None:
+            loader["dataset"] = datasets[split]
+        parts[f"{split}_dataloader"] = loader
+        parts[f"{split}_cfg"] = cfg.get(f"{split}_cfg") if is_there else None
+        if split != "train":
+            parts[f"{split}_evaluator"] = metrics[split] if is_there else None
+    with tempfile.TemporaryDirectory(prefix="imb_det_doctor_") as folder:
+        runner = Runner(
+            model=model,
+            work_dir=folder,
+            **parts,
+            optim_wrapper=cfg.get("optim_wrapper"),
+            param_scheduler=cfg.get("param_scheduler"),
+            auto_scale_lr=cfg.get("auto_scale_lr"),
+            default_hooks=cfg.get("default_hooks"),
+            custom_hooks=hooks,
+            default_scope=cfg.get("default_scope") or "mmdet",
+            log_level="CRITICAL",
+            visualizer=None,
+            experiment_name=f"doctor_{id(cfg)}",
+        )
+        runner._train_loop = runner.build_train_loop(runner._train_loop)
+        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        if runner.param_schedulers is not None:
+            runner.param_schedulers = runner.build_param_scheduler(
+                runner.param_schedulers
+            )
+    return runner
+
+
+def _context(
+    runner: Runner,
+    datasets: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    known: dict[str, Any],
+    found: list[Finding],
+) -> DoctorContext:
+    """Hand the counts over, and return what a hook would look at, and the config."""
+    val_loop = runner.val_loop if "val" in metrics else None
+    if (stats := known["class_stats"]) is not None:
+        components = components_of(runner, val_loop, for_training=True)
+        own = counts_of_heads(components, stats)
+        try:
+            hand_over = HandOver(ClassStatsListener, "set_class_stats")
+            hand_over(components, stats, places_of(runner), own)
+        except FindingsError as error:
+            found += error.findings
+    plain = context_of(runner, for_training=True, val_loop=val_loop)
+    fields = {name: getattr(plain, name) for name in plain.__dataclass_fields__}
+    fields.update(known)
+    fields["datasets"] = datasets
+    fields["metrics"] = {split: e.metrics for split, e in metrics.items()}
+    return DoctorContext(**fields)

@@ -1,0 +1,110 @@
+"""Images without objects, and objects that are ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from imb_det.core.finding import Finding, Severity
+from imb_det.datasets.audited_dataset import AuditedDataset
+from imb_det.doctor.context import DoctorContext
+from imb_det.statistics.dataset_access import leaf_datasets
+from imb_det.statistics.shown_labels import hides_labels
+
+__all__ = [
+    "check_empty_images",
+    "check_ignored_objects",
+    "dropped_images",
+]
+
+_NOT_BACKGROUND = (
+    "Set `filter_cfg=dict(filter_empty_gt=True)` in the data set, if they are not "
+    "background but images that nobody has labelled"
+)
+
+
+def check_empty_images(context: DoctorContext) -> Iterator[Finding]:
+    """Tell how many images of a split hold no object.
+
+    Args:
+        context: With data sets.
+    """
+    for split, table in context.boxes.items():
+        leaves = leaf_datasets(context.datasets[split])
+        sizes = [len(leaf) for leaf in leaves]
+        # What the pipeline hides is no background.
+        shown = np.repeat([not hides_labels(leaf) for leaf in leaves], sizes)
+        holds = np.bincount(table.image, minlength=len(table)) > 0
+        total = int(shown.sum())
+        if number := int((shown & ~holds).sum()):
+            yield Finding(
+                "images_without_objects",
+                Severity.INFO,
+                "images without an object, which are there as background",
+                context.files(split),
+                f"{number:,} of {total:,} images ({number / total:.1%})",
+                _NOT_BACKGROUND if split == "train" else "",
+            )
+        for leaf in leaves:
+            if isinstance(leaf, AuditedDataset):
+                yield from dropped_images(leaf, leaf.audit.num_listed)
+
+
+def dropped_images(leaf: Any, listed: int) -> Iterator[Finding]:
+    """Tell how many images the filter of a data set drops.
+
+    Args:
+        leaf: Data set.
+        listed: Images that its annotation file lists.
+    """
+    config = getattr(leaf, "filter_cfg", None) or {}
+    if leaf.test_mode or not config.get("filter_empty_gt") or leaf._indices is not None:
+        return
+    if number := listed - len(leaf):
+        yield Finding(
+            "images_without_objects",
+            Severity.INFO,
+            "images that the filter drops, as they hold no object of the classes, or "
+            "are too small",
+            str(leaf.ann_file),
+            f"{number:,} of {listed:,} images ({number / listed:.1%}), by "
+            f"filter_cfg={dict(config)}",
+            "Set `filter_cfg=dict(filter_empty_gt=False)` in the data set to train on "
+            "them as background",
+        )
+
+
+def check_ignored_objects(context: DoctorContext) -> Iterator[Finding]:
+    """Tell which share of the objects are crowds, difficult or otherwise ignored.
+
+    Args:
+        context: With data sets.
+    """
+    for split, table in context.boxes.items():
+        if not (number := int(table.ignored.sum())):
+            continue
+        names = _names(context, split)
+        every = np.bincount(table.labels, minlength=len(names))
+        own = np.bincount(table.labels[table.ignored], minlength=len(names))
+        share = own / np.maximum(every, 1)
+        worst = int(share.argmax())
+        name = names[worst] if worst < len(names) else f"class {worst}"
+        yield Finding(
+            "ignored_objects",
+            Severity.INFO,
+            "objects that are marked crowd, difficult or `ignore`: nothing is learned "
+            "from them, and an evaluation does not count them",
+            context.files(split),
+            f"{number:,} of {len(table.labels):,} objects "
+            f"({number / len(table.labels):.1%}); most of {name!r}: {own[worst]} of "
+            f"{every[worst]}",
+            "Set `iscrowd`, `ignore` or `difficult` to 0 in the annotations where they "
+            "are objects as any other",
+        )
+
+
+def _names(context: DoctorContext, split: str) -> tuple[str, ...]:
+    leaf = leaf_datasets(context.datasets[split])[0]
+    return tuple(leaf.metainfo.get("classes") or ())

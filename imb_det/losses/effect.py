@@ -1,0 +1,123 @@
+"""What a loss does to the gradient of its logits, beside a plain one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imb_det.statistics.running_stats import RunningStats
+
+from .base import ImbalanceLoss
+
+__all__ = ["LossEffect", "effect_of"]
+
+#: Largest difference of two gradients of length 1 that rounding explains.
+_SAME = 1e-4
+#: What heads and the path of a call ask the class of a loss for.
+_ASKED = ("activated", "of_rows", "takes_quality")
+
+
+@dataclass(frozen=True)
+class LossEffect:
+    r"""Shares of the gradient with a loss and with the cross entropy of its link.
+
+    Of rows with label y and logits z, a set S has the share
+    :math:`\sum_{i: y_i \in S} |g_i|_1 / \sum_i |g_i|_1`, :math:`g = \partial L /
+    \partial z`.
+
+    Args:
+        rare: Share of rare classes among rows with a class, without and with the loss;
+            None where there is no row of a rare class.
+        background: Share of rows without a class, without and with the loss.
+        changes: Whether the gradients differ, but for a common factor.
+    """
+
+    rare: tuple[float, float] | None
+    background: tuple[float, float]
+    changes: bool
+
+
+@torch.enable_grad()
+def effect_of(
+    loss: ImbalanceLoss,
+    calls: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]],
+    rare: Tensor,
+) -> LossEffect | None:
+    """Compare a loss with the cross entropy of its link on the calls of a step.
+
+    The loss itself, its statistics and its caches are left alone.
+
+    Args:
+        loss: The loss.
+        calls: Positional and named arguments of each call; logits without a graph.
+        rare: Labels of rare classes, int64, (r,).
+
+    Returns:
+        The effect; None where no call has one label a row, or a gradient.
+    """
+    ours, plain = copy.deepcopy(loss), _plain(loss)
+    for part in ours.modules():
+        if isinstance(part, RunningStats):
+            part.managed = True  # nobody brings those of a copy up to date
+    sums = torch.zeros(2, 3, dtype=torch.float64)  # rare, other classes, background
+    dots = torch.zeros(3, dtype=torch.float64)
+    for arguments, named in calls:
+        label = _labels(arguments, named)
+        if label is None:
+            continue
+        gradients = [_gradient(kind, arguments, named) for kind in (plain, ours)]
+        first, second = (g.double().cpu() for g in gradients)
+        classes = first.shape[-1] - loss.link.extra_channels
+        label = label.cpu()
+        is_class = (label >= 0) & (label < classes)
+        is_rare = is_class & torch.isin(label, rare.cpu())
+        for row, gradient in enumerate((first, second)):
+            size = gradient.abs().sum(-1)
+            parts = (is_rare, is_class & ~is_rare, label == classes)
+            sums[row] += torch.stack([size[part].sum() for part in parts])
+        dots += torch.stack(
+            [(first * first).sum(), (second * second).sum(), (first * second).sum()]
+        )
+    if not (sums.sum(1) > 0).all():
+        return None
+    cosine = dots[2] / (dots[0] * dots[1]).sqrt()
+    of_classes = sums[:, :2].sum(1).clamp(min=torch.finfo(sums.dtype).tiny)
+    shares = (sums[:, 0] / of_classes).tolist()
+    background = (sums[:, 2] / sums.sum(1)).tolist()
+    return LossEffect(
+        (shares[0], shares[1]) if sums[0, 0] > 0 else None,
+        (background[0], background[1]),
+        bool((2 - 2 * cosine).clamp(min=0).sqrt() > _SAME),
+    )
+
+
+def _plain(loss: ImbalanceLoss) -> ImbalanceLoss:
+    """Return a cross entropy that is called as the loss is, with its link."""
+    plain = copy.deepcopy(loss)
+    asked = {name: getattr(type(loss), name) for name in _ASKED}
+    plain.__class__ = type("PlainLoss", (ImbalanceLoss,), asked)
+    return plain
+
+
+def _labels(arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor | None:
+    """Return the class of each row; None for targets of another kind."""
+    label = arguments[1] if len(arguments) > 1 else named.get("label")
+    label = named.get("target", label)
+    if isinstance(label, (tuple, list)):
+        label = label[0]
+    is_class = isinstance(label, Tensor) and label.dim() == 1
+    return label if is_class and not label.is_floating_point() else None
+
+
+def _gradient(
+    loss: ImbalanceLoss, arguments: tuple[Any, ...], named: Mapping[str, Any]
+) -> Tensor:
+    logits = arguments[0].detach().clone().requires_grad_()
+    value = loss(logits, *arguments[1:], **named).sum()
+    (gradient,) = torch.autograd.grad(value, logits)
+    return gradient

@@ -1,0 +1,140 @@
+"""What is told after the first iteration: parts, their numbers, what they change."""
+
+import copy
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from imb_det.core import Stage
+from imb_det.core.listener import ClassStatsListener
+from imb_det.hooks.in_effect import InEffect
+from imb_det.losses import CrossEntropyLoss, EQLv2Loss, FocalLoss, SeesawLoss
+from imb_det.losses.effect import effect_of
+from imb_det.statistics import ClassStats
+
+STATS = ClassStats(("bee", "wasp", "fly"), [2, 50, 500], [2, 50, 500], 552)
+RARE = torch.tensor([0])
+
+
+def calls(number=60, channels=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(number, channels, generator=generator)
+    label = torch.arange(number) % 4
+    weight = torch.ones(number)
+    return [((logits, label, weight), dict(avg_factor=float(number)))]
+
+
+def told(loss):
+    for part in loss.modules():
+        if isinstance(part, ClassStatsListener):
+            part.set_class_stats(STATS)
+    return loss
+
+
+def test_shares_are_those_of_the_gradient_by_hand():
+    logits = torch.zeros(3, 4)  # a softmax of 1/4 each
+    label = torch.tensor([0, 2, 3])
+    loss = CrossEntropyLoss(class_weight=[3.0, 1.0, 1.0])
+    effect = effect_of(loss, [((logits, label), {})], RARE)
+    # Each row has a gradient of size 3/4 + 3 * 1/4; that of bee counts three times.
+    assert effect.rare == pytest.approx((1 / 2, 3 / 4))
+    assert effect.background == pytest.approx((1 / 3, 1 / 5))
+    assert effect.changes
+
+
+def test_a_factor_common_to_all_changes_nothing():
+    loss = CrossEntropyLoss(class_weight=[2.0, 2.0, 2.0], bg_weight=2.0)
+    assert not effect_of(loss, calls(), RARE).changes
+    assert not effect_of(CrossEntropyLoss(loss_weight=3.0), calls(), RARE).changes
+
+
+@pytest.mark.parametrize("kind", [FocalLoss, EQLv2Loss, SeesawLoss])
+def test_the_loss_itself_is_left_alone(kind):
+    loss = told(kind())
+    channels = loss.get_cls_channels(3) if kind is not FocalLoss else 3
+    before = copy.deepcopy(loss.state_dict())
+    effect_of(loss, calls(channels=channels), RARE)
+    for name, value in loss.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0, equal_nan=True)
+
+
+class Head(nn.Module):
+    def __init__(self, **losses):
+        super().__init__()
+        for name, loss in losses.items():
+            setattr(self, name, told(loss))
+
+
+def logged(caplog, head, times=1, calls_of=("loss_cls",), others=()):
+    places = {id(m): f"`{name}`" for name, m in head.named_modules() if name}
+    watching = InEffect(head, places, STATS, others=others)
+    with caplog.at_level(logging.INFO):
+        for _ in range(times):
+            for name in calls_of:
+                for arguments, named in calls():
+                    getattr(head, name)(
+                        arguments[0].clone().requires_grad_(), *arguments[1:], **named
+                    )
+            watching.iteration_is_over()
+    return caplog.text
+
+
+@pytest.fixture
+def caplog(caplog, monkeypatch):
+    # What mmengine logs without a runner goes to its own logger.
+    def to_logging(text, logger=None, level=logging.INFO):
+        logging.getLogger("imb_det").log(level, text)
+
+    monkeypatch.setattr("imb_det.hooks.in_effect.print_log", to_logging)
+    return caplog
+
+
+def test_the_table_names_numbers_places_and_shares_and_comes_once(caplog):
+    head = Head(loss_cls=CrossEntropyLoss(class_weight="inverse"))
+    text = logged(caplog, head, times=3)
+    assert text.count("in effect") == 1
+    assert "loss_cls" in text
+    weights = head.loss_cls.class_weight.value
+    assert f"class_weight {weights[0]:.3g} (bee) to {weights[2]:.3g} (fly)" in text
+    assert "rare classes 34.8% to 90.8%" in text
+
+
+def test_plain_cross_entropy_is_no_part_of_it(caplog):
+    assert "in effect" not in logged(caplog, Head(loss_cls=CrossEntropyLoss()))
+
+
+def test_weights_without_effect_are_a_warning(caplog):
+    logged(caplog, Head(loss_cls=CrossEntropyLoss(class_weight=[1.0, 1.0, 1.0])))
+    (warning,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert "loss_cls" in warning.message
+    assert "changes nothing" in warning.message
+
+
+def test_what_begins_plain_by_design_is_no_warning(caplog):
+    stages = dict(stages=dict(plain=None, late="inverse"))
+    loss = CrossEntropyLoss(class_weight=stages)
+    head = Head(loss_cls=loss)
+    loss.class_weight.set_stage(Stage("plain", 0, ("plain", "late")))
+    text = logged(caplog, head)
+    assert not [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert "nothing yet" in text
+
+
+def test_others_say_it_themselves(caplog):
+    class Part:
+        def in_effect(self):
+            return "weights", "draws more"
+
+    class Idle:
+        def in_effect(self):
+            return "", ""
+
+    head = Head(loss_cls=FocalLoss())
+    text = logged(caplog, head, calls_of=(), others=[Part(), Idle(), object()])
+    assert "draws more" in text
+    assert "Idle" not in text
+    assert "was not called" in text
+    caplog.clear()
+    assert "draws more" in logged(caplog, Head(), calls_of=(), others=[Part()])
