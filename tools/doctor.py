@@ -14,6 +14,7 @@ from mmengine.config import DictAction
 
 from imb_det.core.finding import Severity
 from imb_det.core.shown_text import accept_any_text
+from imb_det.datasets.image_hashes import MOST_BITS
 from imb_det.doctor.examination import diagnose
 
 
@@ -27,8 +28,8 @@ def parse_args() -> argparse.Namespace:
     add("--out", type=Path, metavar="DIR", help=text)
     add("--html", action="store_true", help="also write a page, doctor.html, to --out")
     add("--no-images", action="store_true", help="open no image file")
-    text = "look for images whose hashes differ in so few of 64 bits, such as 2"
-    add("--near-copies", type=int, choices=range(17), metavar="BITS", help=text)
+    text = "look for images whose hashes differ in up to BITS of 256, such as 20"
+    add("--near-copies", type=int, metavar="BITS", help=text)
     add("--max-named", type=int, default=5, metavar="N", help="of a kind (default: 5)")
     add("--fail-on", choices=[s.value for s in Severity], default="error")
     args = parser.parse_args()
@@ -36,6 +37,8 @@ def parse_args() -> argparse.Namespace:
         parser.error("--html needs --out DIR, where the page is written")
     if args.no_images and args.near_copies is not None:
         parser.error("--near-copies has no effect with --no-images: leave one out")
+    if args.near_copies is not None and not 0 <= args.near_copies <= MOST_BITS:
+        parser.error(f"--near-copies must be 0 to {MOST_BITS}, got {args.near_copies}")
     return args
 
 

@@ -34,7 +34,7 @@ def main() -> None:
     add("--group-by", metavar="REGEX", help=f"{text}, or of its (groups)")
     add("--group-key", metavar="KEY", help="key of COCO images, such as video_id")
     text = "keep images together whose hashes differ in up to BITS of 256, such as 20"
-    add("--near-duplicates", type=int, metavar="BITS", help=text)
+    add("--near-copies", type=int, metavar="BITS", help=text)
     add("--images", type=Path, metavar="DIR", help="of the images, for their hashes")
     add("--overwrite", action="store_true", help="replace files of an earlier split")
     args = parser.parse_args()
@@ -45,7 +45,7 @@ def main() -> None:
             args.list,
             args.group_by,
             args.group_key,
-            args.near_duplicates,
+            args.near_copies,
             args.images,
             args.overwrite,
         )

@@ -23,7 +23,7 @@ class DoctorContext(CheckContext):
     Args:
         config: Config (:class:`mmengine.config.Config`). Default: none.
         config_file: Its path, for messages. Default: unknown.
-        hash_distance: Bits of 64 in which the hashes of near copies of an image may
+        hash_distance: Bits of 256 in which the hashes of near copies of an image may
             differ. Default: None, near copies are not looked for.
     """
 

@@ -14,6 +14,7 @@ from imb_det.checks import ALL_CHECKS, run_checks
 from imb_det.core.checks import check_choice, refuse_idle
 from imb_det.core.finding import Finding
 from imb_det.core.shown_text import write_text
+from imb_det.datasets.image_hashes import MOST_BITS
 from imb_det.statistics.dataset_access import leaf_datasets
 
 from .building import build_context
@@ -96,17 +97,17 @@ def examine(
         config: Config (:class:`mmengine.config.Config`).
         config_file: Its path, for messages. Default: unknown.
         look_at_images: Whether image files are opened. Default: True.
-        hash_distance: Bits of 64 in which the hashes of near copies of an image may
+        hash_distance: Bits of 256 in which the hashes of near copies of an image may
             differ. Default: None, near copies are not looked for.
 
     Returns:
         The parts that could be built, and all findings, each once.
 
     Raises:
-        ValueError: ``hash_distance`` where no image file is opened, or not in [0, 63].
+        ValueError: ``hash_distance`` where no image file is opened, or not in [0, 64].
     """
     if hash_distance is not None:
-        check_choice("examine", "hash_distance", hash_distance, range(64))
+        check_choice("examine", "hash_distance", hash_distance, range(MOST_BITS + 1))
         if not look_at_images:
             refuse_idle(
                 "examine",

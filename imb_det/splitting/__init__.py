@@ -1,7 +1,7 @@
 """Splits of a data set in which every class has its share of every part."""
 
 from .grouping import joined_groups, name_keys
-from .near_duplicates import difference_hash, near_duplicates
+from .near_duplicates import near_duplicates
 from .parts import Parts
 from .problem import SplitProblem
 from .report import SplitReport
@@ -13,7 +13,6 @@ __all__ = [
     "SplitOptions",
     "SplitProblem",
     "SplitReport",
-    "difference_hash",
     "joined_groups",
     "name_keys",
     "near_duplicates",

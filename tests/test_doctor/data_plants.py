@@ -437,7 +437,7 @@ PLANTS = [
         "near copy in the validation",
         "leaked_near_copy",
         nearly_copied,
-        options=dict(hash_distance=4),
+        options=dict(hash_distance=20),
         words=("1 of 6",),
     ),
     Plant(

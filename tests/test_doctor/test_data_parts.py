@@ -8,8 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from mmengine.config import Config
 
 from imb_det.core.finding import Severity
@@ -19,7 +17,6 @@ from imb_det.doctor.data_checks.copy_groups import CopyGroups
 from imb_det.doctor.data_checks.file_digests import same_files
 from imb_det.doctor.data_checks.head_priors import shape_overlap
 from imb_det.doctor.data_checks.measurable import half_width
-from imb_det.doctor.data_checks.near_copies import near_pairs
 from imb_det.doctor.data_checks.repeated_objects import same_objects
 from imb_det.prior.boxes import TrainingBoxes
 from tests import segmented_sets, toys
@@ -38,21 +35,6 @@ def test_half_width_is_that_of_drawn_shares():
     rng = np.random.default_rng(0)
     shares = rng.binomial(counts, 0.5, (200_000, 3)) / counts
     assert half_width(counts) == pytest.approx(1.96 * shares.mean(1).std(), rel=0.01)
-
-
-@given(
-    hashes=st.lists(st.integers(0, 255), unique=True, max_size=12),
-    distance=st.integers(0, 6),
-    shift=st.integers(0, 56),
-)
-def test_near_pairs_are_those_of_all_pairs(hashes, distance, shift):
-    wide = [number << shift for number in hashes]
-    expected = [
-        [a, b]
-        for a, b in itertools.combinations(range(len(wide)), 2)
-        if bin(wide[a] ^ wide[b]).count("1") <= distance
-    ]
-    assert near_pairs(np.array(wide, np.uint64), distance).tolist() == expected
 
 
 def test_copies_between_and_within_sets():
