@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
@@ -209,7 +210,7 @@ def _runner(
             default_scope=cfg.get("default_scope") or "mmdet",
             log_level="CRITICAL",
             visualizer=None,
-            cfg=cfg,
+            cfg=_unformatted(cfg),
             experiment_name=f"doctor_{id(cfg)}",
         )
         runner._train_loop = runner.build_train_loop(runner._train_loop)
@@ -219,6 +220,24 @@ def _runner(
                 runner.param_schedulers
             )
     return runner
+
+
+class _Unformatted(Config):
+    """A config whose text is not laid out, which takes a runner seconds."""
+
+    @property
+    def pretty_text(self) -> str:
+        """Return nothing: the file goes away with its folder."""
+        return ""
+
+
+def _unformatted(cfg: Any) -> Any:
+    """Return the same config, whose text nobody needs."""
+    if not isinstance(cfg, Config):
+        return cfg
+    other = _Unformatted.__new__(_Unformatted)
+    other.__dict__.update(cfg.__dict__)
+    return other
 
 
 def _context(

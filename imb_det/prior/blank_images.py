@@ -29,13 +29,21 @@ class _BlankImage:
         return results
 
 
-def run_blank_images(dataset: Any, advance: Callable[[], None]) -> TrainingBoxes:
+def run_blank_images(
+    dataset: Any, advance: Callable[[], None], most: int | None = None
+) -> TrainingBoxes:
     """Send blank images through the data set's own transforms, wrappers included.
 
     Of a large data set, a random part is sent.
+
+    Args:
+        dataset: Built data set.
+        advance: Called after each image.
+        most: Images to send. Default: None, :data:`MAX_BLANK_IMAGES`.
     """
     dataset = copy.deepcopy(dataset)
-    order = np.random.default_rng(0).permutation(len(dataset))[:MAX_BLANK_IMAGES]
+    most = MAX_BLANK_IMAGES if most is None else most
+    order = np.random.default_rng(0).permutation(len(dataset))[:most]
     for leaf in leaf_datasets(dataset):
         steps = leaf.pipeline.transforms
         loaders = [i for i, t in enumerate(steps) if "LoadImage" in type(t).__name__]
