@@ -72,6 +72,14 @@ def test_cfg(**changes):
     return model
 
 
+def anchors(**generator):
+    """Configure a RetinaNet whose boxes claim no anchor of a low overlap."""
+    model = copy.deepcopy(RETINA)
+    model["bbox_head"]["anchor_generator"].update(generator)
+    model["train_cfg"]["assigner"].update(min_pos_iou=0.3)
+    return model
+
+
 def rcnn_test_cfg(outside=None, **rcnn_part):
     model = faster_rcnn()
     model["test_cfg"]["rcnn"].update(rcnn_part)
@@ -79,8 +87,7 @@ def rcnn_test_cfg(outside=None, **rcnn_part):
     return model
 
 
-#: Name of the trap: (code, part of the text, model, function of the folder that returns
-#: changes).
+#: Name: code, part of the text, model, function of the folder that returns changes.
 TRAPS = {
     "classes of a dense head": ("num_classes", "5", retina(num_classes=5), None),
     "classes of a box head": ("num_classes", "80", faster_rcnn(80), None),
@@ -151,6 +158,14 @@ TRAPS = {
         "evenly",
         None,
         lambda root: train_on(mixed(root), sampler={"_delete_": True, **RFS}),
+    ),
+    "repeats around mosaics": (
+        "repeats_outside",
+        "MultiImageMixDataset",
+        None,
+        lambda root: train_on(
+            dict(type="ClassBalancedDataset", oversample_thr=0.9, dataset=mixed(root))
+        ),
     ),
     "repeats and a sampler": (
         "repeated_twice",
@@ -258,6 +273,18 @@ TRAPS = {
         ),
         lambda root: dict(custom_hooks=OURS),
     ),
+    "a sampler by difficulty without its hook": (
+        "absent_hook",
+        "CDBSampler",
+        None,
+        lambda root: {
+            "train_dataloader.sampler": {
+                "_delete_": True,
+                "type": "imb_det.CDBSampler",
+            },
+            "custom_hooks": OURS,
+        },
+    ),
     "stages without their hook": (
         "stage_names",
         "StageHook",
@@ -293,7 +320,9 @@ TRAPS = {
         "EarlyStoppingHook",
         None,
         lambda root: dict(
-            custom_hooks=[dict(type="EarlyStoppingHook", monitor="coco/bbox_AP", rule="greater")]
+            custom_hooks=[
+                dict(type="EarlyStoppingHook", monitor="coco/bbox_AP", rule="greater")
+            ]
         ),
     ),
     "a flip that never comes": (
@@ -451,6 +480,12 @@ TRAPS = {
                 _delete_=True, type="IterBasedTrainLoop", max_iters=9, val_interval=9
             )
         ),
+    ),
+    "anchors larger than all boxes": (
+        "no_positive",
+        "14 of 14 (100.00%)",
+        anchors(octave_base_scale=64),
+        None,
     ),
     "an unknown type in the model": ("model", "Retina", dict(type="RetinaNot"), None),
     "an unknown transform": (

@@ -113,8 +113,13 @@ def build_context(
         if runner is not None:
             context = _context(runner, datasets, metrics, known, found)
     if context is None:
+        loader = None
+        if "train" in datasets:
+            make_loader = lambda: _train_loader(cfg, datasets["train"])  # noqa: E731
+            loader = build("training", "`train_dataloader`", make_loader)
         context = DoctorContext(
             model=model,
+            train_dataloader=loader,
             datasets=datasets,
             metrics={split: e.metrics for split, e in metrics.items()},
             components=[*(model.modules() if model is not None else ()), *hooks],
@@ -220,6 +225,12 @@ def _runner(
                 runner.param_schedulers
             )
     return runner
+
+
+def _train_loader(cfg: Any, dataset: Any) -> Any:
+    """Return the loader of a training that cannot be built as a whole."""
+    loader = dict(copy.deepcopy(cfg.train_dataloader), dataset=dataset)
+    return Runner.build_dataloader(loader, seed=0)
 
 
 class _Unformatted(Config):

@@ -81,8 +81,9 @@ def find_head(model: nn.Module, path: str, foreground_share: float | None) -> nn
         return head
     if not is_countable(head):
         kinds = ", ".join(each.__name__ for each in _COUNTABLE)
+        why = why_uncountable(type(head))
         raise TypeError(
-            f"PriorInitHook cannot count for {kind}{why_uncountable(type(head))}: it needs a head "
+            f"PriorInitHook cannot count for {kind}{why}: it needs a head "
             f"with the targets of mmdet's {kinds}, which depend on boxes alone, or "
             "heads of queries"
         )

@@ -7,9 +7,9 @@ import pytest
 from imb_det.core.finding import Severity
 from imb_det.doctor.examination import examine
 from tests import toys
-from tests.doctor_configs import faster_rcnn, sound_config
-
-from tests.config_traps import TRAPS, trapped
+from tests.config_traps import TRAPS, retina, trapped
+from tests.doctor_configs import PRELUDE, faster_rcnn, sound_config
+from tests.processes import run_tool
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,15 @@ def test_nothing_is_wrong_with_a_sound_config(root, model):
     assert not bad(found)
 
 
-@pytest.mark.parametrize("name", TRAPS)
+def each():
+    """Yield the names of the traps; the first of a kind is planted every day."""
+    seen = set()
+    for name, (code, *_) in TRAPS.items():
+        yield pytest.param(name, marks=pytest.mark.weekly if code in seen else ())
+        seen.add(code)
+
+
+@pytest.mark.parametrize("name", each())
 def test_trap_is_named(root, name):
     config, code, text = trapped(root, name)
     _, found = examine(config)
@@ -48,3 +56,46 @@ def test_trap_is_named(root, name):
     assert any(text in str(f) for f in meant), [str(f) for f in meant]
     assert all(f.where or f.evidence for f in meant)
     assert not [f for f in found if "cannot go on" in f.what], [str(f) for f in found]
+
+
+def test_what_cannot_be_built_hides_no_other_trap(root):
+    model = dict(toys.retinanet_config(), type="RetinaNot")
+    config = sound_config(
+        root,
+        model,
+        load_from="nowhere.pth",
+        custom_hooks=[dict(type="NoHook")],
+        val_evaluator=dict(type="NoMetric"),
+        **{
+            "train_dataloader.dataset.pipeline": [
+                *PRELUDE,
+                dict(type="RandomFlip", prob=0.0),
+                dict(type="PackDetInputs"),
+            ],
+            "train_dataloader.sampler.type": "NoSampler",
+        },
+    )
+    codes = {f.code for f in examine(config)[1]}
+    meant = {"model", "hook", "val_metrics", "training", "missing_checkpoint"}
+    assert codes >= meant | {"idle_transform"}
+
+
+def test_heads_are_looked_at_without_data(root):
+    model = retina(loss_cls=dict(type="FocalLoss"))
+    changes = {
+        f"{s}_dataloader.dataset.ann_file": "nothing.json" for s in ("train", "val")
+    }
+    codes = {f.code for f in examine(sound_config(root, model, **changes))[1]}
+    assert {"train_data", "val_data", "activation"} <= codes
+
+
+def test_doctor_ends_without_a_traceback(root, tmp_path):
+    config = sound_config(root, dict(type="RetinaNot"), load_from="nowhere.pth")
+    path = tmp_path / "config.py"
+    path.write_text("\n".join(f"{key} = {value!r}" for key, value in config.items()))
+    done = run_tool("doctor.py", path, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    content = json.loads((tmp_path / "out" / "doctor.json").read_text())
+    codes = {found["code"] for found in content["findings"]}
+    assert codes == {"model", "missing_checkpoint"}

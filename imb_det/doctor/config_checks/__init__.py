@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imb_det.core.check_context import Check
+from typing import Any
 
 from .awaited_hooks import check_awaited_hooks
 from .class_weights import check_class_weights, check_weight_order
@@ -19,8 +19,9 @@ from .schedules import check_schedule, check_validation
 from .unused_options import check_custom_keys, check_files, check_test_cfg
 from .watched import check_watched_keys
 
-#: In the order in which findings of equal severity are told.
-CONFIG_CHECKS: tuple[Check, ...] = (
+#: Checks of a :class:`~imb_det.doctor.context.DoctorContext`, in the order in which
+#: findings of equal severity are told.
+CONFIG_CHECKS: tuple[Any, ...] = (
     check_plain_activations,
     check_class_weights,
     check_weight_order,

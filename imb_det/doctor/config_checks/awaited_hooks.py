@@ -10,14 +10,19 @@ from torch import nn
 
 from imb_det.core.check_context import HookWaiter
 from imb_det.core.finding import Finding, Severity
-from imb_det.core.listener import ClassStatsListener
+from imb_det.core.listener import ClassDifficultyListener, ClassStatsListener
 from imb_det.doctor.context import DoctorContext
 from imb_det.losses import ImbalanceLoss
 from imb_det.losses.row_weights import costs_of_loss
 
+from .counted_twice import sampler_of
+
 __all__ = ["check_awaited_hooks"]
 
 _COUNTS: Mapping[str, str] = {"ImbalanceHook": "the training set is counted"}
+_DIFFICULTY: Mapping[str, str] = {
+    "ClassDifficultyHook": "the difficulty of classes is measured"
+}
 #: What else than its type a hook must be given.
 _ARGUMENTS = {
     "ClassDifficultyHook": ", source='score'",
@@ -30,7 +35,8 @@ def check_awaited_hooks(context: DoctorContext) -> Iterator[Finding]:
 
     A component says what it waits for (``awaited_hooks``, see
     :class:`~imb_det.core.check_context.HookWaiter`); modules and hooks that listen to
-    the counts of the classes wait for what counts them. Stages and verified classes
+    the counts of the classes wait for what counts them, and what listens to their
+    difficulty for what measures it. Stages and verified classes
     are looked at by the components themselves and by :mod:`imb_det.checks`.
 
     Args:
@@ -66,8 +72,9 @@ def _components(context: DoctorContext) -> Iterator[tuple[str, str, Any]]:
         yield path, getattr(module, "owner", None) or type(module).__name__, module
         for cost in costs_of_loss(module):
             yield f"{path}.assigner", type(cost).__name__, _Cost(cost)
-    for hook in context.hooks:
-        yield type(hook).__name__, type(hook).__name__, hook
+    others = [*context.hooks, *context.components, sampler_of(context)]
+    for other in {id(o): o for o in others if not isinstance(o, nn.Module)}.values():
+        yield type(other).__name__, type(other).__name__, other
 
 
 class _Cost:
@@ -86,6 +93,8 @@ def _awaited(component: Any) -> Mapping[str, str]:
     """Return the hooks that a component waits for, each with what for."""
     if isinstance(component, HookWaiter):
         return component.awaited_hooks
+    if isinstance(component, ClassDifficultyListener):
+        return _DIFFICULTY
     # What a loss wants to know is in parts of it, which say so.
     listens = isinstance(component, ClassStatsListener)
     listens &= isinstance(component, (nn.Module, Hook))

@@ -15,7 +15,6 @@ from imb_det.doctor.context import DoctorContext
 from imb_det.evaluation import LVISMetric as OwnLVISMetric
 from imb_det.evaluation import VOCMetric
 
-
 __all__ = ["check_test_limits"]
 
 #: Detections of an image that LVIS judges.
@@ -60,8 +59,8 @@ def check_test_limits(context: DoctorContext) -> Iterator[Finding]:
         yield from _of_number(context, split, _Limits("model.test_cfg.rpn", rpn))
         yield from _of_candidates(context, split, _Limits("model.test_cfg.rpn", rpn))
     yield from _of_candidates(context, split, final)
-    most = final.config.get("max_per_img")
-    if of_lvis and _is_number(most) and 0 < most < _OF_LVIS:
+    most = _number(final.config, "max_per_img")
+    if of_lvis and most is not None and most < _OF_LVIS:
         yield Finding(
             "few_detections",
             Severity.WARNING,
@@ -77,23 +76,22 @@ def _of_number(
     context: DoctorContext, split: str, limits: _Limits, key: str = "max_per_img"
 ) -> Iterator[Finding]:
     """Find images with more objects than may be detected."""
-    most = limits.config.get(key)
-    if not _is_number(most) or most <= 0:
-        return
-    yield from _lost(context, split, int(most), f"`{limits.path}.{key}`", f"{key}=")
+    most = _number(limits.config, key)
+    if most is not None:
+        yield from _lost(context, split, int(most), f"`{limits.path}.{key}`", f"{key}=")
 
 
 def _of_candidates(
     context: DoctorContext, split: str, limits: _Limits
 ) -> Iterator[Finding]:
     """Find candidates that are fewer than the objects, or than what may remain."""
-    before, after = (limits.config.get(k) for k in ("nms_pre", "max_per_img"))
+    before, after = (_number(limits.config, k) for k in ("nms_pre", "max_per_img"))
     levels = _levels(context.model)
-    if not _is_number(before) or before <= 0 or not levels:
+    if before is None or not levels:
         return
     place = f"`{limits.path}.nms_pre`"
     yield from _lost(context, split, int(before * levels), place, "nms_pre=", levels)
-    if _is_number(after) and before * levels < after:
+    if after is not None and before * levels < after:
         yield Finding(
             "few_candidates",
             Severity.WARNING,
@@ -145,9 +143,9 @@ def _lost(
 
 def _of_scores(metrics: list[Any], final: _Limits) -> Iterator[Finding]:
     """Find a least score that cuts curves of precision short."""
-    least = final.config.get("score_thr")
+    least = _number(final.config, "score_thr")
     judged = [type(m).__name__ for m in metrics if isinstance(m, _OF_BOXES)]
-    if not _is_number(least) or least < _USUAL or not judged:
+    if least is None or least < _USUAL or not judged:
         return
     yield Finding(
         "high_score_thr",
@@ -155,7 +153,7 @@ def _of_scores(metrics: list[Any], final: _Limits) -> Iterator[Finding]:
         "detections with low scores, as rare classes have, are not judged",
         f"`{final.path}.score_thr`",
         f"{least:g}, and {judged[0]} goes by all scores",
-        "Write `score_thr=0.001` (LVIS: 0.0001), and a higher one where boxes are shown",
+        "Write `score_thr=0.001` (LVIS: 0.0001), and more where boxes are shown",
     )
 
 
@@ -168,5 +166,8 @@ def _levels(model: Any) -> int:
     return 0
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _number(config: Mapping[str, Any], key: str) -> float | None:
+    """Return an option that is a number above 0, None where it is none."""
+    value = config.get(key)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number and value > 0 else None

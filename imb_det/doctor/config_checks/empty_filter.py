@@ -19,7 +19,7 @@ from .read_names import names_read_by
 __all__ = ["check_filters"]
 
 #: Files above this size, in bytes, are not read once more to count their images.
-_LARGE = 200_000_000
+_LARGE = 50_000_000
 #: Share of the images that a training may leave out without a warning.
 _MANY = 0.5
 _OPTION = "filter_cfg=dict(filter_empty_gt=False)"

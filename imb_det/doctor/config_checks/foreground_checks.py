@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from mmdet.models.dense_heads import RPNHead
 
 from imb_det.core.finding import Finding, Severity
 from imb_det.core.text import and_more
@@ -22,8 +23,8 @@ from imb_det.prior.query_prior import has_queries
 __all__ = ["check_foreground"]
 
 #: Share of all objects, and of those of a class, without a positive from which on a
-#: warning is due.
-_SHARE, _SHARE_OF_CLASS = 0.01, 0.25
+#: warning is due; of proposals, to which a box head adds the objects.
+_SHARE, _SHARE_OF_CLASS, _SHARE_OF_PROPOSALS = 0.01, 0.25, 0.1
 #: Objects of a class below which its share says little.
 _FEW = 3
 _NAMED = 5
@@ -151,19 +152,22 @@ def _of_lost(context: DoctorContext, found: HeadForeground) -> Iterator[Finding]
     objects = np.bincount(boxes.labels[~boxes.ignored], minlength=len(classes))
     shares = without / np.maximum(objects, 1)
     share = lost.sum() / total
-    is_bad = share >= _SHARE or bool(
-        ((shares >= _SHARE_OF_CLASS) & (without >= _FEW)).any()
-    )
+    if isinstance(found.head, RPNHead):
+        is_bad = share >= _SHARE_OF_PROPOSALS
+    else:
+        of_class = (shares >= _SHARE_OF_CLASS) & (without >= _FEW)
+        is_bad = share >= _SHARE or bool(of_class.any())
     order = np.argsort(-shares, kind="stable")
-    named = [
-        f"{classes[i]} {without[i]} of {objects[i]}" for i in order if without[i]
-    ]
+    named = [f"{classes[i]} {without[i]} of {objects[i]}" for i in order if without[i]]
     sides = np.sqrt(np.prod(boxes.boxes[lost][:, 2:] - boxes.boxes[lost][:, :2], 1))
     remedy = "Add a finer level, or smaller anchors (`scales`, `octave_base_scale`)"
     if has_queries(found.head):
-        remedy = f"Write `num_queries={int(np.bincount(boxes.image).max())}` or more"
+        most = np.bincount(boxes.image[~boxes.ignored]).max()
+        remedy = f"Write `model.num_queries={most}` or more"
     elif hasattr(found.head, "regress_ranges"):
-        remedy = "Widen `regress_ranges`, or set `center_sampling=False`"
+        remedy = "Add a finer level, or widen `regress_ranges`"
+        if getattr(found.head, "center_sampling", False):
+            remedy = "Write `center_sampling=False`, or a larger `center_sample_radius`"
     yield Finding(
         "no_positive",
         Severity.WARNING if is_bad else Severity.INFO,

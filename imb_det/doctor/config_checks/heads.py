@@ -82,9 +82,9 @@ def weights_of(loss: Any) -> Iterator[tuple[Any, list[float]]]:
         if not isinstance(part, ClassVector) or "weight" not in part.name:
             continue
         value = part.value
-        if part.by_class and not part.has_rule and part.told_by is None:
-            if value is not None and value.dim() == 1 and len(value) > 1:
-                yield part, value.tolist()
+        given = part.by_class and not part.has_rule and part.told_by is None
+        if given and value is not None and value.dim() == 1 and len(value) > 1:
+            yield part, value.tolist()
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
@@ -94,10 +94,10 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
         first: n numbers.
         second: n numbers.
     """
-    ranks = [_ranks(np.asarray(numbers, float)) for numbers in (first, second)]
-    if any(np.ptp(r) == 0 for r in ranks):
+    ours, theirs = (_ranks(np.asarray(numbers, float)) for numbers in (first, second))
+    if np.ptp(ours) == 0 or np.ptp(theirs) == 0:
         return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ours, theirs)[0, 1])
 
 
 def _ranks(numbers: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from imb_det.core.finding import Finding, Severity
 from imb_det.core.listener import PartnerListener
@@ -10,7 +11,6 @@ from imb_det.doctor.context import DoctorContext
 from imb_det.runner_parts import transforms_of
 from imb_det.samplers import EpochSampler
 from imb_det.samplers.epoch_length import long_epoch, repeats_twice
-from imb_det.statistics.dataset_access import dataset_nodes
 from imb_det.transforms.weighted_partners import WeightedPartners
 
 from .counted_twice import sampler_of
@@ -24,10 +24,12 @@ def check_mixed_samplers(context: DoctorContext) -> Iterator[Finding]:
     Args:
         context: Of a training.
     """
+    loader = context.config.get("train_dataloader")
+    if isinstance(loader, Mapping):
+        yield from _repeats_outside(loader.get("dataset"))
     if "train" not in context.datasets:
         return
     dataset, sampler = context.datasets["train"], sampler_of(context)
-    yield from _repeats_outside(dataset)
     if not isinstance(sampler, EpochSampler):
         for step in transforms_of(dataset):
             if isinstance(step, PartnerListener) and isinstance(step, WeightedPartners):
@@ -74,18 +76,25 @@ def check_mixed_samplers(context: DoctorContext) -> Iterator[Finding]:
         )
 
 
-def _repeats_outside(dataset: object) -> Iterator[Finding]:
-    """Find wrappers that repeat pictures, whose other images they do not choose."""
-    for node in dataset_nodes(dataset):
-        inside = list(dataset_nodes(node))[1:]
-        mixers = [n for n in inside if hasattr(n, "pipeline_types")]
-        if hasattr(node, "repeat_indices") and mixers:
+def _repeats_outside(dataset: Any) -> Iterator[Finding]:
+    """Find wrappers in a config that are to repeat pictures of several images."""
+    while isinstance(dataset, Mapping):
+        inner = dataset.get("dataset")
+        kinds = [_kind(part) for part in (dataset, inner)]
+        if kinds == ["ClassBalancedDataset", "MultiImageMixDataset"]:
             yield Finding(
-                "even_partners",
-                Severity.WARNING,
-                "a wrapper repeats pictures, whose other images it does not choose",
-                type(node).__name__,
-                f"it is around {type(mixers[0]).__name__}",
+                "repeats_outside",
+                Severity.ERROR,
+                "a wrapper cannot repeat pictures of several images by their classes",
+                "`train_dataloader.dataset`",
+                "ClassBalancedDataset is around MultiImageMixDataset",
                 "Write `dict(type='MultiImageMixDataset', dataset=dict("
                 "type='ClassBalancedDataset', dataset=...), pipeline=[...])`",
             )
+        dataset = inner
+
+
+def _kind(config: Any) -> str:
+    kind = config.get("type") if isinstance(config, Mapping) else None
+    name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
+    return name.rpartition(".")[2]

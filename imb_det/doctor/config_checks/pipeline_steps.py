@@ -153,7 +153,9 @@ def _of_leaf(leaf: Any, told: set[str]) -> Iterator[Finding]:
 
 def _idle(steps: Sequence[Any], seen: Sequence[Seen], told: set[str]) -> Iterator:
     """Yield steps that have changed neither image nor objects."""
-    packed = next((i for i, s in enumerate(steps) if isinstance(s, PackDetInputs)), None)
+    packed = next(
+        (i for i, s in enumerate(steps) if isinstance(s, PackDetInputs)), None
+    )
     for at, (step, what) in enumerate(zip(steps, seen, strict=True)):
         name = type(step).__name__
         if name in told or any(word in name for word in _NEEDED):

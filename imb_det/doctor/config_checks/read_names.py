@@ -21,8 +21,8 @@ def names_read_by(kinds: Iterable[type]) -> frozenset[str]:
         kinds: Classes; those that they are derived from are looked at too.
     """
     found: set[str] = set()
-    for kind in {base for kind in kinds for base in kind.__mro__}:
-        found |= _of_class(kind)
+    for base in {base for kind in kinds for base in kind.__mro__}:
+        found |= _of_class(base)
     return frozenset(found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmengine.runner import EpochBasedTrainLoop
@@ -18,7 +18,10 @@ _WARM_UP = ("LinearParamScheduler", "ConstantParamScheduler")
 _TO_AN_END = ("CosineAnnealingParamScheduler", "PolyParamScheduler")
 #: Shares of the training before and after which an end is far from its own.
 _EARLY, _LATE = 0.8, 1.25
-_PLACE = "`param_scheduler[{}]` ({})"
+#: Times the training from which on a number of epochs is one of iterations.
+_MANY = 4
+#: What mmengine has for no end, nearly.
+_NO_END = 10**8
 
 
 def check_validation(context: DoctorContext) -> Iterator[Finding]:
@@ -55,105 +58,127 @@ def check_schedule(context: DoctorContext) -> Iterator[Finding]:
         return
     given = context.config.get("param_scheduler")
     configs = list(given) if isinstance(given, (list, tuple)) else [given]
-    same = len(configs) == len(schedulers)
+    if len(configs) != len(schedulers):
+        configs = [{}] * len(schedulers)
     for index, scheduler in enumerate(schedulers):
-        config = configs[index] if same else {}
-        place = _PLACE.format(index, _name(scheduler, config))
-        followed = any(other.begin >= scheduler.end for other in schedulers)
-        yield from _of_scheduler(scheduler, config or {}, loop, place, followed)
+        config = configs[index] or {}
+        kind = config.get("type", type(scheduler))
+        name = kind if isinstance(kind, str) else kind.__name__
+        part = _Part(scheduler, config, loop, f"`param_scheduler[{index}]` ({name})")
+        others = [other for other in schedulers if other is not scheduler]
+        yield from _unit(part) or _end(part, others)
 
 
-def _name(scheduler: Any, config: Any) -> str:
-    kind = (config or {}).get("type", type(scheduler))
-    return kind if isinstance(kind, str) else kind.__name__
+class _Part:
+    """One scheduler, beside the length of the training in the unit it counts in."""
+
+    def __init__(self, scheduler: Any, config: Any, loop: Any, place: str) -> None:
+        self.config, self.loop, self.place = config, loop, place
+        self.by_epoch = scheduler.by_epoch
+        self.counts_epochs = isinstance(loop, EpochBasedTrainLoop)
+        of_epochs = self.by_epoch and self.counts_epochs
+        self.total: int = loop.max_epochs if of_epochs else loop.max_iters
+        self.unit = "epochs" if self.by_epoch else "iterations"
+        kinds = {kind.__name__ for kind in type(scheduler).__mro__}
+        self.warms_up = bool(kinds & set(_WARM_UP))
+        self.comes_down = bool(kinds & set(_TO_AN_END))
+        self.milestones = sorted(getattr(scheduler, "milestones", {}))
+        self.begin = scheduler.begin
+        self.end: int | None = scheduler.end if scheduler.end < _NO_END else None
+        #: Where it moves for the last time, as far as it is said.
+        self.latest = self.milestones[-1] if self.milestones else self.end
+
+    def finding(self, code: str, what: str, evidence: str, remedy: str) -> Finding:
+        """Return a warning about this scheduler."""
+        return Finding(code, Severity.WARNING, what, self.place, evidence, remedy)
 
 
-def _of_scheduler(
-    scheduler: Any, config: Any, loop: Any, place: str, followed: bool
-) -> Iterator[Finding]:
-    """Compare one scheduler with the length of the training in its own unit."""
-    kinds = {kind.__name__ for kind in type(scheduler).__mro__}
-    by_epoch = scheduler.by_epoch
-    counts_epochs = isinstance(loop, EpochBasedTrainLoop)
-    if by_epoch and not counts_epochs:
-        yield _finding(
-            "scheduler_unit",
-            "a schedule by epochs, in a training that counts iterations: it never moves",
-            place,
-            f"by_epoch=True, and {loop.max_iters} iterations",
-            "Write `by_epoch=False`, with `begin`, `end` and `milestones` in iterations",
-        )
-        return
-    total = loop.max_epochs if by_epoch else loop.max_iters
-    unit = "epochs" if by_epoch else "iterations"
-    begin, end = scheduler.begin, scheduler.end
-    ends = end < 10**8  # mmengine's INF is 10^9
-    warms_up = bool(kinds & set(_WARM_UP))
-    milestones = sorted(getattr(scheduler, "milestones", {}))
-    latest = milestones[-1] if milestones else (end if ends else None)
-    if by_epoch and latest is not None and total < latest <= loop.max_iters:
-        if warms_up or latest > 4 * total:
-            yield _finding(
+def _unit(part: _Part) -> list[Finding]:
+    """Return that a scheduler counts something else than is meant, or nothing."""
+    latest, total = part.latest, part.total
+    if part.by_epoch and not part.counts_epochs:
+        return [
+            part.finding(
+                "scheduler_unit",
+                "a schedule by epochs never moves in a training that counts iterations",
+                f"by_epoch=True, and {part.loop.max_iters} iterations",
+                "Write `by_epoch=False`, and all its numbers in iterations",
+            )
+        ]
+    if latest is None or not part.counts_epochs:
+        return []
+    too_late = total < latest <= part.loop.max_iters
+    if part.by_epoch and too_late and (part.warms_up or latest > _MANY * total):
+        return [
+            part.finding(
                 "scheduler_unit",
                 "a schedule seems to count iterations, and is counted in epochs",
-                place,
                 f"by_epoch=True, and it goes to {latest}, of {total} epochs",
                 "Write `by_epoch=False`",
             )
-            return
-    converted = bool(config.get("convert_to_iter_based"))
-    if counts_epochs and not by_epoch and not warms_up and not converted:
-        if latest is not None and latest <= loop.max_epochs < loop.max_iters / 2:
-            yield _finding(
+        ]
+    plain = not part.warms_up and not part.config.get("convert_to_iter_based")
+    if not part.by_epoch and plain and latest <= part.loop.max_epochs < total / 2:
+        return [
+            part.finding(
                 "scheduler_unit",
                 "a schedule seems to count epochs, and is counted in iterations",
-                place,
                 f"by_epoch=False, and it is over after {latest} of {total} iterations, "
-                f"in {loop.max_epochs} epochs",
+                f"in {part.loop.max_epochs} epochs",
                 "Write `by_epoch=True`",
             )
-            return
-    if begin >= total or (milestones and milestones[0] >= total):
-        first = milestones[0] if milestones else begin
-        yield _finding(
+        ]
+    return []
+
+
+def _end(part: _Part, others: Sequence[Any]) -> Iterator[Finding]:
+    """Yield that a scheduler ends, or begins, far from where the training does."""
+    total, end = part.total, part.end
+    first = part.milestones[0] if part.milestones else part.begin
+    evidence = f"end={end}, of {total} {part.unit}"
+    if first >= total:
+        yield part.finding(
             "scheduler_end",
             "a schedule begins after the end of the training",
-            place,
-            f"it begins at {first}, of {total} {unit}",
+            f"it begins at {first}, of {total} {part.unit}",
             f"Write `begin`, `end` and `milestones` below {total}",
         )
-    elif ends and kinds & set(_TO_AN_END):
-        if end < _EARLY * total and not followed:
-            yield _finding(
-                "scheduler_end",
-                "a schedule ends long before the training, which goes on with its last "
-                "rate",
-                place,
-                f"end={end}, of {total} {unit}",
-                _to_the_end(config, loop),
-            )
-        elif end > _LATE * total:
-            yield _finding(
-                "scheduler_end",
-                "the training ends long before its schedule, at a high rate",
-                place,
-                f"end={end}, of {total} {unit}",
-                _to_the_end(config, loop),
-            )
-    elif warms_up and ends and end > total and getattr(scheduler, "begin", 0) == 0:
-        yield _finding(
+    elif end is None:
+        return
+    elif part.warms_up and end > total and part.begin == 0:
+        yield part.finding(
             "scheduler_end",
             "a warm-up is longer than the training",
-            place,
-            f"end={end}, of {total} {unit}",
+            evidence,
             f"Write `end={max(1, total // 20)}`",
+        )
+    elif part.comes_down and end > _LATE * total:
+        yield part.finding(
+            "scheduler_end",
+            "the training ends long before its schedule, at a high rate",
+            evidence,
+            _to_the_end(part),
+        )
+    elif (
+        part.comes_down
+        and end < _EARLY * total
+        and not any(other.begin >= end for other in others)
+    ):
+        yield part.finding(
+            "scheduler_end",
+            "a schedule ends long before the training, which goes on with its last "
+            "rate",
+            evidence,
+            _to_the_end(part),
         )
 
 
-def _to_the_end(config: Any, loop: Any) -> str:
+def _to_the_end(part: _Part) -> str:
     """Return the line that lets a schedule end with the training."""
-    end, _ = _length(loop) if config.get("by_epoch", True) else (loop.max_iters, "")
-    more = f" and `T_max={end - config.get('begin', 0)}`" * ("T_max" in config)
+    by_epoch = part.config.get("by_epoch", True) and part.counts_epochs
+    end = part.loop.max_epochs if by_epoch else part.loop.max_iters
+    begin = part.config.get("begin", 0)
+    more = f" and `T_max={end - begin}`" * ("T_max" in part.config)
     return f"Write `end={end}`{more}"
 
 
@@ -161,7 +186,3 @@ def _length(loop: Any) -> tuple[int, str]:
     if isinstance(loop, EpochBasedTrainLoop):
         return loop.max_epochs, "epochs"
     return loop.max_iters, "iterations"
-
-
-def _finding(code: str, what: str, place: str, evidence: str, remedy: str) -> Finding:
-    return Finding(code, Severity.WARNING, what, place, evidence, remedy)

@@ -74,7 +74,10 @@ def check_test_cfg(context: DoctorContext) -> Iterator[Finding]:
         if has_parts and key not in _PARTS:
             if key not in own:
                 yield _unread(
-                    place, key, given[key], f"Move it to `{place}.rcnn` or `{place}.rpn`"
+                    place,
+                    key,
+                    given[key],
+                    f"Move it to `{place}.rcnn` or `{place}.rpn`",
                 )
         elif not has_parts and key not in known:
             yield _unread(place, key, given[key], _instead(key, known))

@@ -54,7 +54,7 @@ def check_watched_keys(context: DoctorContext) -> Iterator[Finding]:
             yield _finding(
                 key,
                 hook,
-                f"{', '.join(type(m).__name__ for m in metrics)} reports no such figure",
+                f"not of {', '.join(type(m).__name__ for m in metrics)}",
                 f"Write `{_option(hook)}='{options[0]}'`",
             )
 
