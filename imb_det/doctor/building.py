@@ -115,8 +115,8 @@ def build_context(
     if context is None:
         loader = None
         if "train" in datasets:
-            make_loader = lambda: _train_loader(cfg, datasets["train"])  # noqa: E731
-            loader = build("training", "`train_dataloader`", make_loader)
+            make = partial(_train_loader, cfg, datasets["train"])
+            loader = build("training", "`train_dataloader`", make)
         context = DoctorContext(
             model=model,
             train_dataloader=loader,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,15 +17,22 @@ from imb_det.prior.classification_bias import is_countable
 from imb_det.prior.foreground_prior import ForegroundPrior, foreground_prior
 from imb_det.prior.query_prior import check_queries, has_queries, query_prior
 from imb_det.prior.resizing import is_arithmetic
-from imb_det.prior.target_counts import count_targets_of_boxes
-from imb_det.prior.training_boxes import training_boxes
+from imb_det.prior.target_counts import count_targets_of_boxes, uses_plain_max_iou
+from imb_det.prior.training_boxes import epoch_weights, training_boxes
 
 from .context import DoctorContext
 
-__all__ = ["HeadForeground", "dense_heads", "foreground_of", "shown_boxes"]
+__all__ = [
+    "HeadForeground",
+    "ShownBoxes",
+    "dense_heads",
+    "foreground_of",
+    "shown_boxes",
+]
 
-#: Images that are counted: sizes by arithmetic, or by blank images.
-_MOST, _MOST_BLANK = 2000, 300
+#: Images that are counted by arithmetic, by the targets of a head, and of those that go
+#: through transforms.
+_MOST, _MOST_BY_HEAD, _MOST_BLANK = 2000, 400, 300
 _IMAGES_PER_STEP = 256
 
 
@@ -70,7 +77,40 @@ def dense_heads(model: nn.Module | None) -> Iterator[tuple[str, nn.Module]]:
             yield path, module
 
 
-def shown_boxes(context: DoctorContext) -> TrainingBoxes | None:
+@dataclass(frozen=True)
+class ShownBoxes:
+    """Images of the training, or a random part of them, as the training shows them.
+
+    Args:
+        boxes: Of n images.
+        weights: How often each is shown, int (n,).
+        of_images: Images of the training.
+    """
+
+    boxes: TrainingBoxes
+    weights: np.ndarray
+    of_images: int
+
+    def part(self, most: int) -> ShownBoxes:
+        """Return at most so many of the images."""
+        if len(self.boxes) <= most:
+            return self
+        order = np.random.default_rng(0).permutation(len(self.boxes))[:most]
+        chosen = np.sort(order)
+        boxes = self.boxes.select(chosen)
+        return ShownBoxes(boxes, self.weights[chosen], self.of_images)
+
+    def relative_error(self, positives: np.ndarray) -> float:
+        """Return the standard error of the mean of (n,) numbers, relative to it."""
+        shown = self.weights * positives
+        n = len(shown)
+        if n == self.of_images or n < 2 or not shown.any():
+            return 0.0
+        spread = shown.std(ddof=1) / shown.mean() / np.sqrt(n)
+        return float(spread * np.sqrt(1 - n / self.of_images))
+
+
+def shown_boxes(context: DoctorContext) -> ShownBoxes | None:
     """Return sizes and boxes of some training images, as the training shows them.
 
     Args:
@@ -87,14 +127,13 @@ def shown_boxes(context: DoctorContext) -> TrainingBoxes | None:
     if not len(annotated.boxes):
         return None
     table = training_boxes(dataset, annotated, most=_MOST_BLANK)
-    if is_arithmetic(dataset) and len(table) > _MOST:
-        order = np.random.default_rng(0).permutation(len(table))[:_MOST]
-        table = table.select(np.sort(order))
-    return table
+    if is_arithmetic(dataset):
+        return ShownBoxes(table, epoch_weights(dataset), len(table)).part(_MOST)
+    return ShownBoxes(table, np.ones(len(table), np.int64), len(dataset))
 
 
 def foreground_of(
-    context: DoctorContext, path: str, head: Any, boxes: TrainingBoxes
+    context: DoctorContext, path: str, head: Any, shown: ShownBoxes
 ) -> HeadForeground | None:
     """Count the positives of a head; None where they depend on its predictions.
 
@@ -102,7 +141,7 @@ def foreground_of(
         context: With a model.
         path: Of the head.
         head: From :func:`dense_heads`.
-        boxes: From :func:`shown_boxes`.
+        shown: From :func:`shown_boxes`.
     """
     model: Any = context.model
     if has_queries(head):
@@ -110,23 +149,42 @@ def foreground_of(
             check_queries(model, head, path)
         except (TypeError, ValueError):
             return None
-        prior = query_prior(boxes, None, model, head)
-        return HeadForeground(path, head, prior, boxes, _of_queries(boxes, model))
+        boxes = shown.boxes
+        prior = query_prior(boxes, shown.weights, model, head)
+        return _found(path, head, prior, shown, _of_queries(boxes, model))
     if not is_countable(head) or getattr(head, "assigner", True) is None:
         return None
     divisor = getattr(getattr(model, "data_preprocessor", None), "pad_size_divisor", 1)
-    parts = []
+    if not uses_plain_max_iou(head):
+        shown = shown.part(_MOST_BY_HEAD)
+    boxes, parts = shown.boxes, []
     with _all_candidates(head):
         for start in range(0, len(boxes), _IMAGES_PER_STEP):
             end = min(start + _IMAGES_PER_STEP, len(boxes))
             part = boxes.select(np.arange(start, end))
             pad_shape = -(-part.img_shape // divisor) * divisor
             parts.append(count_targets_of_boxes(head, part, pad_shape))
-        try:
-            prior = foreground_prior(None, head, divisor, boxes=boxes)
-        except ValueError:  # nothing is positive
-            prior = None
-    return HeadForeground(path, head, prior, boxes, np.concatenate(parts))
+        counted: ForegroundPrior | None = None
+        with suppress(ValueError):  # nothing is positive
+            counted = foreground_prior(
+                None, head, divisor, boxes=boxes, weights=shown.weights
+            )
+    return _found(path, head, counted, shown, np.concatenate(parts))
+
+
+def _found(
+    path: str,
+    head: nn.Module,
+    prior: ForegroundPrior | None,
+    shown: ShownBoxes,
+    positives: np.ndarray,
+) -> HeadForeground:
+    """Return what was counted, with the error where it was a part of the images."""
+    boxes = shown.boxes
+    of_images = np.bincount(boxes.image, positives.sum(1), minlength=len(boxes))
+    if prior is not None:
+        prior = replace(prior, relative_error=shown.relative_error(of_images))
+    return HeadForeground(path, head, prior, boxes, positives)
 
 
 def _of_queries(boxes: TrainingBoxes, model: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ from .anchor_matching import count_max_iou_matches
 from .anchor_owners import count_anchors_of_boxes
 from .boxes import TrainingBoxes
 
-__all__ = ["count_targets", "count_targets_of_boxes"]
+__all__ = ["count_targets", "count_targets_of_boxes", "uses_plain_max_iou"]
 
 
 def count_targets(
@@ -31,7 +31,7 @@ def count_targets(
     Returns:
         Positive candidates, and positive and negative ones, of each image; int (n,).
     """
-    if _uses_plain_max_iou(head):
+    if uses_plain_max_iou(head):
         return count_max_iou_matches(*_of_max_iou(head, table, pad_shape))
     return _by_targets(head, table, pad_shape)
 
@@ -52,7 +52,7 @@ def count_targets_of_boxes(
     """
     levels = len(head.prior_generator.strides)
     counts = np.zeros((len(table.boxes), levels), np.int64)
-    if _uses_plain_max_iou(head):
+    if uses_plain_max_iou(head):
         taken = ~table.ignored
         counts[taken] = count_anchors_of_boxes(*_of_max_iou(head, table, pad_shape))
         return counts
@@ -78,7 +78,7 @@ def _places(table: TrainingBoxes) -> np.ndarray:
     return np.arange(len(table.image)) - np.searchsorted(table.image, table.image)
 
 
-def _uses_plain_max_iou(head: Any) -> bool:
+def uses_plain_max_iou(head: Any) -> bool:
     """Tell whether the arithmetic of ``count_max_iou_matches`` is the head's own."""
     assigner: Any = getattr(head, "assigner", None)
     generator = head.prior_generator

@@ -98,4 +98,4 @@ def test_doctor_ends_without_a_traceback(root, tmp_path):
     assert "Traceback" not in done.stdout + done.stderr
     content = json.loads((tmp_path / "out" / "doctor.json").read_text())
     codes = {found["code"] for found in content["findings"]}
-    assert codes == {"model", "missing_checkpoint"}
+    assert {"model", "missing_checkpoint"} <= codes

@@ -1,16 +1,19 @@
 """Positives of heads by object, class and level, counted without training."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from mmengine.config import ConfigDict
+from mmengine.dataset import ClassBalancedDataset
 from torch import nn
 
 from imb_det.core.finding import Severity
 from imb_det.doctor.config_checks.foreground_checks import check_foreground
 from imb_det.doctor.context import DoctorContext
 from imb_det.doctor.foreground import foreground_of, shown_boxes
+from imb_det.prior import foreground_prior
 from imb_det.statistics import ClassStats
 from tests import toys
 from tests.contracts import mmdet_heads
@@ -41,13 +44,39 @@ def test_prior_and_levels_of_a_dense_head(dataset):
     found = found_by_code(context)
     assert set(found) == {"foreground_prior", "positives"}
     assert "PriorInitHook" in found["foreground_prior"].remedy
-    boxes = shown_boxes(context)
-    counted = foreground_of(context, "bbox_head", context.model.bbox_head, boxes)
+    shown = shown_boxes(context)
+    boxes = shown.boxes
+    counted = foreground_of(context, "bbox_head", context.model.bbox_head, shown)
     assert counted.positives.sum() == counted.prior.num_foreground
     per_level = counted.positives.sum(0) / counted.positives.sum()
     assert f"stride 8 {per_level[0]:.1%}" in found["positives"].evidence
     mean = counted.positives.sum(1)[~boxes.ignored].mean()
     assert f"{mean:.1f} on average" in found["positives"].evidence
+
+
+def test_a_part_of_the_images_says_so(dataset, monkeypatch):
+    monkeypatch.setattr("imb_det.doctor.foreground._MOST", 4)
+    context = context_of(toys.build_model(toys.retinanet_config()), dataset)
+    shown = shown_boxes(context)
+    assert (len(shown.boxes), shown.of_images) == (4, len(dataset))
+    found = found_by_code(context)["foreground_prior"]
+    assert "over 4 images (+-" in found.evidence
+    # Of 1 and 3 of four: deviation 1.414, mean 2, two counted, half of them left.
+    two = replace(shown, weights=np.ones(2, int), of_images=4)
+    wanted = 2**0.5 / 2 / 2**0.5 * 0.5**0.5
+    assert two.relative_error(np.array([1, 3])) == pytest.approx(wanted)
+
+
+def test_repeated_images_count_as_often_as_they_are_shown(dataset):
+    model = toys.build_model(toys.retinanet_config())
+    repeated = ClassBalancedDataset(dataset, oversample_thr=0.9)
+    context = context_of(model, repeated)
+    head = model.bbox_head
+    found = foreground_of(context, "bbox_head", head, shown_boxes(context))
+    assert found.prior == foreground_prior(repeated, head)
+    plain = context_of(model, dataset)
+    once = foreground_of(plain, "bbox_head", head, shown_boxes(plain))
+    assert found.prior.num_foreground > once.prior.num_foreground
 
 
 def test_proposals_are_counted_before_their_sampler_picks(dataset):

@@ -14,9 +14,9 @@ from imb_det.prior.boxes import TrainingBoxes, annotated_boxes
 from imb_det.prior.resizing import is_arithmetic
 from imb_det.prior.target_counts import (
     _by_targets,
-    _uses_plain_max_iou,
     count_targets,
     count_targets_of_boxes,
+    uses_plain_max_iou,
 )
 from imb_det.prior.training_boxes import epoch_weights, training_boxes
 from tests import toys
@@ -243,7 +243,7 @@ def test_both_ways_of_counting_agree(toy_set, model, monkeypatch):
     assert found.num_foreground == positive.sum()
     assert found.num_candidates == total.sum()
     by_box = count_targets_of_boxes(model.bbox_head, table, pad_shape)
-    monkeypatch.setattr(target_counts, "_uses_plain_max_iou", lambda head: False)
+    monkeypatch.setattr(target_counts, "uses_plain_max_iou", lambda head: False)
     by_head = count_targets_of_boxes(model.bbox_head, table, pad_shape)
     np.testing.assert_array_equal(by_box, by_head)
     of_images = np.bincount(table.image, by_box.sum(1), minlength=len(table))
@@ -266,7 +266,7 @@ def test_other_assigners_go_through_the_head(assigner, toy_set):
     config = toys.retinanet_config()
     config.train_cfg.assigner = assigner
     model = toys.build_model(config)
-    assert not _uses_plain_max_iou(model.bbox_head)
+    assert not uses_plain_max_iou(model.bbox_head)
     dataset = toys.build_dataset(toys.coco_dataset_config(toy_set))
     found = foreground_prior(dataset, model.bbox_head)
     assert (found.num_foreground, found.num_candidates) == count_candidates(
@@ -308,7 +308,7 @@ def test_proposals_know_one_class_by_their_own_targets_too(toy_set):
     config.bbox_head, config.train_cfg = head, head.pop("train_cfg")
     config.train_cfg.assigner = dict(config.train_cfg.assigner, neg_iou_thr=(0.1, 0.4))
     model = toys.build_model(config)
-    assert not _uses_plain_max_iou(model.bbox_head)
+    assert not uses_plain_max_iou(model.bbox_head)
     dataset = toys.build_dataset(toys.coco_dataset_config(toy_set))
     found = foreground_prior(dataset, model.bbox_head)
     wanted = count_candidates(dataset, model)

@@ -169,5 +169,6 @@ def _levels(model: Any) -> int:
 def _number(config: Mapping[str, Any], key: str) -> float | None:
     """Return an option that is a number above 0, None where it is none."""
     value = config.get(key)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number and value > 0 else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return value if value > 0 else None

@@ -38,7 +38,7 @@ def check_foreground(context: DoctorContext) -> Iterator[Finding]:
     """
     heads = list(dense_heads(context.model))
     try:
-        boxes = shown_boxes(context) if heads else None
+        shown = shown_boxes(context) if heads else None
     except Exception as error:  # of a transform, which other checks tell of
         yield Finding(
             "foreground_prior",
@@ -48,10 +48,10 @@ def check_foreground(context: DoctorContext) -> Iterator[Finding]:
             f"{type(error).__name__}: {error}",
         )
         return
-    if boxes is None:
+    if shown is None:
         return
     for path, head in heads:
-        found = foreground_of(context, path, head, boxes)
+        found = foreground_of(context, path, head, shown)
         if found is None:
             why = why_uncountable(type(head)) or ", in a way that is not known here"
             yield Finding(
@@ -101,7 +101,8 @@ def _of_positives(context: DoctorContext, found: HeadForeground) -> Finding:
     """Tell the positives by level, and an object's by class."""
     counted = ~found.boxes.ignored
     per_level = found.positives[counted].sum(0)
-    strides = [max(stride) for stride in found.head.prior_generator.strides]
+    head: Any = found.head
+    strides = [max(stride) for stride in head.prior_generator.strides]
     levels = ", ".join(
         f"stride {stride} {number / max(per_level.sum(), 1):.1%}"
         for stride, number in zip(strides, per_level.tolist(), strict=True)

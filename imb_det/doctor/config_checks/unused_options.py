@@ -67,7 +67,7 @@ def check_test_cfg(context: DoctorContext) -> Iterator[Finding]:
     if model is None or not isinstance(given, Mapping):
         return
     known = names_read_by(dict.fromkeys(type(part) for part in model.modules()))
-    has_parts = hasattr(model, "roi_head") and hasattr(model, "rpn_head")
+    has_parts: bool = hasattr(model, "roi_head") and hasattr(model, "rpn_head")
     own = names_read_by([type(model)])
     for key in given:
         place = "model.test_cfg"
@@ -82,11 +82,11 @@ def check_test_cfg(context: DoctorContext) -> Iterator[Finding]:
         elif not has_parts and key not in known:
             yield _unread(place, key, given[key], _instead(key, known))
     for part in _PARTS if has_parts else ():
-        inner = given.get(part)
-        for key in inner if isinstance(inner, Mapping) else ():
+        inner: Any = given.get(part)
+        for key, value in inner.items() if isinstance(inner, Mapping) else ():
             if key not in known:
                 remedy = _instead(key, known)
-                yield _unread(f"model.test_cfg.{part}", key, inner[key], remedy)
+                yield _unread(f"model.test_cfg.{part}", key, value, remedy)
 
 
 def check_files(context: DoctorContext) -> Iterator[Finding]:
@@ -122,7 +122,7 @@ def _checkpoints(node: Any, place: str) -> Iterator[tuple[str, str]]:
         start = node.get("init_cfg")
         for one in start if isinstance(start, Sequence) else [start]:
             if isinstance(one, Mapping) and one.get("type") == "Pretrained":
-                yield f"{place}.init_cfg.checkpoint", one.get("checkpoint")
+                yield f"{place}.init_cfg.checkpoint", str(one.get("checkpoint") or "")
         for key, value in node.items():
             yield from _checkpoints(value, f"{place}.{key}")
     elif isinstance(node, (list, tuple)):
