@@ -160,13 +160,16 @@ def _of_lost(context: DoctorContext, found: HeadForeground) -> Iterator[Finding]
         is_bad = share >= _SHARE or bool(of_class.any())
     order = np.argsort(-shares, kind="stable")
     named = [f"{classes[i]} {without[i]} of {objects[i]}" for i in order if without[i]]
-    sides = np.sqrt(np.prod(boxes.boxes[lost][:, 2:] - boxes.boxes[lost][:, :2], 1))
-    remedy = "Add a finer level, or smaller anchors (`scales`, `octave_base_scale`)"
+    sides = np.sqrt(np.prod(boxes.boxes[:, 2:] - boxes.boxes[:, :2], 1))
+    size, level = ("smaller", "finer")
+    if np.median(sides[lost]) > np.median(sides[~boxes.ignored]):
+        size, level = ("larger", "coarser")
+    remedy = f"Add {size} anchors (`scales`, `octave_base_scale`), or a {level} level"
     if has_queries(found.head):
         most = np.bincount(boxes.image[~boxes.ignored]).max()
         remedy = f"Write `model.num_queries={most}` or more"
     elif hasattr(found.head, "regress_ranges"):
-        remedy = "Add a finer level, or widen `regress_ranges`"
+        remedy = f"Add a {level} level, or widen `regress_ranges`"
         if getattr(found.head, "center_sampling", False):
             remedy = "Write `center_sampling=False`, or a larger `center_sample_radius`"
     yield Finding(
@@ -174,7 +177,7 @@ def _of_lost(context: DoctorContext, found: HeadForeground) -> Iterator[Finding]
         Severity.WARNING if is_bad else Severity.INFO,
         "objects have no positive candidate in a head, which learns them as background",
         found.where,
-        f"{lost.sum()} of {total} ({share:.2%}), with sides of {np.median(sides):.0f} "
+        f"{lost.sum()} of {total} ({share:.2%}), with sides of {np.median(sides[lost]):.0f} "
         f"pixels: {and_more(named, _NAMED, quoted=False)}",
         remedy,
     )
