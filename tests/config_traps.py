@@ -113,6 +113,16 @@ TRAPS = {
         ),
         None,
     ),
+    "weights that are no numbers": (
+        "class_weight_length",
+        "takes a list of numbers",
+        retina(
+            loss_cls=dict(
+                type="CrossEntropyLoss", use_sigmoid=True, class_weight="inverse"
+            )
+        ),
+        None,
+    ),
     "own weights of another length": (
         "set_class_stats_refused",
         "class_weight",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -116,7 +117,11 @@ def build_context(
         loader = None
         if "train" in datasets:
             make = partial(_train_loader, cfg, datasets["train"])
-            loader = build("training", "`train_dataloader`", make)
+            if model is None:
+                loader = build("training", "`train_dataloader`", make)
+            else:
+                with suppress(Exception):  # which is told with the training
+                    loader = make()
         context = DoctorContext(
             model=model,
             train_dataloader=loader,

@@ -89,6 +89,7 @@ def test_heads_are_looked_at_without_data(root):
     assert {"train_data", "val_data", "activation"} <= codes
 
 
+@pytest.mark.weekly
 def test_doctor_ends_without_a_traceback(root, tmp_path):
     config = sound_config(root, dict(type="RetinaNot"), load_from="nowhere.pth")
     path = tmp_path / "config.py"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
 
 from imb_det.core.finding import Finding, Severity
 from imb_det.doctor.context import DoctorContext
@@ -15,6 +18,11 @@ __all__ = ["check_class_weights", "check_weight_order"]
 #: Rank correlation with the counts from which on weights rise with them.
 _RISES = 0.7
 _NAMED = 3
+_REMEDY = (
+    "Write {0} numbers into `{1}.class_weight`, or `{1}=dict("
+    "type='imb_det.CrossEntropyLoss', use_sigmoid={2}, class_weight='inverse')`, which "
+    "counts for itself, with `custom_hooks=[dict(type='imb_det.ImbalanceHook')]`"
+)
 
 
 def check_class_weights(context: DoctorContext) -> Iterator[Finding]:
@@ -31,6 +39,16 @@ def check_class_weights(context: DoctorContext) -> Iterator[Finding]:
             continue
         sigmoid = getattr(loss, "use_sigmoid", False)
         wanted = found.outputs or classes + (not sigmoid)
+        given = getattr(loss, "class_weight", None)
+        if not _is_numbers(given):
+            yield Finding(
+                "class_weight_length",
+                Severity.ERROR,
+                "a loss of mmdet takes a list of numbers for weights of classes",
+                found.where,
+                f"`class_weight` of {type(loss).__name__} is {given!r}",
+                _REMEDY.format(wanted, found.in_config, bool(sigmoid)),
+            )
         for _, numbers in weights_of(loss):
             if len(numbers) == wanted:
                 continue
@@ -44,11 +62,16 @@ def check_class_weights(context: DoctorContext) -> Iterator[Finding]:
                 found.where,
                 f"`class_weight` of {type(loss).__name__} has {len(numbers)} numbers, "
                 f"and {wanted} are needed: {why}",
-                f"Write {wanted} numbers into `{found.in_config}.class_weight`, or "
-                f"`{found.in_config}=dict(type='imb_det.CrossEntropyLoss', "
-                f"use_sigmoid={bool(sigmoid)}, class_weight='inverse')`, which counts "
-                "for itself, with `custom_hooks=[dict(type='imb_det.ImbalanceHook')]`",
+                _REMEDY.format(wanted, found.in_config, bool(sigmoid)),
             )
+
+
+def _is_numbers(given: Any) -> bool:
+    """Tell whether something is None, a number, or a list of numbers."""
+    try:
+        return np.asarray(0 if given is None else given, float).ndim < 2
+    except (TypeError, ValueError):
+        return False
 
 
 def check_weight_order(context: DoctorContext) -> Iterator[Finding]:

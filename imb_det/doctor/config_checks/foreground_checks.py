@@ -177,7 +177,8 @@ def _of_lost(context: DoctorContext, found: HeadForeground) -> Iterator[Finding]
         Severity.WARNING if is_bad else Severity.INFO,
         "objects have no positive candidate in a head, which learns them as background",
         found.where,
-        f"{lost.sum()} of {total} ({share:.2%}), with sides of {np.median(sides[lost]):.0f} "
-        f"pixels: {and_more(named, _NAMED, quoted=False)}",
+        f"{lost.sum()} of {total} ({share:.2%}), with sides of "
+        f"{np.median(sides[lost]):.0f} pixels: "
+        f"{and_more(named, _NAMED, quoted=False)}",
         remedy,
     )

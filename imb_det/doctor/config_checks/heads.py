@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,13 @@ from torch import nn
 from imb_det.losses import ImbalanceLoss
 from imb_det.statistics.class_vector import ClassVector
 
-__all__ = ["ClassifyingHead", "classifying_heads", "rank_correlation", "weights_of"]
+__all__ = [
+    "ClassifyingHead",
+    "classifying_heads",
+    "mapping_at",
+    "rank_correlation",
+    "weights_of",
+]
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,11 @@ def weights_of(loss: Any) -> Iterator[tuple[Any, list[float]]]:
     Args:
         loss: Of mmdet, with a list ``class_weight``, or of this library.
     """
-    given = getattr(loss, "class_weight", None)
-    if not isinstance(loss, ImbalanceLoss) and not isinstance(given, (str, type(None))):
-        numbers = np.ravel(np.asarray(given, float))
-        if numbers.size > 1:
-            yield loss, numbers.tolist()
+    if not isinstance(loss, ImbalanceLoss):
+        with suppress(TypeError, ValueError):  # no numbers: told elsewhere
+            numbers = np.ravel(np.asarray(getattr(loss, "class_weight", None), float))
+            if numbers.size > 1:
+                yield loss, numbers.tolist()
         return
     for part in loss.modules():
         if not isinstance(part, ClassVector) or "weight" not in part.name:
@@ -85,6 +92,18 @@ def weights_of(loss: Any) -> Iterator[tuple[Any, list[float]]]:
         given = part.by_class and not part.has_rule and part.told_by is None
         if given and value is not None and value.dim() == 1 and len(value) > 1:
             yield part, value.tolist()
+
+
+def mapping_at(config: Any, *keys: str) -> Mapping[str, Any]:
+    """Return the dictionary at a place of a config; an empty one for anything else.
+
+    Args:
+        config: Config.
+        *keys: Keys, the outer ones first.
+    """
+    for key in keys:
+        config = config.get(key) if hasattr(config, "get") else None
+    return config if isinstance(config, Mapping) else {}
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:

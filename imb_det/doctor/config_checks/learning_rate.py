@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from imb_det.core.finding import Finding, Severity
 from imb_det.doctor.context import DoctorContext
 
+from .heads import mapping_at
+
 __all__ = ["check_learning_rate"]
 
 #: Factor between batches from which on the rate is another one than was meant.
@@ -43,8 +45,8 @@ def check_learning_rate(context: DoctorContext) -> Iterator[Finding]:
     if not isinstance(base, int) or not isinstance(size, int) or base < 1 or size < 1:
         return
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    wrapper = context.config.get("optim_wrapper") or {}
-    rate = (wrapper.get("optimizer") or {}).get("lr")
+    wrapper = mapping_at(context.config, "optim_wrapper")
+    rate = mapping_at(wrapper, "optimizer").get("lr")
     accumulated = wrapper.get("accumulative_counts", 1)
     ratio = size * ranks * accumulated / base
     if 1 / _APART < ratio < _APART:

@@ -14,6 +14,7 @@ from imb_det.core.finding import Finding, Severity
 from imb_det.core.text import and_more
 from imb_det.doctor.context import DoctorContext
 
+from .heads import mapping_at
 from .read_names import names_read_by
 
 __all__ = ["check_custom_keys", "check_files", "check_test_cfg"]
@@ -29,10 +30,9 @@ def check_custom_keys(context: DoctorContext) -> Iterator[Finding]:
     Args:
         context: With a model and a config.
     """
-    wrapper = context.config.get("optim_wrapper") or {}
-    options = wrapper.get("paramwise_cfg") or {}
-    keys = options.get("custom_keys") if isinstance(options, Mapping) else None
-    if context.model is None or not isinstance(keys, Mapping):
+    wrapper = mapping_at(context.config, "optim_wrapper")
+    keys = mapping_at(wrapper, "paramwise_cfg", "custom_keys")
+    if context.model is None or not keys:
         return
     kind = wrapper.get("constructor", DefaultOptimWrapperConstructor)
     kind = OPTIM_WRAPPER_CONSTRUCTORS.get(kind) if isinstance(kind, str) else kind
@@ -48,8 +48,7 @@ def check_custom_keys(context: DoctorContext) -> Iterator[Finding]:
                 "an option fits no parameter of the model",
                 f"`optim_wrapper.paramwise_cfg.custom_keys[{key!r}]`",
                 f"{keys[key]} is for nobody; names begin with {and_more(parts)}",
-                f"Write a part of a name, such as `custom_keys={{{parts[0]!r}: "
-                f"{dict(keys[key])}}}`",
+                f"Write a part of a name, such as `{parts[0]}`, in place of `{key}`",
             )
 
 
@@ -63,8 +62,8 @@ def check_test_cfg(context: DoctorContext) -> Iterator[Finding]:
         context: With a model and a config.
     """
     model = context.model
-    given = (context.config.get("model") or {}).get("test_cfg")
-    if model is None or not isinstance(given, Mapping):
+    given = mapping_at(context.config, "model", "test_cfg")
+    if model is None:
         return
     known = names_read_by(dict.fromkeys(type(part) for part in model.modules()))
     has_parts: bool = hasattr(model, "roi_head") and hasattr(model, "rpn_head")
