@@ -530,6 +530,88 @@ TRAPS = {
     ),
 }
 
+#: Configs that look like traps and are none: model, function that returns changes.
+SOUND = {
+    "a rate that follows the batch": (
+        None,
+        lambda root: dict(auto_scale_lr=dict(enable=True, base_batch_size=16)),
+    ),
+    "an average with buffers": (
+        batch_norm(),
+        lambda root: dict(custom_hooks=[dict(type="EMAHook", update_buffers=True)]),
+    ),
+    "an average of layers that stand still": (
+        dict(batch_norm(), backbone=dict(batch_norm()["backbone"], norm_eval=True)),
+        lambda root: dict(custom_hooks=[dict(type="EMAHook")]),
+    ),
+    "one schedule after the other": (
+        None,
+        lambda root: dict(
+            param_scheduler=[
+                dict(type="LinearLR", start_factor=0.1, by_epoch=False, end=2),
+                dict(
+                    type="CosineAnnealingLR",
+                    by_epoch=True,
+                    T_max=2,
+                    end=2,
+                    convert_to_iter_based=True,
+                ),
+                dict(type="ConstantLR", by_epoch=True, factor=1, begin=2, end=4),
+            ]
+        ),
+    ),
+    "iterations": (
+        None,
+        lambda root: dict(
+            train_cfg=dict(
+                _delete_=True, type="IterBasedTrainLoop", max_iters=9, val_interval=9
+            ),
+            param_scheduler=[
+                dict(type="MultiStepLR", by_epoch=False, milestones=[6, 8])
+            ],
+        ),
+    ),
+    "keys for other models": (
+        None,
+        lambda root: {
+            "optim_wrapper.paramwise_cfg": dict(
+                custom_keys=dict(absolute_pos_embed=dict(lr_mult=0.1))
+            )
+        },
+    ),
+    "weights, and what counts for them": (
+        retina(loss_cls=own(class_weight="inverse")),
+        lambda root: dict(custom_hooks=OURS),
+    ),
+    "weights for the classes of mmdet's loss": (
+        rcnn(
+            loss_cls=dict(
+                type="CrossEntropyLoss",
+                use_sigmoid=False,
+                class_weight=[1.0, 2.0, 4.0, 1.0],
+            )
+        ),
+        None,
+    ),
+    "a sampler, and its mosaic": (
+        None,
+        lambda root: train_on(
+            mixed(root, "imb_det.Mosaic"), sampler=dict(_delete_=True, **RFS)
+        ),
+    ),
+    "save_best of boxes and of a group": (
+        None,
+        lambda root: {
+            "default_hooks.checkpoint.save_best": ["coco/bbox_mAP", "coco/bbox_ARf"],
+            "default_hooks.checkpoint.rule": "greater",
+            "val_evaluator.type": "imb_det.CocoMetric",
+            "custom_hooks": [
+                dict(type="imb_det.ImbalanceHook", group_thresholds=[1, 2])
+            ],
+        },
+    ),
+}
+
 
 def trapped(root, name):
     """Return the config of a trap, the code that is meant and a part of its text."""

@@ -7,7 +7,7 @@ import pytest
 from imb_det.core.finding import Severity
 from imb_det.doctor.examination import examine
 from tests import toys
-from tests.config_traps import TRAPS, retina, trapped
+from tests.config_traps import SOUND, TRAPS, retina, trapped
 from tests.doctor_configs import PRELUDE, faster_rcnn, sound_config
 from tests.processes import run_tool
 
@@ -37,6 +37,15 @@ def test_nothing_is_wrong_with_a_sound_config(root, model):
     context, found = examine(sound_config(root, model))
     assert context.train_loop is not None
     assert not bad(found)
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_what_only_looks_like_a_trap_is_none(root, name):
+    model, changes = SOUND[name]
+    config = sound_config(root, model, **(changes(root) if changes else {}))
+    context, found = examine(config)
+    assert context.train_loop is not None, [str(f) for f in found]
+    assert not bad(found), [str(f) for f in bad(found)]
 
 
 def each():

@@ -25,7 +25,7 @@ __all__ = ["check_foreground"]
 #: Share of all objects, and of those of a class, without a positive from which on a
 #: warning is due; of proposals, to which a box head adds the objects.
 _SHARE, _SHARE_OF_CLASS, _SHARE_OF_PROPOSALS = 0.01, 0.25, 0.1
-#: Objects of a class below which its share says little.
+#: Objects below which a share says little.
 _FEW = 3
 _NAMED = 5
 
@@ -158,6 +158,7 @@ def _of_lost(context: DoctorContext, found: HeadForeground) -> Iterator[Finding]
     else:
         of_class = (shares >= _SHARE_OF_CLASS) & (without >= _FEW)
         is_bad = share >= _SHARE or bool(of_class.any())
+        is_bad &= bool(lost.sum() >= _FEW)
     order = np.argsort(-shares, kind="stable")
     named = [f"{classes[i]} {without[i]} of {objects[i]}" for i in order if without[i]]
     sides = np.sqrt(np.prod(boxes.boxes[:, 2:] - boxes.boxes[:, :2], 1))

@@ -60,13 +60,15 @@ def check_schedule(context: DoctorContext) -> Iterator[Finding]:
     configs = list(given) if isinstance(given, (list, tuple)) else [given]
     if len(configs) != len(schedulers):
         configs = [{}] * len(schedulers)
+    parts = []
     for index, scheduler in enumerate(schedulers):
         config = configs[index] or {}
         kind = config.get("type", type(scheduler))
         name = kind if isinstance(kind, str) else kind.__name__
-        part = _Part(scheduler, config, loop, f"`param_scheduler[{index}]` ({name})")
-        others = [other for other in schedulers if other is not scheduler]
-        yield from _unit(part) or _end(part, others)
+        place = f"`param_scheduler[{index}]` ({name})"
+        parts.append(_Part(scheduler, config, loop, place))
+    for part in parts:
+        yield from _unit(part) or _end(part, parts)
 
 
 class _Part:
@@ -131,7 +133,7 @@ def _unit(part: _Part) -> list[Finding]:
     return []
 
 
-def _end(part: _Part, others: Sequence[Any]) -> Iterator[Finding]:
+def _end(part: _Part, parts: Sequence[_Part]) -> Iterator[Finding]:
     """Yield that a scheduler ends, or begins, far from where the training does."""
     total, end = part.total, part.end
     first = part.milestones[0] if part.milestones else part.begin
@@ -162,7 +164,7 @@ def _end(part: _Part, others: Sequence[Any]) -> Iterator[Finding]:
     elif (
         part.comes_down
         and end < _EARLY * total
-        and not any(other.begin >= end for other in others)
+        and not any(p.begin / p.total >= end / total for p in parts)
     ):
         yield part.finding(
             "scheduler_end",

@@ -22,6 +22,8 @@ __all__ = ["check_custom_keys", "check_files", "check_test_cfg"]
 #: Parts of the `test_cfg` of a detector with proposals.
 _PARTS = ("rpn", "rcnn")
 _CODE = "unread_option"
+#: From where on a key is a slip of a name.
+_ALIKE = 0.8
 
 
 def check_custom_keys(context: DoctorContext) -> Iterator[Finding]:
@@ -39,17 +41,21 @@ def check_custom_keys(context: DoctorContext) -> Iterator[Finding]:
     if kind is not DefaultOptimWrapperConstructor:
         return  # others have rules of their own
     names = [name for name, _ in context.model.named_parameters()]
-    parts = list(dict.fromkeys(name.partition(".")[0] for name in names))
+    starts = list(dict.fromkeys(name.partition(".")[0] for name in names))
+    parts = {part for name in names for part in name.split(".")}
     for key in keys:
-        if not any(key in name for name in names):
-            yield Finding(
-                _CODE,
-                Severity.WARNING,
-                "an option fits no parameter of the model",
-                f"`optim_wrapper.paramwise_cfg.custom_keys[{key!r}]`",
-                f"{keys[key]} is for nobody; names begin with {and_more(parts)}",
-                f"Write a part of a name, such as `{parts[0]}`, in place of `{key}`",
-            )
+        if any(key in name for name in names):
+            continue
+        near = difflib.get_close_matches(key.rpartition(".")[2], parts, 1, _ALIKE)
+        yield Finding(
+            _CODE,
+            # Configs for several models have keys that are for some of them.
+            Severity.WARNING if near else Severity.INFO,
+            "an option fits no parameter of the model",
+            f"`optim_wrapper.paramwise_cfg.custom_keys[{key!r}]`",
+            f"{keys[key]} is for nobody; names begin with {and_more(starts)}",
+            f"Write `{near[0]}`" if near else "Take it out, or write a part of a name",
+        )
 
 
 def check_test_cfg(context: DoctorContext) -> Iterator[Finding]:
