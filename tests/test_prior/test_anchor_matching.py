@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imb_det.prior.anchor_matching import count_max_iou_matches
@@ -78,6 +78,7 @@ def test_equals_all_pairs(scene, scale, thresholds):
     np.testing.assert_array_equal(found[1], wanted[1])
 
 
+@settings(max_examples=40)
 @given(
     scene=scenes(),
     scale=st.sampled_from([1.0, 3.0, 4.0]),

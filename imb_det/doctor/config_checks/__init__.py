@@ -13,9 +13,10 @@ from .foreground_checks import check_foreground
 from .learning_rate import check_learning_rate
 from .mixed_samplers import check_mixed_samplers
 from .moving_average import check_moving_average
-from .pipeline_steps import check_idle_steps, check_twice_done
+from .pipeline_steps import check_idle_steps
 from .plain_activations import check_plain_activations
 from .schedules import check_schedule, check_validation
+from .twice_done import check_twice_done
 from .unused_options import check_custom_keys, check_files, check_test_cfg
 from .watched import check_watched_keys
 

@@ -55,6 +55,8 @@ def check_mixed_samplers(context: DoctorContext) -> Iterator[Finding]:
                 "a sampler does nothing, or not what it seems to",
                 name,
                 warning,
+                "Write `sampler=dict(type='DefaultSampler', shuffle=True)` into "
+                "`train_dataloader`, or other options of the sampler",
             )
         elif warning not in elsewhere:
             yield Finding(
@@ -73,6 +75,7 @@ def check_mixed_samplers(context: DoctorContext) -> Iterator[Finding]:
             "a sampler makes an epoch much longer",
             name,
             warning,
+            "Write `num_samples='dataset'` into `train_dataloader.sampler`",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,20 @@ from mmengine.dataset import Compose
 from imb_det.core.finding import Finding, Severity, refusal
 from imb_det.doctor.context import DoctorContext
 from imb_det.runner_parts import transforms_of
-from imb_det.statistics.dataset_access import dataset_nodes, leaf_datasets
+from imb_det.statistics.dataset_access import leaf_datasets
 
 from .seen_changes import Seen, changed
 
-__all__ = ["check_idle_steps", "check_twice_done"]
+__all__ = ["check_idle_steps"]
 
 #: Records that go through the pipeline.
 _RECORDS = 32
 #: Words in the names of steps that are there for what they read or pack.
 _NEEDED = ("Load", "Pack", "Format", "Collect", "ToTensor", "Filter")
+_ORDER = (
+    "Write `LoadImageFromFile` and `LoadAnnotations` first, `PackDetInputs` last, and "
+    "the step behind those whose results it needs"
+)
 
 
 def check_idle_steps(context: DoctorContext) -> Iterator[Finding]:
@@ -57,51 +62,6 @@ def check_idle_steps(context: DoctorContext) -> Iterator[Finding]:
         yield from _of_leaf(leaf, set(never))
 
 
-def check_twice_done(context: DoctorContext) -> Iterator[Finding]:
-    """Find steps of a pipeline that do what another part does as well.
-
-    Args:
-        context: With a model and a training set.
-    """
-    dataset = context.datasets.get("train")
-    preprocessor = getattr(context.model, "data_preprocessor", None)
-    if dataset is None or preprocessor is None:
-        return
-    kinds = [type(step).__name__ for step in transforms_of(dataset)]
-    where = "`train_dataloader`"
-    if "Normalize" in kinds and getattr(preprocessor, "_enable_normalize", False):
-        yield Finding(
-            "done_twice",
-            Severity.WARNING,
-            "pixels are normalised twice",
-            f"{where}, Normalize",
-            f"and by `mean` and `std` of {type(preprocessor).__name__}",
-            "Take `dict(type='Normalize', ...)` out of the pipeline",
-        )
-    if "Pad" in kinds and getattr(preprocessor, "pad_size_divisor", 1) > 1:
-        yield Finding(
-            "done_twice",
-            Severity.INFO,
-            "images are padded in the pipeline, and in the batch",
-            f"{where}, Pad",
-            f"`pad_size_divisor={preprocessor.pad_size_divisor}` of "
-            f"{type(preprocessor).__name__}",
-            "Take `dict(type='Pad', ...)` out of the pipeline",
-        )
-    for kind in ("Resize", "RandomFlip", "PhotoMetricDistortion"):
-        for node in dataset_nodes(dataset):
-            pipeline = getattr(node, "pipeline", None)
-            steps = getattr(pipeline, "transforms", pipeline) or ()
-            if sum(type(step).__name__ == kind for step in steps) > 1:
-                yield Finding(
-                    "done_twice",
-                    Severity.INFO,
-                    "a transform stands twice in one pipeline",
-                    f"{where}, {kind}",
-                    remedy=f"Keep one `dict(type='{kind}', ...)`",
-                )
-
-
 def _is_off(step: Any) -> bool:
     """Tell whether all probabilities of a step are 0."""
     if not hasattr(step, "prob"):
@@ -132,7 +92,9 @@ def _of_leaf(leaf: Any, told: set[str]) -> Iterator[Finding]:
                 if isinstance(failed, OSError):
                     return  # a file, which other checks tell of
                 what = "a step of the training pipeline fails where it stands"
-                yield refusal("failing_transform", what, _as_user_sees(failed), where)
+                error = _as_user_sees(failed)
+                found = refusal("failing_transform", what, error, where)
+                yield replace(found, remedy=_ORDER)
                 return
             refused += failed is None
     finally:
@@ -168,7 +130,9 @@ def _idle(steps: Sequence[Any], seen: Sequence[Seen], told: set[str]) -> Iterato
                 "a transform of the training has changed nothing that was tried",
                 f"`train_dataloader`, {name}",
                 f"{what.calls} images" + ", after `PackDetInputs`" * late,
-                "Move it before `PackDetInputs`" if late else "",
+                "Move it before `PackDetInputs`"
+                if late
+                else f"Take `dict(type='{name}', ...)` out, unless others need it",
             )
 
 
