@@ -123,8 +123,8 @@ def shown_boxes(context: DoctorContext) -> ShownBoxes | None:
     dataset = context.datasets.get("train")
     if dataset is None:
         return None
-    annotated = context.boxes["train"]
-    if not len(annotated.boxes):
+    annotated = context.boxes.get("train")
+    if annotated is None or not len(annotated.boxes):
         return None
     table = training_boxes(dataset, annotated, most=_MOST_BLANK)
     if is_arithmetic(dataset):

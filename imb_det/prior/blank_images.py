@@ -34,16 +34,15 @@ def run_blank_images(
 ) -> TrainingBoxes:
     """Send blank images through the data set's own transforms, wrappers included.
 
-    Of a large data set, a random part is sent.
-
     Args:
-        dataset: Built data set.
+        dataset: Built mmengine data set, wrapped in any way.
         advance: Called after each image.
-        most: Images to send. Default: None, :data:`MAX_BLANK_IMAGES`.
+        most: Images that are sent; of a larger data set, a random part. Default:
+            None, 5000.
     """
     dataset = copy.deepcopy(dataset)
-    most = MAX_BLANK_IMAGES if most is None else most
-    order = np.random.default_rng(0).permutation(len(dataset))[:most]
+    limit = MAX_BLANK_IMAGES if most is None else most
+    order = np.random.default_rng(0).permutation(len(dataset))[:limit]
     for leaf in leaf_datasets(dataset):
         steps = leaf.pipeline.transforms
         loaders = [i for i, t in enumerate(steps) if "LoadImage" in type(t).__name__]
