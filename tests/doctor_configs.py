@@ -4,6 +4,9 @@ import copy
 
 from mmengine.config import Config
 
+from imb_det.checks import ALL_CHECKS, run_checks
+from imb_det.doctor.building import build_context
+from imb_det.doctor.config_checks import CONFIG_CHECKS
 from tests import toys
 
 PRELUDE = [
@@ -11,6 +14,12 @@ PRELUDE = [
     dict(type="LoadAnnotations", with_bbox=True),
 ]
 OURS = [dict(type="imb_det.ImbalanceHook")]
+
+
+def examine_config(config):
+    """Return what the doctor has built and found, but for what is about data alone."""
+    context, found = build_context(config)
+    return context, [*found, *run_checks(context, (*ALL_CHECKS, *CONFIG_CHECKS))]
 
 
 def sound_config(root, model=None, **changes):

@@ -11,6 +11,7 @@ from imb_det.digits.longtail_digits import make_longtail_digits
 from imb_det.digits.plan import DigitsOptions
 from imb_det.doctor.config_reading import read_config
 from imb_det.doctor.examination import examine
+from tests.doctor_configs import examine_config
 
 ROOT = Path(__file__).parents[2]
 DIGITS = "data/longtail_digits/"
@@ -92,11 +93,11 @@ def test_plain_configs_of_mmdet(name, monkeypatch):
     config.val_evaluator.ann_file = config.test_evaluator.ann_file = file
     # What is for 118,000 images on eight ranks.
     assert {"learning_rate", "scheduler_end"} == {
-        f.code for f in examine(config)[1] if f.severity is not Severity.INFO
+        f.code for f in examine_config(config)[1] if f.severity is not Severity.INFO
     }
     config.param_scheduler[0].end = 20
     config.auto_scale_lr.enable = True
-    assert not bad(examine(config)[1])
+    assert not bad(examine_config(config)[1])
 
 
 @weekly
@@ -119,4 +120,4 @@ def test_voc(tmp_path):
         )
         config[f"{split}_dataloader"].dataset = dataset
     config.pop("auto_scale_lr", None)
-    assert not bad(examine(config)[1])
+    assert not bad(examine_config(config)[1])

@@ -5,10 +5,9 @@ import json
 import pytest
 
 from imb_det.core.finding import Severity
-from imb_det.doctor.examination import examine
 from tests import toys
 from tests.config_traps import SOUND, TRAPS, retina, trapped
-from tests.doctor_configs import PRELUDE, faster_rcnn, sound_config
+from tests.doctor_configs import PRELUDE, examine_config, faster_rcnn, sound_config
 from tests.processes import run_tool
 
 
@@ -38,7 +37,7 @@ def bad(findings):
 
 @pytest.mark.parametrize("model", [None, faster_rcnn()], ids=["one", "two stages"])
 def test_nothing_is_wrong_with_a_sound_config(root, model):
-    context, found = examine(sound_config(root, model))
+    context, found = examine_config(sound_config(root, model))
     assert context.train_loop is not None
     assert not bad(found)
 
@@ -53,7 +52,7 @@ def test_nothing_is_wrong_with_a_sound_config(root, model):
 def test_what_only_looks_like_a_trap_is_none(root, name):
     model, changes = SOUND[name]
     config = sound_config(root, model, **(changes(root) if changes else {}))
-    context, found = examine(config)
+    context, found = examine_config(config)
     assert context.train_loop is not None, [str(f) for f in found]
     assert not bad(found), [str(f) for f in bad(found)]
 
@@ -69,7 +68,7 @@ def each():
 @pytest.mark.parametrize("name", each())
 def test_trap_is_named(root, name):
     config, code, text = trapped(root, name)
-    _, found = examine(config)
+    _, found = examine_config(config)
     meant = [f for f in found if f.code == code]
     assert meant, [str(f) for f in found]
     assert any(text in str(f) for f in meant), [str(f) for f in meant]
@@ -94,7 +93,7 @@ def test_what_cannot_be_built_hides_no_other_trap(root):
             "train_dataloader.sampler.type": "NoSampler",
         },
     )
-    codes = {f.code for f in examine(config)[1]}
+    codes = {f.code for f in examine_config(config)[1]}
     meant = {"model", "hook", "val_metrics", "training", "missing_checkpoint"}
     assert codes >= meant | {"idle_transform"}
 
@@ -104,7 +103,7 @@ def test_heads_are_looked_at_without_data(root):
     changes = {
         f"{s}_dataloader.dataset.ann_file": "nothing.json" for s in ("train", "val")
     }
-    codes = {f.code for f in examine(sound_config(root, model, **changes))[1]}
+    codes = {f.code for f in examine_config(sound_config(root, model, **changes))[1]}
     assert {"train_data", "val_data", "activation"} <= codes
 
 
