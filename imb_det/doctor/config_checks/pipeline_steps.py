@@ -22,6 +22,8 @@ __all__ = ["check_idle_steps"]
 
 #: Records that go through the pipeline.
 _RECORDS = 32
+#: Steps that bring images to a size which they may have already.
+_SIZES = ("Resize", "FixShapeResize", "Pad")
 #: Words in the names of steps that are there for what they read or pack.
 _NEEDED = ("Load", "Pack", "Format", "Collect", "ToTensor", "Filter")
 _ORDER = (
@@ -120,7 +122,7 @@ def _idle(steps: Sequence[Any], seen: Sequence[Seen], told: set[str]) -> Iterato
     )
     for at, (step, what) in enumerate(zip(steps, seen, strict=True)):
         name = type(step).__name__
-        if name in told or any(word in name for word in _NEEDED):
+        if name in told or name in _SIZES or any(word in name for word in _NEEDED):
             continue
         late = packed is not None and at > packed
         if what.calls > what.refused and not what.changes:
