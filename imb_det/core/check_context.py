@@ -13,7 +13,14 @@ from .finding import Finding
 if TYPE_CHECKING:
     from imb_det.statistics.class_stats import ClassStats
 
-__all__ = ["Check", "CheckContext", "FigureSource", "ProposalTaker", "SelfChecking"]
+__all__ = [
+    "Check",
+    "CheckContext",
+    "FigureSource",
+    "HookWaiter",
+    "ProposalTaker",
+    "SelfChecking",
+]
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,15 @@ class FigureSource(Protocol):
 
     def check_watched(self, keys: Sequence[str]) -> None:
         """Raise ValueError if one of the figures is its own and will not come."""
+
+
+@runtime_checkable
+class HookWaiter(Protocol):
+    """A component that a training must have certain hooks for."""
+
+    @property
+    def awaited_hooks(self) -> Mapping[str, str]:
+        """Names of the classes of hooks, each with what it is awaited for."""
 
 
 @runtime_checkable

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,15 +16,12 @@ from mmengine.runner import Runner
 
 from imb_det.checks.class_counts import count_classes
 from imb_det.core.finding import Finding, FindingsError, Severity, refusal
-from imb_det.core.hand_over import HandOver
-from imb_det.core.listener import ClassStatsListener
 from imb_det.datasets.unread_files import explain_failures
-from imb_det.heads.head_counts import counts_of_heads
-from imb_det.runner_parts import components_of, context_of, places_of
 from imb_det.statistics import GroupLimits
 
 from .context import DoctorContext
 from .known_types import unknown_types
+from .untrained_runner import context_of_training, untrained_runner
 
 __all__ = ["build_context"]
 
@@ -113,13 +110,22 @@ def build_context(
     )
     context = None
     if model is not None and "train" in datasets:
-        make = partial(_runner, cfg, model, datasets, metrics, hooks)
+        make = partial(untrained_runner, cfg, model, datasets, metrics, hooks)
         runner = build("training", "the training", make)
         if runner is not None:
-            context = _context(runner, datasets, metrics, known, found)
+            context = context_of_training(runner, datasets, metrics, known, found)
     if context is None:
+        loader = None
+        if "train" in datasets:
+            make = partial(_train_loader, cfg, datasets["train"])
+            if model is None:
+                loader = build("training", "`train_dataloader`", make)
+            else:
+                with suppress(Exception):  # which is told with the training
+                    loader = make()
         context = DoctorContext(
             model=model,
+            train_dataloader=loader,
             datasets=datasets,
             metrics={split: e.metrics for split, e in metrics.items()},
             components=[*(model.modules() if model is not None else ()), *hooks],
@@ -188,64 +194,7 @@ def _hook(entry: Any) -> Hook:
     return hook
 
 
-def _runner(
-    cfg: Any, model: Any, datasets: Any, metrics: Any, hooks: list[Hook]
-) -> Runner:
-    """Return a runner that is ready to train, and writes to a folder that goes away."""
-    parts: dict[str, Any] = {}
-    for split in _SPLITS:
-        is_there = split in datasets and (split == "train" or split in metrics)
-        loader = dict(cfg[f"{split}_dataloader"]) if is_there else None
-        if loader is not None:
-            loader["dataset"] = datasets[split]
-        parts[f"{split}_dataloader"] = loader
-        parts[f"{split}_cfg"] = cfg.get(f"{split}_cfg") if is_there else None
-        if split != "train":
-            parts[f"{split}_evaluator"] = metrics[split] if is_there else None
-    with tempfile.TemporaryDirectory(prefix="imb_det_doctor_") as folder:
-        runner = Runner(
-            model=model,
-            work_dir=folder,
-            **parts,
-            optim_wrapper=cfg.get("optim_wrapper"),
-            param_scheduler=cfg.get("param_scheduler"),
-            auto_scale_lr=cfg.get("auto_scale_lr"),
-            default_hooks=cfg.get("default_hooks"),
-            custom_hooks=hooks,
-            default_scope=cfg.get("default_scope") or "mmdet",
-            log_level="CRITICAL",
-            visualizer=None,
-            experiment_name=f"doctor_{id(cfg)}",
-        )
-        runner._train_loop = runner.build_train_loop(runner._train_loop)
-        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-        if runner.param_schedulers is not None:
-            runner.param_schedulers = runner.build_param_scheduler(
-                runner.param_schedulers
-            )
-    return runner
-
-
-def _context(
-    runner: Runner,
-    datasets: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-    known: dict[str, Any],
-    found: list[Finding],
-) -> DoctorContext:
-    """Hand the counts over, and return what a hook would look at, and the config."""
-    val_loop = runner.val_loop if "val" in metrics else None
-    if (stats := known["class_stats"]) is not None:
-        components = components_of(runner, val_loop, for_training=True)
-        own = counts_of_heads(components, stats)
-        try:
-            hand_over = HandOver(ClassStatsListener, "set_class_stats")
-            hand_over(components, stats, places_of(runner), own)
-        except FindingsError as error:
-            found += error.findings
-    plain = context_of(runner, for_training=True, val_loop=val_loop)
-    fields = {name: getattr(plain, name) for name in plain.__dataclass_fields__}
-    fields.update(known)
-    fields["datasets"] = datasets
-    fields["metrics"] = {split: e.metrics for split, e in metrics.items()}
-    return DoctorContext(**fields)
+def _train_loader(cfg: Any, dataset: Any) -> Any:
+    """Return the loader of a training that cannot be built as a whole."""
+    loader = dict(copy.deepcopy(cfg.train_dataloader), dataset=dataset)
+    return Runner.build_dataloader(loader, seed=0)

@@ -10,7 +10,7 @@ from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor
 
 from imb_det.core import check_choice, check_number
-from imb_det.statistics.class_vector import rename_old_numbers
+from imb_det.statistics.old_checkpoints import rename_old_numbers
 
 from .call_checks import check_avg_factor, check_inputs, refuse_unknown
 from .call_forms import flattened, with_quality

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from imb_det.core import check_choice
-from imb_det.statistics.class_vector import ClassVector, rename_old_numbers
+from imb_det.statistics.class_vector import ClassVector
+from imb_det.statistics.old_checkpoints import rename_old_numbers
 
 from .one_pass import multiplied
 from .overlap_loss import OverlapLoss

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-__all__ = ["count_max_iou_matches"]
+__all__ = ["Matcher", "best_anchors", "count_max_iou_matches"]
 
 # Geometric bounds are kept a little wide, so that rounding never loses a pair.
 _SLACK = 1e-3
@@ -58,7 +58,7 @@ def _axis_window(
     return cell, end, overlap
 
 
-class _Matcher:
+class Matcher:
     """Windows of anchors around boxes, and one flat index for all anchors.
 
     Args:
@@ -162,6 +162,41 @@ class _Matcher:
         return anchor, iou
 
 
+def best_anchors(
+    matcher: Matcher, boxes: np.ndarray, bound: float, min_pos_iou: float
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield the anchors that overlap a box most, of boxes for which that is enough.
+
+    Args:
+        matcher: Windows of anchors.
+        boxes: Indices of the boxes, int64.
+        bound: Overlap that most of them reach, in [0, 1]; others take longer.
+        min_pos_iou: Least overlap.
+
+    Yields:
+        As :meth:`Matcher.windows`, with a bool (h, w, k) in place of the IoU: whether
+        no anchor of the image overlaps the box more.
+    """
+    best = np.full(len(matcher.image), -1, np.float32)
+    while len(boxes):
+        # Without a bound a window is the whole grid: few boxes at a time then.
+        step = len(boxes) if bound > 0 else _WHOLE_GRIDS
+        for start in range(0, len(boxes), step):
+            chosen = boxes[start : start + step]
+            pairs = list(matcher.windows(chosen, bound))
+            best[chosen] = -1
+            for box, _, iou in pairs:
+                best[box] = np.maximum(best[box], iou.max((0, 1), initial=-1))
+            # A maximum below the bound may be missed: it waits for a lower one.
+            best[chosen] = np.where(best[chosen] < np.float32(bound), -1, best[chosen])
+            for box, anchor, iou in pairs:
+                top = best[box]
+                top[(top < 0) | (top < np.float32(min_pos_iou))] = 2
+                yield box, anchor, iou == top
+        boxes = boxes[best[boxes] < 0]
+        bound = bound / 4 if bound > 0.02 else 0.0
+
+
 def count_max_iou_matches(
     boxes: np.ndarray,
     image: np.ndarray,
@@ -207,7 +242,7 @@ def count_max_iou_matches(
         )
     steps = np.array([(stride_y, stride_x) for stride_x, stride_y in strides])
     grids = -(-pad_shape[:, None, :] // steps)
-    matcher = _Matcher(boxes, image, grids, base_anchors, strides)
+    matcher = Matcher(boxes, image, grids, base_anchors, strides)
     positive = np.zeros(len(pad_shape) * matcher.span, bool)
     overlapped = np.zeros(len(pad_shape) * matcher.span, bool)
     matched = np.zeros(len(boxes), bool)
@@ -223,27 +258,10 @@ def count_max_iou_matches(
     if match_low_quality:
         # The best anchors of a matched box are positive already.
         unmatched = np.flatnonzero(~matched)
-        best = np.full(len(boxes), -1, np.float32)
-        bound = neg_iou_thr / 4
-        while len(unmatched):
-            # Without a bound a window is the whole grid: few boxes at a time then.
-            step = len(unmatched) if bound > 0 else _WHOLE_GRIDS
-            for start in range(0, len(unmatched), step):
-                chosen = unmatched[start : start + step]
-                pairs = list(matcher.windows(chosen, bound))
-                best[chosen] = -1
-                for box, _, iou in pairs:
-                    best[box] = np.maximum(best[box], iou.max((0, 1), initial=-1))
-                # A maximum below the bound may be missed: it waits for a lower one.
-                best[chosen] = np.where(
-                    best[chosen] < np.float32(bound), -1, best[chosen]
-                )
-                for box, anchor, iou in pairs:
-                    top = best[box]
-                    top[(top < 0) | (top < np.float32(min_pos_iou))] = 2
-                    positive[anchor[iou == top]] = True
-            unmatched = unmatched[best[unmatched] < 0]
-            bound = bound / 4 if bound > 0.02 else 0.0
+        for _, anchor, is_best in best_anchors(
+            matcher, unmatched, neg_iou_thr / 4, min_pos_iou
+        ):
+            positive[anchor[is_best]] = True
 
     overlapped &= ~positive
     num_positive, num_ignored = (

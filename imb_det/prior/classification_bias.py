@@ -20,7 +20,14 @@ from torch import Tensor, nn
 
 from .query_prior import check_queries, has_queries, query_biases
 
-__all__ = ["classification_layers", "find_biases", "find_head", "roi_bias"]
+__all__ = [
+    "classification_layers",
+    "find_biases",
+    "find_head",
+    "is_countable",
+    "roi_bias",
+    "why_uncountable",
+]
 
 #: Their targets depend on boxes alone, not on predictions.
 _COUNTABLE = (AnchorHead, ATSSHead, FCOSHead, GFLHead)
@@ -72,11 +79,11 @@ def find_head(model: nn.Module, path: str, foreground_share: float | None) -> nn
     if has_queries(head):
         check_queries(model, head, path)
         return head
-    known = any(_targets(type(head)) == _targets(each) for each in _COUNTABLE)
-    if not known or isinstance(head, _WITH_OTHER_LOSSES):
+    if not is_countable(head):
         kinds = ", ".join(each.__name__ for each in _COUNTABLE)
+        why = why_uncountable(type(head))
         raise TypeError(
-            f"PriorInitHook cannot count for {kind}{_why(type(head))}: it needs a head "
+            f"PriorInitHook cannot count for {kind}{why}: it needs a head "
             f"with the targets of mmdet's {kinds}, which depend on boxes alone, or "
             "heads of queries"
         )
@@ -95,7 +102,13 @@ def find_head(model: nn.Module, path: str, foreground_share: float | None) -> nn
     return head
 
 
-def _why(kind: type) -> str:
+def is_countable(head: nn.Module) -> bool:
+    """Tell whether the targets of a head depend on boxes alone, in a known way."""
+    known = any(_targets(type(head)) == _targets(each) for each in _COUNTABLE)
+    return known and not isinstance(head, _WITH_OTHER_LOSSES)
+
+
+def why_uncountable(kind: type) -> str:
     """Say what the positives of a head's class depend on, where that is known."""
     names = [base.__name__ for base in kind.__mro__]
     return next((f", {_WHY[name]}" for name in names if name in _WHY), "")

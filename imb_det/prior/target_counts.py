@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from .anchor_matching import count_max_iou_matches
+from .anchor_owners import count_anchors_of_boxes
 from .boxes import TrainingBoxes
 
-__all__ = ["count_targets"]
+__all__ = ["count_targets", "count_targets_of_boxes", "uses_plain_max_iou"]
 
 
 def count_targets(
@@ -29,11 +31,54 @@ def count_targets(
     Returns:
         Positive candidates, and positive and negative ones, of each image; int (n,).
     """
-    count = _by_arithmetic if _uses_plain_max_iou(head) else _by_targets
-    return count(head, table, pad_shape)
+    if uses_plain_max_iou(head):
+        return count_max_iou_matches(*_of_max_iou(head, table, pad_shape))
+    return _by_targets(head, table, pad_shape)
 
 
-def _uses_plain_max_iou(head: Any) -> bool:
+def count_targets_of_boxes(
+    head: Any, table: TrainingBoxes, pad_shape: np.ndarray
+) -> np.ndarray:
+    """Count the positive candidates of each box on each level, as the assigner does.
+
+    Args:
+        head: As for :func:`count_targets`.
+        table: Boxes of n images, m in all.
+        pad_shape: Height and width of the padded images, int (n, 2), pixels.
+
+    Returns:
+        Int64 (m, levels), 0 for ignored boxes; the sum over the boxes of an image is
+        what :func:`count_targets` counts.
+    """
+    levels = len(head.prior_generator.strides)
+    counts = np.zeros((len(table.boxes), levels), np.int64)
+    if uses_plain_max_iou(head):
+        taken = ~table.ignored
+        counts[taken] = count_anchors_of_boxes(*_of_max_iou(head, table, pad_shape))
+        return counts
+    classes = head.num_classes
+    # In place of its class each box has a number of its own.
+    numbered = replace(table, labels=_places(table))
+    head.num_classes = int(numbered.labels.max(initial=0)) + 1
+    try:
+        for index in range(len(table)):
+            label, is_used, sizes = _of_image(head, numbered, pad_shape, index)
+            is_positive = is_used & (label >= 0) & (label < head.num_classes)
+            level = np.repeat(np.arange(levels), sizes)
+            first = np.searchsorted(table.image, index)
+            hits = is_positive.numpy()
+            np.add.at(counts, (first + label.numpy()[hits], level[hits]), 1)
+    finally:
+        head.num_classes = classes
+    return counts
+
+
+def _places(table: TrainingBoxes) -> np.ndarray:
+    """Return the place of each box among those of its image."""
+    return np.arange(len(table.image)) - np.searchsorted(table.image, table.image)
+
+
+def uses_plain_max_iou(head: Any) -> bool:
     """Tell whether the arithmetic of ``count_max_iou_matches`` is the head's own."""
     assigner: Any = getattr(head, "assigner", None)
     generator = head.prior_generator
@@ -52,12 +97,11 @@ def _uses_plain_max_iou(head: Any) -> bool:
     )
 
 
-def _by_arithmetic(
-    head: Any, table: TrainingBoxes, pad_shape: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _of_max_iou(head: Any, table: TrainingBoxes, pad_shape: np.ndarray) -> tuple:
+    """Return what the arithmetic of a max-IoU assignment is called with."""
     taken = ~table.ignored
     assigner, generator = head.assigner, head.prior_generator
-    return count_max_iou_matches(
+    return (
         table.boxes[taken],
         table.image[taken],
         pad_shape,
@@ -74,31 +118,42 @@ def _by_targets(
     head: Any, table: TrainingBoxes, pad_shape: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ask the head for its own targets, one image at a time, on the CPU."""
-    from mmengine.structures import InstanceData
-
     counts = np.zeros((2, len(table)), np.int64)
     for index in range(len(table)):
-        rows = table.image == index
-        instances = [
-            InstanceData(
-                bboxes=torch.from_numpy(table.boxes[rows & flag]),
-                labels=torch.from_numpy(table.labels[rows & flag]).clamp(
-                    max=head.num_classes - 1  # an RPN knows one class only
-                ),
-            )
-            for flag in (~table.ignored, table.ignored)
-        ]
-        padded = tuple(int(side) for side in pad_shape[index])
-        meta = {"img_shape": tuple(table.img_shape[index]), "pad_shape": padded}
-        grids = [
-            (-(-padded[0] // stride_y), -(-padded[1] // stride_x))
-            for stride_x, stride_y in head.prior_generator.strides
-        ]
-        label, is_used = _targets(head, grids, meta, *instances)
+        label, is_used, _ = _of_image(head, table, pad_shape, index)
         is_positive = is_used & (label >= 0) & (label < head.num_classes)
         counts[0, index] = int(is_positive.sum())
         counts[1, index] = int(is_used.sum())
     return counts[0], counts[1]
+
+
+def _of_image(
+    head: Any, table: TrainingBoxes, pad_shape: np.ndarray, index: int
+) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    """Return label and use of the candidates of an image, and how many a level has."""
+    from mmengine.structures import InstanceData
+
+    rows = table.image == index
+    instances = [
+        InstanceData(
+            bboxes=torch.from_numpy(table.boxes[rows & flag]),
+            labels=torch.from_numpy(table.labels[rows & flag]).clamp(
+                max=head.num_classes - 1  # an RPN knows one class only
+            ),
+        )
+        for flag in (~table.ignored, table.ignored)
+    ]
+    padded = tuple(int(side) for side in pad_shape[index])
+    meta = {"img_shape": tuple(table.img_shape[index]), "pad_shape": padded}
+    generator = head.prior_generator
+    grids = [
+        (-(-padded[0] // stride_y), -(-padded[1] // stride_x))
+        for stride_x, stride_y in generator.strides
+    ]
+    priors = generator.num_base_priors
+    sizes = [h * w * k for (h, w), k in zip(grids, priors, strict=True)]
+    label, is_used = _targets(head, grids, meta, *instances)
+    return label, is_used, sizes
 
 
 def _targets(

@@ -20,23 +20,25 @@ def training_boxes(
     dataset: Any,
     annotated: TrainingBoxes | None = None,
     advance: Callable[[], None] = lambda: None,
+    most: int | None = None,
 ) -> TrainingBoxes:
     """Return sizes and boxes after the data set's transforms.
 
     Resizing, to a fixed scale or to one drawn from a list, is done by arithmetic on
     whole arrays. Other random sizes, crops and multi-image transforms run on blank
-    images of the annotated size, at most 5,000 of them, with a fixed seed.
+    images of the annotated size, with a fixed seed.
 
     Args:
         dataset: Built mmengine data set with an mmdet training pipeline.
         annotated: :func:`annotated_boxes` of the data set, if already at hand.
         advance: Called after each image of the slow way.
+        most: Images of the slow way, drawn at random. Default: None, for 5,000.
 
     Raises:
         ValueError: The slow way is needed and the pipeline loads no image.
     """
     if not is_arithmetic(dataset):
-        return run_blank_images(dataset, advance)
+        return run_blank_images(dataset, advance, most)
     table = annotated_boxes(dataset) if annotated is None else annotated
     tables, start = [], 0
     for leaf in leaf_datasets(dataset):

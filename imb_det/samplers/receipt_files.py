@@ -13,7 +13,7 @@ from .base import EpochSampler
 from .receipt import SamplingReceipt
 from .receipt_plot import plot_receipt
 
-__all__ = ["write_receipt"]
+__all__ = ["weighing_parts", "write_receipt"]
 
 
 def write_receipt(
@@ -38,11 +38,7 @@ def write_receipt(
     receipt.to_json(path)
     plot_receipt(path.with_suffix(".png"), receipt)
     print_log(f"{type(sampler).__name__}: receipt in {path} and .png", "current")
-    twice = {
-        getattr(part, "owner", type(part).__name__)  # of numbers of the classes
-        for part in model.modules()
-        if getattr(part, "balances_by", None) == sampler.balances_by
-    }
+    twice = weighing_parts(model, sampler.balances_by)
     if twice:
         print_log(
             f"{type(sampler).__name__} and {', '.join(sorted(twice))} both raise "
@@ -53,3 +49,17 @@ def write_receipt(
             level=logging.WARNING,
         )
     return receipt
+
+
+def weighing_parts(model: nn.Module, balances_by: str) -> set[str]:
+    """Return the names of losses that weigh classes by the same as a sampler does.
+
+    Args:
+        model: That is trained.
+        balances_by: What the sampler raises classes by, as ``'counts'``.
+    """
+    return {
+        getattr(part, "owner", type(part).__name__)  # of numbers of the classes
+        for part in model.modules()
+        if getattr(part, "balances_by", None) == balances_by
+    }

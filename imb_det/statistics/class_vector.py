@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
-from torch import Tensor, nn
+from torch import Tensor
 
 from imb_det.core import Stage
 
@@ -16,9 +17,10 @@ from .class_spec import ClassSpec, Rule, Rules
 from .class_stats import ClassStats
 from .exact_buffers import ExactBuffers
 
-__all__ = ["ClassVector", "rename_old_numbers"]
+__all__ = ["ClassVector"]
 
 _STATS_LINE = "`custom_hooks = [dict(type='imb_det.ImbalanceHook')]`"
+_HOOKS = re.compile(r"type='imb_det\.(\w+Hook)'")
 
 
 class ClassVector(ExactBuffers):
@@ -127,6 +129,16 @@ class ClassVector(ExactBuffers):
         return self.told_by is not None or not all(
             spec is None or isinstance(spec, float) for spec in specs
         )
+
+    @property
+    def awaited_hooks(self) -> Mapping[str, str]:
+        """Hooks without which the numbers never come, see ``HookWaiter``."""
+        awaited = {}
+        if any(isinstance(spec, (str, dict, Rule)) for spec in self.specs.values()):
+            awaited["ImbalanceHook"] = f"`{self.name}` goes by the classes"
+        for hook in _HOOKS.findall(self.told_by or ""):
+            awaited[hook] = f"`{self.name}` is handed over"
+        return awaited
 
     # What hands numbers over.
 
@@ -278,20 +290,3 @@ class ClassVector(ExactBuffers):
     def _saved(self) -> set[str]:
         """Names of the buffers that checkpoints hold."""
         return set(self._buffers) - self._non_persistent_buffers_set
-
-
-def rename_old_numbers(
-    module: nn.Module, state_dict: dict[str, Any], prefix: str
-) -> None:
-    """Give numbers of checkpoints up to version 0.1 the names that they have now.
-
-    They were buffers of their component, and are those of its :class:`ClassVector`.
-
-    Args:
-        module: The component.
-        state_dict: What is loaded; changed in place.
-        prefix: Start of the names of the component.
-    """
-    for name, child in module.named_children():
-        if isinstance(child, ClassVector) and prefix + name in state_dict:
-            state_dict[f"{prefix}{name}.value"] = state_dict.pop(prefix + name)

@@ -143,6 +143,8 @@ class GroupLimits:
             config: Of a training.
         """
         for hook in config.get("custom_hooks") or ():
+            if not isinstance(hook, Mapping):
+                continue  # told where hooks are built
             kind = hook.get("type")
             name = getattr(kind, "__name__", str(kind)).rpartition(".")[2]
             if name == "ImbalanceHook":

@@ -72,6 +72,11 @@ class RunningStats(ExactBuffers):
         self.register_buffer("pending", pending, persistent=False)
 
     @property
+    def awaited_hooks(self) -> dict[str, str]:
+        """What brings each step into the mean, see ``HookWaiter``."""
+        return {"ImbalanceHook": "running statistics are brought up to date"}
+
+    @property
     def value(self) -> Tensor:
         """Mean or sum of the steps before, float64 (size,); zeros at first."""
         if self.momentum is None:

@@ -28,6 +28,22 @@ def iou_matrix(boxes, anchors):
     return inter / np.maximum(union, np.float32(1e-6))
 
 
+def owners(boxes, anchors, pos_iou, min_pos_iou, low_quality):
+    """Box that each anchor of one image is positive for, -1 for none."""
+    found = np.full(len(anchors), -1)
+    if len(boxes) == 0:
+        return found
+    iou = iou_matrix(boxes, anchors)
+    for anchor, column in enumerate(iou.T):
+        if column.max() >= np.float32(pos_iou):
+            found[anchor] = column.argmax()
+    if low_quality:
+        for box, row in enumerate(iou):
+            if row.max() >= np.float32(min_pos_iou):
+                found[row == row.max()] = box
+    return found
+
+
 def count_matches(boxes, anchors, pos_iou, neg_iou, min_pos_iou, low_quality):
     """Positive, and positive plus negative anchors of one image."""
     if len(boxes) == 0:

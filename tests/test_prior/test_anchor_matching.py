@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imb_det.prior.anchor_matching import count_max_iou_matches
-from tests.references.max_iou import all_anchors, count_matches
+from imb_det.prior.anchor_owners import count_anchors_of_boxes
+from tests.references.max_iou import all_anchors, count_matches, owners
 
 STRIDES = [(8, 8), (16, 16), (32, 32)]
 
@@ -75,6 +76,48 @@ def test_equals_all_pairs(scene, scale, thresholds):
     wanted = reference(boxes, image, pad_shape, base_anchors, thresholds)
     np.testing.assert_array_equal(found[0], wanted[0])
     np.testing.assert_array_equal(found[1], wanted[1])
+
+
+@settings(max_examples=40)
+@given(
+    scene=scenes(),
+    scale=st.sampled_from([1.0, 3.0, 4.0]),
+    thresholds=st.sampled_from(
+        [(0.5, 0.4, 0.0, True), (0.7, 0.3, 0.3, True), (0.5, 0.5, 0.5, False)]
+    ),
+)
+def test_anchors_of_boxes_equal_all_pairs(scene, scale, thresholds):
+    boxes, image, pad_shape = scene
+    base_anchors = make_base_anchors(scale)
+    arguments = (boxes, image, pad_shape, base_anchors, STRIDES, *thresholds)
+    found = count_anchors_of_boxes(*arguments)
+    pos_iou, _, *others = thresholds
+    wanted = np.zeros_like(found)
+    for i, shape in enumerate(pad_shape):
+        anchors = all_anchors(base_anchors, STRIDES, shape)
+        sizes = [(shape // 32).prod() * 3 * k * k for k in (4, 2, 1)]
+        levels = np.repeat(np.arange(3), sizes)
+        of_image = np.flatnonzero(image == i)
+        for anchor, box in enumerate(
+            owners(boxes[of_image], anchors, pos_iou, *others)
+        ):
+            if box >= 0:
+                wanted[of_image[box], levels[anchor]] += 1
+    np.testing.assert_array_equal(found, wanted)
+    positive, _ = count_max_iou_matches(*arguments)
+    sums = np.bincount(image, found.sum(1), minlength=len(pad_shape))
+    np.testing.assert_array_equal(sums, positive)
+
+
+def test_later_box_takes_the_anchor_that_both_overlap_most():
+    # Both boxes overlap the one anchor by 1/2 at least; the first more, which keeps it
+    # without low-quality matching, and loses it with it, as the second has no other.
+    base = [np.array([[0, 0, 8, 8]], np.float32)]
+    boxes = np.array([[0, 0, 8, 7], [0, 0, 8, 6]], np.float32)
+    arguments = (boxes, np.zeros(2, int), np.array([[8, 8]]), base, [(8, 8)], 0.5, 0.4)
+    found = count_anchors_of_boxes(*arguments, match_low_quality=False)
+    assert found.tolist() == [[1], [0]]
+    assert count_anchors_of_boxes(*arguments).tolist() == [[0], [1]]
 
 
 def test_hand_worked():

@@ -9,13 +9,14 @@ from mmengine.config import Config
 
 from imb_det.digits.longtail_digits import make_longtail_digits
 from imb_det.digits.plan import DigitsOptions
-from imb_det.prior import ForegroundPrior, foreground_prior
+from imb_det.prior import ForegroundPrior, foreground_prior, target_counts
 from imb_det.prior.boxes import TrainingBoxes, annotated_boxes
 from imb_det.prior.resizing import is_arithmetic
 from imb_det.prior.target_counts import (
     _by_targets,
-    _uses_plain_max_iou,
     count_targets,
+    count_targets_of_boxes,
+    uses_plain_max_iou,
 )
 from imb_det.prior.training_boxes import epoch_weights, training_boxes
 from tests import toys
@@ -234,13 +235,21 @@ def test_equals_the_real_pipeline(name, toy_set, model):
     assert found.relative_error == 0
 
 
-def test_both_ways_of_counting_agree(toy_set, model):
+def test_both_ways_of_counting_agree(toy_set, model, monkeypatch):
     table = training_boxes(toys.build_dataset(toys.coco_dataset_config(toy_set)))
     pad_shape = -(-table.img_shape // 32) * 32
     positive, total = _by_targets(model.bbox_head, table, pad_shape)
     found = foreground_prior(None, model.bbox_head, boxes=table)
     assert found.num_foreground == positive.sum()
     assert found.num_candidates == total.sum()
+    by_box = count_targets_of_boxes(model.bbox_head, table, pad_shape)
+    monkeypatch.setattr(target_counts, "uses_plain_max_iou", lambda head: False)
+    by_head = count_targets_of_boxes(model.bbox_head, table, pad_shape)
+    np.testing.assert_array_equal(by_box, by_head)
+    of_images = np.bincount(table.image, by_box.sum(1), minlength=len(table))
+    np.testing.assert_array_equal(of_images, positive)
+    assert not by_box[table.ignored].any()
+    assert model.bbox_head.num_classes == 3
 
 
 @pytest.mark.parametrize(
@@ -257,7 +266,7 @@ def test_other_assigners_go_through_the_head(assigner, toy_set):
     config = toys.retinanet_config()
     config.train_cfg.assigner = assigner
     model = toys.build_model(config)
-    assert not _uses_plain_max_iou(model.bbox_head)
+    assert not uses_plain_max_iou(model.bbox_head)
     dataset = toys.build_dataset(toys.coco_dataset_config(toy_set))
     found = foreground_prior(dataset, model.bbox_head)
     assert (found.num_foreground, found.num_candidates) == count_candidates(
@@ -287,6 +296,10 @@ def test_other_heads_go_through_their_own_targets(kind, settings, prefix, toy_se
     found = foreground_prior(dataset, model.bbox_head)
     wanted = count_candidates(dataset, model)
     assert (found.num_foreground, found.num_candidates) == wanted
+    table = training_boxes(dataset)
+    pad_shape = -(-table.img_shape // 32) * 32
+    by_box = count_targets_of_boxes(model.bbox_head, table, pad_shape)
+    assert by_box.sum() == found.num_foreground
 
 
 def test_proposals_know_one_class_by_their_own_targets_too(toy_set):
@@ -295,7 +308,7 @@ def test_proposals_know_one_class_by_their_own_targets_too(toy_set):
     config.bbox_head, config.train_cfg = head, head.pop("train_cfg")
     config.train_cfg.assigner = dict(config.train_cfg.assigner, neg_iou_thr=(0.1, 0.4))
     model = toys.build_model(config)
-    assert not _uses_plain_max_iou(model.bbox_head)
+    assert not uses_plain_max_iou(model.bbox_head)
     dataset = toys.build_dataset(toys.coco_dataset_config(toy_set))
     found = foreground_prior(dataset, model.bbox_head)
     wanted = count_candidates(dataset, model)
