@@ -47,10 +47,8 @@ def main() -> int:
     accept_any_text()
     args = parse_args()
     try:
-        others = args.out, args.html, args.near_copies
-        diagnosis, _ = diagnose(
-            args.config, args.cfg_options, not args.no_images, *others
-        )
+        more = not args.no_images, args.out, args.html, args.near_copies
+        diagnosis, _ = diagnose(args.config, args.cfg_options, *more)
     except OSError as error:  # of the folder
         sys.exit(f"doctor.py: error: {error}")
     print(diagnosis.text(args.max_named))

@@ -38,10 +38,10 @@ def write_page(path: Path, diagnosis: Diagnosis, context: DoctorContext | None) 
     """
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(files(__package__).joinpath("page.html").read_text("utf-8"))
+    ).from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     patch = None
     if diagnosis.patch is not None:
-        patch = Path(diagnosis.patch).read_text("utf-8")
+        patch = Path(diagnosis.patch).read_text(encoding="utf-8")
     stats = context.class_stats if context is not None else None
     text = template.render(
         config=diagnosis.config_file,

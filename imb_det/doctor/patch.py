@@ -72,7 +72,7 @@ def write_patch(
 
 def _forget(path: Path) -> None:
     """Remove what an earlier look has prescribed."""
-    if path.is_file() and path.read_text("utf-8", "replace").startswith(_HEAD):
+    if path.is_file() and path.read_bytes().startswith(_HEAD.encode()):
         path.unlink()
 
 

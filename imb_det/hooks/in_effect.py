@@ -111,7 +111,7 @@ class InEffect:
         for loss, calls in self._calls.items():
             vectors = [p for p in loss.modules() if isinstance(p, ClassVector)]
             told = [text for v in vectors if (text := self._numbers(v))]
-            effect = effect_of(loss, calls, rare) if calls else None
+            effect, does = _effect(loss, calls, rare)
             is_plain = type(loss) is CrossEntropyLoss and not told
             if is_plain and (effect is None or not effect.changes):
                 continue
@@ -123,7 +123,6 @@ class InEffect:
                     logger="current",
                     level=logging.WARNING,
                 )
-            does = _text(effect) if calls else "was not called"
             rows.append((kind, place.strip("`"), "; ".join(told), does))
         return rows
 
@@ -166,6 +165,19 @@ class InEffect:
                 if told or does:
                     rows.append((type(part).__name__, place, told, does))
         return rows
+
+
+def _effect(
+    loss: ImbalanceLoss, calls: list[tuple[tuple, dict]], rare: Tensor
+) -> tuple[LossEffect | None, str]:
+    """Return what a loss changes, and how it is told."""
+    if not calls:
+        return None, "was not called"
+    try:
+        effect = effect_of(loss, calls, rare)
+    except Exception as error:  # of a loss that needs more than its arguments
+        return None, f"not compared ({type(error).__name__})"
+    return effect, _text(effect)
 
 
 def _without_graph(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,8 @@ __all__ = ["LossEffect", "effect_of"]
 
 #: Largest difference of two gradients of length 1 that rounding explains.
 _SAME = 1e-4
-#: What heads and the path of a call ask the class of a loss for.
-_ASKED = ("activated", "of_rows", "takes_quality")
+#: What the class of a loss says of itself, and a plain loss in its place does not.
+_OWN = ("every_call", "observes", "own_normaliser", "takes_factor")
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,7 @@ def effect_of(
     Returns:
         The effect; None where no call has one label a row, or a gradient.
     """
-    ours, plain = copy.deepcopy(loss), _plain(loss)
-    for part in ours.modules():
-        if isinstance(part, RunningStats):
-            part.managed = True  # nobody brings those of a copy up to date
+    ours, plain = _copied(loss), _plain(loss)
     sums = torch.zeros(2, 3, dtype=torch.float64)  # rare, other classes, background
     dots = torch.zeros(3, dtype=torch.float64)
     for arguments, named in calls:
@@ -96,11 +94,35 @@ def effect_of(
     )
 
 
+def _copied(loss: ImbalanceLoss) -> ImbalanceLoss:
+    """Return a copy that nobody watches, and whose statistics nobody joins."""
+    hooks = [(m, m._forward_hooks, m._forward_pre_hooks) for m in loss.modules()]
+    try:
+        for module, _, _ in hooks:
+            module._forward_hooks = OrderedDict()
+            module._forward_pre_hooks = OrderedDict()
+        found = copy.deepcopy(loss)
+    finally:
+        for module, after, before in hooks:
+            module._forward_hooks, module._forward_pre_hooks = after, before
+    for part in found.modules():
+        if isinstance(part, RunningStats):
+            part.managed = True
+    return found
+
+
 def _plain(loss: ImbalanceLoss) -> ImbalanceLoss:
     """Return a cross entropy that is called as the loss is, with its link."""
-    plain = copy.deepcopy(loss)
-    asked = {name: getattr(type(loss), name) for name in _ASKED}
-    plain.__class__ = type("PlainLoss", (ImbalanceLoss,), asked)
+    plain, kind = _copied(loss), type(loss)
+    above = kind.__mro__[: kind.__mro__.index(ImbalanceLoss)]
+    # What it is for a head stays: the form of its targets, and the link of one inside.
+    kept = {
+        name: value
+        for other in reversed(above)
+        for name, value in vars(other).items()
+        if isinstance(value, (property, bool)) and name not in _OWN
+    }
+    plain.__class__ = type("PlainLoss", (ImbalanceLoss,), kept)
     return plain
 
 

@@ -58,7 +58,7 @@ def registered_heads():
 
     Heads of queries are in ``tests/test_heads``.
     """
-    rooms = ("losses", "layers", "backbones", "calibration")
+    rooms = ("losses", "layers", "backbones", "calibration", "merging")
     others = {k for room in rooms for k in registered(MODELS, room)}
     return {
         k: cls

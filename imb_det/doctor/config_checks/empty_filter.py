@@ -103,7 +103,7 @@ def _listed(leaf: Any) -> int | None:
     if not path.is_file() or path.stat().st_size > _LARGE:
         return None
     if isinstance(leaf, XMLDataset):
-        return len(path.read_text().split())
+        return len(path.read_text(encoding="utf-8").split())
     if not isinstance(leaf, CocoDataset):
         return None
     images = json.loads(path.read_bytes()).get("images")
