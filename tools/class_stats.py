@@ -16,7 +16,8 @@ from imb_det import cli
 from imb_det.statistics import ClassStats
 from imb_det.statistics.class_overview import ClassOverview
 
-UNREADABLE = (ImportError, KeyError, OSError, SyntaxError, TypeError, ValueError)
+_OF_CODE = (AttributeError, ImportError, SyntaxError, TypeError)
+UNREADABLE = (*_OF_CODE, KeyError, OSError, ValueError)
 
 
 def main() -> None:

@@ -91,7 +91,12 @@ def build_context(
                 evaluator.dataset_meta = getattr(datasets[split], "metainfo", None)
                 metrics[split] = evaluator
     hooks = []
-    for place, entry in enumerate(cfg.get("custom_hooks") or ()):
+    entries = cfg.get("custom_hooks") or ()
+    if not isinstance(entries, (list, tuple)):
+        named = f"must be a list of hooks, got {entries!r}"
+        found.append(_failure("hook", "`custom_hooks`", TypeError(named)))
+        cfg.custom_hooks = entries = ()
+    for place, entry in enumerate(entries):
         name = f"`custom_hooks[{place}]`"
         hook = build("hook", name, partial(_hook, entry))
         hooks += [hook] if hook is not None else []

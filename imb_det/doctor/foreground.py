@@ -32,7 +32,7 @@ __all__ = [
 
 #: Images that are counted by arithmetic, by the targets of a head, and of those that go
 #: through transforms.
-_MOST, _MOST_BY_HEAD, _MOST_BLANK = 2000, 400, 300
+_MOST, _MOST_BY_HEAD, _MOST_BLANK = 2000, 200, 300
 _IMAGES_PER_STEP = 256
 
 

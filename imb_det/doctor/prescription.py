@@ -35,23 +35,31 @@ class Prescription:
         changes: Values by dotted key of the config. Default: none.
         measuring: Changes that let the training report groups of classes, and hand
             the counts over; they change no training. Default: none.
+        is_well: Whether the data were looked at, and no class is rare. Default: False.
     """
 
     advice: tuple[Advice, ...]
     reasons: tuple[str, ...]
     changes: dict[str, Any] = field(default_factory=dict)
     measuring: dict[str, Any] = field(default_factory=dict)
+    is_well: bool = False
+
+    @property
+    def headline(self) -> str:
+        """What stands where there is no advice: nothing is needed, or known."""
+        return "Nothing needed" if self.is_well else "None"
 
     def text(self) -> str:
         """Return the prescription as lines of text."""
         if not self.advice:
-            return f"Prescription: nothing needed. {' '.join(self.reasons)}"
+            what = self.headline.lower()
+            return f"Prescription: {what}. {' '.join(self.reasons)}"
         lines = ["Prescription:"]
         for number, (advice, reason) in enumerate(
             zip(self.advice, self.reasons, strict=True), 1
         ):
             lines.append(f"  {number}. {advice.use}")
-            lines.append(f"     For: {advice.when}.")
+            lines.append(f"     For: {advice.case}.")
             if reason:
                 lines.append(f"     Measured: {reason}.")
             lines.append(f"     Cost: {advice.cost}.")
@@ -61,7 +69,7 @@ class Prescription:
         """Return plain lists and dictionaries."""
         return {
             "advice": [
-                {"use": a.use, "when": a.when, "cost": a.cost, "evidence": reason}
+                {"use": a.use, "when": a.case, "cost": a.cost, "evidence": reason}
                 for a, reason in zip(self.advice, self.reasons, strict=False)
             ],
             "reasons": list(self.reasons),
@@ -91,7 +99,9 @@ def prescribe(context: DoctorContext, guide: Sequence[Advice] = GUIDE) -> Prescr
         chosen.append(advice)
         changes |= own
     if not chosen:
-        return Prescription((), (_why_nothing(context, facts),))
+        is_known = context.class_stats is not None and context.model is not None
+        is_well = is_known and "rare_classes" not in facts
+        return Prescription((), (_why_nothing(context, facts),), is_well=is_well)
     reasons = tuple(map(evidence_of, chosen))
     return Prescription(tuple(chosen), reasons, changes, _measuring(context))
 

@@ -42,7 +42,13 @@ class Advice:
     needs: tuple[str, ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def case(self) -> str:
+        """What a user has, for a line that is read without the others."""
+        return self.when.replace("the same", _RARE, 1)
 
+
+_RARE = "rare classes that get too little AP, in a head with a softmax"
 _COSINE = '`cls_predictor_cfg=dict(type="imb_det.NormedLinear", temperature=20)`'
 _RFS = {
     "train_dataloader.sampler": dict(
@@ -67,7 +73,7 @@ _SEESAW = {"BOX_HEAD.loss_cls": dict(_delete_=True, type="imb_det.SeesawLoss")}
 #: Lines of one matter in the order of what they gain.
 GUIDE = (
     Advice(
-        "rare classes that get too little AP, in a head with a softmax",
+        _RARE,
         '`RepeatFactorSampler` with `repeat_thr="auto"` and a cosine classifier, '
         f"{_COSINE}",
         "faster_rcnn",
@@ -77,7 +83,7 @@ GUIDE = (
     ),
     Advice(
         "the same, and a sampler that balances classes",
-        "the cosine classifier beside it",
+        "the cosine classifier beside that sampler",
         "faster_rcnn",
         "rfs_cosine",
         needs=("rare_classes", "balanced_sampler", "plain_classifier"),

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from imb_det.splitting import Parts, SplitOptions, split_dataset
 from imb_det.statistics import ClassStats
 from tests import toys
@@ -64,9 +66,16 @@ def test_counts_of_a_config_and_of_its_file_are_the_same(tmp_path):
     assert again.stdout.split("\n", 1)[1].startswith(table.split("\n", 3)[1])
 
 
-def test_counts_that_cannot_be_had_are_one_line(tmp_path):
-    (tmp_path / "config.py").write_text("train_dataloader = None\n")
+@pytest.mark.parametrize(
+    ("loader", "said"),
+    [
+        ("None", "the config has no `train_dataloader`"),
+        ("3", "'int' object has no attribute 'dataset'"),
+    ],
+)
+def test_counts_that_cannot_be_had_are_one_line(tmp_path, loader, said):
+    (tmp_path / "config.py").write_text(f"train_dataloader = {loader}\n")
     done = run_tool("class_stats.py", "config.py", cwd=tmp_path)
     assert done.returncode == 2
     *_, line = done.stderr.splitlines()
-    assert line == "class_stats.py: error: the config has no `train_dataloader`"
+    assert line == f"class_stats.py: error: {said}"

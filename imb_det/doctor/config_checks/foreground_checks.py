@@ -142,6 +142,14 @@ def _mean_by_class(context: DoctorContext, found: HeadForeground) -> dict[str, f
     }
 
 
+def _has_size_of_others(sides: Any, lost: Any, seen: Any) -> bool:
+    """Tell whether the middle lost object is as large as most with a positive."""
+    if not seen.any():
+        return False
+    low, high = np.quantile(sides[seen], [0.1, 0.9])
+    return bool(low <= np.median(sides[lost]) <= high)
+
+
 def _of_lost(context: DoctorContext, found: HeadForeground) -> Iterator[Finding]:
     """Yield that objects have no positive, by class."""
     lost, boxes = found.lost, found.boxes
@@ -166,6 +174,12 @@ def _of_lost(context: DoctorContext, found: HeadForeground) -> Iterator[Finding]
     if np.median(sides[lost]) > np.median(sides[~boxes.ignored]):
         size, level = ("larger", "coarser")
     remedy = f"Add {size} anchors (`scales`, `octave_base_scale`), or a {level} level"
+    if _has_size_of_others(sides, lost, ~boxes.ignored & ~lost):
+        remedy = (
+            "Look at their shapes and neighbours: others of their size have positives. "
+            "Add `ratios` for long shapes; of boxes at nearly one place, a candidate "
+            "learns one"
+        )
     if has_queries(found.head):
         most = np.bincount(boxes.image[~boxes.ignored]).max()
         remedy = f"Write `model.num_queries={most}` or more"

@@ -58,6 +58,10 @@ def check_learning_rate(context: DoctorContext) -> Iterator[Finding]:
     if accumulated != 1:
         evidence += f", {accumulated} of them accumulated"
     remedy = "Write `auto_scale_lr=dict(enable=True)`"
+    if ratio > 1:  # often that of a schedule which the config has as a base
+        remedy = f"See that the rate is for {base} images, and then w{remedy[1:]}"
+    elif "WORLD_SIZE" not in os.environ and base % (size * accumulated) == 0:
+        evidence += f"; on {base // (size * accumulated)} ranks it is right"
     if isinstance(rate, (int, float)):
         evidence = f"lr={rate:g}: {evidence}"
         remedy += f", or `optim_wrapper.optimizer.lr={rate * ratio:.3g}`"

@@ -24,6 +24,14 @@ _NOT_BACKGROUND = (
     "background but images that nobody has labelled"
 )
 
+_REMEDY_OF_FILTER = (
+    "Take `bbox_min_size={}` out of `filter_cfg` to learn small objects as any other"
+)
+_REMEDY_OF_FLAGS = (
+    "Set `iscrowd`, `ignore` or `difficult` to 0 in the annotations where they are "
+    "objects as any other"
+)
+
 
 def check_empty_images(context: DoctorContext) -> Iterator[Finding]:
     """Tell how many images of a split hold no object.
@@ -90,6 +98,7 @@ def check_ignored_objects(context: DoctorContext) -> Iterator[Finding]:
         own = np.bincount(table.labels[table.ignored], minlength=len(names))
         share = own / np.maximum(every, 1)
         worst = int(share.argmax())
+        least = _least_side(context, split)
         name = names[worst] if worst < len(names) else f"class {worst}"
         yield Finding(
             "ignored_objects",
@@ -99,10 +108,16 @@ def check_ignored_objects(context: DoctorContext) -> Iterator[Finding]:
             context.files(split),
             f"{number:,} of {len(table.labels):,} objects "
             f"({number / len(table.labels):.1%}); most of {name!r}: {own[worst]} of "
-            f"{every[worst]}",
-            "Set `iscrowd`, `ignore` or `difficult` to 0 in the annotations where they "
-            "are objects as any other",
+            f"{every[worst]}" + f"; filter_cfg has bbox_min_size={least}" * bool(least),
+            _REMEDY_OF_FILTER.format(least) if least else _REMEDY_OF_FLAGS,
         )
+
+
+def _least_side(context: DoctorContext, split: str) -> float | None:
+    """Return below which side a VOC set ignores boxes, whatever their file says."""
+    leaves = leaf_datasets(context.datasets[split])
+    found = [getattr(leaf, "bbox_min_size", None) for leaf in leaves]
+    return next((least for least in found if least), None)
 
 
 def _names(context: DoctorContext, split: str) -> tuple[str, ...]:
