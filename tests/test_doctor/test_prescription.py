@@ -100,6 +100,7 @@ def test_a_head_with_a_classifier_of_its_own_gets_a_loss(tmp_path):
     assert loss.loss_cls == dict(type="imb_det.SeesawLoss")
 
 
+@pytest.mark.weekly
 def test_heads_of_a_cascade_are_changed_all(tmp_path):
     base = "mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py"
     head = dict(
