@@ -25,6 +25,7 @@ __all__ = ["InEffect"]
 _HEAD = ("part", "where", "told", "does")
 #: Logits of a step that are kept; of more, those of the first calls.
 _MOST_LOGITS = 20_000_000
+_LARGE = f"not compared (a call has more than {_MOST_LOGITS:,} logits)"
 
 
 class InEffect:
@@ -56,6 +57,7 @@ class InEffect:
         self._receipts = {kind: receipt for kind, receipt in found if receipt}
         self._others = list(others)
         self._calls: dict[ImbalanceLoss, list[tuple[tuple, dict]]] = {}
+        self._called: set[ImbalanceLoss] = set()
         self._left, self._handles = _MOST_LOGITS, []
         self._is_over = not is_main_process()
         if stats is None or self._is_over:
@@ -77,7 +79,10 @@ class InEffect:
         """Keep what a loss is called with, without its graph."""
         if not (loss.training and torch.is_grad_enabled() and arguments):
             return
-        if named.get("reduction_override") or arguments[0].numel() > self._left:
+        if named.get("reduction_override"):
+            return
+        self._called.add(loss)
+        if arguments[0].numel() > self._left:
             return
         self._left -= arguments[0].numel()
         kept = tuple(map(_without_graph, arguments))
@@ -95,6 +100,7 @@ class InEffect:
         self._handles = []
         rows = [*self._of_losses(), *self._of_samplers(), *self._of_others()]
         self._calls.clear()
+        self._called.clear()
         if not rows:
             return
         widths = [max(len(row[i]) for row in (_HEAD, *rows)) for i in range(3)]
@@ -112,6 +118,8 @@ class InEffect:
             vectors = [p for p in loss.modules() if isinstance(p, ClassVector)]
             told = [text for v in vectors if (text := self._numbers(v))]
             effect, does = _effect(loss, calls, rare)
+            if not calls:
+                does = _LARGE if loss in self._called else "was not called"
             is_plain = type(loss) is CrossEntropyLoss and not told
             if is_plain and (effect is None or not effect.changes):
                 continue
@@ -171,8 +179,6 @@ def _effect(
     loss: ImbalanceLoss, calls: list[tuple[tuple, dict]], rare: Tensor
 ) -> tuple[LossEffect | None, str]:
     """Return what a loss changes, and how it is told."""
-    if not calls:
-        return None, "was not called"
     try:
         effect = effect_of(loss, calls, rare)
     except Exception as error:  # of a loss that needs more than its arguments

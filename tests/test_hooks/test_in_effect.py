@@ -101,6 +101,15 @@ def test_the_table_names_numbers_places_and_shares_and_comes_once(caplog):
     assert "rare classes 34.8% to 90.8%" in text
 
 
+def test_calls_that_are_too_large_to_keep_are_no_calls_that_never_came(
+    caplog, monkeypatch
+):
+    monkeypatch.setattr("imb_det.hooks.in_effect._MOST_LOGITS", 10)
+    text = logged(caplog, Head(loss_cls=CrossEntropyLoss(class_weight="inverse")))
+    assert "not compared (a call has more than" in text
+    assert "was not called" not in text
+
+
 def test_plain_cross_entropy_is_no_part_of_it(caplog):
     assert "in effect" not in logged(caplog, Head(loss_cls=CrossEntropyLoss()))
 
