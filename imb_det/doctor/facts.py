@@ -35,8 +35,6 @@ def facts_of(context: DoctorContext) -> frozenset[str]:
     ``rare_classes``
         The training set has rare classes by the limits of groups, and 10 times as many
         boxes of one class as of another.
-    ``imbalanced``
-        The latter alone.
     ``plain_sampler``
         Each image is shown once an epoch, and not mixed with others.
     ``balanced_sampler``
@@ -56,7 +54,6 @@ def facts_of(context: DoctorContext) -> frozenset[str]:
     """
     checks = {
         "rare_classes": _has_rare(context) and _is_imbalanced(context),
-        "imbalanced": _is_imbalanced(context),
         "plain_classifier": _all_heads(context, _is_plain_classifier),
         "own_classifier": _all_heads(context, _is_own_classifier),
         "plain_box_loss": _all_heads(context, _is_plain_loss),

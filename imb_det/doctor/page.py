@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -65,10 +66,10 @@ def _number(diagnosis: Diagnosis, severity: Severity) -> int:
     return sum(finding.severity is severity for finding in diagnosis.findings)
 
 
-def _by_kind(findings: object) -> list[dict[str, object]]:
+def _by_kind(findings: Sequence[Finding]) -> list[dict[str, object]]:
     """Return findings of one code together, errors first, with each remedy once."""
     kinds: dict[tuple[Severity, str], list[Finding]] = {}
-    for finding in findings:  # type: ignore[attr-defined]
+    for finding in findings:
         kinds.setdefault((finding.severity, finding.code), []).append(finding)
     order = list(Severity)
     return [

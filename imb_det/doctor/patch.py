@@ -63,7 +63,7 @@ def write_patch(
     head = _HEAD + "".join(f"# {line}\n" for line in lines)
     if _is_lazy(config_file):  # which cannot be a base of this kind of file
         whole = copy.deepcopy(config)
-        whole.merge_from_dict(_without_delete(changes))
+        whole.merge_from_dict(_for_merging(changes, config))
         write_text(path, head + str(whole.pretty_text))
     else:
         write_text(path, head + patch_text(base, changes, config))
@@ -163,9 +163,21 @@ def _plain(part: Any) -> Any:
     return part
 
 
-def _without_delete(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return changes for a config that is merged in place; whole values win there."""
-    return {key: _plain(value) for key, value in changes.items()}
+def _for_merging(changes: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    """Return changes for a config that is merged in place.
+
+    mmengine takes ``_delete_`` out where there is something to delete, and leaves it in
+    what is new.
+    """
+    found = {}
+    for key, value in changes.items():
+        known: Any = dict(config.items())
+        for part in key.split("."):
+            known = _inside(known, part)
+        found[key] = _plain(value)
+        if known is None and isinstance(found[key], dict):
+            found[key].pop("_delete_", None)
+    return found
 
 
 def _is_lazy(config_file: str) -> bool:

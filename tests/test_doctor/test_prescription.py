@@ -5,6 +5,8 @@ from mmengine.config import Config
 
 from imb_det.core.finding import Severity
 from imb_det.doctor.examination import diagnose
+from imb_det.doctor.patch import write_patch
+from imb_det.doctor.prescription import Prescription
 from imb_det.experiments.guide import GUIDE
 from tests.test_doctor.configs import write_config
 
@@ -126,6 +128,27 @@ def test_options_of_the_command_line_are_kept(tmp_path):
         str(write_config(tmp_path)), options, look_at_images=False, out=tmp_path
     )
     assert Config.fromfile(diagnosis.patch).train_dataloader.batch_size == 7
+
+
+def test_configs_that_import_their_bases_are_written_whole(tmp_path):
+    (tmp_path / "base.py").write_text("model = dict(head=dict(type='Head', old=1))\n")
+    path = tmp_path / "lazy.py"
+    path.write_text(
+        "from mmengine.config import read_base\n\n"
+        "with read_base():\n    from .base import *\n"
+    )
+    changes = {
+        "model.head": dict(_delete_=True, type="Other"),
+        "model.new": dict(_delete_=True, type="New"),
+    }
+    chosen = Prescription((), (), changes)
+    config = Config.fromfile(path)
+    write_patch(tmp_path / "out.py", chosen, config, str(path))
+    patched = Config.fromfile(tmp_path / "out.py")
+    assert patched.model.to_dict() == dict(
+        head=dict(type="Other"), new=dict(type="New")
+    )
+    assert config.model.head.old == 1  # what was read stays as it is
 
 
 def test_dense_heads_get_nothing_that_was_not_measured(tmp_path):
