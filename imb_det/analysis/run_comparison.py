@@ -123,7 +123,7 @@ def compare_runs(
     if out_dir is not None:
         out = Path(out_dir)
         out.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(comparison.to_dict(), indent=1)
-        write_text(out / "comparison.json", content + "\n")
-        plot_differences(out / "comparison.png", list(files), results, confidence)
+        content = comparison.to_dict()
+        write_text(out / "comparison.json", json.dumps(content, indent=1) + "\n")
+        plot_differences(out / "comparison.png", content)
     return comparison

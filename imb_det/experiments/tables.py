@@ -8,6 +8,8 @@ from typing import Any
 
 from imb_det.core.shown_text import shown
 
+from .kept_rows import kept_notes
+
 __all__ = ["cell", "difference_text", "markdown_table"]
 
 #: What is shown, by the name of the figure.
@@ -30,7 +32,8 @@ def markdown_table(
     from the first method, in bold where its interval is without 0 and there are several
     seeds: of one it says nothing about others. Both are those of the comparison. Top-1
     is how many objects get their own name, see :func:`.top1_recall`. Time and memory
-    are relative to the first method.
+    are relative to the first method. Rows that are compared with trainings of another
+    machine are marked, see :func:`.keep_rows`.
 
     Args:
         results: Of one data set.
@@ -49,13 +52,15 @@ def markdown_table(
     figures = [name for name in _FIGURES if name in first[0]["figures"]]
     header = ["method", "seeds", *(_FIGURES[name] for name in figures)]
     header += ["time", "memory"]
+    marks, notes = kept_notes(comparison or {}, figures)
     rows = []
     for method, own in by_method.items():
         found = (comparison or {}).get("differences", {}).get(method, {})
         methods = (comparison or {}).get("methods", {})
         # With the groups of the comparison: a run may have left out training images.
         compared = methods.get(method, {}).get("figures", {})
-        row = [cell(titles[method]), str(len(own))]
+        title = " ".join(filter(None, [cell(titles[method]), marks.get(method)]))
+        row = [title, str(len(own))]
         for name in figures:
             values = compared.get(name, {}).get("seeds")
             value = _mean(values or [result["figures"].get(name) for result in own])
@@ -64,7 +69,8 @@ def markdown_table(
         row += [_ratio(own, first, key) for key in ("cpu_seconds", "memory_gb")]
         rows.append(row)
     lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return table + "".join(f"\n{note}\n" for note in notes)
 
 
 def cell(text: str) -> str:

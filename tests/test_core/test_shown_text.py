@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from imb_det.analysis import plot_classes, plot_curves, plot_examples, plot_gradients
 from imb_det.analysis.comparison_plot import plot_differences
+from imb_det.analysis.comparison_results import RunComparison
 from imb_det.analysis.examples import Example
 from imb_det.analysis.run_log import RunLog
 from imb_det.core.shown_text import accept_any_text, shown, write_text
@@ -94,7 +95,9 @@ def draw_comparison(path, name):
     results = BootstrapResults(
         ("AP",), rng.random((2, 1)), rng.random((3, 2, 1)), (rng.random((1, 1)),) * 2
     )
-    plot_differences(path, [name, "b" + name], results)
+    runs = {name: [path], "b" + name: [path]}
+    comparison = RunComparison(runs, {}, results, 0.95)
+    plot_differences(path, comparison.to_dict())
 
 
 def draw_gradients(path, name):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imb_det.experiments import read_experiment, read_results
-from imb_det.experiments.publishing import Published
+from imb_det.experiments.published import Published
 from tests.test_configs import without_pretrained
 from tests.test_losses.test_losses_in_training import refuse_activations
 from tests.toys import MODELS

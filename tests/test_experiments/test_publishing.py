@@ -1,9 +1,12 @@
 """What is committed of an experiment, and the tables that are made of it."""
 
+import json
+
 import pytest
 
 from imb_det.experiments import merge_results, publishing
-from imb_det.experiments.publishing import Published, publish
+from imb_det.experiments.published import Published
+from imb_det.experiments.publishing import publish
 
 from .test_comparing import experiment, result_of  # noqa: F401
 
@@ -42,33 +45,74 @@ def test_from_results_to_the_readme(tmp_path, experiment):  # noqa: F811
     assert (tmp_path / "README.md").read_text() == text
 
 
-def test_a_comparison_of_fewer_methods_does_not_replace_a_published_one(
-    tmp_path,
-    experiment,  # noqa: F811
-    monkeypatch,
-):
-    from imb_det.experiments import compare_experiment
-
+@pytest.fixture
+def said(monkeypatch):
     said = []
     monkeypatch.setattr(publishing, "print_log", lambda text, *how: said.append(text))
+    return said
+
+
+@pytest.fixture
+def publish_runs(tmp_path, experiment):  # noqa: F811
+    """Compare and publish those runs of the experiment whose predictions are here."""
+    from imb_det.experiments import compare_experiment
+
     path = tmp_path / "experiment.py"
-    every = [result_of(run) for run in experiment.runs]
-    compare_experiment(experiment, every, resamples=20)
-    publish(experiment, path, every)
+
+    def publish_runs(*here):
+        results = [
+            result_of(run)
+            for run in experiment.runs
+            if {run.method, (run.method, run.seed)} & set(here)
+        ]
+        compare_experiment(experiment, results, resamples=20)
+        publish(experiment, path, results)
+        return json.loads((tmp_path / "experiment.toy.json").read_text())
+
+    return publish_runs
+
+
+def test_rows_whose_predictions_are_elsewhere_stay(publish_runs, said):
+    before = publish_runs("plain", "other", "unfinished")
     assert not said
-    published = (tmp_path / "experiment.toy.json").read_text()
-    some = [result for result in every if result["method"] != "other"]
-    compare_experiment(experiment, some, resamples=20)
-    publish(experiment, path, some)
-    assert (tmp_path / "experiment.toy.json").read_text() == published
-    assert "stays as it is: there are no predictions here of ['toy/other/" in said[0]
-    assert "other" in Published(path).table("toy")
-    # Nor one of fewer seeds.
-    some = [r for r in every if (r["method"], r["seed"]) != ("other", 1)]
-    compare_experiment(experiment, some, resamples=20)
-    publish(experiment, path, some)
-    assert (tmp_path / "experiment.toy.json").read_text() == published
-    assert "['toy/other/seed_1/predictions.npz']" in said[1]
+    after = publish_runs("plain", "unfinished")  # of others there is nothing
+    assert "not all predictions here of ['other'], whose rows stay" in said[0]
+    assert list(after["methods"]) == ["plain", "other", "unfinished"]
+    assert list(after["differences"]) == ["other", "unfinished"]
+    for key in ("methods", "differences"):
+        assert after[key]["other"] == before[key]["other"]
+    # Nor is a row of all seeds replaced by one of fewer.
+    again = publish_runs("plain", ("other", 1), "unfinished")
+    assert again["differences"]["other"] == before["differences"]["other"]
+    assert "['other'], whose rows stay" in said[1]
+    assert publish_runs("plain", "other", "unfinished") == {**before, "kept": {}}
+    assert len(said) == 2
+
+
+def test_a_row_stays_beside_the_plain_training_of_its_time(publish_runs, tmp_path):
+    file, path = tmp_path / "experiment.toy.json", tmp_path / "experiment.py"
+    before = publish_runs("plain", "other")
+    figures = before["methods"]["plain"]["figures"]
+    figures["AP"]["estimate"] = 0.25  # trained elsewhere
+    file.write_text(json.dumps(before))
+    kept = publish_runs("plain", "unfinished")
+    then = {name: own["estimate"] for name, own in figures.items()}
+    assert kept["kept"] == {"other": then}
+    assert kept["methods"]["plain"]["figures"]["AP"]["estimate"] != 0.25
+    table = Published(path).table("toy")
+    assert "| other \u2020 | 2 |" in table
+    assert "| unfinished | 2 |" in table
+    note = "compared with other trainings of 'plain', on another machine: AP 0.250,"
+    assert f"\n\u2020 {note}" in table
+    assert publish_runs("plain", "unfinished")["kept"] == kept["kept"]  # and for good
+    assert publish_runs("plain", "other")["kept"] == {}
+    assert "\u2020" not in Published(path).table("toy")
+
+
+def test_a_comparison_without_its_plain_trainings_stays(publish_runs, said):
+    before = publish_runs("plain", "other")
+    assert publish_runs(("plain", 0), "other", "unfinished") == before
+    assert "stays as it is: there are no predictions here of ['toy/plain/" in said[0]
 
 
 @pytest.fixture
@@ -139,10 +183,8 @@ def test_a_readme_without_a_place(tmp_path, experiment):  # noqa: F811
 def test_results_of_other_configs_are_named(
     tmp_path,
     experiment,  # noqa: F811
-    monkeypatch,
+    said,
 ):
-    said = []
-    monkeypatch.setattr(publishing, "print_log", lambda text, *how: said.append(text))
     path = tmp_path / "experiment.py"
     results = [result_of(run) for run in experiment.runs]
     publish(experiment, path, results)
