@@ -29,6 +29,7 @@ from .running import run_checks
 from .stages import check_stages
 from .switches import check_switches
 from .watched_figures import check_watched
+from .weight_scale import check_weight_scale
 from .writable import check_writable
 
 #: In the order in which findings of equal severity are told.
@@ -38,6 +39,7 @@ CHECKS = (
     check_activations,
     check_classifiers,
     check_loss_callers,
+    check_weight_scale,
     check_samplers,
     check_multi_image,
     check_skipped_types,
@@ -85,6 +87,7 @@ __all__ = [
     "check_stages",
     "check_switches",
     "check_watched",
+    "check_weight_scale",
     "check_writable",
     "run_checks",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -139,6 +139,13 @@ class ClassVector(ExactBuffers):
         for hook in _HOOKS.findall(self.told_by or ""):
             awaited[hook] = f"`{self.name}` is handed over"
         return awaited
+
+    def by_rules(self) -> Iterator[tuple[Any, np.ndarray, ClassStats]]:
+        """Yield each rule of the config, its numbers, and the counts behind them."""
+        if self._stats is not None:
+            for spec in self.specs.values():
+                if isinstance(spec, (str, Rule)):
+                    yield spec, self.form.numbers(spec, self._stats), self._stats
 
     # What hands numbers over.
 
