@@ -1,4 +1,4 @@
-"""Registries, `__all__` and the table of the README name the same components."""
+"""Registries, `__all__` and the table of configs/README.md name the same components."""
 
 import importlib
 import re
@@ -16,8 +16,8 @@ COMPONENTS = {
 
 @pytest.fixture(scope="module")
 def in_table(repo_root):
-    """All that the first column of the README's table names after ``imb_det.``."""
-    readme = (repo_root / "README.md").read_text()
+    """All that the first column of the table names after ``imb_det.``."""
+    readme = (repo_root / "configs" / "README.md").read_text()
     _, _, section = readme.partition("\n## Components\n")
     rows = re.findall(r"^\| (`.*?) \|", section.partition("\n## ")[0], re.M)
     return {name for row in rows for name in re.findall(r"`imb_det\.([\w.]+)`", row)}
@@ -39,7 +39,7 @@ def test_every_component_is_exported(name):
 def test_the_readme_names_every_component(in_table):
     missing = sorted(set(COMPONENTS) - in_table)
     assert not missing, (
-        "the first column of the table under `## Components` of README.md does not "
+        "the first column of the table under `## Components` of configs/README.md does not "
         f"name {', '.join(f'`imb_det.{name}`' for name in missing)}"
     )
 
@@ -48,4 +48,4 @@ def test_the_readme_names_nothing_else(in_table):
     for name in sorted(in_table - set(COMPONENTS)):
         room, _, attribute = f"imb_det.{name}".rpartition(".")
         found = hasattr(importlib.import_module(room), attribute)
-        assert found, f"README.md names `imb_det.{name}`, which does not exist"
+        assert found, f"configs/README.md names `imb_det.{name}`, which does not exist"

@@ -71,7 +71,7 @@ def test_predicts_with_the_trained_activation(case, heading):
 @pytest.mark.parametrize(
     ("file", "name", "table"),
     [
-        ("README.md", "support matrix", support_matrix),
+        ("configs/README.md", "support matrix", support_matrix),
         ("configs/class_weight/README.md", "heads of mmdet", heads_of_mmdet),
     ],
 )

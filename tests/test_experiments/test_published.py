@@ -16,7 +16,11 @@ EXPERIMENTS = [p for p in sorted(FOLDER.glob("*.py")) if p.stem != "methods"]
 PUBLISHED = [
     p.with_suffix("").with_suffix(".py") for p in FOLDER.glob("*.results.jsonl")
 ]
-READMES = [ROOT / "README.md", *sorted((ROOT / "configs").glob("*/README.md"))]
+READMES = [
+    ROOT / "README.md",
+    ROOT / "configs/README.md",
+    *sorted((ROOT / "configs").glob("*/README.md")),
+]
 
 
 def name_of(path):

@@ -1,4 +1,4 @@
-"""The README's example of a loss of one's own."""
+"""The example of a loss of one's own in `configs/README.md`."""
 
 import re
 
@@ -9,7 +9,7 @@ from imb_det.registry import MODELS
 
 def test_it_has_the_gradient_of_its_loss(repo_root):
     blocks = re.findall(
-        r"```python\n(.*?)```", (repo_root / "README.md").read_text(), re.S
+        r"```python\n(.*?)```", (repo_root / "configs" / "README.md").read_text(), re.S
     )
     [code] = [block for block in blocks if "SquaredLoss" in block]
     names = {}
