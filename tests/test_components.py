@@ -39,8 +39,8 @@ def test_every_component_is_exported(name):
 def test_the_readme_names_every_component(in_table):
     missing = sorted(set(COMPONENTS) - in_table)
     assert not missing, (
-        "the first column of the table under `## Components` of configs/README.md does not "
-        f"name {', '.join(f'`imb_det.{name}`' for name in missing)}"
+        "the first column of the table under `## Components` of configs/README.md does "
+        f"not name {', '.join(f'`imb_det.{name}`' for name in missing)}"
     )
 
 

@@ -233,7 +233,12 @@ class ImbalanceHook(Hook):
         refresh_averages(runner)
         self._called = CalledLosses(bare_model(runner), places_of(runner))
         self._effects = InEffect(
-            bare_model(runner), places_of(runner), stats, receipts, context.components
+            bare_model(runner),
+            places_of(runner),
+            stats,
+            receipts,
+            context.components,
+            dataset,
         )
         self._running = manage_statistics(runner.model)
         check_alike(self._running)

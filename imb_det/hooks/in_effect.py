@@ -16,6 +16,7 @@ from imb_det.core.shown_text import shown
 from imb_det.losses import CrossEntropyLoss, ImbalanceLoss
 from imb_det.losses.effect import LossEffect, effect_of
 from imb_det.samplers.receipt import SamplingReceipt
+from imb_det.samplers.wrapper_receipt import wrapper_receipt
 from imb_det.statistics import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 from imb_det.statistics.running_stats import RunningStats
@@ -42,6 +43,7 @@ class InEffect:
         receipts: What samplers do, by their type. Default: none.
         others: Modules, transforms and hooks, those that describe themselves among
             them (:class:`~imb_det.core.listener.SelfDescribing`). Default: none.
+        dataset: Of the training, in its wrappers. Default: None.
     """
 
     def __init__(
@@ -51,11 +53,12 @@ class InEffect:
         stats: ClassStats | None,
         receipts: Mapping[str, SamplingReceipt | None] | None = None,
         others: Iterable[Any] = (),
+        dataset: Any = None,
     ) -> None:
         self._places, self._stats = places, stats
         found = (receipts or {}).items()
         self._receipts = {kind: receipt for kind, receipt in found if receipt}
-        self._others = list(others)
+        self._others, self._dataset = list(others), dataset
         self._calls: dict[ImbalanceLoss, list[tuple[tuple, dict]]] = {}
         self._called: set[ImbalanceLoss] = set()
         self._left, self._handles = _MOST_LOGITS, []
@@ -162,7 +165,25 @@ class InEffect:
             told, _, does = receipt.line().partition("; ")
             told = told.partition(": ")[2] or told
             rows.append((kind, "train_dataloader.sampler", told, does))
-        return rows
+        return [*rows, *self._of_wrappers()]
+
+    def _of_wrappers(self) -> list[tuple[str, str, str, str]]:
+        """Return what a wrapper of the data set does, if it repeats images."""
+        if self._dataset is None or self._stats is None:
+            return []
+        receipt = wrapper_receipt(self._dataset, self._stats)
+        if receipt is None:
+            return []
+        kind, place = receipt.rule.partition(": ")[0], "train_dataloader.dataset"
+        told, _, does = receipt.line().partition("; ")
+        if receipt.length_after == receipt.length_before:
+            does = "repeats no image"
+            print_log(
+                f"{place} ({kind}) {does}: it changes nothing",
+                "current",
+                logging.WARNING,
+            )
+        return [(kind, place, told.partition(": ")[2], does)]
 
     def _of_others(self) -> list[tuple[str, str, str, str]]:
         rows = []

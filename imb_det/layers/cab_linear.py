@@ -68,6 +68,13 @@ class CABLinear(nn.Linear):
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
+    def in_effect(self) -> tuple[str, str]:
+        """Return the share of the shared weights, and how large these are."""
+        own = float(self.weight.detach().norm(dim=1).mean()) * (1 - self.alpha)
+        shared = float(self.shared.weight.detach().norm(dim=1).mean()) * self.alpha
+        does = f"rows of length {own:.3g} by class, {shared:.3g} shared"
+        return f"alpha {self.alpha:g}", does
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the deltas of boxes of features, (..., in_features)."""
         own = 1 - self.alpha

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from imb_det.core import check_number
 from imb_det.registry import MODELS
 
+from .span import span
+
 __all__ = ["NormedConv2d", "NormedLinear"]
 
 
@@ -49,6 +51,15 @@ class _Normed(nn.Module):
         nn.init.normal_(self.weight, std=0.01)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+    def in_effect(self) -> tuple[str, str]:
+        """Return the temperature, and which lengths of rows it takes out."""
+        lengths = self.weight.detach().flatten(1).norm(dim=1)
+        told = f"temperature {self.temperature:g}"
+        if self.power != 1:
+            told += f", power {self.power:g}"
+        counted = lengths / (lengths**self.power + self.eps)
+        return told, f"rows of length {span(lengths)} count as {span(counted)}"
 
     def _normed(self, x: Tensor, dims: int | tuple[int, ...]) -> Tensor:
         """Divide by a power of the length along some dimensions."""

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from imb_det.registry import MODELS
 
+from .span import span
+
 __all__ = ["DisAlignLinear", "ScaledLinear"]
 
 
@@ -43,6 +45,11 @@ class ScaledLinear(nn.Linear):
         super().reset_parameters()
         if hasattr(self, "scale"):
             nn.init.ones_(self.scale)
+
+    def in_effect(self) -> tuple[str, str]:
+        """Return the present scales, and whether they learn."""
+        told = "learnt now" if self.scale.requires_grad else "at rest"
+        return told, f"scales of {span(self.scale)}"
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of features, (..., in_features)."""
@@ -103,6 +110,12 @@ class DisAlignLinear(nn.Linear):
         nn.init.zeros_(self.align_bias)
         nn.init.normal_(self.confidence.weight, std=0.01)
         nn.init.zeros_(self.confidence.bias)
+
+    def in_effect(self) -> tuple[str, str]:
+        """Return the present scales and shifts, and whether they learn."""
+        told = "learnt now" if self.align_scale.requires_grad else "at rest"
+        shifts = span(self.align_bias)
+        return told, f"scales of {span(self.align_scale)}, shifts of {shifts}"
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of features, (..., in_features)."""

@@ -16,7 +16,7 @@ from imb_det.core.main_process import on_main_process
 from imb_det.statistics import ClassStats
 from imb_det.statistics.dataset_access import (
     image_of_index,
-    info_of_image,
+    name_of_image,
 )
 from imb_det.statistics.label_cache import label_table
 from imb_det.statistics.label_table import LabelTable
@@ -241,7 +241,7 @@ class EpochSampler(Sampler[int]):
             image=self.image,
             copies=copies,
             length=self.length,
-            name_of=lambda image: _name_of(self.dataset, image),
+            name_of=lambda image: name_of_image(self.dataset, image),
             warnings=[
                 *repeats_twice(self.dataset),
                 *long_epoch(self, len(self.image)),
@@ -276,9 +276,3 @@ class EpochSampler(Sampler[int]):
         print_log(receipt.text(), logger="current")
         for warning in receipt.warnings:
             print_log(warning, logger="current", level=logging.WARNING)
-
-
-def _name_of(dataset: Any, image: int) -> str:
-    """Return the file of an image, or what else there is to name it."""
-    info = info_of_image(dataset, image)
-    return str(info.get("img_path") or f"image {info.get('img_id', image)}")

@@ -19,6 +19,7 @@ __all__ = [
     "iter_data_infos",
     "joint_metainfo",
     "leaf_datasets",
+    "name_of_image",
     "steps_of",
 ]
 
@@ -110,6 +111,17 @@ def info_of_image(dataset: Any, image: int) -> dict[str, Any]:
             return info
         place -= len(leaf)
     raise IndexError(f"the data set has no image {image}, counted from 0")
+
+
+def name_of_image(dataset: Any, image: int) -> str:
+    """Return the file of an image, or what else there is to name it.
+
+    Args:
+        dataset: Built mmengine data set, wrapped in any way.
+        image: Its place in :func:`iter_data_infos`.
+    """
+    info = info_of_image(dataset, image)
+    return str(info.get("img_path") or f"image {info.get('img_id', image)}")
 
 
 def image_of_index(dataset: Any, root: Any = None) -> np.ndarray:

@@ -5,14 +5,19 @@ import logging
 
 import pytest
 import torch
+from mmengine.dataset import ClassBalancedDataset
 from torch import nn
 
 from imb_det.core import Stage
 from imb_det.core.listener import ClassStatsListener
 from imb_det.hooks.in_effect import InEffect
+from imb_det.layers import NormedLinear
 from imb_det.losses import CrossEntropyLoss, EQLv2Loss, FocalLoss, SeesawLoss
 from imb_det.losses.effect import effect_of
+from imb_det.registry import MODELS
 from imb_det.statistics import ClassStats
+from tests.contracts.registered import registered
+from tests.labelled_sets import LabelledDataset
 
 STATS = ClassStats(("bee", "wasp", "fly"), [2, 50, 500], [2, 50, 500], 552)
 RARE = torch.tensor([0])
@@ -67,9 +72,9 @@ class Head(nn.Module):
             setattr(self, name, told(loss))
 
 
-def logged(caplog, head, times=1, calls_of=("loss_cls",), others=()):
+def logged(caplog, head, times=1, calls_of=("loss_cls",), others=(), dataset=None):
     places = {id(m): f"`{name}`" for name, m in head.named_modules() if name}
-    watching = InEffect(head, places, STATS, others=others)
+    watching = InEffect(head, places, STATS, others=others, dataset=dataset)
     with caplog.at_level(logging.INFO):
         for _ in range(times):
             for name in calls_of:
@@ -147,3 +152,33 @@ def test_others_say_it_themselves(caplog):
     assert "was not called" in text
     caplog.clear()
     assert "draws more" in logged(caplog, Head(), calls_of=(), others=[Part()])
+
+
+@pytest.mark.parametrize("kind", registered(MODELS, "layers"))
+def test_every_layer_says_what_it_does(kind):
+    sizes = (6, 8, 1) if "Conv" in kind else (6, 8)
+    told, does = MODELS.get(kind)(*sizes).in_effect()
+    assert told
+    assert any(letter.isdigit() for letter in does)
+
+
+def test_lengths_that_a_cosine_classifier_takes_out():
+    layer = NormedLinear(2, 3, temperature=16)
+    layer.weight.data = torch.tensor([[3.0, 4], [0, 1], [0, 2]])
+    told = ("temperature 16", "rows of length 1 to 5 count as 1 to 1")
+    assert layer.in_effect() == told
+    layer.power = 0.5
+    assert layer.in_effect()[1] == "rows of length 1 to 5 count as 1 to 2.24"
+
+
+def test_a_wrapper_that_repeats_images_is_told_as_a_sampler_is(caplog):
+    images = LabelledDataset([[2]] * 20 + [[0, 0]], 3)
+    images.metainfo["classes"] = STATS.classes
+    repeating = ClassBalancedDataset(images, oversample_thr=0.19)  # a factor of 2
+    text = logged(caplog, Head(), calls_of=(), dataset=repeating)
+    assert "ClassBalancedDataset  train_dataloader.dataset  oversample_thr 0.19" in text
+    assert "boxes an epoch: rare 2 to 4, common 0 to 0, frequent 20 to 20" in text
+    assert not [r for r in caplog.records if r.levelno == logging.WARNING]
+    idle = ClassBalancedDataset(images, oversample_thr=1e-3)
+    assert "repeats no image" in logged(caplog, Head(), calls_of=(), dataset=idle)
+    assert [r for r in caplog.records if r.levelno == logging.WARNING]
