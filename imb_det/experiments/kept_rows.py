@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["Incomparable", "keep_rows", "kept_notes"]
+__all__ = ["Incomparable", "costs_of", "keep_rows"]
+
+#: What a training costs, in a result.
+COSTS = ("cpu_seconds", "memory_gb")
 
 
 class Incomparable(ValueError):
@@ -13,19 +16,24 @@ class Incomparable(ValueError):
 
 
 def keep_rows(
-    new: Mapping[str, Any], old: Mapping[str, Any], order: Iterable[str]
+    new: Mapping[str, Any],
+    old: Mapping[str, Any],
+    order: Iterable[str],
+    costs: Mapping[str, Sequence[float]],
 ) -> tuple[dict[str, Any], list[str]]:
     """Add what is published of methods of which not all predictions are here.
 
     Differences are paired by image, so that they need the predictions of both methods.
     Where those of a published row are lost, or elsewhere, the row stays as it is:
-    compared with the trainings of the first method of its own time, whose figures stay
-    with it, as ``kept[method]``, where they are others than those of today.
+    compared with the trainings of the first method that were made along with it. If
+    these are others than those of today, ``earlier`` has them, and ``kept`` says by
+    method which of them.
 
     Args:
         new: The comparison of what is here, files named from the folder of all runs.
         old: The published one.
         order: Names of methods, in the order of the result.
+        costs: Of the published trainings of the first method, see :func:`costs_of`.
 
     Returns:
         The comparison, and the names of the methods that are kept.
@@ -42,54 +50,41 @@ def keep_rows(
     }
     if lost[first]:
         raise Incomparable(f"there are no predictions here of {lost[first]}")
-    kept = [method for method, files in lost.items() if files]
-    methods, changes = dict(new["methods"]), dict(new["differences"])
-    compared_with = {}
-    for name in kept:
-        methods[name], changes[name] = old["methods"][name], old["differences"][name]
-        compared_with[name] = old.get("kept", {}).get(name, _estimates(old, first))
-    order = [name for name in order if name in methods]
-    today = _estimates(new, first)
-    return {
-        **new,
-        "methods": {name: methods[name] for name in order},
-        "differences": {name: changes[name] for name in order if name != first},
-        "kept": {
-            name: before
-            for name, before in compared_with.items()
-            if before != today and name in order
-        },
-    }, kept
+    names = [name for name, files in lost.items() if files]
+    content = {**new, "earlier": [], "kept": {}}
+    for part in ("methods", "differences"):
+        every = {**new[part], **{name: old[part][name] for name in names}}
+        content[part] = {name: every[name] for name in order if name in every}
+    for name in content["differences"]:
+        if name in names:
+            then = _trained_along(old, name, costs)
+            if then["figures"] != new["methods"][first]["figures"]:
+                if then not in content["earlier"]:
+                    content["earlier"].append(then)
+                content["kept"][name] = content["earlier"].index(then)
+    return content, names
 
 
 def _files(comparison: Mapping[str, Any], method: str) -> list[str]:
-    return comparison["methods"].get(method, {}).get("files", [])
+    files: list[str] = comparison["methods"].get(method, {}).get("files", [])
+    return files
 
 
-def _estimates(comparison: Mapping[str, Any], method: str) -> dict[str, Any]:
-    figures = comparison["methods"][method]["figures"]
-    return {name: own["estimate"] for name, own in figures.items()}
+def _trained_along(
+    old: Mapping[str, Any], method: str, costs: Mapping[str, Sequence[float]]
+) -> dict[str, Any]:
+    """Return the trainings of the first method that a row is compared with."""
+    if method in old.get("kept", {}):
+        found: dict[str, Any] = old["earlier"][old["kept"][method]]
+        return found
+    return dict(figures=old["methods"][old["baseline"]]["figures"], **costs)
 
 
-def kept_notes(
-    comparison: Mapping[str, Any], figures: Iterable[str]
-) -> tuple[dict[str, str], list[str]]:
-    """Return a mark for each kept row, and a line for each mark.
+def costs_of(results: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Return what trainings cost, by ``'cpu_seconds'`` and ``'memory_gb'``.
 
     Args:
-        comparison: As published.
-        figures: Those that a line names.
+        results: Of their runs; one that was killed and went on has no time.
     """
-    figures = list(figures)
-    marks: dict[str, str] = {}
-    lines: dict[str, str] = {}
-    for method, before in comparison.get("kept", {}).items():
-        known = [name for name in figures if before.get(name) is not None]
-        text = ", ".join(f"{name} {before[name]:.3f}" for name in known)
-        lines.setdefault(text, "\u2020" * (len(lines) + 1))
-        marks[method] = lines[text]
-    first = comparison.get("baseline")
-    return marks, [
-        f"{mark} compared with other trainings of {first!r}, on another machine: {text}"
-        for text, mark in lines.items()
-    ]
+    results = list(results)
+    return {key: [r[key] for r in results if r[key] is not None] for key in COSTS}

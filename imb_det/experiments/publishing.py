@@ -14,7 +14,7 @@ from imb_det.analysis.comparison_plot import plot_differences
 from imb_det.core import and_more
 
 from .files import write_file
-from .kept_rows import Incomparable, keep_rows
+from .kept_rows import Incomparable, costs_of, keep_rows
 from .places import places_of
 from .plan import Experiment
 from .published import Published
@@ -70,15 +70,16 @@ def publish(
             f"no place for a table in {and_more(map(str, readmes))}: no line "
             f"'<!-- results of {path.stem}.{next(iter(experiment.datasets))} -->'"
         )
-    written = [path.with_suffix(".results.jsonl")]
-    merge_results(written[0], results)
-    _tell_of_others(experiment, written[0])
+    file = path.with_suffix(".results.jsonl")
+    before = read_results(file) if file.is_file() else []
+    written, kept = [file], set()
     for dataset in experiment.datasets:
-        source = experiment.work_dir / dataset / "comparison.json"
-        if source.is_file():
-            content = _portable(source, experiment.work_dir)
-            target = path.with_suffix(f".{dataset}.json")
-            written += _write_comparison(content, target, list(experiment.titles))
+        old = [result for result in before if result["dataset"] == dataset]
+        files, names = _publish_comparison(experiment, path, dataset, old)
+        written += files
+        kept |= {(dataset, name) for name in names}
+    merge_results(file, [r for r in results if (r["dataset"], r["method"]) not in kept])
+    _tell_of_others(experiment, file)
     published = Published(path)
     for readme, text in texts.items():
         write_file(readme, published.written_into(text))
@@ -111,25 +112,42 @@ def _portable(comparison: Path, work_dir: Path) -> dict[str, Any]:
     return content
 
 
-def _write_comparison(
-    content: dict[str, Any], target: Path, order: Sequence[str]
-) -> list[Path]:
-    """Write a comparison and its plot, with the published rows that it has not."""
+def _publish_comparison(
+    experiment: Experiment, path: Path, dataset: str, results: list[dict[str, Any]]
+) -> tuple[list[Path], list[str]]:
+    """Write a comparison and its plot, with the published rows that it has not.
+
+    Args:
+        experiment: The experiment.
+        path: Of its file.
+        dataset: Name of the data set.
+        results: Of it that are published.
+
+    Returns:
+        What was written, and the methods whose rows stay as they are.
+    """
+    source = experiment.work_dir / dataset / "comparison.json"
+    if not source.is_file():
+        return [], []
+    content, names = _portable(source, experiment.work_dir), []
+    target = path.with_suffix(f".{dataset}.json")
     if target.is_file():
         old = json.loads(target.read_text(encoding="utf-8"))
+        of_first = [r for r in results if r["method"] == old["baseline"]]
         try:
-            content, kept = keep_rows(content, old, order)
-        except Incomparable as error:
-            say = f"{target} stays as it is: {error}"
-            print_log(say, "current", logging.WARNING)
-            return []
-        if kept:
-            print_log(
-                f"{target}: there are not all predictions here of {and_more(kept)}, "
-                "whose rows stay as they are",
-                "current",
-                logging.WARNING,
+            content, names = keep_rows(
+                content, old, list(experiment.titles), costs_of(of_first)
             )
+        except Incomparable as error:
+            print_log(f"{target} stays as it is: {error}", "current", logging.WARNING)
+            return [], list(old["methods"])
+    if names:
+        print_log(
+            f"{target}: there are not all predictions here of {and_more(names)}, whose "
+            "rows stay as they are",
+            "current",
+            logging.WARNING,
+        )
     write_file(target, json.dumps(content, indent=1) + "\n")
     plot_differences(target.with_suffix(".png"), content)
-    return [target, target.with_suffix(".png")]
+    return [target, target.with_suffix(".png")], names

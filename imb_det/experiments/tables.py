@@ -8,7 +8,7 @@ from typing import Any
 
 from imb_det.core.shown_text import shown
 
-from .kept_rows import kept_notes
+from .kept_rows import COSTS, costs_of
 
 __all__ = ["cell", "difference_text", "markdown_table"]
 
@@ -19,6 +19,12 @@ _FIGURES = {
     "top1_c": "top-1 common",
     "top1_f": "top-1 frequent",
 }
+
+#: Below a table with marks.
+_NOTE = (
+    "\u2020: trained on another machine, and compared with the training there that has "
+    "the same mark."
+)
 
 
 def markdown_table(
@@ -32,8 +38,9 @@ def markdown_table(
     from the first method, in bold where its interval is without 0 and there are several
     seeds: of one it says nothing about others. Both are those of the comparison. Top-1
     is how many objects get their own name, see :func:`.top1_recall`. Time and memory
-    are relative to the first method. Rows that are compared with trainings of another
-    machine are marked, see :func:`.keep_rows`.
+    are relative to the first method. Rows that were trained elsewhere have a mark, as
+    the trainings of the first method that they are compared with, see
+    :func:`.keep_rows`.
 
     Args:
         results: Of one data set.
@@ -41,6 +48,7 @@ def markdown_table(
             result are left out.
         comparison: What ``compare_runs`` has written. Default: None, no differences.
     """
+    comparison = comparison or {}
     by_method = {
         method: [result for result in results if result["method"] == method]
         for method in titles
@@ -48,29 +56,54 @@ def markdown_table(
     by_method = {method: own for method, own in by_method.items() if own}
     if not by_method:
         return "no results\n"
-    first = next(iter(by_method.values()))
-    figures = [name for name in _FIGURES if name in first[0]["figures"]]
+    (first, firsts), *others = by_method.items()
+    figures = [name for name in _FIGURES if name in firsts[0]["figures"]]
     header = ["method", "seeds", *(_FIGURES[name] for name in figures)]
     header += ["time", "memory"]
-    marks, notes = kept_notes(comparison or {}, figures)
-    rows = []
-    for method, own in by_method.items():
-        found = (comparison or {}).get("differences", {}).get(method, {})
-        methods = (comparison or {}).get("methods", {})
-        # With the groups of the comparison: a run may have left out training images.
-        compared = methods.get(method, {}).get("figures", {})
-        title = " ".join(filter(None, [cell(titles[method]), marks.get(method)]))
-        row = [title, str(len(own))]
-        for name in figures:
-            values = compared.get(name, {}).get("seeds")
-            value = _mean(values or [result["figures"].get(name) for result in own])
-            difference = difference_text(found.get(name), len(own))
-            row.append(", ".join(filter(None, [value, difference])))
-        row += [_ratio(own, first, key) for key in ("cpu_seconds", "memory_gb")]
-        rows.append(row)
+    kept, earlier = comparison.get("kept", {}), comparison.get("earlier", [])
+    costs: list[Mapping[str, Sequence[float]]] = [*earlier, costs_of(firsts)]
+    rows = [_row(cell(titles[first]), firsts, figures, comparison, costs[-1])]
+    for index in sorted({kept[method] for method, _ in others if method in kept}):
+        then = earlier[index]["figures"]
+        values = [then.get(name, {}).get("seeds", []) for name in figures]
+        row = [f"{cell(titles[first])} {_mark(index)}", str(max(map(len, values)))]
+        rows.append([*row, *map(_mean, values), "1.00", "1.00"])
+    for method, own in others:
+        title, index = cell(titles[method]), kept.get(method, len(earlier))
+        if method in kept:
+            title += f" {_mark(index)}"
+        rows.append(_row(title, own, figures, comparison, costs[index]))
     lines = [header, ["---"] * len(header), *rows]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return table + "".join(f"\n{note}\n" for note in notes)
+    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    if len(rows) > len(by_method):
+        text += f"\n{_NOTE}\n"
+    return text
+
+
+def _row(
+    title: str,
+    results: Sequence[Mapping[str, Any]],
+    figures: Sequence[str],
+    comparison: Mapping[str, Any],
+    costs: Mapping[str, Sequence[float]],
+) -> list[str]:
+    """Return the cells of a method."""
+    method = results[0]["method"]
+    found = comparison.get("differences", {}).get(method, {})
+    # With the groups of the comparison: a run may have left out training images.
+    compared = comparison.get("methods", {}).get(method, {}).get("figures", {})
+    row = [title, str(len(results))]
+    for name in figures:
+        values = compared.get(name, {}).get("seeds")
+        value = _mean(values or [result["figures"].get(name) for result in results])
+        difference = difference_text(found.get(name), len(results))
+        row.append(", ".join(filter(None, [value, difference])))
+    own = costs_of(results)
+    return [*row, *(_ratio(own[key], costs[key]) for key in COSTS)]
+
+
+def _mark(index: int) -> str:
+    return "\u2020" * (index + 1)
 
 
 def cell(text: str) -> str:
@@ -101,11 +134,8 @@ def difference_text(found: Mapping[str, Any] | None, seeds: int = 2) -> str:
     return f"**{text}**" if stands_out else text
 
 
-def _ratio(
-    results: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], key: str
-) -> str:
-    """Return the ratio of what is known; a run that was killed has no time."""
-    found = [[r[key] for r in own if r[key] is not None] for own in (results, others)]
-    if not all(found):
+def _ratio(values: Sequence[float], others: Sequence[float]) -> str:
+    """Return the ratio of the means; of runs that were killed there is no time."""
+    if not values or not others:
         return "-"
-    return f"{statistics.fmean(found[0]) / statistics.fmean(found[1]):.2f}"
+    return f"{statistics.fmean(values) / statistics.fmean(others):.2f}"

@@ -85,7 +85,8 @@ def test_rows_whose_predictions_are_elsewhere_stay(publish_runs, said):
     again = publish_runs("plain", ("other", 1), "unfinished")
     assert again["differences"]["other"] == before["differences"]["other"]
     assert "['other'], whose rows stay" in said[1]
-    assert publish_runs("plain", "other", "unfinished") == {**before, "kept": {}}
+    whole = publish_runs("plain", "other", "unfinished")
+    assert whole == {**before, "earlier": [], "kept": {}}
     assert len(said) == 2
 
 
@@ -93,18 +94,21 @@ def test_a_row_stays_beside_the_plain_training_of_its_time(publish_runs, tmp_pat
     file, path = tmp_path / "experiment.toy.json", tmp_path / "experiment.py"
     before = publish_runs("plain", "other")
     figures = before["methods"]["plain"]["figures"]
-    figures["AP"]["estimate"] = 0.25  # trained elsewhere
+    figures["AP"]["seeds"] = [0.25, 0.25]  # trained elsewhere
     file.write_text(json.dumps(before))
     kept = publish_runs("plain", "unfinished")
-    then = {name: own["estimate"] for name, own in figures.items()}
-    assert kept["kept"] == {"other": then}
-    assert kept["methods"]["plain"]["figures"]["AP"]["estimate"] != 0.25
+    then = dict(figures=figures, cpu_seconds=[1.0, 1.0], memory_gb=[1.0, 1.0])
+    assert kept["earlier"] == [then]
+    assert kept["kept"] == {"other": 0}
+    assert kept["methods"]["plain"]["figures"]["AP"]["seeds"] != [0.25, 0.25]
     table = Published(path).table("toy")
     assert "| other \u2020 | 2 |" in table
     assert "| unfinished | 2 |" in table
-    note = "compared with other trainings of 'plain', on another machine: AP 0.250,"
-    assert f"\n\u2020 {note}" in table
-    assert publish_runs("plain", "unfinished")["kept"] == kept["kept"]  # and for good
+    assert "| plain \u2020 | 2 | 0.250 ± 0.000 | " in table
+    assert table.count("| 1.00 | 1.00 |") == 4
+    assert "\n\n\u2020: trained on another machine" in table
+    again = publish_runs("plain", "unfinished")  # and for good
+    assert {**again, "settings": None} == {**kept, "settings": None}
     assert publish_runs("plain", "other")["kept"] == {}
     assert "\u2020" not in Published(path).table("toy")
 
