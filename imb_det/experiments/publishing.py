@@ -129,7 +129,7 @@ def _publish_comparison(
     source = experiment.work_dir / dataset / "comparison.json"
     if not source.is_file():
         return [], []
-    content, names = _portable(source, experiment.work_dir), []
+    content, names = _portable(source, experiment.work_dir), list[str]()
     target = path.with_suffix(f".{dataset}.json")
     if target.is_file():
         old = json.loads(target.read_text(encoding="utf-8"))
