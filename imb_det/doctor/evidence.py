@@ -12,21 +12,26 @@ from imb_det.experiments.guide import Advice
 
 __all__ = ["evidence_of"]
 
+#: Experiments that come with the library, the one that the guide rests on first.
+_EXPERIMENTS = ("boards_lt", "longtail_digits")
 _FIGURES = {"AP": "AP", "APr": "APr", "APf": "APf", "top1_r": "top-1 rare"}
 
 
-def evidence_of(advice: Advice, experiment: str = "boards_lt") -> str:
-    """Return the measured differences from plain training, in one sentence.
+def evidence_of(advice: Advice) -> str:
+    """Return the measured differences from plain training, a sentence an experiment.
 
     Args:
         advice: Line of the guide.
-        experiment: Its experiment, whose comparison comes with the library. Default:
-            ``'boards_lt'``.
 
     Returns:
-        Differences with 95 % intervals over test images and seeds; empty where the
-        comparison is not there.
+        Differences with 95 % intervals over test images and seeds; empty where no
+        comparison is there.
     """
+    found = [_of_experiment(advice, name) for name in _EXPERIMENTS]
+    return ". ".join(filter(None, found))
+
+
+def _of_experiment(advice: Advice, experiment: str) -> str:
     comparison = _comparison(f"{experiment}.{advice.dataset}.json")
     found = (comparison or {}).get("differences", {}).get(advice.method)
     if comparison is None or found is None:
@@ -39,7 +44,8 @@ def evidence_of(advice: Advice, experiment: str = "boards_lt") -> str:
             parts.append(f"{title} {number:+.3f} [{low:+.3f}, {high:+.3f}]")
     seeds = len(comparison["methods"][advice.method]["files"])
     return (
-        f"{', '.join(parts)}, beside plain training, {seeds} seeds "
+        f"{', '.join(parts)}, beside plain training, {seeds} "
+        f"{'seed' if seeds == 1 else 'seeds'} "
         f"(configs/experiments/{experiment}.py, {advice.dataset}, {advice.method})"
     )
 

@@ -133,6 +133,8 @@ def guide_table(
     titles: Mapping[str, str],
     comparisons: Mapping[str, Mapping[str, Any]],
     guide: Sequence[Advice] = GUIDE,
+    beside: Mapping[str, Mapping[str, Any]] | None = None,
+    place: str = "",
 ) -> str:
     """Write the guide as a table in Markdown.
 
@@ -140,11 +142,18 @@ def guide_table(
         titles: Of the methods, by name.
         comparisons: What ``compare_runs`` has written, by data set.
         guide: Its lines. Default: the guide of this library.
+        beside: Comparisons of another experiment with the same methods, whose first
+            figure is told as well, where there is one. Default: None.
+        place: What that experiment is about, in a word. Default: none.
 
     Raises:
         ValueError: A line whose row was not measured.
     """
-    lines = [["you have", "use", "its row", *_FIGURES.values(), "cost"]]
+    header = ["you have", "use", "its row", *_FIGURES.values()]
+    first, title = next(iter(_FIGURES.items()))
+    if beside is not None:
+        header.append(f"{title}, {place}")
+    lines = [[*header, "cost"]]
     lines.append(["---"] * len(lines[0]))
     for advice in guide:
         found = comparisons.get(advice.dataset, {}).get("differences", {})
@@ -153,9 +162,21 @@ def guide_table(
                 f"the guide rests on {advice.method!r} on {advice.dataset!r}, which is "
                 f"not compared; there are {sorted(found)}"
             )
-        own = found[advice.method]
-        seeds = len(comparisons[advice.dataset]["methods"][advice.method]["files"])
         row = f'"{cell(titles[advice.method])}"'
-        figures = [difference_text(own.get(name), seeds) or "-" for name in _FIGURES]
+        figures = [_figure(comparisons, advice, name) for name in _FIGURES]
+        if beside is not None:
+            figures.append(_figure(beside, advice, first))
         lines.append([advice.when, advice.use, row, *figures, advice.cost])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _figure(
+    comparisons: Mapping[str, Mapping[str, Any]], advice: Advice, name: str
+) -> str:
+    """Return the difference of one figure; ``-`` where it was not measured."""
+    comparison = comparisons.get(advice.dataset, {})
+    own = comparison.get("differences", {}).get(advice.method)
+    if own is None:
+        return "-"
+    seeds = len(comparison["methods"][advice.method]["files"])
+    return difference_text(own.get(name), seeds) or "-"

@@ -11,7 +11,7 @@ __all__ = ["Place", "places_of"]
 _BEGIN = re.compile(r"<!--\s*(?P<kind>results|guide) of (?P<what>.*?)\s*-->")
 _WHAT = {
     "results": re.compile(r"([\w-]+)\.([\w-]+)(?:: ([\w -]+))?"),
-    "guide": re.compile(r"([\w-]+)()()"),
+    "guide": re.compile(r"([\w-]+)(?: beside ([\w-]+))?()"),
 }
 _END = "<!-- end of results -->"
 
@@ -24,7 +24,8 @@ class Place(NamedTuple):
         end: Where the line begins that ends it.
         kind: ``'results'`` or ``'guide'``.
         experiment: Name of the experiment.
-        dataset: Name of the data set; none for the guide.
+        dataset: Name of the data set; of the guide, the experiment that is told of
+            beside it, None for none.
         methods: Those in it, None for all.
     """
 
@@ -32,7 +33,7 @@ class Place(NamedTuple):
     end: int
     kind: str
     experiment: str
-    dataset: str
+    dataset: str | None
     methods: list[str] | None
 
 
@@ -55,7 +56,7 @@ def places_of(text: str) -> Iterator[Place]:
             raise ValueError(
                 f"README: {begin[0]!r} must be '<!-- results of EXPERIMENT.DATASET "
                 "-->', '<!-- results of EXPERIMENT.DATASET: METHOD METHOD -->' or "
-                "'<!-- guide of EXPERIMENT -->'"
+                "'<!-- guide of EXPERIMENT beside EXPERIMENT -->'"
             )
         experiment, dataset, methods = what.groups()
         own = methods.split() if methods else None

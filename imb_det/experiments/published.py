@@ -59,14 +59,29 @@ class Published:
             titles = {name: titles[name] for name in (first, *methods)}
         return markdown_table(own, titles, self._comparison(dataset))
 
-    def guide(self) -> str:
+    def guide(self, beside: str | None = None) -> str:
         """Make the guide, what to use when.
 
+        Args:
+            beside: Another experiment in the same folder, of which it tells as well.
+                Default: None.
+
         Raises:
+            FileNotFoundError: Nothing is published of the other experiment.
             ValueError: It rests on a method that is not compared.
         """
-        found = {dataset: self._comparison(dataset) or {} for dataset in self.results}
-        return guide_table(self.titles, found)
+        if beside is None:
+            return guide_table(self.titles, self.comparisons)
+        other = Published(self.path.with_stem(beside)).comparisons
+        return guide_table(
+            self.titles, self.comparisons, beside=other, place=beside.split("_")[-1]
+        )
+
+    @property
+    def comparisons(self) -> dict[str, dict[str, Any]]:
+        """What is compared, by data set."""
+        found = {dataset: self._comparison(dataset) for dataset in self.results}
+        return {dataset: one for dataset, one in found.items() if one is not None}
 
     def _comparison(self, dataset: str) -> dict[str, Any] | None:
         file = self.path.with_suffix(f".{dataset}.json")
@@ -88,9 +103,9 @@ class Published:
         for place in places_of(text):
             if place.experiment == self.path.stem:
                 if place.kind == "guide":
-                    table = self.guide()
+                    table = self.guide(place.dataset)
                 else:
-                    table = self.table(place.dataset, place.methods)
+                    table = self.table(str(place.dataset), place.methods)
                 parts += [text[at : place.begin], f"\n{table}"]
                 at = place.end
         return "".join([*parts, text[at:]])

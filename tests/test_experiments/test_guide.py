@@ -39,3 +39,20 @@ def test_of_one_seed_nothing_stands_out():
 def test_a_line_without_a_row_is_refused(row):
     with pytest.raises(ValueError, match=f"'{row[1]}' on '{row[0]}', which is not"):
         guide_table(TITLES, COMPARISONS, [Advice("all", "nothing", *row)])
+
+
+def test_another_experiment_beside_it():
+    guide = [Advice("all", "it", "boards", name) for name in ("rfs", "drw")]
+    row = dict(COMPARISONS["boards"]["differences"]["rfs"])
+    here = dict(COMPARISONS["boards"], differences=dict(rfs=row, drw=row))
+    here["methods"] = dict.fromkeys(("rfs", "drw"), here["methods"]["rfs"])
+    header, _, *lines = guide_table(
+        dict(TITLES, drw="DRW"),
+        dict(boards=here),
+        guide,
+        beside=COMPARISONS,
+        place="digits",
+    ).splitlines()
+    assert header.endswith("| top-1 rare | APr, digits | cost |")
+    assert lines[0].split(" | ")[-2] == "**+0.100 [+0.050, +0.150]**"
+    assert lines[1].split(" | ")[-2] == "-"
