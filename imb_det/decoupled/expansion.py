@@ -111,5 +111,9 @@ def _rows_of_more(
     found = [name for name in new if name in classes]
     if not found:
         raise ValueError(f"{file} knows no class that those before do not know")
-    take_rows(made, source, classes, wanted, found, extra)
+    if not take_rows(made, source, classes, wanted, found, extra):
+        raise ValueError(
+            f"{file} has no classifier of the form of that of the config, whose rows "
+            f"could be taken for {and_more(found)}"
+        )
     return found

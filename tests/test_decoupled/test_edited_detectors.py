@@ -154,6 +154,11 @@ def test_rows_of_another_checkpoint_are_taken_alone(trained, tmp_path):
             assert torch.equal(made[name], value)
     with pytest.raises(ValueError, match="knows no class that those before"):
         expand(cfg, head, tmp_path / "all.pth", more=[head])
+    content = torch.load(tail)
+    content["state_dict"] = {"roi_head.bbox_head.fc_cls.weight": torch.ones(3, 5)}
+    torch.save(content, tail)
+    with pytest.raises(ValueError, match=r"t\.pth has no classifier of the form"):
+        expand(cfg, head, tmp_path / "all.pth", more=[tail])
 
 
 @pytest.mark.parametrize("keep_bias", [False, True])
