@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdet.models.dense_heads import RPNHead
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from torch import Tensor, nn
 
 from imb_det.heads import experts_of
@@ -105,7 +106,11 @@ def class_numbers(model: nn.Module) -> list[int]:
     Args:
         model: Detector of mmdet.
     """
-    return sorted({int(head.num_classes) for _, head in _heads(model)})
+    found = {int(head.num_classes) for _, head in _heads(model)}
+    if not found:  # heads of heatmaps have no loss of classes
+        parts = (getattr(part, "num_classes", None) for part in model.modules())
+        found = {number for number in parts if isinstance(number, int)}
+    return sorted(found)
 
 
 def _heads(model: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -134,7 +139,6 @@ def _of_head(path: str, head: Any) -> list[ClassifierOutput]:
             "classes that could be calibrated"
         )
     classes = int(head.num_classes)
-    exclusive = not getattr(loss, "use_sigmoid", False)
     layers = dict(_layers(head))
     if not layers:
         raise TypeError(
@@ -152,9 +156,23 @@ def _of_head(path: str, head: Any) -> list[ClassifierOutput]:
             raise TypeError(
                 f"`{path}.{name}` has {channels} outputs for {classes} classes"
             )
+        exclusive = _predicts_softmax(head, channels > classes)
         output = ClassifierOutput(f"{path}.{name}", layer, channels, classes, exclusive)
         found.append(output)
     return found
+
+
+def _predicts_softmax(head: Any, has_background: bool) -> bool:
+    """Tell whether the classes exclude one another in prediction.
+
+    Box heads of mmdet predict with a softmax, whatever their loss trains, unless the
+    loss says otherwise.
+    """
+    loss = head.loss_cls
+    if not getattr(loss, "use_sigmoid", False):
+        return True
+    is_custom = getattr(loss, "custom_cls_channels", False)
+    return isinstance(head, BBoxHead) and has_background and not is_custom
 
 
 def _layers(head: Any) -> Iterator[tuple[str, Any]]:

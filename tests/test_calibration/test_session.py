@@ -215,6 +215,20 @@ def test_what_is_written(session, toy, tmp_path, monkeypatch):
     assert found.unexpected_keys == ["calibration.number"]
 
 
+def test_average_k_counts_every_detection(toy):
+    """Also those beyond the 100 best of a class in an image, which are not judged."""
+    config, weights, out = toy
+    config.model.test_cfg.update(max_per_img=400, nms_pre=400)
+    config.model.test_cfg.nms.iou_threshold = 1.0
+    session = CalibrationSession(config, weights, out, on="train")
+    scores, images = session._scores()
+    assert images == 9
+    assert len(session._judged(()).score) < len(scores)
+    session.fit("average_k", 200)
+    (least,) = (made["score_thr"] for made in session.calibrators)
+    assert (scores >= least).sum() == 200 * images
+
+
 def test_average_k_tells_its_error(session, capsys):
     session.fit("average_k", 5)
     text = session.report(resamples=20)
