@@ -17,7 +17,8 @@ from imb_det.calibration.classifier_outputs import classifier_outputs
 from imb_det.calibration.image_sets import dataset_of
 from imb_det.calibration.tested_detector import TestedDetector
 from imb_det.checkpoint_files import read_weights, without_training
-from imb_det.core import check_choice, check_number
+from imb_det.core import ClassStatsListener, check_choice, check_number
+from imb_det.core.hand_over import HandOver
 from imb_det.evaluation.functional import text_table
 
 from .positioning import PARTS, part_of, position
@@ -135,6 +136,9 @@ class MergingSession:
         base, *others = self.parents.states
         names = [name for name in base if name not in self.parents.skipped]
         self._load(base)
+        # Losses go by counts that a base, which knows other data, may not bring.
+        hand_over = HandOver(ClassStatsListener, "set_class_stats")
+        hand_over(self.model.modules(), self.tested.stats)
         found = position(
             self.model,
             base,

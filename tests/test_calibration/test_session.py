@@ -195,9 +195,13 @@ def test_what_is_written(session, toy, tmp_path, monkeypatch):
     torch.save(dict(rest, state_dict=state), weights)
     session.fit("norcal", 0.5)
     session.fit("average_k", 5)
-    files = session.write(source, weights, {"model.test_cfg.max_per_img": 7})
+    step = "test_dataloader.dataset.pipeline.1.scale"
+    options = {"model.test_cfg.max_per_img": 7, step: (50, 40)}
+    config.merge_from_dict(options)
+    files = session.write(source, weights, options)
     made = Config.fromfile(files[0])
     assert made.model.test_cfg.max_per_img == 7
+    assert made.test_dataloader.to_dict() == config.test_dataloader.to_dict()
     model = toys.MODELS.build(made.model)
     assert len(model.calibration.logits) == len(model.calibration.scores) == 1
     content = torch.load(files[1])

@@ -162,6 +162,20 @@ def test_dense_detectors_fuse_boxes_alone(batch):
         ensemble([model] * 2, config)
 
 
+@pytest.mark.parametrize("most", [-1, None, 7])
+def test_the_limit_of_the_most_generous_member(batch, most):
+    config = model_config()
+    config.test_cfg.rcnn.max_per_img = most
+    others = [model_config()]
+    others[0].test_cfg.rcnn.max_per_img = 5
+    made = BackdoorEnsemble("FasterRCNN", others, "boxes", **_without_type(config))
+    assert made.most == (7 if most == 7 else None)
+
+
+def _without_type(config):
+    return {name: value for name, value in config.items() if name != "type"}
+
+
 def refusal(**options):
     config = dict(model_config(), **options)
     kind = config.pop("type")

@@ -64,6 +64,14 @@ def test_parts_that_are_not_there_are_refused(folder, monkeypatch):
         session.best_of("wise_ft", [0.5], {"neck": 0.1}, 1)
 
 
+def test_positions_by_a_loss_that_goes_by_counts(folder, monkeypatch):
+    """The parents were trained without: the counts are those of the config's set."""
+    loss = dict(type="imb_det.LogitAdjustmentLoss", use_sigmoid=True)
+    folder[1].model.bbox_head.loss_cls = loss
+    made = session_of(folder, has_base=True).positioned(1, False)
+    assert made.keys() == read_weights(folder[0] / "a.pth")[1].keys()
+
+
 def test_the_best_is_taken_where_ap_is_not_defined(folder, monkeypatch, capsys):
     session = session_of(folder, has_base=True)
     found = iter([0.1, 0.1, float("nan"), 0.3, 0.2])
