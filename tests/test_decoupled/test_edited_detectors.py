@@ -130,6 +130,17 @@ def test_classes_of_a_smaller_detector_are_found_by_name(trained, tmp_path):
     assert f"new classes, with the mean of the others: ['{toys.CLASSES[1]}']" in lines
 
 
+def test_names_that_are_not_those_of_the_checkpoint(trained, tmp_path):
+    cfg, checkpoint, _ = trained
+    lines = expand(cfg, checkpoint, tmp_path / "a.pth", classes=["ant"])
+    assert "no row of a class" in lines[-1]
+    assert lines[-1].endswith("no such layer of one class")
+    small = Config(cfg.to_dict())
+    small.model.roi_head.bbox_head.num_classes = 2
+    with pytest.raises(ValueError, match=r"have \[2\] classes, its training set 3"):
+        expand(small, checkpoint, tmp_path / "a.pth")
+
+
 def test_rows_of_another_checkpoint_are_taken_alone(trained, tmp_path):
     cfg, _, _ = trained
     parts = {("ant", "cat"): tmp_path / "head.pth", ("bee", "ant"): tmp_path / "t.pth"}
