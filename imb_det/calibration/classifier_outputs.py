@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
-from torch import Tensor, nn
+from torch import nn
 
 from imb_det.heads import experts_of
 from imb_det.losses import (
     GumbelLink,
     ImbalanceLoss,
+    ScaledSoftmaxLink,
     SigmoidLink,
     SigmoidWithBackgroundLink,
     SoftmaxLink,
     SoftmaxWithObjectnessLink,
 )
+
+from .classifier_output import ClassifierOutput
 
 __all__ = ["ClassifierOutput", "class_numbers", "classifier_outputs"]
 
@@ -29,46 +31,6 @@ _LINKS = (
     SoftmaxLink,
     SoftmaxWithObjectnessLink,
 )
-
-
-@dataclass(frozen=True)
-class ClassifierOutput:
-    """Output of a layer that classifies.
-
-    Args:
-        name: Path of the layer in the detector.
-        layer: Linear, (..., K) out, or convolution, (B, A * K, H, W) out.
-        channels: K, outputs of one box, or of one expert of several.
-        num_classes: C; the first ones of K.
-        exclusive: Whether the classes exclude one another, as with a softmax.
-    """
-
-    name: str
-    layer: nn.Module
-    channels: int
-    num_classes: int
-    exclusive: bool
-
-    def apply(self, output: Tensor, change: Any) -> Tensor:
-        """Return the output with changed logits of the classes.
-
-        Args:
-            output: Of the layer.
-            change: Function of the logits (..., C) and of :attr:`exclusive`.
-        """
-        is_map = isinstance(self.layer, nn.Conv2d)
-        rows = output
-        if not is_map and output.size(-1) != self.channels:
-            rows = output.reshape(*output.shape[:-1], -1, self.channels)
-        if is_map:
-            batch, _, height, width = output.shape
-            rows = output.reshape(batch, -1, self.channels, height, width)
-            rows = rows.movedim(2, -1)
-        changed = rows.clone()
-        classes = rows[..., : self.num_classes]
-        changed[..., : self.num_classes] = change(classes, self.exclusive)
-        changed = changed.movedim(-1, 2) if is_map else changed
-        return changed.reshape(output.shape)
 
 
 def classifier_outputs(model: nn.Module) -> list[ClassifierOutput]:
@@ -138,6 +100,9 @@ def _of_head(path: str, head: Any) -> list[ClassifierOutput]:
             f"{type(own.link).__name__}, whose outputs are not logits of single "
             "classes that could be calibrated"
         )
+    links = tuple(own.link for own in experts)
+    if not any(isinstance(link, ScaledSoftmaxLink) for link in links):
+        links = ()
     classes = int(head.num_classes)
     layers = dict(_layers(head))
     if not layers:
@@ -157,8 +122,10 @@ def _of_head(path: str, head: Any) -> list[ClassifierOutput]:
                 f"`{path}.{name}` has {channels} outputs for {classes} classes"
             )
         exclusive = _predicts_softmax(head, channels > classes)
-        output = ClassifierOutput(f"{path}.{name}", layer, channels, classes, exclusive)
-        found.append(output)
+        path_of_layer = f"{path}.{name}"
+        found.append(
+            ClassifierOutput(path_of_layer, layer, channels, classes, exclusive, links)
+        )
     return found
 
 

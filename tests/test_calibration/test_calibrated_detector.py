@@ -222,6 +222,8 @@ def test_where_no_class_is_known():
         (dict(type="EQLV2Loss", num_classes=3), True),
         (dict(type="SeesawLoss", num_classes=3), True),
         (dict(type="FocalCustomLoss", num_classes=3, use_sigmoid=True), False),
+        (dict(type="imb_det.LDAMLoss", use_sigmoid=False, scale=3.0), True),
+        (dict(type="imb_det.IIFLoss", weight=[1.0, 2.0, 3.0]), True),
         (dict(type="imb_det.FocalLoss", use_sigmoid=True), False),
         (dict(type="imb_det.EQLv2Loss", use_sigmoid=True), False),
     ],
@@ -248,6 +250,22 @@ def test_classes_exclude_one_another_where_the_head_predicts_so(loss, exclusive)
     # The same for all classes of a box, and nothing where they are independent.
     torch.testing.assert_close(found, found[:, :1].expand(6, 3), rtol=1e-4, atol=1e-4)
     assert exclusive == bool(found.abs().max() > 1e-3)
+
+
+@pytest.mark.parametrize("average", ["logits", "probabilities"])
+def test_logits_of_experts_are_those_that_their_losses_make(average):
+    ce, scaled = dict(type="imb_det.CrossEntropyLoss"), dict(scale=30.0)
+    head = dict(
+        type="imb_det.MultiExpertShared2FCBBoxHead",
+        loss_cls=None,
+        losses=[ce, dict(scaled, type="imb_det.LDAMLoss")],
+        average=average,
+    )
+    (output,) = classifier_outputs(MODELS.build(two_stages.model_config(**head)))
+    rows, shift = torch.randn(5, 8), torch.tensor([1.0, 2.0, 4.0])
+    moved = output.apply(rows, lambda logits, _: logits - shift) - rows
+    wanted = torch.cat([-shift, torch.zeros(1), -shift / 30, torch.zeros(1)])
+    torch.testing.assert_close(moved, wanted.expand(5, 8), rtol=1e-4, atol=1e-5)
 
 
 def test_heads_of_cascades_are_found():

@@ -197,6 +197,11 @@ def test_what_does_not_fit_is_refused():
     assert "`iou_thr` must be" in refusal(iou_thr=1.0, fuse="boxes")
     sigmoids = model_config(loss_cls=dict(type="imb_det.FocalLoss", use_sigmoid=True))
     assert "fuse='probabilities'" in refusal(others=[sigmoids])
+    cosine = dict(type="imb_det.LDAMLoss", use_sigmoid=False)
+    other = model_config(loss_cls=dict(cosine, scale=20.0))
+    assert "with the factor 20.0 of 4" in refusal(
+        others=[other], **model_config(loss_cls=dict(cosine, scale=30.0))
+    )
     masks = model_config("mask-rcnn")
     assert "only the members [1] have masks" in refusal(others=[masks])
     assert "makes masks" in refusal(others=[masks], fuse="boxes")
