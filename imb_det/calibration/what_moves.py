@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imb_det.analysis.comparison_inputs import RULES, judge_files, read_test_set
 from imb_det.analysis.run_comparison import compare_runs
+from imb_det.core import check_number
 from imb_det.evaluation.functional import (
     Detections,
     FederatedGroundTruth,
@@ -21,7 +22,14 @@ from imb_det.statistics import ClassStats
 from .label_sets import compare_label_sets
 from .operating_figures import OperatingChange, compare_operating_figures
 
-__all__ = ["changes_table", "detected", "judged", "label_sets_move", "what_moves"]
+__all__ = [
+    "changes_table",
+    "check_report",
+    "detected",
+    "judged",
+    "label_sets_move",
+    "what_moves",
+]
 
 
 def judged(
@@ -47,6 +55,22 @@ def detected(
     found = [read_predictions(file, truth, ids) for file in files]
     part = truth.subset({own["img_id"] for own in found[0]})
     return part, [Detections.from_predictions(part, own) for own in found]
+
+
+def check_report(score_thr: float, resamples: int) -> None:
+    """Refuse numbers of a report, before anything is predicted for it.
+
+    Args:
+        score_thr: Least score, in [0, 1).
+        resamples: Of the images, >= 1.
+
+    Raises:
+        TypeError, ValueError: Out of range.
+    """
+    check_number("report", "score_thr", score_thr, 0, 1)
+    if score_thr == 1:
+        raise ValueError("report: `score_thr` must be below 1")
+    check_number("report", "resamples", resamples, 1, None)
 
 
 def what_moves(

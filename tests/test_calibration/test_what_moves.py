@@ -2,11 +2,28 @@
 
 import json
 
-from imb_det.calibration.what_moves import detected, judged
+import pytest
+
+from imb_det.calibration.what_moves import check_report, detected, judged
 from tests.federated_scenes import federated_predictions, lvis_content, lvis_results
 
 A, B = (0.0, 0.0, 10.0, 10.0), (20.0, 20.0, 10.0, 10.0)
 CLASSES = ("class 0", "class 1", "class 2")
+
+
+@pytest.mark.parametrize(
+    ("score_thr", "resamples", "match"),
+    [
+        (1.0, 10, "`score_thr` must be below 1"),
+        (-0.1, 10, "`score_thr` must be in"),
+        (30, 10, "`score_thr` must be in"),
+        (0.3, 0, "`resamples` must be in"),
+    ],
+)
+def test_numbers_of_a_report(score_thr, resamples, match):
+    check_report(0.3, 1)
+    with pytest.raises(ValueError, match=match):
+        check_report(score_thr, resamples)
 
 
 def test_classes_that_nobody_has_looked_for_are_no_errors(tmp_path):

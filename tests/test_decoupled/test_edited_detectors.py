@@ -172,6 +172,29 @@ def test_rows_of_another_checkpoint_are_taken_alone(trained, tmp_path):
         expand(cfg, head, tmp_path / "all.pth", more=[tail])
 
 
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (("tau_norm", 2.0), "`tau` must be in"),
+        (("ncm", 0.0), "`scale` must be in"),
+        (("ncm", 1.0, True), "of tau_norm alone"),
+    ],
+)
+def test_an_edit_that_cannot_be_is_refused_before_images_are_looked_at(
+    trained, tmp_path, options, match
+):
+    cfg, checkpoint, _ = trained
+    session = EditSession(cfg, checkpoint, tmp_path)
+    with pytest.raises(ValueError, match=match):
+        session.check(*options)
+    assert [rows.classes for rows in session.check("ncm")] == [3]
+    cfg = Config(cfg.to_dict())
+    cfg.model.roi_head.bbox_head.cls_predictor_cfg = dict(type="imb_det.NormedLinear")
+    cosine = EditSession(cfg, write_weights(cfg, tmp_path / "cosine.pth"), tmp_path)
+    with pytest.raises(TypeError, match="is a NormedLinear"):
+        cosine.check("tau_norm")
+
+
 @pytest.mark.parametrize("keep_bias", [False, True])
 def test_independent_classes_need_their_bias(trained, tmp_path, keep_bias, capsys):
     sigmoids = dict(type="imb_det.FocalLoss", use_sigmoid=True)
