@@ -5,6 +5,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.structures import InstanceData
 
+from imb_det.calibration.passes import logit_moments
 from imb_det.merging.backdoor_ensemble import BackdoorEnsemble
 from imb_det.merging.box_fusion import fuse_boxes
 from tests.contracts import detectors
@@ -174,6 +175,12 @@ def test_the_limit_of_the_most_generous_member(batch, most):
 
 def _without_type(config):
     return {name: value for name, value in config.items() if name != "type"}
+
+
+def test_moments_of_logits_are_those_of_the_members():
+    made = ensemble([started(model_config())] * 2)
+    with pytest.raises(TypeError, match="calibrate the members one by one"):
+        logit_moments(made, None)
 
 
 def refusal(**options):
