@@ -11,6 +11,7 @@ from pathlib import Path
 from imb_det.calibration.fitting import METHODS
 from imb_det.calibration.options import numbers_by_method
 from imb_det.calibration.session import CalibrationSession
+from imb_det.calibration.what_moves import check_report
 from imb_det.cli import load_config, make_parser, parse_args
 
 
@@ -21,11 +22,7 @@ def main() -> None:
     add("checkpoint", help="weights of the detector")
     add("--method", nargs="+", choices=list(METHODS), required=True)
     number = dict(nargs="+", metavar="[NAME=]NUMBER")
-    add(
-        "--value",
-        help="option of a method, such as gamma; by NAME of several",
-        **number,
-    )
+    add("--value", help="option of a method (gamma); by NAME of several", **number)
     add("--values", help="of a shift, to try: the best AP wins", **number)
     add(
         "--on",
@@ -42,6 +39,7 @@ def main() -> None:
     args = parse_args(parser, files=["config", "checkpoint"])
     cfg, out, images = load_config(args), Path(args.out), (args.on, args.images)
     try:
+        check_report(args.score_thr, args.resamples)
         numbers = numbers_by_method(args.method, args.value, args.values)
         session = CalibrationSession(
             cfg, args.checkpoint, out, *images, same_split=args.same_split

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from imb_det.calibration.what_moves import check_report
 from imb_det.cli import load_config, make_parser, parse_args
 from imb_det.decoupled.edit_session import EDITS, EditSession
 
@@ -28,9 +29,12 @@ def main() -> None:
     args = parse_args(parser, files=["config", "checkpoint"])
     cfg, out = load_config(args), Path(args.out)
     try:
+        check_report(args.score_thr, args.resamples)
         session = EditSession(cfg, args.checkpoint, out)
+        options = args.method, args.value, args.keep_bias, args.keep_scale
+        session.check(*options)
         session.predict("as_trained")
-        session.edit(args.method, args.value, args.keep_bias, args.keep_scale)
+        session.edit(*options)
         session.predict("edited")
         print(session.report(args.score_thr, args.resamples))
         file = session.write()

@@ -23,6 +23,7 @@ def main() -> None:
     add("--rule", default="uniform", choices=[*RULES, "greedy", "position"])
     add("--values", type=float, nargs="+", help="alpha, or scales: the best AP wins")
     add("--parts", nargs="+", metavar="PART=VALUE", help="backbone=0.2 ...")
+    add("--keep", type=float, help="ties: share of each change (default: 0.2)")
     add("--steps", type=int, help="of position (default: 50)")
     add("--by-part", action="store_true", help="position: a factor for each part")
     add("--images", type=int, default=200, help="to count normalisation (default: 200)")
@@ -33,7 +34,7 @@ def main() -> None:
     try:
         refuse_unused(args)
         parts = dict(map(read_part, args.parts or ()))
-        session = MergingSession(cfg, args.checkpoints, out, has_base)
+        session = MergingSession(cfg, args.checkpoints, out, has_base, args.keep)
         print(session.parents.text())
         if args.rule == "greedy":
             state = session.greedy(args.images)

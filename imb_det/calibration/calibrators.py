@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from imb_det.registry import MODELS
 
-from .classifier_outputs import ClassifierOutput, classifier_outputs
+from .classifier_outputs import ClassifierOutput, class_numbers, classifier_outputs
 from .expert_weights import ExpertWeights
 from .logit_calibrator import LogitCalibrator
 from .score_calibrators import ScoreCalibrator
@@ -82,12 +82,16 @@ class Calibration(nn.Module):
             model: Detector of mmdet, which has none yet.
 
         Raises:
-            TypeError: Its classifiers are not known.
+            TypeError: Its classifiers are not known, and it has calibrators of logits;
+                or nothing in it knows a number of classes.
             ValueError: It has one.
         """
         if hasattr(model, "calibration"):
             raise ValueError(f"{type(model).__name__} has calibrators already")
-        outputs = classifier_outputs(model)
+        outputs = classifier_outputs(model) if self.logits else []
+        classes = class_numbers(model)
+        if self.scores and not classes:
+            raise TypeError(f"no head of {type(model).__name__} tells its classes")
         for experts in self.experts:
             experts.attach(model)  # type: ignore[operator]
         self.train(model.training)
@@ -99,7 +103,7 @@ class Calibration(nn.Module):
             ]
         if self.scores:
             _tell_of_idle_thresholds(model, self.scores)
-            hook = _ScoreHook(self, max(output.num_classes for output in outputs))
+            hook = _ScoreHook(self, classes[-1])
             self._handles.append(model.register_forward_hook(hook, with_kwargs=True))
 
     def detach(self, model: nn.Module) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from mmdet.models.dense_heads import RPNHead
-from torch import Tensor, nn
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from torch import nn
 
 from imb_det.heads import experts_of
 from imb_det.losses import (
     GumbelLink,
     ImbalanceLoss,
+    ScaledSoftmaxLink,
     SigmoidLink,
     SigmoidWithBackgroundLink,
     SoftmaxLink,
     SoftmaxWithObjectnessLink,
 )
+
+from .classifier_output import ClassifierOutput
 
 __all__ = ["ClassifierOutput", "class_numbers", "classifier_outputs"]
 
@@ -28,46 +31,6 @@ _LINKS = (
     SoftmaxLink,
     SoftmaxWithObjectnessLink,
 )
-
-
-@dataclass(frozen=True)
-class ClassifierOutput:
-    """Output of a layer that classifies.
-
-    Args:
-        name: Path of the layer in the detector.
-        layer: Linear, (..., K) out, or convolution, (B, A * K, H, W) out.
-        channels: K, outputs of one box, or of one expert of several.
-        num_classes: C; the first ones of K.
-        exclusive: Whether the classes exclude one another, as with a softmax.
-    """
-
-    name: str
-    layer: nn.Module
-    channels: int
-    num_classes: int
-    exclusive: bool
-
-    def apply(self, output: Tensor, change: Any) -> Tensor:
-        """Return the output with changed logits of the classes.
-
-        Args:
-            output: Of the layer.
-            change: Function of the logits (..., C) and of :attr:`exclusive`.
-        """
-        is_map = isinstance(self.layer, nn.Conv2d)
-        rows = output
-        if not is_map and output.size(-1) != self.channels:
-            rows = output.reshape(*output.shape[:-1], -1, self.channels)
-        if is_map:
-            batch, _, height, width = output.shape
-            rows = output.reshape(batch, -1, self.channels, height, width)
-            rows = rows.movedim(2, -1)
-        changed = rows.clone()
-        classes = rows[..., : self.num_classes]
-        changed[..., : self.num_classes] = change(classes, self.exclusive)
-        changed = changed.movedim(-1, 2) if is_map else changed
-        return changed.reshape(output.shape)
 
 
 def classifier_outputs(model: nn.Module) -> list[ClassifierOutput]:
@@ -105,7 +68,11 @@ def class_numbers(model: nn.Module) -> list[int]:
     Args:
         model: Detector of mmdet.
     """
-    return sorted({int(head.num_classes) for _, head in _heads(model)})
+    found = {int(head.num_classes) for _, head in _heads(model)}
+    if not found:  # heads of heatmaps have no loss of classes
+        parts = (getattr(part, "num_classes", None) for part in model.modules())
+        found = {number for number in parts if isinstance(number, int)}
+    return sorted(found)
 
 
 def _heads(model: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -133,8 +100,10 @@ def _of_head(path: str, head: Any) -> list[ClassifierOutput]:
             f"{type(own.link).__name__}, whose outputs are not logits of single "
             "classes that could be calibrated"
         )
+    links = tuple(own.link for own in experts)
+    if not any(isinstance(link, ScaledSoftmaxLink) for link in links):
+        links = ()
     classes = int(head.num_classes)
-    exclusive = not getattr(loss, "use_sigmoid", False)
     layers = dict(_layers(head))
     if not layers:
         raise TypeError(
@@ -152,9 +121,25 @@ def _of_head(path: str, head: Any) -> list[ClassifierOutput]:
             raise TypeError(
                 f"`{path}.{name}` has {channels} outputs for {classes} classes"
             )
-        output = ClassifierOutput(f"{path}.{name}", layer, channels, classes, exclusive)
-        found.append(output)
+        exclusive = _predicts_softmax(head, channels > classes)
+        path_of_layer = f"{path}.{name}"
+        found.append(
+            ClassifierOutput(path_of_layer, layer, channels, classes, exclusive, links)
+        )
     return found
+
+
+def _predicts_softmax(head: Any, has_background: bool) -> bool:
+    """Tell whether the classes exclude one another in prediction.
+
+    Box heads of mmdet predict with a softmax, whatever their loss trains, unless the
+    loss says otherwise.
+    """
+    loss = head.loss_cls
+    if not getattr(loss, "use_sigmoid", False):
+        return True
+    is_custom = getattr(loss, "custom_cls_channels", False)
+    return isinstance(head, BBoxHead) and has_background and not is_custom
 
 
 def _layers(head: Any) -> Iterator[tuple[str, Any]]:

@@ -27,6 +27,8 @@ class Evidence:
         stats: Counts of the training set.
         judge: Returns the verdicts on the detections of the held-out images, with the
             calibrators that came before.
+        scores: Returns the scores of all these detections, whether they can be judged
+            or not, and the number of images.
         places: Returns the fractal dimension of each class.
         moments: Returns mean and standard deviation of the logits of each class.
         experts: Returns the rows of multi-expert heads, see :func:`fit_expert_weights`.
@@ -35,6 +37,7 @@ class Evidence:
 
     stats: ClassStats
     judge: Callable[[], Matches]
+    scores: Callable[[], tuple[np.ndarray, int]]
     places: Callable[[], list[float]]
     moments: Callable[[], tuple[list[float], list[float]]]
     experts: Callable[[], list[tuple[Any, Any, Any]]]
@@ -127,8 +130,7 @@ def _average_k(evidence: Evidence) -> dict[str, Any]:
             "average_k needs `--value`, how many detections an image keeps on average; "
             f"training images have {objects:.2g} objects on average"
         )
-    matches = evidence.judge()
-    value = average_k_threshold(matches.score, matches.num_images, evidence.value)
+    value = average_k_threshold(*evidence.scores(), evidence.value)
     return dict(type="imb_det.ClassScoreThreshold", score_thr=value)
 
 

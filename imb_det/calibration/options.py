@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from .fitting import METHODS
@@ -28,8 +29,15 @@ def numbers_by_method(
 
     Raises:
         ValueError: No number, the name of another method, a number that could be of
-            several methods, or two for ``--value`` of one.
+            several methods, or two for ``--value`` of one; a method for logits behind
+            one for scores.
     """
+    for before, name in pairwise(methods):
+        if METHODS[name].of_logits and not METHODS[before].of_logits:
+            raise ValueError(
+                f"{name} changes logits, which come before scores: name it before "
+                f"{before}"
+            )
     found: dict[str, dict[str, Any]] = {name: {} for name in methods}
     for name, numbers in _read("--values", methods, values or ()).items():
         found[name]["values"] = numbers

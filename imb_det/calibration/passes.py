@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -78,9 +79,15 @@ def logit_moments(model: Any, loader: DataLoader) -> tuple[list[float], list[flo
         C numbers each.
 
     Raises:
+        TypeError: Box heads of members, whose training an ensemble does not know.
         ValueError: Fewer than two rows, or a class whose logits are all the same.
     """
     outputs = classifier_outputs(model)
+    if not box_heads(model) and any(isinstance(m, BBoxHead) for m in model.modules()):
+        raise TypeError(
+            f"the box heads of a {type(model).__name__} are those of its members, each "
+            "trained on boxes of its own: calibrate the members one by one"
+        )
     classes = outputs[0].num_classes
     seen = np.zeros((2, classes)), [0]
     handles = [

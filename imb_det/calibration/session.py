@@ -31,7 +31,7 @@ from .passes import calibrated, logit_moments
 from .places import fractal_dimensions
 from .tested_detector import TestedDetector
 from .training_rows import box_heads, see_training_rows, with_labels
-from .what_moves import judged, label_sets_move, what_moves
+from .what_moves import detected, judged, label_sets_move, what_moves
 from .written import write_calibrated
 
 __all__ = ["CalibrationSession"]
@@ -175,6 +175,7 @@ class CalibrationSession:
         return Evidence(
             self.stats,
             lambda: self._judged(self.calibrators),
+            self._scores,
             lambda: fractal_dimensions(self.tested.train),
             self._moments,
             self._experts,
@@ -217,6 +218,12 @@ class CalibrationSession:
         """Judge the detections of the images to fit on."""
         file = self._predicted(calibrators, self.fit_set, "fitted_on")
         return judged(self.fit_file, [file], self.stats.classes)[0]
+
+    def _scores(self) -> tuple[np.ndarray, int]:
+        """Return the scores of all detections, and the number of images."""
+        file = self._predicted(self.calibrators, self.fit_set, "fitted_on")
+        images, (found,) = detected(self.fit_file, [file], self.stats.classes)
+        return found.score, len(images.images)
 
     def _ap(self, calibrator: Any) -> float:
         made = [*self.calibrators, calibrator]

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from imb_det.analysis.comparison_inputs import RULES, judge_files, read_test_set
 from imb_det.analysis.run_comparison import compare_runs
-from imb_det.evaluation.functional import Detections, text_table
+from imb_det.core import check_number
+from imb_det.evaluation.functional import (
+    Detections,
+    FederatedGroundTruth,
+    GroundTruth,
+    text_table,
+)
 from imb_det.evaluation.functional.matches import Matches
 from imb_det.evaluation.result_files import read_predictions
 from imb_det.statistics import ClassStats
@@ -16,16 +22,55 @@ from imb_det.statistics import ClassStats
 from .label_sets import compare_label_sets
 from .operating_figures import OperatingChange, compare_operating_figures
 
-__all__ = ["changes_table", "judged", "label_sets_move", "what_moves"]
+__all__ = [
+    "changes_table",
+    "check_report",
+    "detected",
+    "judged",
+    "label_sets_move",
+    "what_moves",
+]
 
 
 def judged(
     ann_file: Path, files: Sequence[Path], classes: Sequence[str]
 ) -> list[Matches]:
-    """Match the predictions of some files to the objects of an annotation file."""
+    """Match the predictions of some files to the objects of an annotation file.
+
+    In files of LVIS, detections of classes that nobody has looked for in their image
+    are neither right nor wrong, and left out.
+    """
     truth, ids = read_test_set(ann_file, classes=classes)
-    found = judge_files(truth, ids, list(files), rules=RULES["coco"])
+    rules = RULES["lvis" if isinstance(truth, FederatedGroundTruth) else "coco"]
+    found = judge_files(truth, ids, list(files), rules=rules)
     return [found[file] for file in files]
+
+
+def detected(
+    ann_file: Path, files: Sequence[Path], classes: Sequence[str]
+) -> tuple[GroundTruth, list[Detections]]:
+    """Return the images that were tested, and all detections of each file."""
+    truth, ids = read_test_set(ann_file, classes=classes)
+    truth = truth.judged_by("bbox")
+    found = [read_predictions(file, truth, ids) for file in files]
+    part = truth.subset({own["img_id"] for own in found[0]})
+    return part, [Detections.from_predictions(part, own) for own in found]
+
+
+def check_report(score_thr: float, resamples: int) -> None:
+    """Refuse numbers of a report, before anything is predicted for it.
+
+    Args:
+        score_thr: Least score, in [0, 1).
+        resamples: Of the images, >= 1.
+
+    Raises:
+        TypeError, ValueError: Out of range.
+    """
+    check_number("report", "score_thr", score_thr, 0, 1)
+    if score_thr == 1:
+        raise ValueError("report: `score_thr` must be below 1")
+    check_number("report", "resamples", resamples, 1, None)
 
 
 def what_moves(
@@ -103,11 +148,7 @@ def label_sets_move(
         stats: Counts of the training set.
         resamples: Of the images, for the intervals. Default 1000.
     """
-    truth, ids = read_test_set(ann_file, classes=stats.classes)
-    truth = truth.judged_by("bbox")
-    found = [read_predictions(file, truth, ids) for file in files]
-    part = truth.subset({own["img_id"] for own in found[0]})  # those that were tested
-    before, after = (Detections.from_predictions(part, own) for own in found)
+    part, (before, after) = detected(ann_file, files, stats.classes)
     change = compare_label_sets(part, before, after, stats.groups(), resamples)
     title = (
         "Labels of an object: those of all detections that are left and overlap it by "

@@ -92,13 +92,28 @@ def write_changed(
     out = stem.parent.resolve()
     base = Path(os.path.relpath(Path(source).resolve(), out)).as_posix()
     patch = Config(dict(custom_imports=whole.custom_imports))
-    patch.merge_from_dict(dict(options or {}))
+    patch.merge_from_dict(_with_whole_lists(config, options or {}))
     patch.merge_from_dict(dict(model=dict(changes)))
     files = [stem.with_suffix(".py"), stem.with_suffix(".pth")]
     write_text(files[0], f"_base_ = {base!r}\n{patch.pretty_text}")
     meta = {**(content.get("meta") or {}), "cfg": whole.pretty_text}
     torch.save({**content, "meta": meta, "state_dict": dict(state)}, files[1])
     return files
+
+
+def _with_whole_lists(config: Config, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options that another config can have, which takes lists as a whole."""
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        here, parts = config, name.split(".")
+        found[name] = value
+        for depth, part in enumerate(parts):
+            if isinstance(here, (list, tuple)):
+                del found[name]
+                found[".".join(parts[:depth])] = here
+                break
+            here = here.get(part) if isinstance(here, (Config, Mapping)) else None
+    return found
 
 
 def write_calibrated(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-__all__ = ["class_means"]
+__all__ = ["class_means", "place_of"]
 
 
 @torch.no_grad()
@@ -31,7 +31,7 @@ def class_means(
     Raises:
         TypeError: The classifier is none of a box head on regions of images.
     """
-    head, extractor = _place_of(model, layer)
+    head, extractor = place_of(model, layer)
     inputs: list[Tensor] = []
     handle = layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
     total = torch.zeros(num_classes, layer.in_features, dtype=torch.float64)
@@ -60,8 +60,16 @@ def class_means(
     return total / count.clamp(min=1)[:, None], count
 
 
-def _place_of(model: Any, layer: Any) -> tuple[Any, Any]:
-    """Return the box head that a classifier is in, and what gives it regions."""
+def place_of(model: Any, layer: Any) -> tuple[Any, Any]:
+    """Return the box head that a classifier is in, and what gives it regions.
+
+    Args:
+        model: The detector.
+        layer: Its classifier.
+
+    Raises:
+        TypeError: The classifier is none of a box head on regions of images.
+    """
     roi_head = getattr(model, "roi_head", None)
     heads = getattr(roi_head, "bbox_head", None)
     extractors = getattr(roi_head, "bbox_roi_extractor", None)

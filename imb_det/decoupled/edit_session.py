@@ -13,9 +13,10 @@ from imb_det.calibration.image_sets import ann_file_of, dataset_of
 from imb_det.calibration.tested_detector import TestedDetector
 from imb_det.calibration.what_moves import what_moves
 from imb_det.checkpoint_files import read_weights, without_training
-from imb_det.core import and_more
+from imb_det.core import and_more, check_number
+from imb_det.merging.class_rows import ClassRows
 
-from .class_means import class_means
+from .class_means import class_means, place_of
 from .classifier_edits import nearest_class_mean, rows_of, tau_norm
 
 __all__ = ["EDITS", "EditSession"]
@@ -60,6 +61,39 @@ class EditSession:
         what = name.replace("_", " ")
         self._files.append(self.tested.predicted(self.test_set, name, what))
 
+    def check(
+        self,
+        method: str,
+        value: float = 1.0,
+        keep_bias: bool = False,
+        keep_scale: bool = False,
+    ) -> list[ClassRows]:
+        """Refuse an edit that cannot be made, before any image is looked at.
+
+        Args:
+            method: See :meth:`edit`, as all others.
+            value: Default 1.
+            keep_bias: Default False.
+            keep_scale: Default False.
+
+        Returns:
+            Which rows of each classifier are those of its classes.
+
+        Raises:
+            TypeError, ValueError: See :meth:`edit`.
+        """
+        if method not in EDITS:
+            raise ValueError(f"`--method` must be one of {EDITS}, got {method!r}")
+        if method == "ncm" and (keep_bias or keep_scale):
+            raise ValueError("`--keep-bias` and `--keep-scale` are of tau_norm alone")
+        if method == "tau_norm":
+            check_number("tau_norm", "tau", value, 0, 1)
+        else:
+            check_number("ncm", "scale", value, 0, None, open_ends=True)
+            for output in self.outputs:
+                place_of(self.model, output.layer)
+        return [rows_of(output) for output in self.outputs]
+
     def edit(
         self,
         method: str,
@@ -79,11 +113,7 @@ class EditSession:
             TypeError, ValueError: No such method, an option of the other one, or a
                 classifier that does not suit it.
         """
-        if method not in EDITS:
-            raise ValueError(f"`--method` must be one of {EDITS}, got {method!r}")
-        if method == "ncm" and (keep_bias or keep_scale):
-            raise ValueError("`--keep-bias` and `--keep-scale` are of tau_norm alone")
-        all_rows = [rows_of(output) for output in self.outputs]
+        all_rows = self.check(method, value, keep_bias, keep_scale)
         if method == "tau_norm":
             print(_DANGER)
             for output in self.outputs:

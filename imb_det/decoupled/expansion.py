@@ -10,7 +10,7 @@ import torch
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import Tensor
 
-from imb_det.calibration import classifier_outputs
+from imb_det.calibration.classifier_outputs import class_numbers, classifier_outputs
 from imb_det.checkpoint_files import read_weights
 from imb_det.core import and_more, check_choice
 from imb_det.merging.class_rows import take_rows, with_classes
@@ -71,6 +71,11 @@ def expand(
             part.init_cfg = None
     model.init_weights()
     outputs = classifier_outputs(model)
+    if (numbers := class_numbers(model)) != [len(wanted)]:
+        raise ValueError(
+            f"the heads of the config have {numbers} classes, its training set "
+            f"{len(wanted)}"
+        )
     extra = max(output.channels - output.num_classes for output in outputs)
     made, kept = with_classes(source, model.state_dict(), known, wanted, extra, fill)
     if len(kept) == len(made):
@@ -87,6 +92,10 @@ def expand(
     lines = [f"{len(made) - len(kept)} of {len(made)} tensors are taken over"]
     if kept:
         lines.append(f"not taken over: {and_more(kept, quoted=False)}")
+    if {f"{output.name}.weight" for output in outputs} <= set(kept):
+        told = f"{len(known)} classes" if len(known) > 1 else "one class"
+        lines.append(f"no row of a class: {checkpoint} has no such layer of {told}")
+        return lines + from_more
     rows = "the mean of the others" if fill == "mean" else "a new start"
     lines.append(f"classes known by name: {and_more(shared) if shared else 'none'}")
     lines += from_more
@@ -111,5 +120,9 @@ def _rows_of_more(
     found = [name for name in new if name in classes]
     if not found:
         raise ValueError(f"{file} knows no class that those before do not know")
-    take_rows(made, source, classes, wanted, found, extra)
+    if not take_rows(made, source, classes, wanted, found, extra):
+        raise ValueError(
+            f"{file} has no classifier of the form of that of the config, whose rows "
+            f"could be taken for {and_more(found)}"
+        )
     return found

@@ -34,10 +34,11 @@ class FreezeHook(Hook):
     Features are learnt best from images as they are, classifiers from balanced ones:
     in the second stage only the classifier is trained, often anew (cRT), or a few
     numbers of it. What is frozen has no gradient, is out of the reach of weight decay
-    and momentum, and stays in eval mode, normalisation and dropout with it; losses
-    count on as ever. Names and numbers are logged when the stage begins. Bits of the
-    frozen parameters, and of the statistics of frozen normalisation, are compared with
-    those of the begin after every epoch, on resume and when the stage ends.
+    and momentum, and its layers stay in eval mode, normalisation and dropout with them;
+    losses count on as ever, and heads give what these need. Names and numbers are
+    logged when the stage begins. Bits of the frozen parameters, and of the statistics
+    of frozen normalisation, are compared with those of the begin after every epoch, on
+    resume and when the stage ends.
 
     Moving averages of weights take over what is frozen and what is started anew, as it
     is when the stage begins: the classifier is averaged over the features that it is

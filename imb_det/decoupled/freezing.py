@@ -26,7 +26,8 @@ _LOSSES = (ImbalanceLoss, InstanceWeightedLoss, OverlapLoss, PixelLoss)
 class Division:
     """A model in a stage: what is trained, and what rests in eval mode.
 
-    Losses are neither; they count and weigh on as in any training.
+    Losses are neither; they count and weigh on as in any training. Nor are heads, whose
+    outputs have another form in eval mode; their layers rest.
 
     Args:
         model: The detector.
@@ -63,7 +64,8 @@ class Division:
         for path, module in self.model.named_modules():
             named = parts.train_only is not None and is_in(path, parts.train_only)
             rests = parts.train_only is not None or is_in(path, parts.freeze)
-            if rests and not named and path not in at_work and id(module) not in losses:
+            kept = path in at_work or id(module) in losses or _has_loss(module)
+            if rests and not named and not kept:
                 yield path, module
 
     def begin(self) -> None:
@@ -122,6 +124,12 @@ class Division:
         named = dict(self.model.named_parameters())
         for name in names:
             optimizer.state.pop(named[name], None)
+
+
+def _has_loss(module: nn.Module) -> bool:
+    """Tell whether a module is a head, such as FCOS's, RepPoints' or a grid head."""
+    names = "loss", "loss_by_feat", "loss_and_target"
+    return any(callable(getattr(module, name, None)) for name in names)
 
 
 def _digest(value: Tensor) -> str:

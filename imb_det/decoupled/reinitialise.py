@@ -42,8 +42,11 @@ def reinitialise(model: nn.Module, paths: Sequence[str], seed: int) -> list[str]
                     reset()
             _initialise(_owner(model, path))
     set_start_biases(model, {})
-    for name, value in model.state_dict().items():
-        if is_in(name, paths):
+    state = model.state_dict()
+    # A layer that decoder layers share has several names, and starts anew under all.
+    anew = {value.data_ptr() for name, value in state.items() if is_in(name, paths)}
+    for name, value in state.items():
+        if value.data_ptr() in anew:
             broadcast(value)
         elif value.shape == kept[name].shape:
             value.copy_(kept[name])

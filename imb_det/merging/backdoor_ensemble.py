@@ -105,7 +105,8 @@ class BackdoorEnsemble(BaseDetector):
     def _check_boxes(self, name: str) -> None:
         own = _limits(self.members)
         #: Detections of an image that are left, those of the most generous member.
-        self.most = None if None in own["max_per_img"] else max(own["max_per_img"])
+        most = [number or -1 for number in own["max_per_img"]]
+        self.most = max(most) if min(most) > 0 else None  # mmdet's -1 keeps all
         for place, member in enumerate(self.members):
             if getattr(member, "with_mask", False):
                 raise TypeError(

@@ -12,7 +12,9 @@ from torch import Tensor
 __all__ = ["ClassRows", "class_rows", "take_rows", "with_classes"]
 
 #: Layers whose outputs are those of one class after the other, several each.
-_CLASS_FIRST = re.compile(r"(^|\.)(fc_reg|conv_logits|label_embedding)\.(weight|bias)$")
+_CLASS_FIRST = re.compile(
+    r"(^|\.)(fc_reg|conv_logits|fc_mask_iou|label_embedding)\.(weight|bias)$"
+)
 #: Layers whose outputs are those of all classes for one anchor after the other.
 _ANCHOR_FIRST = re.compile(
     r"(^|\.)(\w*cls|cls_embed|cls_branches\.\d+|\w*cls\.\d+|reppoints_cls_out)"
@@ -20,7 +22,11 @@ _ANCHOR_FIRST = re.compile(
 )
 #: What a classifier has for each class, and not for background.
 _CLASSES_ALONE = re.compile(r"(^|\.)\w*cls\.align_(scale|bias)$")
-_NEVER = re.compile(r"(^|\.)(rpn_head\.|\w*bbox_cls\.|\w*cls_convs)")
+_NEVER = re.compile(r"(^|\.)(rpn_head\.|semantic_head\.|\w*bbox_cls\.|\w*cls_convs)")
+#: Parts with numbers of classes, in the order of those that they were told of.
+_NUMBERS = re.compile(r"(^|\.)(loss_\w+|class_thresholds|calibration)\.")
+#: Least numbers of a box; fewer rows for each class are those of all of them.
+_BOX = 4
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,8 @@ def class_rows(name: str, rows: int, classes: int, extra: int = 0) -> ClassRows 
         return None
     if _CLASS_FIRST.search(name):
         each, rest = divmod(rows, classes)
-        is_shared = rest or (each == 1 and name.rsplit(".", 2)[-2] == "fc_reg")
-        return None if is_shared or not each else ClassRows(classes, 1, rows, each)
+        least = _BOX if name.rsplit(".", 2)[-2] == "fc_reg" else 1
+        return None if rest or each < least else ClassRows(classes, 1, rows, each)
     if _CLASSES_ALONE.search(name):
         return ClassRows(classes, 1, rows) if rows == classes else None
     if _ANCHOR_FIRST.search(name):
@@ -90,7 +96,7 @@ def take_rows(
     target_classes: Sequence[str],
     wanted: Sequence[str],
     extra: int = 0,
-) -> None:
+) -> list[str]:
     """Put the rows of some classes of a detector into those of another, in place.
 
     Nothing else is taken, background neither.
@@ -102,17 +108,23 @@ def take_rows(
         target_classes: Of the first's.
         wanted: Names of the classes, which both know.
         extra: Outputs of the classifiers beyond one a class, of both.
+
+    Returns:
+        Names of the parameters that rows were put into.
     """
+    taken: list[str] = []
     for name, own in made.items():
         given = source.get(name)
         if given is None or not own.dim() or given.shape[1:] != own.shape[1:]:
             continue
         old = class_rows(name, len(given), len(source_classes), extra)
         new = class_rows(name, len(own), len(target_classes), extra)
-        if old and new and (old.repeats, old.each) == (new.repeats, new.each):
+        if old and new and _alike(old, new):
+            taken.append(name)
             for label in wanted:
                 rows = given[old.index(list(source_classes).index(label))]
                 own[new.index(list(target_classes).index(label))] = rows.to(own)
+    return taken
 
 
 def with_classes(
@@ -142,32 +154,53 @@ def with_classes(
         Parameters by name, of the second's shapes, and the names of those that could
         not be taken over, as the second has them.
     """
-    places = {name: place for place, name in enumerate(source_classes)}
+    names = list(source_classes), list(target_classes)
     made: dict[str, Tensor] = {}
     kept: list[str] = []
     for name, own in target.items():
         given = source.get(name)
-        if given is None or given.shape[1:] != own.shape[1:]:
-            made[name] = own.clone()
-            kept.append(name)
-            continue
-        if not own.dim():
-            made[name] = given.clone()
-            continue
-        old = class_rows(name, len(given), len(source_classes), extra)
-        new = class_rows(name, len(own), len(target_classes), extra)
-        if not (old and new):
-            fits = given.shape == own.shape
-            made[name] = (given if fits else own).clone()
-            kept += [] if fits else [name]
-            continue
-        rows = own.clone()
-        rows[new.others()] = given[old.others()].to(rows)
-        known = torch.stack([given[old.index(i)] for i in range(old.classes)])
-        for label, of_name in enumerate(target_classes):
-            if of_name in places:
-                rows[new.index(label)] = given[old.index(places[of_name])].to(rows)
-            elif fill == "mean":
-                rows[new.index(label)] = known.mean(0).to(rows)
-        made[name] = rows
+        rows = None if given is None else _mapped(name, given, own, names, extra, fill)
+        made[name] = own.clone() if rows is None else rows
+        kept += [name] if rows is None else []
     return made, kept
+
+
+def _mapped(
+    name: str,
+    given: Tensor,
+    own: Tensor,
+    names: tuple[list[str], list[str]],
+    extra: int,
+    fill: str,
+) -> Tensor | None:
+    """Return a parameter for other classes; None where it does not fit."""
+    old_names, new_names = names
+    if given.dim() != own.dim() or given.shape[1:] != own.shape[1:]:
+        return None
+    if _NUMBERS.search(name) and old_names != new_names:
+        return None
+    if not own.dim():
+        return given.clone()
+    old = class_rows(name, len(given), len(old_names), extra)
+    new = class_rows(name, len(own), len(new_names), extra)
+    if old is None or new is None:
+        of_one = old or new
+        # What is of the only class is as of all of them.
+        is_shared = of_one is None or of_one.classes == 1
+        return given.clone() if given.shape == own.shape and is_shared else None
+    if not _alike(old, new):
+        return None
+    rows = own.clone()
+    rows[new.others()] = given[old.others()].to(rows)
+    known = torch.stack([given[old.index(i)] for i in range(old.classes)])
+    for label, of_name in enumerate(new_names):
+        if of_name in old_names:
+            place = old.index(old_names.index(of_name))
+            rows[new.index(label)] = given[place].to(rows)
+        elif fill == "mean":
+            rows[new.index(label)] = known.mean(0).to(rows)
+    return rows
+
+
+def _alike(old: ClassRows, new: ClassRows) -> bool:
+    return (old.repeats, old.each) == (new.repeats, new.each)

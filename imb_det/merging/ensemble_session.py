@@ -58,6 +58,7 @@ class EnsembleSession:
                 f"`--configs` must be those of all {len(files)} checkpoints but the "
                 f"first, got {len(configs)}"
             )
+        config = _with_imports_of(config, configs or ())
         self.config, self.out = config, out
         same = len(files) - 1
         self.changes: dict[str, Any] = dict(
@@ -126,3 +127,16 @@ class EnsembleSession:
             self.out / "ensemble",
             options,
         )
+
+
+def _with_imports_of(config: Config, others: Sequence[Config]) -> Config:
+    """Return a config that imports what others need as well."""
+    names: list[str] = []
+    for own in (config, *others):
+        given = (own.get("custom_imports") or {}).get("imports") or []
+        names += [given] if isinstance(given, str) else given
+    made = Config(config.to_dict())
+    if names:
+        imports = list(dict.fromkeys(names))
+        made.custom_imports = dict(imports=imports, allow_failed_imports=False)
+    return made

@@ -10,6 +10,7 @@ __all__ = ["read_part", "refuse_unused"]
 _OF_RULES = {
     "values": ("wise_ft", "task_arithmetic", "ties"),
     "parts": ("wise_ft", "task_arithmetic", "ties"),
+    "keep": ("ties",),
     "steps": ("position",),
     "by_part": ("position",),
 }

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 
 import torch
 from torch import Tensor
 
 from imb_det.core import check_number
 
-__all__ = ["DEFAULTS", "RULES", "merge", "ties", "wise_ft"]
+__all__ = ["DEFAULTS", "KEEP", "RULES", "merge", "rule_of", "ties", "wise_ft"]
+
+Rule = Callable[[Tensor | None, Sequence[Tensor], float], Tensor]
+#: Share of each task vector that :func:`ties` keeps.
+KEEP = 0.2
 
 
 def merge(states: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
@@ -55,7 +59,7 @@ def wise_ft(base: Tensor, tuned: Tensor, alpha: float) -> Tensor:
 
 
 def ties(
-    base: Tensor, states: Sequence[Tensor], scale: float = 1.0, keep: float = 0.2
+    base: Tensor, states: Sequence[Tensor], scale: float = 1.0, keep: float = KEEP
 ) -> Tensor:
     r"""Return the base plus what the most of the task vectors agree on.
 
@@ -69,12 +73,18 @@ def ties(
         scale: Factor of the sum. Default 1.
         keep: Share of parameters of each vector that stays, in (0, 1]. Default 0.2.
 
+    Raises:
+        TypeError, ValueError: ``keep`` is no such number.
+
     Source: Yadav et al., "TIES-Merging: Resolving Interference When Merging Models",
     NeurIPS 2023; the share is that of each tensor, where theirs is of all parameters.
     """
-    check_number("ties", "keep", keep, 0, 1)
+    _check_keep(keep)
     vectors = torch.stack([state.double() - base.double() for state in states])
-    flat = vectors.flatten(1)
+    # Scales of heads have no dimension, and numbers of classes may not be known yet.
+    flat = vectors.reshape(len(states), base.numel())
+    if not base.numel():
+        return base.clone()
     count = max(round(keep * flat.size(1)), 1)
     least = flat.abs().topk(count, dim=1).values[:, -1:]
     kept = torch.where(flat.abs() >= least, flat, 0.0)
@@ -84,6 +94,13 @@ def ties(
     merged = (kept * agree).sum(0) / number
     made = base.double() + scale * merged.view_as(base)
     return made.to(_widest([base, *states]))
+
+
+def _check_keep(keep: float) -> None:
+    """Raise unless it is a share of parameters that :func:`ties` can keep."""
+    check_number("ties", "keep", keep, 0, 1)
+    if not keep:
+        raise ValueError("ties: `keep` must be above 0, else nothing is merged")
 
 
 def _needed(base: Tensor | None) -> Tensor:
@@ -106,17 +123,36 @@ def _arithmetic(base: Tensor | None, states: Sequence[Tensor], value: float) -> 
     return merge([_needed(base), *states], [rest, *([value] * len(states))])
 
 
-def _ties(base: Tensor | None, states: Sequence[Tensor], value: float) -> Tensor:
-    return ties(_needed(base), states, value)
+def _ties(
+    base: Tensor | None, states: Sequence[Tensor], value: float, keep: float = KEEP
+) -> Tensor:
+    return ties(_needed(base), states, value, keep)
 
 
 #: Functions of the base, of the other tensors, and of one number.
-RULES: Mapping[str, Callable[[Tensor | None, Sequence[Tensor], float], Tensor]] = {
+RULES: Mapping[str, Rule] = {
     "uniform": _uniform,
     "wise_ft": _wise,
     "task_arithmetic": _arithmetic,
     "ties": _ties,
 }
+
+
+def rule_of(name: str, keep: float | None = None) -> Rule:
+    """Return a rule.
+
+    Args:
+        name: One of :data:`RULES`.
+        keep: Of :func:`ties`; None for its default, and with the other rules.
+
+    Raises:
+        TypeError, ValueError: ``keep`` is no such number.
+    """
+    if keep is None:
+        return RULES[name]
+    _check_keep(keep)
+    return partial(_ties, keep=keep)
+
 
 #: Their number where none is given.
 DEFAULTS: Mapping[str, float] = {

@@ -17,12 +17,13 @@ from imb_det.calibration.classifier_outputs import classifier_outputs
 from imb_det.calibration.image_sets import dataset_of
 from imb_det.calibration.tested_detector import TestedDetector
 from imb_det.checkpoint_files import read_weights, without_training
-from imb_det.core import check_choice, check_number
+from imb_det.core import ClassStatsListener, check_choice, check_number
+from imb_det.core.hand_over import HandOver
 from imb_det.evaluation.functional import text_table
 
 from .positioning import PARTS, part_of, position
 from .recalibration import recount_norms
-from .rules import DEFAULTS, RULES, merge
+from .rules import DEFAULTS, RULES, merge, rule_of
 from .state_dicts import Parents
 
 __all__ = ["MergingSession"]
@@ -40,9 +41,12 @@ class MergingSession:
         out: Folder for predictions and results.
         has_base: Whether the first one is what the others were fine-tuned from.
             Default False.
+        keep: Share of each task vector that the rule ``ties`` keeps; None for 0.2.
+            Default None.
 
     Raises:
-        FileNotFoundError, ValueError: See :meth:`.Parents.read`.
+        FileNotFoundError, TypeError, ValueError: See :meth:`.Parents.read`; a share out
+            of range.
     """
 
     def __init__(
@@ -51,7 +55,10 @@ class MergingSession:
         files: Sequence[str | Path],
         out: Path,
         has_base: bool = False,
+        keep: float | None = None,
     ) -> None:
+        rule_of("ties", keep)  # before anything is read
+        self.keep = keep
         self.config, self.out, self.has_base = config, out, has_base
         self.val_set = dataset_of(config, "val")
         self.tested = TestedDetector(config, out)
@@ -75,11 +82,12 @@ class MergingSession:
         """
         self._check(rule, [value], parts or {})
         numbers = dict(parts or {})
+        apply = rule_of(rule, self.keep if rule == "ties" else None)
 
         def of_tensor(name: str, tensors: list[Tensor]) -> Tensor:
             base = tensors[0] if self.has_base else None
             rest = tensors[1:] if self.has_base else tensors
-            return RULES[rule](base, rest, numbers.get(part_of(name), value))
+            return apply(base, rest, numbers.get(part_of(name), value))
 
         return self.parents.merged(of_tensor)
 
@@ -90,6 +98,7 @@ class MergingSession:
         check_choice("merging", "rule", rule, tuple(RULES))
         for part in parts:
             check_choice("merging", "parts", part, PARTS)
+        self._check_effect(values, parts)
         if rule == "uniform":
             if parts:
                 raise ValueError("`uniform` has no number that a part could have")
@@ -104,6 +113,22 @@ class MergingSession:
             check_number("merging", rule, value, float("-inf"), None, open_ends=True)
             RULES[rule](nothing, [nothing] * others, value)
 
+    def _check_effect(
+        self, values: Sequence[float], parts: Mapping[str, float]
+    ) -> None:
+        """Refuse numbers that no tensor is merged by."""
+        merged = self.parents.states[0].keys() - self.parents.skipped.keys()
+        there = {part_of(name) for name in merged}
+        if idle := sorted(set(parts) - there):
+            raise ValueError(
+                f"nothing that is merged is of the {' or the '.join(idle)}"
+            )
+        if there <= set(parts) and len(values) > 1:
+            raise ValueError(
+                f"{list(values)} have no effect: {', '.join(sorted(there))} have "
+                "numbers of their own"
+            )
+
     def positioned(self, steps: int, by_part: bool) -> dict[str, Tensor]:
         """Merge by factors that are learnt, see :func:`.position`, and print them."""
         if not self.has_base:
@@ -111,6 +136,9 @@ class MergingSession:
         base, *others = self.parents.states
         names = [name for name in base if name not in self.parents.skipped]
         self._load(base)
+        # Losses go by counts that a base, which knows other data, may not bring.
+        hand_over = HandOver(ClassStatsListener, "set_class_stats")
+        hand_over(self.model.modules(), self.tested.stats)
         found = position(
             self.model,
             base,

@@ -19,6 +19,7 @@ from imb_det.calibration import ClassifierOutput, classifier_outputs
 from imb_det.heads.class_thresholds import ClassThresholds
 from imb_det.heads.expert_losses import ExpertLosses
 from imb_det.heads.guided_bbox_head import GuidedBBoxHead
+from imb_det.losses import ScaledSoftmaxLink
 
 __all__ = ["check_two_stage", "predict_together"]
 
@@ -105,6 +106,8 @@ def _link_of(member: Any) -> str:
         weights = [round(float(w), 3) for w in loss.weights]
         return f"{loss.average} of experts by {weights}"
     link = getattr(loss, "link", None)
+    if isinstance(link, ScaledSoftmaxLink):
+        return f"{type(link).__name__} with the factor {link.scale.spec}"
     if link is not None:
         return type(link).__name__
     own = getattr(loss, "custom_activation", False)

@@ -83,7 +83,7 @@ class Parents:
         for name, own in first.items():
             if not own.is_floating_point():
                 skipped[name] = "whole numbers are the first checkpoint's"
-        if len(skipped) >= len(first):
+        if not first.keys() - skipped.keys():
             raise ValueError(
                 f"{paths[0]} shares no parameter with the others: they are of other "
                 "architectures"
@@ -130,7 +130,8 @@ class Parents:
 
     def text(self) -> str:
         """Write what is not merged, and how alike the checkpoints are."""
-        lines = [f"{len(self.states[0]) - len(self.skipped)} tensors are merged"]
+        merged = self.states[0].keys() - self.skipped.keys()
+        lines = [f"{len(merged)} tensors are merged"]
         reasons: dict[str, list[str]] = {}
         for name, reason in self.skipped.items():
             reasons.setdefault(reason, []).append(name)

@@ -17,7 +17,9 @@ from imb_det.calibration import (
     calibrators,
     classifier_outputs,
 )
+from imb_det.calibration.classifier_outputs import class_numbers
 from imb_det.calibration.written import calibrated_config
+from tests import two_stages
 from tests.contracts import detectors, mmdet_heads
 from tests.contracts.cases import NUM_CLASSES
 from tests.contracts.roi_heads import RoIHead
@@ -176,6 +178,94 @@ def test_links_without_logits_of_classes_are_refused(kind):
     head = mmdet_heads.ready(MODELS.build(ConfigDict(config)))
     with pytest.raises(TypeError, match="not logits of single classes"):
         classifier_outputs(nn.ModuleDict({"head": head}))
+
+
+@pytest.mark.parametrize("kind", ["GumbelLoss", "BalancedGroupSoftmaxLoss"])
+def test_scores_of_such_heads_are_calibrated(kind):
+    config = two_stages.model_config(loss_cls=dict(type=f"imb_det.{kind}"))
+    if kind == "GumbelLoss":
+        config.roi_head.bbox_head.loss_cls.use_sigmoid = True
+    model = MODELS.build(config)
+    Calibration([VectorScaling([2.0, 1.0, 1.0])]).attach(model)
+    sample = DetDataSample(
+        pred_instances=InstanceData(
+            scores=torch.tensor([0.8]),
+            labels=torch.tensor([0]),
+            bboxes=torch.ones(1, 4),
+        )
+    )
+    (hook,) = model._forward_hooks.values()
+    (found,) = hook(model, (), dict(mode="predict"), [sample])
+    assert found.pred_instances.scores.item() == pytest.approx(16 / 17)
+    with pytest.raises(TypeError, match="not logits of single classes"):
+        Calibration([NORCAL]).attach(MODELS.build(config))
+
+
+@pytest.mark.parametrize("name", sorted(UNKNOWN - {"RPNHead"}))
+def test_scores_behind_unknown_classifiers_are_calibrated(name):
+    model = nn.ModuleDict({"head": mmdet_heads.build_dense(name)})
+    numbers = class_numbers(model)
+    assert numbers == [NUM_CLASSES]
+    Calibration([VectorScaling([1.0] * NUM_CLASSES)]).attach(model)
+
+
+def test_where_no_class_is_known():
+    with pytest.raises(TypeError, match="no head of Linear tells its classes"):
+        Calibration([ClassScoreThreshold(0.5)]).attach(nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("loss", "exclusive"),
+    [
+        (dict(type="CrossEntropyLoss", use_sigmoid=True), True),
+        (dict(type="FocalLoss", use_sigmoid=True), True),
+        (dict(type="EQLV2Loss", num_classes=3), True),
+        (dict(type="SeesawLoss", num_classes=3), True),
+        (dict(type="FocalCustomLoss", num_classes=3, use_sigmoid=True), False),
+        (dict(type="imb_det.LDAMLoss", use_sigmoid=False, scale=3.0), True),
+        (dict(type="imb_det.IIFLoss", weight=[1.0, 2.0, 3.0]), True),
+        (dict(type="imb_det.FocalLoss", use_sigmoid=True), False),
+        (dict(type="imb_det.EQLv2Loss", use_sigmoid=True), False),
+    ],
+)
+def test_classes_exclude_one_another_where_the_head_predicts_so(loss, exclusive):
+    """Box heads of mmdet take a softmax of what its sigmoid losses train."""
+    model = two_stages.started(two_stages.model_config(loss_cls=loss))
+    (output,) = classifier_outputs(model)
+    assert output.exclusive == exclusive
+    counts = dict(type="imb_det.NorCal", gamma=1.0, counts=[8.0, 2.0, 1.0])
+    rois, boxes = torch.zeros(6, 5), torch.zeros(6, 12)
+    features = torch.randn(6, 8, 2, 2)
+    head = model.roi_head.bbox_head
+
+    def scores():
+        logits, _ = head(features)
+        meta = dict(img_shape=(9, 9), scale_factor=(1.0, 1.0))
+        return head._predict_by_feat_single(rois, logits, boxes, meta).scores[:, :3]
+
+    plain = scores()
+    Calibration([counts]).attach(model)
+    shift = torch.tensor([8.0, 2.0, 1.0]).log()
+    found = scores().log() - plain.log() + shift
+    # The same for all classes of a box, and nothing where they are independent.
+    torch.testing.assert_close(found, found[:, :1].expand(6, 3), rtol=1e-4, atol=1e-4)
+    assert exclusive == bool(found.abs().max() > 1e-3)
+
+
+@pytest.mark.parametrize("average", ["logits", "probabilities"])
+def test_logits_of_experts_are_those_that_their_losses_make(average):
+    ce, scaled = dict(type="imb_det.CrossEntropyLoss"), dict(scale=30.0)
+    head = dict(
+        type="imb_det.MultiExpertShared2FCBBoxHead",
+        loss_cls=None,
+        losses=[ce, dict(scaled, type="imb_det.LDAMLoss")],
+        average=average,
+    )
+    (output,) = classifier_outputs(MODELS.build(two_stages.model_config(**head)))
+    rows, shift = torch.randn(5, 8), torch.tensor([1.0, 2.0, 4.0])
+    moved = output.apply(rows, lambda logits, _: logits - shift) - rows
+    wanted = torch.cat([-shift, torch.zeros(1), -shift / 30, torch.zeros(1)])
+    torch.testing.assert_close(moved, wanted.expand(5, 8), rtol=1e-4, atol=1e-5)
 
 
 def test_heads_of_cascades_are_found():

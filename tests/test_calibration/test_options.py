@@ -20,8 +20,16 @@ def test_each_number_reaches_its_method():
     assert found["threshold_recall"] == dict(value=0.8)
     assert numbers_by_method(methods) == NONE
     # One that could be of no other, wherever the method stands.
-    assert numbers_by_method(["temperature", "norcal"], ["1"])["norcal"] == {"value": 1}
+    assert numbers_by_method(["norcal", "temperature"], ["1"])["norcal"] == {"value": 1}
+    methods = ["logn", "norcal", "temperature"]
+    assert numbers_by_method(methods, ["1"])["norcal"] == {"value": 1}
     assert numbers_by_method(["logn"], ["1"]) == {"logn": {"value": 1}}
+
+
+def test_the_order_is_looked_at_before_anything_is_fitted():
+    for methods in (["temperature", "norcal"], ["norcal", "threshold_f1", "logn"]):
+        with pytest.raises(ValueError, match=f"{methods[-1]} changes logits"):
+            numbers_by_method(methods)
 
 
 @pytest.mark.parametrize(

@@ -195,9 +195,13 @@ def test_what_is_written(session, toy, tmp_path, monkeypatch):
     torch.save(dict(rest, state_dict=state), weights)
     session.fit("norcal", 0.5)
     session.fit("average_k", 5)
-    files = session.write(source, weights, {"model.test_cfg.max_per_img": 7})
+    step = "test_dataloader.dataset.pipeline.1.scale"
+    options = {"model.test_cfg.max_per_img": 7, step: (50, 40)}
+    config.merge_from_dict(options)
+    files = session.write(source, weights, options)
     made = Config.fromfile(files[0])
     assert made.model.test_cfg.max_per_img == 7
+    assert made.test_dataloader.to_dict() == config.test_dataloader.to_dict()
     model = toys.MODELS.build(made.model)
     assert len(model.calibration.logits) == len(model.calibration.scores) == 1
     content = torch.load(files[1])
@@ -213,6 +217,20 @@ def test_what_is_written(session, toy, tmp_path, monkeypatch):
     plain = toys.MODELS.build(config.model)
     found = plain.load_state_dict(content["state_dict"], strict=False)
     assert found.unexpected_keys == ["calibration.number"]
+
+
+def test_average_k_counts_every_detection(toy):
+    """Also those beyond the 100 best of a class in an image, which are not judged."""
+    config, weights, out = toy
+    config.model.test_cfg.update(max_per_img=400, nms_pre=400)
+    config.model.test_cfg.nms.iou_threshold = 1.0
+    session = CalibrationSession(config, weights, out, on="train")
+    scores, images = session._scores()
+    assert images == 9
+    assert len(session._judged(()).score) < len(scores)
+    session.fit("average_k", 200)
+    (least,) = (made["score_thr"] for made in session.calibrators)
+    assert (scores >= least).sum() == 200 * images
 
 
 def test_average_k_tells_its_error(session, capsys):

@@ -130,6 +130,17 @@ def test_classes_of_a_smaller_detector_are_found_by_name(trained, tmp_path):
     assert f"new classes, with the mean of the others: ['{toys.CLASSES[1]}']" in lines
 
 
+def test_names_that_are_not_those_of_the_checkpoint(trained, tmp_path):
+    cfg, checkpoint, _ = trained
+    lines = expand(cfg, checkpoint, tmp_path / "a.pth", classes=["ant"])
+    assert "no row of a class" in lines[-1]
+    assert lines[-1].endswith("no such layer of one class")
+    small = Config(cfg.to_dict())
+    small.model.roi_head.bbox_head.num_classes = 2
+    with pytest.raises(ValueError, match=r"have \[2\] classes, its training set 3"):
+        expand(small, checkpoint, tmp_path / "a.pth")
+
+
 def test_rows_of_another_checkpoint_are_taken_alone(trained, tmp_path):
     cfg, _, _ = trained
     parts = {("ant", "cat"): tmp_path / "head.pth", ("bee", "ant"): tmp_path / "t.pth"}
@@ -154,6 +165,34 @@ def test_rows_of_another_checkpoint_are_taken_alone(trained, tmp_path):
             assert torch.equal(made[name], value)
     with pytest.raises(ValueError, match="knows no class that those before"):
         expand(cfg, head, tmp_path / "all.pth", more=[head])
+    content = torch.load(tail)
+    content["state_dict"] = {"roi_head.bbox_head.fc_cls.weight": torch.ones(3, 5)}
+    torch.save(content, tail)
+    with pytest.raises(ValueError, match=r"t\.pth has no classifier of the form"):
+        expand(cfg, head, tmp_path / "all.pth", more=[tail])
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (("tau_norm", 2.0), "`tau` must be in"),
+        (("ncm", 0.0), "`scale` must be in"),
+        (("ncm", 1.0, True), "of tau_norm alone"),
+    ],
+)
+def test_an_edit_that_cannot_be_is_refused_before_images_are_looked_at(
+    trained, tmp_path, options, match
+):
+    cfg, checkpoint, _ = trained
+    session = EditSession(cfg, checkpoint, tmp_path)
+    with pytest.raises(ValueError, match=match):
+        session.check(*options)
+    assert [rows.classes for rows in session.check("ncm")] == [3]
+    cfg = Config(cfg.to_dict())
+    cfg.model.roi_head.bbox_head.cls_predictor_cfg = dict(type="imb_det.NormedLinear")
+    cosine = EditSession(cfg, write_weights(cfg, tmp_path / "cosine.pth"), tmp_path)
+    with pytest.raises(TypeError, match="is a NormedLinear"):
+        cosine.check("tau_norm")
 
 
 @pytest.mark.parametrize("keep_bias", [False, True])

@@ -5,6 +5,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.structures import InstanceData
 
+from imb_det.calibration.passes import logit_moments
 from imb_det.merging.backdoor_ensemble import BackdoorEnsemble
 from imb_det.merging.box_fusion import fuse_boxes
 from tests.contracts import detectors
@@ -162,6 +163,26 @@ def test_dense_detectors_fuse_boxes_alone(batch):
         ensemble([model] * 2, config)
 
 
+@pytest.mark.parametrize("most", [-1, None, 7])
+def test_the_limit_of_the_most_generous_member(batch, most):
+    config = model_config()
+    config.test_cfg.rcnn.max_per_img = most
+    others = [model_config()]
+    others[0].test_cfg.rcnn.max_per_img = 5
+    made = BackdoorEnsemble("FasterRCNN", others, "boxes", **_without_type(config))
+    assert made.most == (7 if most == 7 else None)
+
+
+def _without_type(config):
+    return {name: value for name, value in config.items() if name != "type"}
+
+
+def test_moments_of_logits_are_those_of_the_members():
+    made = ensemble([started(model_config())] * 2)
+    with pytest.raises(TypeError, match="calibrate the members one by one"):
+        logit_moments(made, None)
+
+
 def refusal(**options):
     config = dict(model_config(), **options)
     kind = config.pop("type")
@@ -183,6 +204,11 @@ def test_what_does_not_fit_is_refused():
     assert "`iou_thr` must be" in refusal(iou_thr=1.0, fuse="boxes")
     sigmoids = model_config(loss_cls=dict(type="imb_det.FocalLoss", use_sigmoid=True))
     assert "fuse='probabilities'" in refusal(others=[sigmoids])
+    cosine = dict(type="imb_det.LDAMLoss", use_sigmoid=False)
+    other = model_config(loss_cls=dict(cosine, scale=20.0))
+    assert "with the factor 20.0 of 4" in refusal(
+        others=[other], **model_config(loss_cls=dict(cosine, scale=30.0))
+    )
     masks = model_config("mask-rcnn")
     assert "only the members [1] have masks" in refusal(others=[masks])
     assert "makes masks" in refusal(others=[masks], fuse="boxes")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imb_det.merging import class_rows, with_classes
-from imb_det.merging.class_rows import ClassRows
+from imb_det.merging.class_rows import ClassRows, take_rows
 from tests.toys import MODELS, retinanet_config
 
 NAMES = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6, unique=True)
@@ -18,6 +18,10 @@ NAMES = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6, unique=Tru
         ("roi_head.bbox_head.fc_cls.weight", 4, 3, 1, ClassRows(3, 1, 4)),
         ("roi_head.bbox_head.fc_reg.weight", 12, 3, 1, ClassRows(3, 1, 12, 4)),
         ("roi_head.bbox_head.fc_reg.bias", 4, 3, 1, None),  # of all classes
+        ("roi_head.bbox_head.fc_reg.bias", 4, 2, 1, None),
+        ("roi_head.bbox_head.fc_reg.bias", 4, 4, 1, None),
+        ("roi_head.mask_iou_head.fc_mask_iou.bias", 3, 3, 1, ClassRows(3, 1, 3, 1)),
+        ("semantic_head.conv_logits.weight", 9, 3, 1, None),
         ("roi_head.mask_head.conv_logits.weight", 3, 3, 1, ClassRows(3, 1, 3, 1)),
         ("bbox_head.retina_cls.weight", 27, 3, 0, ClassRows(3, 9, 3)),
         ("bbox_head.retina_cls.bias", 36, 3, 1, ClassRows(3, 9, 4)),
@@ -90,6 +94,43 @@ def test_a_detector_for_other_classes():
         other = other.reshape(6, 5, *other.shape[2:])
         torch.testing.assert_close(other[:, 2], one[:, 0])
         torch.testing.assert_close(other[:, 0], one[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "rows", "extra"),
+    [
+        ("fc_cls.weight", "x", "xyz", (4, 4), 1),  # names of one class for three
+        ("retina_cls.weight", "abc", "abd", (9, 27), 0),  # other anchors
+        ("fc_cls.weight", "abcd", "abc", (4, 4), 1),  # sigmoids beside a softmax
+        ("scale", "a", "b", (2, None), 0),  # none for many
+    ],
+)
+def test_layers_of_another_form_stay(name, old, new, rows, extra):
+    shapes = [(n, 2) if "weight" in name else (n,) if n else () for n in rows]
+    source, target = {name: torch.ones(shapes[0])}, {name: torch.zeros(shapes[1])}
+    made, kept = with_classes(source, target, old, new, extra)
+    assert kept == [name]
+    assert torch.equal(made[name], target[name])
+    assert take_rows(target, source, old, new, [], extra) == []
+
+
+def test_boxes_of_all_classes_stay_in_one_piece():
+    box = torch.arange(4.0)
+    for old, new in (("ab", "ba"), ("ab", "abcd"), ("x", "ab"), ("x", "abc")):
+        made, kept = with_classes({"fc_reg.bias": box}, {"fc_reg.bias": -box}, old, new)
+        assert kept == []
+        assert torch.equal(made["fc_reg.bias"], box)
+
+
+def test_numbers_of_losses_stay_with_their_classes():
+    name = "roi_head.bbox_head.loss_cls.seen.value"
+    source, target = {name: torch.ones(2)}, {name: torch.zeros(2)}
+    made, kept = with_classes(source, target, "ab", "ba")
+    assert kept == [name]
+    assert torch.equal(made[name], target[name])
+    made, kept = with_classes(source, target, "ab", "ab")
+    assert kept == []
+    assert torch.equal(made[name], source[name])
 
 
 def test_what_does_not_fit_is_told():

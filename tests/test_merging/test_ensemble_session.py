@@ -92,6 +92,7 @@ def test_from_the_tool_to_predictions(folder):
 def test_members_of_other_configs(folder):
     root, config = folder
     other = config_of(root, reg_class_agnostic=True)
+    other.custom_imports = dict(imports="json.tool")
     write_weights(other, root / "agnostic.pth", 2)
     files = [root / "a.pth", root / "agnostic.pth"]
     session = EnsembleSession(config, files, root / "two", [other])
@@ -99,6 +100,9 @@ def test_members_of_other_configs(folder):
     made = init_detector(
         str(root / "two/ensemble.py"), str(root / "two/ensemble.pth"), device="cpu"
     )
+    imports = Config.fromfile(root / "two/ensemble.py").custom_imports.imports
+    assert imports == ["json.tool", "imb_det"]
+    assert "custom_imports" not in config
     assert made.members[1].roi_head.bbox_head.reg_class_agnostic
     for number, file in enumerate(files):
         own = torch.load(file)["state_dict"]

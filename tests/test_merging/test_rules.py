@@ -14,6 +14,7 @@ from imb_det.merging import RULES, Parents, merge, ties, wise_ft
 from imb_det.merging.options import read_part, refuse_unused
 from imb_det.merging.positioning import part_of, position
 from imb_det.merging.recalibration import recount_norms
+from imb_det.merging.rules import rule_of
 
 numbers = st.lists(st.floats(-10, 10, width=32), min_size=4, max_size=4).map(
     lambda v: torch.tensor(v)
@@ -68,6 +69,32 @@ def test_ties_by_hand():
     assert found.tolist() == [4.0, -2.0, 3.5, 0.0]
 
 
+@pytest.mark.parametrize("keep", [0, -0.1, 1.5, float("nan"), "all"])
+def test_a_share_that_keeps_nothing_is_refused(keep):
+    for make in (
+        lambda: ties(torch.zeros(2), [torch.ones(2)], keep=keep),
+        lambda: rule_of("ties", keep),
+    ):
+        with pytest.raises((TypeError, ValueError), match="`keep` must be"):
+            make()
+
+
+def test_ties_of_one_number_and_of_none():
+    """Scales of dense heads have no dimension; untold numbers of classes are none."""
+    found = ties(torch.tensor(1.0), [torch.tensor(2.0), torch.tensor(5.0)])
+    assert found.shape == ()
+    assert found == 3.5
+    assert ties(torch.zeros(0), [torch.zeros(0)]).shape == (0,)
+
+
+def test_the_share_of_ties_is_an_option():
+    base, states = torch.zeros(4), [torch.tensor([4.0, 3.0, 2.0, 1.0])]
+    assert RULES["ties"](base, states, 1.0).tolist() == [4, 0, 0, 0]
+    assert rule_of("ties")(base, states, 1.0).tolist() == [4, 0, 0, 0]
+    assert rule_of("ties", 0.5)(base, states, 2.0).tolist() == [8, 6, 0, 0]
+    assert rule_of("uniform") is RULES["uniform"]
+
+
 @pytest.mark.parametrize("alpha", [-0.1, 1.1])
 def test_alpha_out_of_range(alpha):
     with pytest.raises(ValueError, match="`alpha` must be"):
@@ -115,6 +142,15 @@ def test_what_is_not_shared_is_named(tmp_path):
     assert torch.equal(made["only"], torch.ones(2))
 
 
+def test_more_in_a_parent_is_no_other_architecture(tmp_path):
+    more = {f"mask_head.{i}": torch.ones(1) for i in range(9)}
+    checkpoint(tmp_path / "a.pth", 1)
+    checkpoint(tmp_path / "b.pth", 2, **more)
+    parents = Parents.read([tmp_path / "a.pth", tmp_path / "b.pth"])
+    assert parents.text().startswith("2 tensors are merged")
+    assert "mask_head.0" in parents.text()
+
+
 def test_strangers_are_told_of(tmp_path):
     big = torch.randn(100, 100, generator=torch.Generator().manual_seed(0))
     near = big + 0.01 * torch.randn(100, 100)
@@ -157,6 +193,8 @@ def test_parents_of_other_types_lose_nothing():
         (dict(rule="uniform", values=[0.5]), "`--values` is for"),
         (dict(rule="greedy", parts=["head=1"]), "`--parts` is for"),
         (dict(rule="ties", steps=3), "`--steps` is for"),
+        (dict(rule="wise_ft", keep=0.5), "`--keep` is for"),
+        (dict(rule="ties", keep=0.5), None),
         (dict(rule="wise_ft", by_part=True), "`--by-part` is for"),
         (dict(rule="position", steps=0), "`--steps` must be at least 1"),
         (dict(rule="uniform", images=0), "`--images` must be at least 1"),
@@ -164,7 +202,8 @@ def test_parents_of_other_types_lose_nothing():
     ],
 )
 def test_options_of_other_rules(given, match):
-    nothing = dict(values=None, parts=None, steps=None, by_part=False, images=200)
+    nothing = dict.fromkeys(("values", "parts", "steps", "keep"))
+    nothing |= dict(by_part=False, images=200)
     args = Namespace(**{**nothing, **given})
     with pytest.raises(ValueError, match=match) if match else nullcontext():
         refuse_unused(args)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from imb_det.checkpoint_files import read_weights
+from imb_det.merging.positioning import PARTS
 from imb_det.merging.session import MergingSession
 from tests.test_calibration.test_session import toy_config, write_weights
 
@@ -16,10 +17,10 @@ def folder(tmp_path):
     return tmp_path, config
 
 
-def session_of(folder, names="ab", has_base=False):
+def session_of(folder, names="ab", has_base=False, keep=None):
     root, config = folder
     files = [root / f"{name}.pth" for name in names]
-    return MergingSession(config, files, root / "out", has_base)
+    return MergingSession(config, files, root / "out", has_base, keep)
 
 
 def test_what_a_rule_cannot_do_is_refused(folder, monkeypatch):
@@ -30,14 +31,45 @@ def test_what_a_rule_cannot_do_is_refused(folder, monkeypatch):
         ("wise_ft", [0.2], {"backbon": 0.1}, "`parts` must be one of"),
         ("wise_ft", [0.2], {"backbone": 1.1}, "`alpha` must be"),
         ("ties", [float("nan")], {}, "`ties` must be"),
+        ("ties", [1, 2], dict.fromkeys(PARTS, 0.5), "numbers of their own"),
         ("uniform", [], {"head": 0.1}, "no number"),
         ("mean", [1.0], {}, "`rule` must be one of"),
     ):
         with pytest.raises(ValueError, match=match):
             session.best_of(rule, values, parts, 1)
+    with pytest.raises(ValueError, match="`keep` must be"):
+        session_of(folder, has_base=True, keep=2)
     without = session_of(folder)
     with pytest.raises(ValueError, match="needs a base"):
         without.best_of("ties", [], {}, 1)
+
+
+def test_ties_keeps_the_share_that_is_given(folder):
+    name = "bbox_head.retina_cls.weight"
+    few, all_of_it = (
+        session_of(folder, has_base=True, keep=keep).merged("ties")
+        for keep in (None, 1.0)
+    )
+    base, tuned = (read_weights(folder[0] / f"{n}.pth")[1][name] for n in "ab")
+    torch.testing.assert_close(all_of_it[name], tuned)
+    assert (few[name] != base).float().mean() == pytest.approx(0.2, abs=0.01)
+
+
+def test_parts_that_are_not_there_are_refused(folder, monkeypatch):
+    session = session_of(folder, has_base=True)
+    for state in session.parents.states:
+        for name in [n for n in state if n.startswith("neck.")]:
+            del state[name]
+    with pytest.raises(ValueError, match="nothing that is merged is of the neck"):
+        session.best_of("wise_ft", [0.5], {"neck": 0.1}, 1)
+
+
+def test_positions_by_a_loss_that_goes_by_counts(folder, monkeypatch):
+    """The parents were trained without: the counts are those of the config's set."""
+    loss = dict(type="imb_det.LogitAdjustmentLoss", use_sigmoid=True)
+    folder[1].model.bbox_head.loss_cls = loss
+    made = session_of(folder, has_base=True).positioned(1, False)
+    assert made.keys() == read_weights(folder[0] / "a.pth")[1].keys()
 
 
 def test_the_best_is_taken_where_ap_is_not_defined(folder, monkeypatch, capsys):
