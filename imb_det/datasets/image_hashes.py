@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,9 @@ def image_hash(path: str | Path) -> np.ndarray:
 def near_pairs(hashes: np.ndarray, max_bits: int) -> np.ndarray:
     """Find pairs of different hashes that are near, without comparing all.
 
-    Of two that differ in d bits, one of d + 1 strips of bits is equal in both.
+    Of two that differ in d bits, one of d + 1 strips of bits is equal in both; the
+    first such strip finds them. Films of thousands of like images have millions of
+    pairs, so that none is kept more than once.
 
     Args:
         hashes: Each once, bool (n, 256).
@@ -72,18 +75,24 @@ def near_pairs(hashes: np.ndarray, max_bits: int) -> np.ndarray:
     order_of_bits = np.random.default_rng(0).permutation(HASH_BITS)
     mixed = hashes[:, order_of_bits]
     found: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
+    before: list[np.ndarray] = []  # what earlier strips are
     for strip in np.array_split(np.arange(HASH_BITS), max_bits + 1):
         packed = np.packbits(mixed[:, strip], axis=1)
         _, kind = np.unique(packed, axis=0, return_inverse=True)
-        order = np.argsort(kind.ravel(), kind="stable")
-        ends = np.cumsum(np.bincount(kind.ravel()))
+        kind = kind.ravel().astype(np.int32)
+        order = np.argsort(kind, kind="stable")
+        ends = np.cumsum(np.bincount(kind))
         for members in np.split(order, ends[:-1]):
-            found += _within(hashes, members, max_bits)
-    return np.unique(np.concatenate(found), axis=0)
+            found += _within(hashes, members, max_bits, before)
+        before.append(kind)
+    pairs = np.concatenate(found)
+    return pairs[np.lexsort(pairs.T[::-1])]
 
 
-def _within(hashes: np.ndarray, members: np.ndarray, max_bits: int) -> list[np.ndarray]:
-    """Compare all hashes of some, in parts."""
+def _within(
+    hashes: np.ndarray, members: np.ndarray, max_bits: int, before: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Compare all hashes of some, in parts; pairs of earlier strips are left out."""
     found: list[np.ndarray] = []
     if len(members) < 2:
         return found
@@ -94,6 +103,9 @@ def _within(hashes: np.ndarray, members: np.ndarray, max_bits: int) -> list[np.n
         differ = some.sum(1)[:, None] + others.sum(1) - 2 * some @ others.T
         first, second = np.nonzero(differ <= max_bits)
         is_new = first + start < second
-        pairs = np.stack([first[is_new] + start, second[is_new]], 1)
-        found.append(np.sort(members[pairs], axis=1))
+        one, other = members[first[is_new] + start], members[second[is_new]]
+        for kind in before:
+            differs = kind[one] != kind[other]
+            one, other = one[differs], other[differs]
+        found.append(np.stack([one, other], 1))
     return found

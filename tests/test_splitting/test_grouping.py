@@ -1,5 +1,7 @@
 """Which images stay together: names, keys, and what looks nearly the same."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,6 +58,18 @@ def test_near_hashes_are_those_that_comparing_all_finds(seed, max_bits):
     distance = (hashes[:, None] != hashes).sum(2)
     near = np.argwhere(np.triu(distance <= max_bits, 1))
     assert near_pairs(hashes, max_bits).tolist() == near.tolist()
+
+
+def test_a_film_of_like_images_fits_into_the_memory():
+    rng = np.random.default_rng(0)
+    noise = rng.random((300, 256)) < 0.008
+    hashes = np.unique(noise ^ (rng.random(256) < 0.5), axis=0)
+    tracemalloc.start()
+    pairs = near_pairs(hashes, 20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(pairs) > 0.99 * len(hashes) * (len(hashes) - 1) / 2
+    assert peak < 10 * pairs.nbytes
 
 
 def test_copies_are_found_in_other_sizes_and_qualities(tmp_path):
