@@ -43,10 +43,22 @@ def image_hash(path: str | Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             image.draft("L", (8 * _SIDE, 8 * _SIDE))  # JPEG is read at a smaller size
-            found = dhash(image, hash_size=_SIDE)
+            found = dhash(_of_bytes(image), hash_size=_SIDE)
     except _DAMAGED as error:
         raise OSError(f"{path} cannot be read as an image: {error}") from error
     return np.asarray(found.hash, bool).ravel()
+
+
+def _of_bytes(image: Image.Image) -> Image.Image:
+    """Return an image of 8 bits; Pillow alone would make white of most that have 16."""
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return image
+    small = image.convert("I" if image.mode != "F" else "F").convert("F")
+    small = small.resize((8 * _SIDE, 8 * _SIDE), Image.Resampling.BOX)
+    values = np.nan_to_num(np.asarray(small))
+    low, high = values.min(), values.max()
+    scaled = (values - low) * (255 / (high - low if high > low else 1))
+    return Image.fromarray(scaled.astype(np.uint8))
 
 
 def near_pairs(hashes: np.ndarray, max_bits: int) -> np.ndarray:
