@@ -253,6 +253,15 @@ PLANTS = [
         words=("1 of 14 images (7.1%)", "filter_empty_gt"),
     ),
     Plant(
+        "small image",
+        "small_images",
+        both(
+            image(height=20),
+            lambda planted: planted.dataset().update(filter_cfg=dict(min_size=25)),
+        ),
+        words=("1 of 14 images (7.1%)", "'min_size': 25", "Take `min_size` out"),
+    ),
+    Plant(
         "crowd",
         "ignored_objects",
         annotation(iscrowd=1),
@@ -267,6 +276,20 @@ PLANTS = [
         words=("1 of 28",),
     ),
     Plant("marked ignore", "ignored", annotation(ignore=1), forms=COCO),
+    Plant(
+        "object without a name",
+        "unnamed_object",
+        after=text("<name>cat<", "<name><"),
+        forms=("mmdet_voc",),
+        words=("object[0] has no <name>",),
+    ),
+    Plant(
+        "difficult without a number",
+        "voc_file",
+        after=text("</name>", "</name><difficult></difficult>"),
+        forms=("mmdet_voc",),
+        words=("`difficult` must be 0 or 1",),
+    ),
     Plant("object twice", "repeated_object", doubled, words=("1 pairs with equal",)),
     # Ids and names.
     Plant("annotation id twice", "shared_id", annotation(id=2), forms=COCO),

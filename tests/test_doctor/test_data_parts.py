@@ -16,7 +16,8 @@ from imb_det.doctor.data_checks.box_sizes import check_box_sizes
 from imb_det.doctor.data_checks.copy_groups import CopyGroups
 from imb_det.doctor.data_checks.file_digests import same_files
 from imb_det.doctor.data_checks.head_priors import shape_overlap
-from imb_det.doctor.data_checks.measurable import half_width
+from imb_det.doctor.data_checks.measurable import check_measurable, half_width
+from imb_det.doctor.data_checks.objects import check_empty_images
 from imb_det.doctor.data_checks.repeated_objects import same_objects
 from imb_det.prior.boxes import TrainingBoxes
 from tests import segmented_sets, toys
@@ -176,6 +177,27 @@ def test_sizes_are_those_after_the_pipeline(tmp_path):
     (found,) = [f for f in planted.found() if f.code == "box_sizes"]
     assert found.severity is Severity.INFO
     assert "LoadImageFromFile" in found.evidence
+
+
+def test_what_is_secret_or_not_trained_is_passed_over(tmp_path):
+    planted = PlantedSet(tmp_path)
+    train, val = planted.files.values()
+    objects, val["annotations"] = val["annotations"], []  # as a test may have none
+    planted.write()
+    assert not list(check_empty_images(build_context(planted.config)[0]))
+    train["annotations"], val["annotations"] = [], objects
+    planted.config.train_dataloader.dataset.type = "mmdet.CocoDataset"
+    planted.write()
+    assert not list(check_measurable(build_context(planted.config)[0]))
+
+
+def test_ignored_objects_of_other_classes_are_not_told(tmp_path):
+    planted = PlantedSet(tmp_path, "mmdet_coco")
+    planted.files["train"]["categories"].append(dict(id=3, name="cow"))
+    planted.annotation().update(category_id=3, ignore=1)
+    planted.write()
+    assert {f.code for f in planted.found()} >= {"unknown_class"}
+    assert not [f for f in planted.found() if f.code == "ignored"]
 
 
 def test_near_copies_need_a_library(tmp_path, monkeypatch):
