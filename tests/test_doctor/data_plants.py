@@ -201,6 +201,13 @@ def oriented(orientation):
     return spoil
 
 
+def loaded(color_type):
+    def spoil(planted):
+        planted.dataset().pipeline[0].color_type = color_type
+
+    return spoil
+
+
 def cut_short(planted):
     content = planted.image().read_bytes()
     planted.image().write_bytes(content[: len(content) * 2 // 3])
@@ -220,6 +227,13 @@ PLANTS = [
         "class_balance",
         without("train", 2, keep=2),
         words=("ratio 7", "0.38", "'cat' with 14", "'dog' with 2", "16 boxes"),
+    ),
+    Plant(
+        "imbalance of a set of VOC",
+        "class_balance",
+        without("train", 2, keep=1),
+        forms=("voc",),
+        words=("val_evaluator = dict(type='imb_det.VOCMetric')` and",),
     ),
     Plant("class without training box", "no_training_box", without("train", 2)),
     Plant(
@@ -432,6 +446,13 @@ PLANTS = [
         "turned_image",
         oriented(3),
         words=("EXIF orientation 3",),
+    ),
+    Plant(
+        "turned by EXIF that the loader passes over",
+        "turned_image",
+        both(oriented(3), loaded("color_ignore_orientation")),
+        forms=("mmdet_coco",),
+        words=("drawn with that are wrong", "color_type='color',"),
     ),
     Plant("folder for an image", "image_unreadable", folder_for_image),
     Plant("copy in the training", "copied_image", copied("train", 5)),
