@@ -23,6 +23,7 @@ from mmengine.runner import Runner
 from imb_det.command_line.config_keys import misspelt_keys
 from imb_det.core.finding import FindingsError, raise_findings
 from imb_det.core.shown_text import accept_any_text
+from imb_det.datasets.unread_files import explain_failures
 from imb_det.samplers import EpochSampler
 from imb_det.statistics import ClassStats, GroupLimits
 
@@ -223,13 +224,14 @@ def count_classes(cfg: Any, split: str = "train") -> ClassStats:
         The counts.
 
     Raises:
-        ValueError: The config has no such loader.
+        ValueError: The config has no such loader, or its files are malformed.
     """
     loader = cfg.get(f"{split}_dataloader")
     if not loader:
         raise ValueError(f"the config has no `{split}_dataloader`")
     init_default_scope(cfg.default_scope)
-    stats = ClassStats.from_dataset(DATASETS.build(loader.dataset))
+    with explain_failures({f"{split}_dataloader": {"dataset": loader.dataset}}):
+        stats = ClassStats.from_dataset(DATASETS.build(loader.dataset))
     return stats.with_limits(GroupLimits.from_config(cfg))
 
 

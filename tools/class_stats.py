@@ -16,7 +16,7 @@ from imb_det import cli
 from imb_det.statistics import ClassStats
 from imb_det.statistics.class_overview import ClassOverview
 
-_OF_CODE = (AttributeError, ImportError, SyntaxError, TypeError)
+_OF_CODE = (AssertionError, AttributeError, ImportError, SyntaxError, TypeError)
 UNREADABLE = (*_OF_CODE, KeyError, OSError, ValueError)
 
 

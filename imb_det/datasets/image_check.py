@@ -17,15 +17,13 @@ from imb_det.statistics.image_header import (
     check_regular,
     damage,
     ends_properly,
-    parse_header,
+    read_header,
 )
 
 from .annotated_images import AnnotatedImage, annotated_images
 
 __all__ = ["ImageFault", "inspect_images"]
 
-_HEAD_BYTES = 4096
-_LONG_HEAD_BYTES = 1 << 18  # EXIF thumbnails and colour profiles come first
 _TAIL_BYTES = 64
 _THREADS = 8
 _BATCH = 64  # files a task of the thread pool
@@ -73,10 +71,7 @@ class ImageFault(NamedTuple):
 def _read_header(path: str) -> tuple[ImageHeader, bool]:
     """Return the header, and whether the file is known to be complete."""
     with open(path, "rb", buffering=0) as file:
-        head = file.read(_HEAD_BYTES)
-        header = parse_header(head)
-        if header is None and len(head) == _HEAD_BYTES:
-            header = parse_header(head + file.read(_LONG_HEAD_BYTES))
+        header = read_header(file)
         if header is not None:
             length = file.seek(0, 2)
             file.seek(max(0, length - _TAIL_BYTES))

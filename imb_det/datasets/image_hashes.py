@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,16 +43,30 @@ def image_hash(path: str | Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             image.draft("L", (8 * _SIDE, 8 * _SIDE))  # JPEG is read at a smaller size
-            found = dhash(image, hash_size=_SIDE)
+            found = dhash(_of_bytes(image), hash_size=_SIDE)
     except _DAMAGED as error:
         raise OSError(f"{path} cannot be read as an image: {error}") from error
     return np.asarray(found.hash, bool).ravel()
 
 
+def _of_bytes(image: Image.Image) -> Image.Image:
+    """Return an image of 8 bits; Pillow alone would make white of most that have 16."""
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return image
+    small = image.convert("I" if image.mode != "F" else "F").convert("F")
+    small = small.resize((8 * _SIDE, 8 * _SIDE), Image.Resampling.BOX)
+    values = np.nan_to_num(np.asarray(small))
+    low, high = values.min(), values.max()
+    scaled = (values - low) * (255 / (high - low if high > low else 1))
+    return Image.fromarray(scaled.astype(np.uint8))
+
+
 def near_pairs(hashes: np.ndarray, max_bits: int) -> np.ndarray:
     """Find pairs of different hashes that are near, without comparing all.
 
-    Of two that differ in d bits, one of d + 1 strips of bits is equal in both.
+    Of two that differ in d bits, one of d + 1 strips of bits is equal in both; the
+    first such strip finds them. Films of thousands of like images have millions of
+    pairs, so that none is kept more than once.
 
     Args:
         hashes: Each once, bool (n, 256).
@@ -72,18 +87,24 @@ def near_pairs(hashes: np.ndarray, max_bits: int) -> np.ndarray:
     order_of_bits = np.random.default_rng(0).permutation(HASH_BITS)
     mixed = hashes[:, order_of_bits]
     found: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
+    before: list[np.ndarray] = []  # what earlier strips are
     for strip in np.array_split(np.arange(HASH_BITS), max_bits + 1):
         packed = np.packbits(mixed[:, strip], axis=1)
         _, kind = np.unique(packed, axis=0, return_inverse=True)
-        order = np.argsort(kind.ravel(), kind="stable")
-        ends = np.cumsum(np.bincount(kind.ravel()))
+        kind = kind.ravel().astype(np.int32)
+        order = np.argsort(kind, kind="stable")
+        ends = np.cumsum(np.bincount(kind))
         for members in np.split(order, ends[:-1]):
-            found += _within(hashes, members, max_bits)
-    return np.unique(np.concatenate(found), axis=0)
+            found += _within(hashes, members, max_bits, before)
+        before.append(kind)
+    pairs = np.concatenate(found)
+    return pairs[np.lexsort(pairs.T[::-1])]
 
 
-def _within(hashes: np.ndarray, members: np.ndarray, max_bits: int) -> list[np.ndarray]:
-    """Compare all hashes of some, in parts."""
+def _within(
+    hashes: np.ndarray, members: np.ndarray, max_bits: int, before: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Compare all hashes of some, in parts; pairs of earlier strips are left out."""
     found: list[np.ndarray] = []
     if len(members) < 2:
         return found
@@ -94,6 +115,9 @@ def _within(hashes: np.ndarray, members: np.ndarray, max_bits: int) -> list[np.n
         differ = some.sum(1)[:, None] + others.sum(1) - 2 * some @ others.T
         first, second = np.nonzero(differ <= max_bits)
         is_new = first + start < second
-        pairs = np.stack([first[is_new] + start, second[is_new]], 1)
-        found.append(np.sort(members[pairs], axis=1))
+        one, other = members[first[is_new] + start], members[second[is_new]]
+        for kind in before:
+            differs = kind[one] != kind[other]
+            one, other = one[differs], other[differs]
+        found.append(np.stack([one, other], 1))
     return found

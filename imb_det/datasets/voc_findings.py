@@ -22,6 +22,7 @@ _REMEDY = (
     "Correct the file; `type='imb_det.VOCDataset'` names all that is wrong, and leaves "
     "out boxes without a corner"
 )
+_ANY_SIZE = (10**9, 10**9)
 
 
 def is_voc_of_mmdet(kind: type) -> bool:
@@ -61,8 +62,8 @@ def _of_file(leaf: Any, xml_path: str, list_file: str) -> Iterator[Finding]:
     if root.find("size") is not None and not all(map(_is_whole, sides.values())):
         yield _refused(xml_path, f"<size> has {sides}, no two whole numbers")
     classes = leaf.metainfo.get("classes")
-    # Any size will do: mmdet takes boxes as they are.
-    for found in voc_objects(root, xml_path, (1, 1), classes):
+    # mmdet takes boxes as they are, wherever they lie, with their marks.
+    for found in voc_objects(root, xml_path, _ANY_SIZE, classes):
         if found.fault == "not_finite":
             where = f"{xml_path} object[{found.place}]"
             yield _refused(where, f"{found.name} {found.written}")

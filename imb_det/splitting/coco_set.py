@@ -17,6 +17,9 @@ from imb_det.statistics.label_table import LabelTable
 
 __all__ = ["CocoSet"]
 
+#: What addresses of LVIS v1 begin with; mmdet takes it off for the name of the file.
+_ADDRESS = "http://images.cocodataset.org/"
+
 
 class CocoSet:
     """Reads a file, and writes files of some of its images.
@@ -40,10 +43,12 @@ class CocoSet:
         if not images:
             raise ValueError(f"{path}: there is no image to share out")
         self.table = LabelTable.from_labels(*labels_of_content(self.file))
-        self.names = [str(i.get("file_name", i.get("coco_url", ""))) for i in images]
-        unnamed = [index for index, name in enumerate(self.names) if not name]
-        for index in unnamed:
-            self.names[index] = f"image id {images[index]['id']!r}"
+        self.names = [
+            image.get("file_name")
+            or (image.get("coco_url") or "").removeprefix(_ADDRESS)
+            or f"image id {image['id']!r}"
+            for image in images
+        ]
 
     def keys(self, key: str) -> list[str | None]:
         """Return what the images say under a key, None where they say nothing.

@@ -11,7 +11,9 @@ from .problem import SplitProblem
 
 __all__ = ["LocalSearch"]
 
-_ABSENT = 1e6  # of the cost of an error of 100 %: no error outweighs it
+_ABSENT = 1e8  # of the cost of an error of 100 %: no error outweighs it
+_FAR = 10.0  # relative error from which on the cost grows as a logarithm
+_ROUNDING = 1e-15  # of a change that is taken back
 _ENOUGH = 1e-3  # relative error that is not worked on
 _TOTAL = 10.0  # weight of the error of all images
 _SAMPLE = 400  # groups that are tried at once
@@ -25,7 +27,9 @@ class LocalSearch:
 
     with :math:`x_{pl}` of the :math:`n_l` images or boxes of a class in a part of
     share :math:`s_p`, is lowered, and before it what parts are without, see
-    :meth:`~.parts.Parts.absence`. Starting from the largest term, groups that hold the
+    :meth:`~.parts.Parts.absence`. Errors beyond 1000 %, which small shares of a few
+    images have in any case, count by their logarithm: else a part would be left without
+    a class for them. Starting from the largest term, groups that hold the
     class are moved to where it is wanted; where no move helps, two are tried, the
     second of any group. What cannot be improved is left until something else moves.
 
@@ -123,7 +127,8 @@ class LocalSearch:
             second = self._changes(others)
             second[others == group] = np.inf
             place = np.unravel_index(int(second.argmin()), second.shape)
-            if changes[row, target] + second[place] < -self._slack:
+            rounding = _ROUNDING * abs(changes[row, target])
+            if changes[row, target] + second[place] < -self._slack - rounding:
                 other = self._move(int(others[place[0]]), int(place[1]))
                 return np.union1d(touched, other)
             self._move(group, home)
@@ -131,8 +136,10 @@ class LocalSearch:
 
     @property
     def _slack(self) -> float:
-        """Change of the cost that may be nothing but rounding."""
-        return 1e-12 * max(1.0, self.cost)
+        """Change of the cost of errors that may be nothing but rounding."""
+        # What a part is without has an error of 1.
+        errors = np.where(self._sums < 0.5, self._weight, self._costs)
+        return 1e-12 * max(1.0, float(errors.sum()))
 
     def _some(self, groups: np.ndarray) -> np.ndarray:
         """Return all of them, or as many as are tried at once."""
@@ -143,7 +150,9 @@ class LocalSearch:
     def _cost(self, part: Any, columns: np.ndarray, sums: np.ndarray) -> np.ndarray:
         """Return the terms of some sums; parts one for each, or one for all."""
         error = np.abs(sums / self._targets[part, columns] - 1)
-        cost = self._weight[columns] * error**self.power
+        beyond = np.log(np.maximum(error / _FAR, 1))
+        cost = np.minimum(error, _FAR) ** self.power * (1 + self.power * beyond)
+        cost *= self._weight[columns]
         return np.asarray(cost + self._absence[part, columns] * (sums < 0.5))
 
     def _changes(self, rows: np.ndarray) -> np.ndarray:

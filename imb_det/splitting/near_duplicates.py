@@ -33,6 +33,8 @@ def near_duplicates(paths: Sequence[Path], max_bits: int) -> list[int]:
         OSError: A file is not there, or is no image.
         ValueError: ``max_bits`` is out of range.
     """
+    import imagehash  # noqa: F401 -- before the first file
+
     near_pairs(np.zeros((0, HASH_BITS), bool), max_bits)  # before the long part
     with ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(image_hash, paths)

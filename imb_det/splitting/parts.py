@@ -80,13 +80,16 @@ class Parts:
             >>> Parts.parse(["test=0.1", "val=0.1", "train=0.8"]).names
             ('train', 'val', 'test')
         """
-        kinds = ("train", "val")
-        first = [next((w for w in words if w.startswith(k)), None) for k in kinds]
-        known = [word for word in first if word is not None]
-        others = [word for word in words if word not in known]
+        plain = [word.casefold() for word in words]
+        first = [
+            next((i for i, word in enumerate(plain) if word.startswith(kind)), None)
+            for kind in ("train", "val")
+        ]
+        known = [place for place in first if place is not None]
+        others = [place for place in range(len(words)) if place not in known]
         if first[0] is None:  # by its place
             known, others = [*others[:1], *known], others[1:]
-        pairs = [word.partition("=") for word in (*known, *others)]
+        pairs = [words[place].partition("=") for place in (*known, *others)]
         try:
             shares = tuple(float(share) for _, _, share in pairs)
         except ValueError:

@@ -11,7 +11,7 @@ import numpy as np
 
 from imb_det.core.finding import Finding, render
 from imb_det.core.shown_text import shown
-from imb_det.evaluation.functional.tables import text_table
+from imb_det.evaluation.functional.tables import plain, text_table
 
 from .impossible import split_findings
 from .problem import SplitProblem
@@ -158,8 +158,8 @@ class SplitReport:
                 "groups": int(number[label]),
                 "images": dict(zip(names, row[1:], strict=False)),
                 "boxes": dict(zip(names, row[1 + len(names) :], strict=False)),
-                "worst_error": _finite(row[-2]),
-                "least_error": _finite(row[-1]),
+                "worst_error": plain(row[-2]),
+                "least_error": plain(row[-1]),
             }
             for label, row in enumerate(map(self._row, range(problem.num_classes)))
         ]
@@ -176,11 +176,7 @@ class SplitReport:
                 )
             },
             "groups": len(self.part_of),
-            "worst_error": _finite(self.worst_error),
+            "worst_error": plain(self.worst_error),
             "classes": classes,
             "findings": [found.to_dict() for found in self.findings()],
         }
-
-
-def _finite(value: float) -> float | None:
-    return None if math.isnan(value) else value

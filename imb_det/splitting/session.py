@@ -36,8 +36,11 @@ class SplitOptions:
         group_key: Key of the images of a COCO file. Default: None.
         near_bits: Bits of 256 by which near duplicates may differ. Default: None,
             images are not read.
-        images: Folder of the images. Default: None.
+        images: Folder of the images, for ``near_bits``. Default: None.
         overwrite: Whether files may be there already. Default: False.
+
+    Raises:
+        ValueError: An option out of range, or without effect.
     """
 
     parts: Parts
@@ -52,6 +55,11 @@ class SplitOptions:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"the seed must be >= 0, got {self.seed}")
+        if self.images is not None and self.near_bits is None:
+            raise ValueError(
+                f"--images {self.images} has no effect without --near-copies: leave it "
+                "out, or say how many bits may differ"
+            )
 
 
 def split_dataset(source: Path, out: Path, options: SplitOptions) -> SplitReport:
@@ -78,11 +86,13 @@ def split_dataset(source: Path, out: Path, options: SplitOptions) -> SplitReport
     parts = options.parts
     files = _files(parts, out, data.suffix)
     report_file = out / "split.json"
+    if report_file in files:
+        raise ValueError(f"a part cannot be named 'split': {report_file} is the report")
     taken = [str(path) for path in (*files, report_file) if path.exists()]
     if taken and not options.overwrite:
         raise ValueError(f"{taken[0]} is there already: choose another --out")
-    if any(path.resolve() == source.resolve() for path in (*files, report_file)):
-        raise ValueError(f"{source} would be overwritten: choose another --out")
+    if any(path.resolve() == data.path.resolve() for path in (*files, report_file)):
+        raise ValueError(f"{data.path} would be overwritten: choose another --out")
     criteria, notes = _criteria(data, options)
     group_of = joined_groups(data.names, criteria)
     if (number := int(group_of.max()) + 1) < len(parts.names):
@@ -126,7 +136,10 @@ def _criteria(
             notes.append(Finding("no_group", Severity.INFO, what, "", f"{alone}"))
     if options.near_bits is not None:
         paths = data.image_paths(options.images)
-        criteria.append(near_duplicates(paths, options.near_bits))
+        try:
+            criteria.append(near_duplicates(paths, options.near_bits))
+        except ImportError as error:
+            raise ValueError(f"--near-copies: {error}; pip install ImageHash") from None
     if data.without_image:
         what = "annotations of images that the file does not list, in no part"
         evidence = f"{data.without_image}"

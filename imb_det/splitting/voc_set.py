@@ -42,20 +42,19 @@ class VocSet:
                 f"{root} is no PASCAL VOC folder, as it has no folder `Annotations`, "
                 "nor a COCO file"
             )
+        lists = root / "ImageSets" / "Main"
+        self.path = folder if list_name is None else lists / f"{list_name}.txt"
         if list_name is None:
-            source = str(folder)
             self.names = sorted(path.stem for path in folder.glob("*.xml"))
         else:
-            path = root / "ImageSets" / "Main" / f"{list_name}.txt"
-            source = str(path)
-            check_regular(path)
-            self.names = voc_image_ids(path.read_bytes(), source)
+            check_regular(self.path)
+            self.names = voc_image_ids(self.path.read_bytes(), str(self.path))
         if not self.names:
             raise ValueError(f"{folder} has no file *.xml")
         is_quick = len(self.names) < _SHOWN_FROM
         shown = tqdm(self.names, "reading", unit="file", disable=is_quick)
         self.table = LabelTable.from_labels(
-            *labels_of_voc_images(root, shown, source, None)
+            *labels_of_voc_images(root, shown, str(self.path), None)
         )
 
     def keys(self, key: str) -> list[str | None]:

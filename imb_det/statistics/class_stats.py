@@ -13,6 +13,7 @@ import numpy as np
 from imb_det.core.shown_text import write_text
 
 from .coco_classes import spellings
+from .coco_json import parsed
 from .count_files import CountsFromFiles
 from .dataset_access import image_of_index
 from .frequency_groups import DEFAULT_LIMITS, GroupLimits
@@ -282,5 +283,13 @@ class ClassStats(CountsFromFiles):
 
     @classmethod
     def from_json(cls, path: str | Path) -> ClassStats:
-        """Read :meth:`to_json`'s file."""
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        """Read :meth:`to_json`'s file.
+
+        Raises:
+            ValueError: It is malformed; names it.
+        """
+        content = parsed(Path(path).read_bytes(), str(path))
+        try:
+            return cls.from_dict(content)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error

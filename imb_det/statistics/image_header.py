@@ -6,7 +6,7 @@ import io
 import stat
 import struct
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from mmengine.fileio import LocalBackend, get, get_file_backend
 from PIL import Image
@@ -18,6 +18,7 @@ __all__ = [
     "displayed_size",
     "ends_properly",
     "parse_header",
+    "read_header",
     "size_from_image",
 ]
 
@@ -27,6 +28,8 @@ _JPEG_END = b"\xff\xd9"
 # Start-of-frame markers; the gaps are the Huffman, JPEG and arithmetic tables.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ORIENTATION = 0x0112  # EXIF tag
+_HEAD_BYTES = 4096
+_LONG_HEAD_BYTES = 1 << 18  # EXIF thumbnails and colour profiles come first
 
 
 class ImageHeader(NamedTuple):
@@ -112,6 +115,22 @@ def parse_header(head: bytes) -> ImageHeader | None:
             orientation = _exif_orientation(head[at + 4 :])
         return ImageHeader(width, height, orientation, "PNG")
     return None
+
+
+def read_header(file: BinaryIO) -> ImageHeader | None:
+    """Read a JPEG or PNG header from the beginning of a file, and no more than needed.
+
+    Args:
+        file: Open for reading, at its beginning.
+
+    Returns:
+        As :func:`parse_header`.
+    """
+    head = file.read(_HEAD_BYTES)
+    header = parse_header(head)
+    if header is None and len(head) == _HEAD_BYTES:
+        header = parse_header(head + file.read(_LONG_HEAD_BYTES))
+    return header
 
 
 def ends_properly(tail: bytes, image_format: str) -> bool:

@@ -69,7 +69,9 @@ def _info(
     """Return the objects and pixels of an image, in the form of a data set's record."""
     instances, pixels = [], dict[int, int]()
     for segment in segments:
-        x, y, w, h = segment["bbox"]
+        if len(bbox := segment["bbox"]) != 4:
+            raise TypeError(f"`bbox` must be four numbers, got {bbox!r:.80}")
+        x, y, w, h = bbox
         label = label_of.get(segment["category_id"])
         is_nothing = segment["area"] <= 0 or w < 1 or h < 1
         is_crowd = label in things and segment.get("iscrowd")

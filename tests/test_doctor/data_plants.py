@@ -201,6 +201,13 @@ def oriented(orientation):
     return spoil
 
 
+def loaded(color_type):
+    def spoil(planted):
+        planted.dataset().pipeline[0].color_type = color_type
+
+    return spoil
+
+
 def cut_short(planted):
     content = planted.image().read_bytes()
     planted.image().write_bytes(content[: len(content) * 2 // 3])
@@ -220,6 +227,13 @@ PLANTS = [
         "class_balance",
         without("train", 2, keep=2),
         words=("ratio 7", "0.38", "'cat' with 14", "'dog' with 2", "16 boxes"),
+    ),
+    Plant(
+        "imbalance of a set of VOC",
+        "class_balance",
+        without("train", 2, keep=1),
+        forms=("voc",),
+        words=("val_evaluator = dict(type='imb_det.VOCMetric')` and",),
     ),
     Plant("class without training box", "no_training_box", without("train", 2)),
     Plant(
@@ -253,6 +267,15 @@ PLANTS = [
         words=("1 of 14 images (7.1%)", "filter_empty_gt"),
     ),
     Plant(
+        "small image",
+        "small_images",
+        both(
+            image(height=20),
+            lambda planted: planted.dataset().update(filter_cfg=dict(min_size=25)),
+        ),
+        words=("1 of 14 images (7.1%)", "'min_size': 25", "Take `min_size` out"),
+    ),
+    Plant(
         "crowd",
         "ignored_objects",
         annotation(iscrowd=1),
@@ -267,6 +290,20 @@ PLANTS = [
         words=("1 of 28",),
     ),
     Plant("marked ignore", "ignored", annotation(ignore=1), forms=COCO),
+    Plant(
+        "object without a name",
+        "unnamed_object",
+        after=text("<name>cat<", "<name><"),
+        forms=("mmdet_voc",),
+        words=("object[0] has no <name>",),
+    ),
+    Plant(
+        "difficult without a number",
+        "voc_file",
+        after=text("</name>", "</name><difficult></difficult>"),
+        forms=("mmdet_voc",),
+        words=("`difficult` must be 0 or 1",),
+    ),
     Plant("object twice", "repeated_object", doubled, words=("1 pairs with equal",)),
     # Ids and names.
     Plant("annotation id twice", "shared_id", annotation(id=2), forms=COCO),
@@ -409,6 +446,13 @@ PLANTS = [
         "turned_image",
         oriented(3),
         words=("EXIF orientation 3",),
+    ),
+    Plant(
+        "turned by EXIF that the loader passes over",
+        "turned_image",
+        both(oriented(3), loaded("color_ignore_orientation")),
+        forms=("mmdet_coco",),
+        words=("drawn with that are wrong", "color_type='color',"),
     ),
     Plant("folder for an image", "image_unreadable", folder_for_image),
     Plant("copy in the training", "copied_image", copied("train", 5)),

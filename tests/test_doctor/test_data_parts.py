@@ -1,5 +1,6 @@
 """The arithmetic of the checks of data sets, against slow and plain versions."""
 
+import copy
 import itertools
 import json
 import math
@@ -12,15 +13,19 @@ from mmengine.config import Config
 
 from imb_det.core.finding import Severity
 from imb_det.doctor.building import build_context
+from imb_det.doctor.data_checks import box_sizes
 from imb_det.doctor.data_checks.box_sizes import check_box_sizes
 from imb_det.doctor.data_checks.copy_groups import CopyGroups
 from imb_det.doctor.data_checks.file_digests import same_files
 from imb_det.doctor.data_checks.head_priors import shape_overlap
-from imb_det.doctor.data_checks.measurable import half_width
+from imb_det.doctor.data_checks.image_copies import check_image_copies
+from imb_det.doctor.data_checks.measurable import check_measurable, half_width
+from imb_det.doctor.data_checks.objects import check_empty_images
 from imb_det.doctor.data_checks.repeated_objects import same_objects
 from imb_det.prior.boxes import TrainingBoxes
 from tests import segmented_sets, toys
 from tests.planted_sets import SIZE, PlantedSet
+from tests.test_doctor.data_plants import nearly_copied
 
 
 def test_half_width_by_hand():
@@ -151,6 +156,7 @@ def test_boxes_that_fit_no_head_are_named(tmp_path):
     assert flat.code == "boxes_fit_no_anchor"
     assert "'dog'" in flat.where
     assert "bbox_head (RetinaHead)" in flat.evidence
+    assert "is background, but for the best one of a box" in flat.evidence
     assert not of_sizes(tmp_path, (22, 26), (30, 20))
 
 
@@ -163,7 +169,7 @@ def test_stuff_has_no_boxes(tmp_path):
     assert "'cat'" in found.evidence
 
 
-def test_sizes_are_those_after_the_pipeline(tmp_path):
+def test_sizes_are_those_after_the_pipeline(tmp_path, monkeypatch):
     planted = PlantedSet(tmp_path)
     planted.dataset().pipeline[2].scale = tuple(3 * side for side in SIZE)
     planted.write()
@@ -171,11 +177,66 @@ def test_sizes_are_those_after_the_pipeline(tmp_path):
     assert "medians of sides by class from 42 px" in found.evidence
     planted.dataset().pipeline.insert(3, dict(type="RandomCrop", crop_size=(20, 20)))
     (found,) = [f for f in planted.found() if f.code == "box_sizes"]
-    assert "medians of sides" in found.evidence
+    assert "drawn at random" not in found.evidence
+    monkeypatch.setattr(box_sizes, "_SAMPLE", 5)
+    (found,) = [f for f in planted.found() if f.code == "box_sizes"]
+    assert found.evidence.startswith("of 5 images, drawn at random; medians of sides")
     del planted.dataset().pipeline[0]
     (found,) = [f for f in planted.found() if f.code == "box_sizes"]
     assert found.severity is Severity.INFO
     assert "LoadImageFromFile" in found.evidence
+
+
+def test_a_copy_of_a_near_copy_is_a_near_copy(tmp_path):
+    pytest.importorskip("imagehash")
+    planted = PlantedSet(tmp_path)
+    nearly_copied(planted)
+    content = planted.image("val").read_bytes()
+    planted.image("val", 1).with_name("test.png").write_bytes(content)
+    image = dict(planted.files["val"]["images"][0], file_name="test.png")
+    own = [a for a in planted.files["val"]["annotations"] if a["image_id"] == 101]
+    test = dict(planted.files["val"], images=[image], annotations=own)
+    (tmp_path / "test.json").write_text(json.dumps(test))
+    planted.write()
+    loader = copy.deepcopy(planted.config.val_dataloader)
+    loader.dataset.ann_file = "test.json"
+    planted.config.test_dataloader = loader
+    context, _ = build_context(planted.config, hash_distance=20)
+    found = [f for f in check_image_copies(context) if f.code == "leaked_near_copy"]
+    assert ["1 of 6" in found[0].evidence, "1 of 1" in found[1].evidence] == [True] * 2
+    assert "test.png = " in found[1].evidence
+
+
+def test_unlabelled_images_may_be_those_of_the_labelled_part(tmp_path):
+    planted = PlantedSet(tmp_path, "mmdet_coco")
+    planted.write()
+    parts = [planted.dataset(), copy.deepcopy(planted.dataset())]
+    planted.config.train_dataloader.dataset = dict(type="ConcatDataset", datasets=parts)
+    assert "repeated_image" in {f.code for f in planted.found()}
+    parts[1].pipeline[1] = dict(type="LoadEmptyAnnotations")
+    planted.config.train_dataloader.dataset = dict(type="ConcatDataset", datasets=parts)
+    assert "repeated_image" not in {f.code for f in planted.found()}
+
+
+def test_what_is_secret_or_not_trained_is_passed_over(tmp_path):
+    planted = PlantedSet(tmp_path)
+    train, val = planted.files.values()
+    objects, val["annotations"] = val["annotations"], []  # as a test may have none
+    planted.write()
+    assert not list(check_empty_images(build_context(planted.config)[0]))
+    train["annotations"], val["annotations"] = [], objects
+    planted.config.train_dataloader.dataset.type = "mmdet.CocoDataset"
+    planted.write()
+    assert not list(check_measurable(build_context(planted.config)[0]))
+
+
+def test_ignored_objects_of_other_classes_are_not_told(tmp_path):
+    planted = PlantedSet(tmp_path, "mmdet_coco")
+    planted.files["train"]["categories"].append(dict(id=3, name="cow"))
+    planted.annotation().update(category_id=3, ignore=1)
+    planted.write()
+    assert {f.code for f in planted.found()} >= {"unknown_class"}
+    assert not [f for f in planted.found() if f.code == "ignored"]
 
 
 def test_near_copies_need_a_library(tmp_path, monkeypatch):

@@ -1,12 +1,14 @@
 """What is read and written: COCO files, VOC lists, and what is malformed."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from imb_det.splitting import Parts, SplitOptions, split_dataset
+from imb_det.splitting.coco_set import CocoSet
 from imb_det.statistics import ClassStats
 from tests.tiny_sets import write_coco, write_image, write_lvis, write_voc
 
@@ -151,6 +153,45 @@ def test_files_that_are_there_are_not_replaced(coco, tmp_path):
     assert ours.read_text() == before
 
 
+def test_what_is_read_is_not_replaced(coco, tmp_path):
+    write_voc(tmp_path, [[("cat", (3, 3, 20, 20))]] * 4)
+    folder = tmp_path / "ImageSets" / "Main"
+    folder.mkdir(parents=True)
+    (folder / "train.txt").write_text("a\nb\nc\n")
+    options = SplitOptions(OPTIONS.parts, list_name="train", overwrite=True)
+    with pytest.raises(ValueError, match=r"train\.txt would be overwritten"):
+        split_dataset(tmp_path, folder, options)
+    assert (folder / "train.txt").read_text() == "a\nb\nc\n"
+    parts = Parts(("train", "split"), (0.5, 0.5))
+    with pytest.raises(ValueError, match="cannot be named 'split'"):
+        split_dataset(coco, tmp_path / "out", SplitOptions(parts))
+    split_dataset(tmp_path, tmp_path / "out", SplitOptions(parts))
+    assert len((tmp_path / "out" / "split.txt").read_text().split()) == 2
+
+
+def test_images_of_lvis_are_where_mmdet_looks_for_them(coco, tmp_path):
+    content = read(coco)
+    for image in content["images"]:
+        name = image.pop("file_name")
+        image["coco_url"] = f"http://images.cocodataset.org/train/{name}"
+    coco.write_text(json.dumps(content))
+    data = CocoSet(coco)
+    assert data.image_paths(tmp_path)[0] == tmp_path / "train" / "v0_0.jpg"
+    for image in content["images"]:
+        image["coco_url"] = None  # as tools write that know of no address
+    coco.write_text(json.dumps(content))
+    assert len(set(CocoSet(coco).names)) == 8
+    report = split_dataset(coco, tmp_path / "out", OPTIONS)
+    assert len(report.part_of) == 8
+
+
+def test_near_copies_need_a_library(coco, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imagehash", None)
+    options = SplitOptions(OPTIONS.parts, near_bits=2, images=tmp_path)
+    with pytest.raises(ValueError, match="pip install ImageHash"):
+        split_dataset(coco, tmp_path / "out", options)
+
+
 def twice(content):
     content["images"][1]["id"] = 1
 
@@ -217,6 +258,7 @@ def test_malformed_xml_is_refused_by_name(tmp_path, xml, words):
         (dict(group_key="video"), "no image has the key 'video'"),
         (dict(group_by="("), "no regular expression"),
         (dict(near_bits=3), "--images"),
+        (dict(images=Path("nowhere")), "has no effect without --near-copies"),
         (dict(near_bits=3, images=Path("nowhere")), "v0_0.jpg"),
     ],
 )

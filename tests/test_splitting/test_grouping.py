@@ -1,5 +1,7 @@
 """Which images stay together: names, keys, and what looks nearly the same."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,6 +58,33 @@ def test_near_hashes_are_those_that_comparing_all_finds(seed, max_bits):
     distance = (hashes[:, None] != hashes).sum(2)
     near = np.argwhere(np.triu(distance <= max_bits, 1))
     assert near_pairs(hashes, max_bits).tolist() == near.tolist()
+
+
+def test_images_of_sixteen_bits_are_not_all_alike(tmp_path):
+    pytest.importorskip("imagehash")
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(300, 65536, (3, 9, 9)).astype(np.uint16)
+    paths = [tmp_path / name for name in ("0.png", "1.png", "2.tiff", "copy.png")]
+    for path, values in zip(paths, [*coarse, coarse[0]], strict=True):
+        values = np.kron(values, np.ones((12, 12), np.uint16))
+        is_copy = path.stem == "copy"
+        pixels = (values // 256).astype(np.uint8) if is_copy else values
+        Image.fromarray(pixels).save(path)
+    kinds = near_duplicates(paths, 20)
+    assert kinds == [kinds[3], kinds[1], kinds[2], kinds[3]]
+    assert len(set(kinds)) == 3
+
+
+def test_a_film_of_like_images_fits_into_the_memory():
+    rng = np.random.default_rng(0)
+    noise = rng.random((200, 256)) < 0.008
+    hashes = np.unique(noise ^ (rng.random(256) < 0.5), axis=0)
+    tracemalloc.start()
+    pairs = near_pairs(hashes, 20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(pairs) > 0.99 * len(hashes) * (len(hashes) - 1) / 2
+    assert peak < 10 * pairs.nbytes
 
 
 def test_copies_are_found_in_other_sizes_and_qualities(tmp_path):

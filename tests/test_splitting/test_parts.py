@@ -5,7 +5,13 @@ import pytest
 
 from imb_det.splitting import Parts
 
-ORDERS = (["test", "val", "train"], ["a", "b", "val"], ["a", "b"], ["b", "a", "train"])
+ORDERS = (
+    ["test", "val", "train"],
+    ["a", "b", "val"],
+    ["a", "b"],
+    ["b", "a", "train"],
+    ["Val", "Train"],
+)
 
 
 def test_shares_are_a_sum_of_one_or_in_proportion():
@@ -17,6 +23,7 @@ def test_shares_are_a_sum_of_one_or_in_proportion():
         ("a", "val", "b"),
         ("a", "b"),
         ("train", "b", "a"),
+        ("Train", "Val"),
     ]
     assert Parts.folds(4).shares == (0.25,) * 4
 
@@ -28,6 +35,7 @@ def test_shares_are_a_sum_of_one_or_in_proportion():
         (["train=1"], "two to 100 parts"),
         (["train=0.8", "val"], "`name=share`"),
         (["train=0.8", "train=0.2"], "names of their own"),
+        (["train=0.5", "train=0.5"], "names of their own"),
         (["train=0.8", "TRAIN=0.2"], "names of their own"),
         (["../a=0.8", "val=0.2"], "not ['../a']"),
         (["train=1.2", "val=-0.2"], "above 0"),

@@ -89,6 +89,15 @@ def test_no_split_has_a_class_in_training_or_validation_more(content):
     assert found == best
 
 
+@pytest.mark.parametrize("shares", [(0.995, 0.005), (0.98, 0.01, 0.01)])
+def test_no_part_is_so_small_that_it_may_lack_a_class(shares):
+    # One of two images in a part of 0.5 % is a hundred times its share.
+    sets = [[0]] * len(shares) + [[]] * 40
+    parts = Parts(("train", "val", "test")[: len(shares)], shares)
+    problem = problem_of(sets, 1, parts)
+    assert problem.absence_of(stratify(problem)) == 0
+
+
 def test_a_way_to_have_all_classes_everywhere_is_found(monkeypatch):
     # 80 classes of two images, one of an even and one of an odd number: a split into
     # these has all of them in both parts, and moves one by one do not find it.
@@ -143,7 +152,7 @@ def test_the_search_lowers_what_it_says_it_lowers(content, seed):
     shared = problem.counts.getnnz(0) >= 2
     terms = (errors**4 * np.where(shared, 1, 0)).sum() + 9 * (errors[:, 0] ** 4).sum()
     terms += (0 if shared[0] else 1) * (errors[:, 0] ** 4).sum()
-    lacking = 1e6 * problem.absence_of(search.part_of)
+    lacking = 1e8 * problem.absence_of(search.part_of)
     assert search.cost == pytest.approx(terms + lacking, rel=1e-9)
 
 

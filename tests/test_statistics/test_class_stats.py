@@ -63,6 +63,34 @@ def test_arrays_cannot_be_changed():
         stats.image_count[0] = 7
 
 
+OWN = dict(classes=["a"], image_count=[1], instance_count=[1], num_images=1)
+PANOPTIC = dict(
+    images=[dict(id=1)],
+    categories=[dict(id=1, name="a", isthing=1)],
+    annotations=[
+        dict(image_id=1, segments_info=[dict(bbox=[1], category_id=1, area=3)])
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"classes": ["a"]',
+        '{"classes": ' + "[" * 100_000,
+        json.dumps({**OWN, "num_images": "many"}),
+        json.dumps({**OWN, "group_limits": None}),
+        json.dumps(PANOPTIC),
+    ],
+    ids=["cut", "deep", "text", "no limits", "panoptic"],
+)
+def test_malformed_files_are_named(tmp_path, content):
+    path = tmp_path / "counts.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"counts\.json"):
+        ClassStats.from_file(path)
+
+
 def test_missing_key():
     with pytest.raises(ValueError, match="num_images"):
         ClassStats.from_dict(dict(classes=["a"], image_count=[0], instance_count=[0]))

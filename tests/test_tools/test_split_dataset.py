@@ -66,6 +66,23 @@ def test_counts_of_a_config_and_of_its_file_are_the_same(tmp_path):
     assert again.stdout.split("\n", 1)[1].startswith(table.split("\n", 3)[1])
 
 
+def test_files_that_mmdet_refuses_are_no_traceback(tmp_path):
+    toys.write_coco(tmp_path, num_images=3)
+    path = tmp_path / "ann.json"
+    content = json.loads(path.read_text())
+    content["annotations"][1]["id"] = content["annotations"][0]["id"]
+    path.write_text(json.dumps(content))
+    dataset = toys.coco_dataset_config(tmp_path)
+    dataset["type"] = "mmdet.CocoDataset"
+    loader = dict(batch_size=1, num_workers=0, dataset=dataset)
+    (tmp_path / "config.py").write_text(f"train_dataloader = {loader!r}\n")
+    done = run_tool("class_stats.py", "config.py", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "class_stats.py: error: The annotation files" in done.stderr
+    assert "is also that of annotations[1]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("loader", "said"),
     [

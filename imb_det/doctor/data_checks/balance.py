@@ -18,8 +18,8 @@ __all__ = ["check_class_balance", "check_untrained_classes"]
 
 _EVEN = 10  # imbalance ratio below which nobody asks for groups
 _BY_GROUPS = (
-    "Read AP by groups of classes: `val_evaluator = dict(type='imb_det.CocoMetric', "
-    "ann_file=...)` and `custom_hooks = [dict(type='imb_det.ImbalanceHook')]`"
+    "Read AP by groups of classes: `val_evaluator = dict(type='imb_det.{})` and "
+    "`custom_hooks = [dict(type='imb_det.ImbalanceHook')]`"
 )
 
 
@@ -47,8 +47,16 @@ def check_class_balance(context: DoctorContext) -> Iterator[Finding]:
         f"{counts[most]:,}, fewest {names[least]!r} with {counts[least]:,}; imbalance "
         f"ratio {ratio:.4g}, Gini coefficient {gini(counts):.2f}; "
         f"{stats.describe_groups()}",
-        "" if has_groups or ratio < _EVEN else _BY_GROUPS,
+        "" if has_groups or ratio < _EVEN else _BY_GROUPS.format(_metric(context)),
     )
+
+
+def _metric(context: DoctorContext) -> str:
+    """Return the metric of this library for what the config judges by."""
+    names = {type(metric).__name__ for metric in context.metrics.get("val", ())}
+    if "VOCMetric" in names:
+        return "VOCMetric'"
+    return ("LVISMetric" if "LVISMetric" in names else "CocoMetric") + "', ann_file=..."
 
 
 def check_untrained_classes(context: DoctorContext) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from imb_det.prior.blank_images import run_blank_images
 from imb_det.prior.boxes import TrainingBoxes
 from imb_det.prior.resizing import is_arithmetic
 from imb_det.prior.training_boxes import training_boxes
+from imb_det.statistics.dataset_access import leaf_datasets
 
 from .head_priors import HeadPriors, head_priors, shape_overlap
 
@@ -48,7 +49,9 @@ def check_box_sizes(context: DoctorContext) -> Iterator[Finding]:
     if not len(labels):
         return
     heads = list(head_priors(context.model))
-    yield _overview(context, sides, labels, heads)
+    number = len(table)
+    is_part = number < sum(map(len, leaf_datasets(context.datasets["train"])))
+    yield _overview(context, sides, labels, heads, number if is_part else None)
     if not heads:
         return
     size = np.sqrt(sides.prod(1))
@@ -77,7 +80,8 @@ def check_box_sizes(context: DoctorContext) -> Iterator[Finding]:
             "boxes_fit_no_anchor",
             "classes most of whose boxes overlap with no anchor enough, of any place",
             f"an anchor of {head.name} below an overlap of {head.least:g} is background"
-            f"; its sides are {_span(head.anchors)}",
+            + ", but for the best one of a box" * head.takes_best
+            + f"; its sides are {_span(head.anchors)}",
             "Add sizes or shapes to `anchor_generator`: `scales`, `octave_base_scale` "
             "or `ratios`",
         )
@@ -113,12 +117,13 @@ def _overview(
     sides: np.ndarray,
     labels: np.ndarray,
     heads: list[HeadPriors],
+    number: int | None,
 ) -> Finding:
     size, ratio = np.sqrt(sides.prod(1)), sides[:, 0] / sides[:, 1]
     present = np.unique(labels)
-    texts = []
+    texts = [] if number is None else [f"of {number} images, drawn at random"]
     for what, values, unit in (("sides", size, " px"), ("width / height", ratio, "")):
-        middle = np.array([np.median(values[labels == label]) for label in present])
+        middle = _medians(values, labels)
         ends = [
             f"{middle[at]:.3g}{unit} ({context.classes[present[at]]!r})"
             for at in (middle.argmin(), middle.argmax())
@@ -137,6 +142,13 @@ def _overview(
         context.files("train"),
         "; ".join(texts),
     )
+
+
+def _medians(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the median of each class that is there, by its label."""
+    order = np.argsort(labels, kind="stable")
+    _, first = np.unique(labels[order], return_index=True)
+    return np.array([np.median(own) for own in np.split(values[order], first[1:])])
 
 
 def _span(anchors: np.ndarray) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from imb_det.doctor.context import DoctorContext
 from imb_det.prior.boxes import TrainingBoxes
 from imb_det.statistics.dataset_access import leaf_datasets
 
-__all__ = ["EVALUATED", "counts_of", "label_of", "table_of"]
+__all__ = ["EVALUATED", "class_names_of", "counts_of", "label_of", "table_of"]
 
 #: Splits that figures come from.
 EVALUATED = ("val", "test")
@@ -42,13 +41,15 @@ def counts_of(context: DoctorContext, split: str) -> np.ndarray | None:
 def label_of(context: DoctorContext, split: str) -> np.ndarray:
     """Return the training's label of each label of a split, -1 for other classes."""
     own = {name: label for label, name in enumerate(context.classes)}
-    names = _names(context.datasets[split])
+    names = class_names_of(context, split)
     most = int(context.boxes[split].labels.max(initial=-1)) + 1
     found = [own.get(name, -1) for name in names]
     return np.array(found + [-1] * (most - len(found)), np.int64)
 
 
-def _names(dataset: Any) -> list[str]:
-    metainfo = getattr(leaf_datasets(dataset)[0], "metainfo", {})
+def class_names_of(context: DoctorContext, split: str) -> list[str]:
+    """Return the names of the labels of a split; none where they are not known."""
+    leaf = leaf_datasets(context.datasets[split])[0]
+    metainfo = getattr(leaf, "metainfo", {})
     classes = metainfo.get("classes") if isinstance(metainfo, Mapping) else None
     return list(map(str, classes or ()))

@@ -111,13 +111,14 @@ def _as_audited(file: CocoContent, classes: tuple[str, ...]) -> Iterator[Finding
     if used and used != set(range(1, len(used) + 1)):
         yield finding_of("category_ids", file.source, *described_ids(used))
     known = (file.category_rows >= 0) & (file.image_rows >= 0)
-    if number := int((known & file.flags("ignore")).sum()):
+    wanted = file.of_classes(classes or None)
+    if number := int((known & wanted & file.flags("ignore")).sum()):
         meaning = COUNTED_KINDS["ignored"]
         text = f"{number} of them"
         yield Finding("ignored", Severity.WARNING, meaning, file.source, text)
     if not classes:
         return
-    others = known & ~file.of_classes(classes)
+    others = known & ~wanted
     rows = np.bincount(file.category_rows[others], minlength=len(file.categories))
     for row in np.flatnonzero(rows).tolist():
         name = file.categories[row]["name"]

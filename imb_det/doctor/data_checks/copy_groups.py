@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -22,11 +21,12 @@ class CopyGroups:
         self, groups: Sequence[Sequence[str]], edges: np.ndarray | None = None
     ) -> None:
         self.groups = groups
-        near: dict[int, list[int]] = defaultdict(list)
-        for one, other in () if edges is None else edges.tolist():
-            near[one].append(other)
-            near[other].append(one)
-        self._near = near
+        if edges is None:
+            edges = np.zeros((0, 2), np.int64)
+        both = np.concatenate([edges[:, ::-1], edges])
+        both = both[np.argsort(both[:, 0], kind="stable")]
+        self._others = both[:, 1]
+        self._start = np.searchsorted(both[:, 0], np.arange(len(groups) + 1)).tolist()
 
     def between(
         self, judged: Collection[str], trained: Collection[str]
@@ -40,7 +40,7 @@ class CopyGroups:
         first = self._first(trained)
         pairs = []
         for index, group in enumerate(self.groups):
-            closest = next((k for k in (index, *self._near[index]) if k in first), None)
+            closest = next((k for k in (index, *self._near(index)) if k in first), None)
             if closest is not None:
                 fresh = [p for p in group if p in judged and p not in trained]
                 pairs += [(path, first[closest]) for path in fresh]
@@ -55,12 +55,19 @@ class CopyGroups:
         first = self._first(own)
         pairs = []
         for index, group in enumerate(self.groups):
-            before = [other for other in self._near[index] if other < index]
+            before = [other for other in self._near(index) if other < index]
             closest = next((k for k in (*before, index) if k in first), None)
             if closest is not None:
                 others = [p for p in group if p in own and p != first[closest]]
                 pairs += [(path, first[closest]) for path in others]
         return pairs
+
+    def _near(self, index: int) -> list[int]:
+        """Return the groups near one, ascending."""
+        near: list[int] = self._others[
+            self._start[index] : self._start[index + 1]
+        ].tolist()
+        return near
 
     def _first(self, own: Collection[str]) -> dict[int, str]:
         """Return the first file of a set in each group that has one."""

@@ -24,12 +24,15 @@ class HeadPriors(NamedTuple):
             for a head without anchors.
         least: Overlap below which the head's assigner takes an anchor for background;
             None where it goes by something else than the overlap.
+        takes_best: Whether the best anchor of a box is no background even so. Default:
+            False.
     """
 
     name: str
     strides: list[float]
     anchors: np.ndarray | None
     least: float | None
+    takes_best: bool = False
 
 
 def head_priors(model: nn.Module | None) -> Iterator[HeadPriors]:
@@ -49,11 +52,13 @@ def head_priors(model: nn.Module | None) -> Iterator[HeadPriors]:
             corners = np.concatenate([level.cpu().double().numpy() for level in base])
             sizes = corners[:, 2:] - corners[:, :2]
         assigner = getattr(module, "assigner", None)
+        least = _least(assigner) if sizes is not None else None
         yield HeadPriors(
             f"{name} ({type(module).__name__})",
             [float(np.min(stride)) for stride in strides],
             sizes,
-            _least(assigner) if sizes is not None else None,
+            least,
+            least is not None and _takes_best(assigner, least),
         )
 
 
@@ -62,6 +67,10 @@ def _least(assigner: Any) -> float | None:
         return None
     limit = assigner.neg_iou_thr
     return float(limit[-1] if isinstance(limit, (tuple, list)) else limit)
+
+
+def _takes_best(assigner: Any, least: float) -> bool:
+    return bool(assigner.match_low_quality and assigner.min_pos_iou < least)
 
 
 def shape_overlap(sides: np.ndarray, anchors: np.ndarray) -> np.ndarray:

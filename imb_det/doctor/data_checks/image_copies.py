@@ -12,6 +12,7 @@ from imb_det.core.text import and_more
 from imb_det.datasets.annotated_images import annotated_images
 from imb_det.doctor.context import DoctorContext
 from imb_det.statistics.dataset_access import leaf_datasets
+from imb_det.statistics.shown_labels import hides_labels
 
 from .class_tables import EVALUATED
 from .copy_groups import CopyGroups
@@ -38,7 +39,7 @@ def check_image_copies(context: DoctorContext) -> Iterator[Finding]:
     """
     paths: dict[str, list[str]] = {}
     for split, dataset in context.datasets.items():
-        parts = [(type(leaf), _paths(leaf)) for leaf in leaf_datasets(dataset)]
+        parts = [(_lists_once(leaf), _paths(leaf)) for leaf in leaf_datasets(dataset)]
         yield from _listed_twice(context, split, parts)
         paths[split] = [path for _, own in parts for path in own]
     yield from _same_paths(context, paths)
@@ -51,9 +52,9 @@ def check_image_copies(context: DoctorContext) -> Iterator[Finding]:
     if (distance := context.hash_distance) is None:
         return
     # Of files with the same bytes, one is enough: the first, of the training if any.
-    spare = {path for group in same.groups for path in group[1:]}
+    first = {path: group[0] for group in same.groups for path in group[1:]}
     try:
-        near = near_copies([p for p in everyone if p not in spare], distance)
+        near = near_copies([p for p in everyone if p not in first], distance)
     except ImportError as error:
         yield Finding(
             "no_image_hash",
@@ -63,7 +64,17 @@ def check_image_copies(context: DoctorContext) -> Iterator[Finding]:
             remedy="pip install ImageHash, or leave the option out",
         )
         return
-    yield from _told(context, sets, near, f"but for {distance} bits of their hash")
+    how = f"but for {distance} bits of their hash"
+    yield from _told(context, sets, near, how, first)
+
+
+def _lists_once(leaf: object) -> bool:
+    """Tell whether a data set is to list each image once.
+
+    Sets of captions and phrases have an image for each of them, and unlabelled images
+    may be those of the labelled part.
+    """
+    return isinstance(leaf, (CocoDataset, XMLDataset)) and not hides_labels(leaf)
 
 
 def _paths(leaf: object) -> list[str]:
@@ -72,16 +83,13 @@ def _paths(leaf: object) -> list[str]:
 
 
 def _listed_twice(
-    context: DoctorContext, split: str, parts: Sequence[tuple[type, list[str]]]
+    context: DoctorContext, split: str, parts: Sequence[tuple[bool, list[str]]]
 ) -> Iterator[Finding]:
-    """Find files that a split lists twice.
-
-    Sets of captions and phrases have an image for each of them.
-    """
+    """Find files that a split lists twice, in data sets that are to list them once."""
     seen: set[str] = set()
     twice: dict[str, None] = {}
-    for kind, paths in parts:
-        for path in paths if issubclass(kind, (CocoDataset, XMLDataset)) else ():
+    for once, paths in parts:
+        for path in paths if once else ():
             if path in seen:
                 twice[path] = None
             seen.add(path)
@@ -129,27 +137,42 @@ def _told(
     sets: Mapping[str, set[str]],
     copies: CopyGroups,
     how: str,
+    first: Mapping[str, str] | None = None,
 ) -> Iterator[Finding]:
-    """Tell of copies in training and evaluation, and within each of them."""
+    """Tell of copies in training and evaluation, and within each of them.
+
+    Args:
+        context: Of the sets.
+        sets: Files of each split.
+        copies: What has been found.
+        how: How alike they are.
+        first: The file that stands for another one among the copies. Default: each
+            file for itself.
+    """
     is_exact = how == _BYTES
-    for split in sets:
-        others = sets.get("train", set())
-        if split in EVALUATED and (pairs := copies.between(sets[split], others)):
+    names = {
+        split: {(first or {}).get(path, path): path for path in sorted(own)[::-1]}
+        for split, own in sets.items()
+    }
+    trained = names.get("train", {})
+    for split, own in names.items():
+        if split in EVALUATED and (pairs := copies.between(own, trained)):
             yield Finding(
                 "leaked_image" if is_exact else "leaked_near_copy",
                 Severity.WARNING,
                 f"images of an evaluation are copies of training images, {how}",
                 f"{context.files(split)} and {context.files('train')}",
-                f"{_share(len(pairs), len(sets[split]))}: {_named(pairs)}",
+                f"{_share(len(pairs), len(sets[split]))}: "
+                f"{_named(pairs, own, trained)}",
                 _SPLIT_ANEW,
             )
-        if pairs := copies.within(sets[split]):
+        if pairs := copies.within(own):
             yield Finding(
                 "copied_image" if is_exact else "near_copy",
                 Severity.WARNING if is_exact else Severity.INFO,
                 f"images of a split that are copies of others, {how}: they count twice",
                 context.files(split),
-                f"{_share(len(pairs), len(sets[split]))}: {_named(pairs)}",
+                f"{_share(len(pairs), len(sets[split]))}: {_named(pairs, own, own)}",
                 "Keep one of each in the annotations, and near copies in one split",
             )
 
@@ -158,5 +181,8 @@ def _share(number: int, total: int) -> str:
     return f"{number:,} of {total:,} images ({number / total:.1%})"
 
 
-def _named(pairs: Sequence[tuple[str, str]]) -> str:
-    return and_more([f"{one} = {other}" for one, other in pairs], quoted=False)
+def _named(
+    pairs: Sequence[tuple[str, str]], own: Mapping[str, str], others: Mapping[str, str]
+) -> str:
+    texts = [f"{own[one]} = {others[other]}" for one, other in pairs]
+    return and_more(texts, quoted=False)

@@ -29,6 +29,8 @@ def check_measurable(context: DoctorContext) -> Iterator[Finding]:
     if stats is None:
         return
     trained = stats.instance_count > 0
+    if not trained.any():  # another matter, and an error
+        return
     for split in EVALUATED:
         counts = counts_of(context, split)
         if counts is None or not counts.sum():

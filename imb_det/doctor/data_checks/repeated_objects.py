@@ -10,7 +10,7 @@ from imb_det.core.finding import Finding, Severity
 from imb_det.core.text import and_more
 from imb_det.doctor.context import DoctorContext
 from imb_det.prior.boxes import TrainingBoxes
-from imb_det.statistics.dataset_access import info_of_image
+from imb_det.statistics.dataset_access import name_of_image
 
 from .class_tables import table_of
 
@@ -33,7 +33,7 @@ def check_repeated_objects(context: DoctorContext) -> Iterator[Finding]:
             continue
         images = np.unique(table.image[pairs[:, 0]])
         is_equal = (table.boxes[pairs[:, 0]] == table.boxes[pairs[:, 1]]).all(1)
-        names = [info_of_image(dataset, i).get("img_path") for i in images[:5].tolist()]
+        names = [name_of_image(dataset, image) for image in images[:5].tolist()]
         yield Finding(
             "repeated_object",
             Severity.WARNING if is_equal.any() else Severity.INFO,
@@ -61,11 +61,15 @@ def same_objects(table: TrainingBoxes, least: float = _LEAST) -> np.ndarray:
     boxes = table.boxes[order].astype(np.float64)
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     pairs = [np.zeros((0, 2), np.int64)]
+    one: np.ndarray = np.arange(len(order))
     for step in range(1, len(order)):
-        same = (image[step:] == image[:-step]) & (label[step:] == label[:-step])
-        if not len(one := np.flatnonzero(same)):
-            break
+        # Where the row some places on is another class, those behind it are so too.
+        one = one[: np.searchsorted(one, len(order) - step)]
         other = one + step
+        same = (image[other] == image[one]) & (label[other] == label[one])
+        one, other = one[same], other[same]
+        if not len(one):
+            break
         low = np.maximum(boxes[one, :2], boxes[other, :2])
         high = np.minimum(boxes[one, 2:], boxes[other, 2:])
         inside = np.prod(np.maximum(high - low, 0), axis=1)

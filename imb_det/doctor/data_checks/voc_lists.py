@@ -60,9 +60,23 @@ def _of_leaf(leaf: Any) -> Iterator[Finding]:
         file = osp.join(leaf.sub_data_root, leaf.ann_subdir, f"{name}.xml")
         with get_local_path(file, backend_args=leaf.backend_args) as path:
             root = parse_voc_xml(path, file, source)
-        for found in voc_objects(root, file, (1, 1), audit.classes):
-            if found.fault == "unknown_class":
-                audit.add_unknown_class(found.name, file)
+        try:
+            for found in voc_objects(root, file, (1, 1), audit.classes):
+                if found.fault == "unknown_class":
+                    audit.add_unknown_class(found.name, file)
+        except ValueError as error:
+            yield _unnamed(file, str(error))
     yield from audit.everything()
     if not twice:
         yield from dropped_images(leaf, len(names))
+
+
+def _unnamed(file: str, evidence: str) -> Finding:
+    return Finding(
+        "unnamed_object",
+        Severity.WARNING,
+        "objects without the name of a class, left out",
+        file,
+        evidence.removeprefix(f"{file}: "),
+        "Write their `<name>`, or take them out of the file",
+    )
