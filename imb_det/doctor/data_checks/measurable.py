@@ -10,7 +10,7 @@ from imb_det.core.finding import Finding, Severity
 from imb_det.core.text import and_more
 from imb_det.doctor.context import DoctorContext
 
-from .class_tables import EVALUATED, counts_of
+from .class_tables import EVALUATED, counts_of, is_thing
 
 __all__ = ["check_measurable", "half_width"]
 
@@ -28,7 +28,7 @@ def check_measurable(context: DoctorContext) -> Iterator[Finding]:
     stats = context.class_stats
     if stats is None:
         return
-    trained = stats.instance_count > 0
+    trained = (stats.instance_count > 0) & is_thing(context)  # AP is of boxes
     for split in EVALUATED:
         counts = counts_of(context, split)
         if counts is None or not counts.sum():

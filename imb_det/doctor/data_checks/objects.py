@@ -10,6 +10,7 @@ import numpy as np
 from imb_det.core.finding import Finding, Severity
 from imb_det.datasets.audited_dataset import AuditedDataset
 from imb_det.doctor.context import DoctorContext
+from imb_det.evaluation.metric_files import judges
 from imb_det.statistics.dataset_access import leaf_datasets
 from imb_det.statistics.shown_labels import hides_labels
 
@@ -46,7 +47,9 @@ def check_empty_images(context: DoctorContext) -> Iterator[Finding]:
         shown = np.repeat([not hides_labels(leaf) for leaf in leaves], sizes)
         holds = np.bincount(table.image, minlength=len(table)) > 0
         total = int(shown.sum())
-        if number := int((shown & ~holds).sum()):
+        metrics = context.metrics.get(split, ())
+        is_secret = bool(metrics) and not any(map(judges, metrics))
+        if not is_secret and (number := int((shown & ~holds).sum())):
             yield Finding(
                 "images_without_objects",
                 Severity.INFO,
