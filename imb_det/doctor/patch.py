@@ -50,6 +50,8 @@ def write_patch(
         OSError: It cannot be written.
     """
     changes = {**(options or {}), **prescription.measuring, **prescription.changes}
+    if config.get("default_scope") is None:  # where no part of ours would be found
+        changes = {"default_scope": "mmdet", **changes}
     if not prescription.changes:
         _forget(path)
         return None

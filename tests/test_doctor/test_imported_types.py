@@ -54,7 +54,9 @@ def test_what_is_prescribed_names_classes_that_can_be_built(tmp_path):
     assert not found
     chosen = Prescription((), (), {"model.new": [dict(type=L1Loss)]})
     write_patch(tmp_path / "out.py", chosen, config, str(tmp_path / "lazy.py"))
-    model = Config.fromfile(tmp_path / "out.py").model
+    patched = Config.fromfile(tmp_path / "out.py")
+    assert patched.default_scope == "mmdet"  # as mmdet's own of this form have none
+    model = patched.model
     assert isinstance(MODELS.build(model.loss), L1Loss)
     assert isinstance(MODELS.build(model.new[0]), L1Loss)
     assert (model.layer.type, model.nms.type) == ("RoIAlign", "nms")
