@@ -251,7 +251,7 @@ TRAPS = {
     "score_thr": ("high_score_thr", "0.5", test_cfg(score_thr=0.5), None),
     "learning rate": (
         "learning_rate",
-        "lr=0.01: it is for 16 images",
+        "lr=0.01: the config says that it is for 16 images",
         None,
         lambda root: dict(auto_scale_lr=dict(enable=False, base_batch_size=16)),
     ),

@@ -20,6 +20,9 @@ from imb_det.statistics.dataset_access import iter_data_infos, leaf_datasets
 __all__ = ["check_evaluated_images", "check_image_ids", "check_metainfo"]
 
 
+_SAME_CLASSES = "Write one `metainfo=dict(classes=...)`, of all classes, into each part"
+
+
 def check_metainfo(context: CheckContext) -> Iterator[Finding]:
     """Find concatenations that have a list in place of ``metainfo``.
 
@@ -55,7 +58,9 @@ def check_metainfo(context: CheckContext) -> Iterator[Finding]:
             "a concatenated data set has a list in place of one `metainfo`",
             f"`{split}_dataloader`",
             evidence,
-            f"Set `ignore_keys={keys}` in `ConcatDataset`",
+            _SAME_CLASSES
+            if "classes" in keys  # labels are places in that list
+            else f"Set `ignore_keys={keys}` in `ConcatDataset`",
         )
 
 

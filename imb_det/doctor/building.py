@@ -15,11 +15,12 @@ from mmengine.registry import DATASETS, HOOKS, MODELS, init_default_scope
 from mmengine.runner import Runner
 
 from imb_det.checks.class_counts import count_classes
-from imb_det.core.finding import Finding, FindingsError, Severity, refusal
+from imb_det.core.finding import Finding, FindingsError
 from imb_det.datasets.unread_files import explain_failures
 from imb_det.statistics import GroupLimits
 
 from .context import DoctorContext
+from .failures import absent_part, failed_part
 from .known_types import unknown_types
 from .untrained_runner import context_of_training, untrained_runner
 
@@ -60,12 +61,12 @@ def build_context(
         except FindingsError as error:
             found.extend(error.findings)
         except (Exception, SystemExit) as error:  # of anybody's class
-            found.append(_failure(code, what, error))
+            found.append(failed_part(code, what, error))
         return None
 
     model = None
     if cfg.get("model") is None:
-        found.append(_absent("model"))
+        found.append(absent_part("model"))
     else:
         model = build("model", "`model`", partial(MODELS.build, cfg.model))
     datasets = {}
@@ -73,7 +74,7 @@ def build_context(
         loader = cfg.get(f"{split}_dataloader")
         if not isinstance(loader, Mapping):
             if split == "train":
-                found.append(_absent("train_dataloader"))
+                found.append(absent_part("train_dataloader"))
             continue
         if split == "test" and _is_that_of_val(cfg):
             continue
@@ -94,7 +95,7 @@ def build_context(
     entries = cfg.get("custom_hooks") or ()
     if not isinstance(entries, (list, tuple)):
         named = f"must be a list of hooks, got {entries!r}"
-        found.append(_failure("hook", "`custom_hooks`", TypeError(named)))
+        found.append(failed_part("hook", "`custom_hooks`", TypeError(named)))
         cfg.custom_hooks = entries = ()
     for place, entry in enumerate(entries):
         name = f"`custom_hooks[{place}]`"
@@ -140,31 +141,6 @@ def build_context(
     return context, found
 
 
-def _absent(part: str) -> Finding:
-    return Finding(
-        "nothing_to_train",
-        Severity.ERROR,
-        "a config of a training lacks a part",
-        f"`{part}`",
-        remedy="Name the config of a training, or `_base_` one",
-    )
-
-
-def _failure(code: str, what: str, error: BaseException) -> Finding:
-    """Tell why a part cannot be built, in one line."""
-    if isinstance(error, (ValueError, OSError)):
-        return refusal(code, "a part of the config cannot be built", error, what)
-    kind = type(error).__name__
-    text = " ".join(str(error).split()) or kind
-    return Finding(
-        code,
-        Severity.ERROR,
-        "a part of the config cannot be built",
-        what,
-        text if kind in text else f"{kind}: {text}",
-    )
-
-
 def _is_that_of_val(cfg: Any) -> bool:
     """Tell whether the test uses what the validation does; it is looked at once."""
     test, val = ((cfg.get(f"{s}_dataloader") or {}).get("dataset") for s in _TESTED)
@@ -184,11 +160,11 @@ def _dataset(cfg: Any, split: str) -> Any:
             if "need at least one array" not in str(error):
                 raise
             # What mmengine ends with where it is to store no image.
-            filters = loader.dataset.get("filter_cfg")
-            raise ValueError(
-                f"no image is left with filter_cfg={filters}, for the classes of "
-                "`metainfo`"
-            ) from error
+            text = "no image is listed in its annotation file"
+            if filters := loader.dataset.get("filter_cfg"):
+                text = f"no image is left with filter_cfg={filters}, for the classes of"
+                text += " `metainfo`"
+            raise ValueError(text) from error
     return dataset
 
 

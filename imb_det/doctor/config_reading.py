@@ -12,6 +12,8 @@ from mmengine.config.config import ConfigParsingError
 from imb_det.command_line.config_keys import misspelt_keys
 from imb_det.core.finding import Finding, Severity
 
+from .imported_types import import_types
+
 __all__ = ["read_config"]
 
 
@@ -34,6 +36,7 @@ def read_config(
         config = Config.fromfile(path)
         if options:
             config.merge_from_dict(dict(options))
+        import_types(config)
     except (Exception, SystemExit) as error:  # whatever the program does
         return None, [_unreadable(str(path), error)]
     return config, list(misspelt_keys(config))

@@ -26,6 +26,7 @@ from .diagnosis import Diagnosis
 from .page import write_page
 from .patch import write_patch
 from .prescription import prescribe
+from .quiet import quiet_libraries
 
 __all__ = ["diagnose", "examine"]
 
@@ -114,7 +115,10 @@ def examine(
                 "with `look_at_images=False`",
                 hash_distance=(hash_distance, None),
             )
-    context, found = build_context(config, config_file, look_at_images, hash_distance)
+    with quiet_libraries():
+        context, found = build_context(
+            config, config_file, look_at_images, hash_distance
+        )
     checks = (*ALL_CHECKS, *DATA_CHECKS, *CONFIG_CHECKS)
     found += run_checks(context, tqdm(checks, "examining", disable=_is_quick(context)))
     return context, list(dict.fromkeys(found))

@@ -19,6 +19,7 @@ from imb_det.statistics.dataset_access import dataset_nodes
 from imb_det.statistics.imbalance_measures import imbalance_ratio
 
 from .context import DoctorContext
+from .data_checks.class_tables import is_thing
 
 __all__ = ["box_heads", "facts_of"]
 
@@ -81,14 +82,16 @@ def _has_rare(context: DoctorContext) -> bool:
     if stats is None:
         return False
     rare = stats.groups().get("rare")
-    return rare is not None and bool(stats.instance_count[rare].any())
+    if rare is None:
+        return False
+    return bool((stats.instance_count * is_thing(context))[rare].any())
 
 
 def _is_imbalanced(context: DoctorContext) -> bool:
     stats = context.class_stats
     if stats is None:
         return False
-    return imbalance_ratio(stats.instance_count) >= IMBALANCED
+    return imbalance_ratio(stats.instance_count[is_thing(context)]) >= IMBALANCED
 
 
 def _kind_of_sampler(context: DoctorContext) -> str:

@@ -12,15 +12,17 @@ from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.task_modules.samplers import PseudoSampler
 from torch import nn
 
+from imb_det.prior.blank_images import labelled_indices
 from imb_det.prior.boxes import TrainingBoxes
 from imb_det.prior.classification_bias import is_countable
-from imb_det.prior.foreground_prior import ForegroundPrior, foreground_prior
+from imb_det.prior.foreground_prior import ForegroundPrior
 from imb_det.prior.query_prior import check_queries, has_queries, query_prior
 from imb_det.prior.resizing import is_arithmetic
 from imb_det.prior.target_counts import count_targets_of_boxes, uses_plain_max_iou
 from imb_det.prior.training_boxes import epoch_weights, training_boxes
 
 from .context import DoctorContext
+from .data_checks.head_priors import is_frozen
 
 __all__ = [
     "HeadForeground",
@@ -69,11 +71,15 @@ class HeadForeground:
 def dense_heads(model: nn.Module | None) -> Iterator[tuple[str, nn.Module]]:
     """Yield the heads of a model that classify candidates or queries of a whole image.
 
+    Frozen ones, such as those of the teacher of a semi-supervised training, learn
+    nothing and are passed over.
+
     Args:
         model: Detector, or None.
     """
     for path, module in model.named_modules() if model is not None else ():
-        if isinstance(module, BaseDenseHead) or has_queries(module):
+        is_head = isinstance(module, BaseDenseHead) or has_queries(module)
+        if is_head and not is_frozen(module):
             yield path, module
 
 
@@ -129,7 +135,8 @@ def shown_boxes(context: DoctorContext) -> ShownBoxes | None:
     table = training_boxes(dataset, annotated, most=_MOST_BLANK)
     if is_arithmetic(dataset):
         return ShownBoxes(table, epoch_weights(dataset), len(table)).part(_MOST)
-    return ShownBoxes(table, np.ones(len(table), np.int64), len(dataset))
+    number = len(labelled_indices(dataset))
+    return ShownBoxes(table, np.ones(len(table), np.int64), number)
 
 
 def foreground_of(
@@ -164,12 +171,14 @@ def foreground_of(
             part = boxes.select(np.arange(start, end))
             pad_shape = -(-part.img_shape // divisor) * divisor
             parts.append(count_targets_of_boxes(head, part, pad_shape))
-        counted: ForegroundPrior | None = None
-        with suppress(ValueError):  # nothing is positive
-            counted = foreground_prior(
-                None, head, divisor, boxes=boxes, weights=shown.weights
-            )
-    return _found(path, head, counted, shown, np.concatenate(parts))
+    positives, candidates = map(np.concatenate, zip(*parts, strict=True))
+    positive = int(shown.weights[boxes.image] @ positives.sum(1))
+    counted: ForegroundPrior | None = None
+    with suppress(ValueError):  # nothing is positive
+        total = int(shown.weights @ candidates)
+        number = int(head.num_classes)
+        counted = ForegroundPrior(total, positive, number, len(boxes))
+    return _found(path, head, counted, shown, positives)
 
 
 def _found(

@@ -12,6 +12,7 @@ from imb_det.core.finding import Finding, Severity
 from imb_det.core.shown_text import write_text
 
 from .context import DoctorContext
+from .data_checks.class_tables import objects_of
 from .diagnosis import Diagnosis
 from .page_figures import class_bars, class_sizes, cooccurrence
 from .pictures import pictures_of
@@ -44,6 +45,7 @@ def write_page(path: Path, diagnosis: Diagnosis, context: DoctorContext | None) 
     if diagnosis.patch is not None:
         patch = Path(diagnosis.patch).read_text(encoding="utf-8")
     stats = context.class_stats if context is not None else None
+    counts, _, many = objects_of(stats) if stats is not None else ((), "", "")
     text = template.render(
         config=diagnosis.config_file,
         kinds=_by_kind(diagnosis.findings),
@@ -52,6 +54,8 @@ def write_page(path: Path, diagnosis: Diagnosis, context: DoctorContext | None) 
         patch=patch,
         stats=stats,
         groups=stats.describe_groups() if stats is not None else "",
+        total=sum(counts),
+        many=many,
         bars=class_bars(context) if context is not None else [],
         sizes=class_sizes(context) if context is not None else [],
         pairs=cooccurrence(context) if context is not None else {"names": []},

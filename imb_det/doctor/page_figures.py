@@ -10,6 +10,7 @@ from imb_det.core.shown_text import shown
 from imb_det.statistics.label_cache import label_table
 
 from .context import DoctorContext
+from .data_checks.class_tables import objects_of
 
 __all__ = ["class_bars", "class_sizes", "cooccurrence"]
 
@@ -21,10 +22,11 @@ _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def class_bars(context: DoctorContext) -> list[dict[str, Any]]:
-    """Return images and boxes of each class, most frequent first.
+    """Return images and objects of each class, most frequent first.
 
-    Each has ``name``, ``group``, ``images``, ``boxes``, and ``share``, how long its
-    bar is, by the logarithm of the boxes, in percent.
+    Each has ``name``, ``group``, ``images``, ``objects``, and ``share``, how long its
+    bar is, by the logarithm of the objects, in percent. Objects are boxes, segments
+    or pixels, see :func:`~.data_checks.class_tables.objects_of`.
     """
     stats = context.class_stats
     if stats is None:
@@ -32,15 +34,16 @@ def class_bars(context: DoctorContext) -> list[dict[str, Any]]:
     group_of = {
         int(label): name for name, labels in stats.groups().items() for label in labels
     }
-    most = np.log1p(max(int(stats.instance_count.max(initial=0)), 1))
-    order = _chosen(np.argsort(-stats.instance_count, kind="stable"), MOST_BARS)
+    objects, *_ = objects_of(stats)
+    most = np.log1p(max(int(objects.max(initial=0)), 1))
+    order = _chosen(np.argsort(-objects, kind="stable"), MOST_BARS)
     return [
         {
             "name": shown(stats.classes[label]),
             "group": group_of.get(int(label), ""),
             "images": int(stats.image_count[label]),
-            "boxes": int(stats.instance_count[label]),
-            "share": float(100 * np.log1p(stats.instance_count[label]) / most),
+            "objects": int(objects[label]),
+            "share": float(100 * np.log1p(objects[label]) / most),
         }
         for label in order
     ]

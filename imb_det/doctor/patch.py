@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from keyword import iskeyword
 from pathlib import Path
 from textwrap import wrap
+from types import FunctionType
 from typing import Any
 
 from mmengine.config import Config
 
 from imb_det.core.shown_text import write_text
 
+from .imported_types import path_of, with_paths
 from .prescription import Prescription
 
 __all__ = ["patch_text", "write_patch"]
@@ -48,6 +50,8 @@ def write_patch(
         OSError: It cannot be written.
     """
     changes = {**(options or {}), **prescription.measuring, **prescription.changes}
+    if config.get("default_scope") is None:  # where no part of ours would be found
+        changes = {"default_scope": "mmdet", **changes}
     if not prescription.changes:
         _forget(path)
         return None
@@ -64,7 +68,8 @@ def write_patch(
     if _is_lazy(config_file):  # which cannot be a base of this kind of file
         whole = copy.deepcopy(config)
         whole.merge_from_dict(_for_merging(changes, config))
-        write_text(path, head + str(whole.pretty_text))
+        plain = Config(with_paths(dict(whole.items())))
+        write_text(path, head + str(plain.pretty_text))
     else:
         write_text(path, head + patch_text(base, changes, config))
     return path
@@ -109,8 +114,8 @@ def _code(value: Any, depth: int = 0) -> str:
         ends = ("[", "]") if isinstance(value, list) else ("(", ")")
         if isinstance(value, tuple) and len(value) == 1:
             ends = ("(", ",)")
-    elif isinstance(value, type):
-        return repr(f"{value.__module__}.{value.__qualname__}")
+    elif isinstance(value, (type, FunctionType)):
+        return f'"{path_of(value)}"'
     else:
         return f'"{_escaped(value)}"' if isinstance(value, str) else repr(value)
     line = ends[0] + ", ".join(items) + ends[1]

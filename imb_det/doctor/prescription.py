@@ -8,8 +8,10 @@ from typing import Any
 
 from imb_det.evaluation.group_metric import GroupMetric
 from imb_det.experiments.guide import GUIDE, Advice
+from imb_det.statistics.imbalance_measures import imbalance_ratio
 
 from .context import DoctorContext
+from .data_checks.class_tables import objects_of
 from .evidence import evidence_of
 from .facts import box_heads, facts_of
 
@@ -100,6 +102,7 @@ def prescribe(context: DoctorContext, guide: Sequence[Advice] = GUIDE) -> Prescr
         changes |= own
     if not chosen:
         is_known = context.class_stats is not None and context.model is not None
+        is_known &= not _is_of_maps(context)
         is_well = is_known and "rare_classes" not in facts
         return Prescription((), (_why_nothing(context, facts),), is_well=is_well)
     reasons = tuple(map(evidence_of, chosen))
@@ -124,17 +127,29 @@ def _placed(advice: Advice, context: DoctorContext) -> Iterator[tuple[str, Any]]
 def _why_nothing(context: DoctorContext, facts: frozenset[str]) -> str:
     if context.class_stats is None or context.model is None:
         return "The data or the model could not be looked at: see the findings."
+    if _is_of_maps(context):
+        return (
+            "Nothing was measured for maps of classes. Losses of pixels, by class, are "
+            "in configs/mask_losses."
+        )
     if "rare_classes" not in facts:
         groups = context.class_stats.describe_groups()
+        ratio = imbalance_ratio(context.class_stats.instance_count)
         return (
-            f"No class is rare beside others ({groups}), so that nothing that was "
-            "measured for long tails applies."
+            f"No class is rare beside others (imbalance ratio {ratio:.3g}; {groups}), "
+            "so that nothing that was measured for long tails applies."
         )
     return (
         "There are rare classes, and no change was measured to help in a head of this "
         "kind, or the config has one already. What needs no training: "
         "`tools/calibrate.py`."
     )
+
+
+def _is_of_maps(context: DoctorContext) -> bool:
+    """Tell whether the training has maps of classes, and no boxes."""
+    stats = context.class_stats
+    return stats is not None and objects_of(stats)[1] == "pixel"
 
 
 def _measuring(context: DoctorContext) -> dict[str, Any]:

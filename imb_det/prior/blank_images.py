@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from imb_det.statistics.dataset_access import leaf_datasets
+from imb_det.statistics.dataset_access import image_of_index, leaf_datasets
+from imb_det.statistics.shown_labels import hides_labels
 
 from .boxes import TrainingBoxes
 
-__all__ = ["MAX_BLANK_IMAGES", "run_blank_images"]
+__all__ = ["MAX_BLANK_IMAGES", "labelled_indices", "run_blank_images"]
 
 #: Images that go through transforms, where sizes and boxes need that: more than enough
 #: for a share of positives to a percent or two, and a matter of minutes at most.
@@ -29,10 +30,28 @@ class _BlankImage:
         return results
 
 
+def labelled_indices(dataset: Any) -> np.ndarray:
+    """Return the indices of a data set whose labels the training sees, int64.
+
+    The targets of an unlabelled image of a semi-supervised training are predictions.
+
+    Args:
+        dataset: Built mmengine data set, wrapped in any way.
+    """
+    leaves = leaf_datasets(dataset)
+    hidden = [hides_labels(leaf) for leaf in leaves]
+    if any(hidden) and not all(hidden):
+        of_images = np.repeat(hidden, [len(leaf) for leaf in leaves])
+        return np.flatnonzero(~of_images[image_of_index(dataset)])
+    return np.arange(len(dataset))
+
+
 def run_blank_images(
     dataset: Any, advance: Callable[[], None], most: int | None = None
 ) -> TrainingBoxes:
     """Send blank images through the data set's own transforms, wrappers included.
+
+    Images are those of :func:`labelled_indices`.
 
     Args:
         dataset: Built mmengine data set, wrapped in any way.
@@ -40,9 +59,9 @@ def run_blank_images(
         most: Images that are sent; of a larger data set, a random part. Default:
             None, 5000.
     """
-    dataset = copy.deepcopy(dataset)
     limit = MAX_BLANK_IMAGES if most is None else most
-    order = np.random.default_rng(0).permutation(len(dataset))[:limit]
+    order = np.random.default_rng(0).permutation(labelled_indices(dataset))[:limit]
+    dataset = copy.deepcopy(dataset)
     for leaf in leaf_datasets(dataset):
         steps = leaf.pipeline.transforms
         loaders = [i for i, t in enumerate(steps) if "LoadImage" in type(t).__name__]
@@ -62,8 +81,7 @@ def run_blank_images(
         np.random.seed(0)  # noqa: NPY002
         try:
             for index in sorted(order.tolist()):
-                packed = dataset[index]
-                sample = packed["data_samples"]
+                inputs, sample = _packed(dataset[index])
                 row: tuple[list, list, list] = ([], [], [])
                 for flag, instances in (
                     (False, sample.gt_instances),
@@ -74,8 +92,17 @@ def run_blank_images(
                     row[1].extend(instances.labels.tolist())
                     row[2].extend([flag] * len(boxes))
                 advance()
-                yield (tuple(packed["inputs"].shape[-2:]), *row)
+                yield (tuple(inputs.shape[-2:]), *row)
         finally:
             np.random.set_state(state)  # noqa: NPY002
 
     return TrainingBoxes.from_rows(rows())
+
+
+def _packed(results: dict) -> tuple[Any, Any]:
+    """Return image and sample of what a pipeline ends with, of the first branch."""
+    inputs, sample = results["inputs"], results["data_samples"]
+    if isinstance(sample, dict):  # of `MultiBranch`: None where a branch has none
+        branch = next(name for name, of in sample.items() if of is not None)
+        return inputs[branch], sample[branch]
+    return inputs, sample

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .blank_images import labelled_indices
 from .boxes import TrainingBoxes
 from .resizing import is_arithmetic
 from .target_counts import count_targets
@@ -155,7 +156,7 @@ def foreground_prior(
     if weights is None and boxes is None and is_arithmetic(dataset):
         weights = epoch_weights(dataset)
     is_whole = dataset is None or is_arithmetic(dataset)
-    of_images = len(table) if is_whole else len(dataset)
+    of_images = len(table) if is_whole else len(labelled_indices(dataset))
     order: np.ndarray = np.arange(len(table))
     if max_relative_error is not None:
         order = np.random.default_rng(0).permutation(order)

@@ -38,7 +38,7 @@ def count_targets(
 
 def count_targets_of_boxes(
     head: Any, table: TrainingBoxes, pad_shape: np.ndarray
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Count the positive candidates of each box on each level, as the assigner does.
 
     Args:
@@ -47,15 +47,18 @@ def count_targets_of_boxes(
         pad_shape: Height and width of the padded images, int (n, 2), pixels.
 
     Returns:
-        Int64 (m, levels), 0 for ignored boxes; the sum over the boxes of an image is
-        what :func:`count_targets` counts.
+        Positive candidates, int64 (m, levels), 0 for ignored boxes; their sum over the
+        boxes of an image is what :func:`count_targets` counts. Positive and negative
+        ones of each image, int (n,).
     """
     levels = len(head.prior_generator.strides)
     counts = np.zeros((len(table.boxes), levels), np.int64)
     if uses_plain_max_iou(head):
         taken = ~table.ignored
-        counts[taken] = count_anchors_of_boxes(*_of_max_iou(head, table, pad_shape))
-        return counts
+        arguments = _of_max_iou(head, table, pad_shape)
+        counts[taken] = count_anchors_of_boxes(*arguments)
+        return counts, count_max_iou_matches(*arguments)[1]
+    candidates = np.zeros(len(table), np.int64)
     classes = head.num_classes
     # In place of its class each box has a number of its own.
     numbered = replace(table, labels=_places(table))
@@ -63,6 +66,7 @@ def count_targets_of_boxes(
     try:
         for index in range(len(table)):
             label, is_used, sizes = _of_image(head, numbered, pad_shape, index)
+            candidates[index] = int(is_used.sum())
             is_positive = is_used & (label >= 0) & (label < head.num_classes)
             level = np.repeat(np.arange(levels), sizes)
             first = np.searchsorted(table.image, index)
@@ -70,7 +74,7 @@ def count_targets_of_boxes(
             np.add.at(counts, (first + label.numpy()[hits], level[hits]), 1)
     finally:
         head.num_classes = classes
-    return counts
+    return counts, candidates
 
 
 def _places(table: TrainingBoxes) -> np.ndarray:

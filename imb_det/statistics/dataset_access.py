@@ -26,6 +26,7 @@ __all__ = [
 
 #: Largest number of single precision, in which boxes are trained on.
 _MOST = float(np.finfo(np.float32).max)
+_NAMED = 5  # classes of a list that a message names
 
 #: Findings of :func:`box_fault` with which a box can be trained on.
 USABLE_FAULTS = (None, "over_border")
@@ -180,9 +181,13 @@ def class_names(dataset: Any) -> tuple[str, ...]:
         tuple(leaf.metainfo.get("classes") or ()) for leaf in leaf_datasets(dataset)
     }
     if len(names) != 1 or not (classes := names.pop()):
+        texts = [
+            str(own[:_NAMED]) + f" and {len(own) - _NAMED} more" * (len(own) > _NAMED)
+            for own in sorted(names)
+        ]
         raise ValueError(
             "the data set needs one list of classes in `metainfo['classes']`, shared "
-            f"by all its parts; found {sorted(names) or 'none'}"
+            f"by all its parts; found {' and '.join(texts) or 'none'}"
         )
     return classes
 

@@ -18,10 +18,10 @@ from imb_det.experiments.guide import GUIDE
 from imb_det.prior.boxes import TrainingBoxes
 
 
-def rate(**loader):
+def rate(base=16, **loader):
     config = Config(
         dict(
-            auto_scale_lr=dict(base_batch_size=16),
+            auto_scale_lr=dict(base_batch_size=base),
             train_dataloader=loader,
             optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.02)),
         )
@@ -40,6 +40,14 @@ def test_a_rate_for_more_ranks_says_for_how_many(monkeypatch):
 def test_a_base_below_one_batch_is_doubted(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert rate(batch_size=32).remedy.startswith("See that the rate is for 16 images")
+
+
+def test_a_rate_that_is_fitted_already_needs_another_number(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    remedy = rate(batch_size=2).remedy
+    assert "(0.0025, if 0.02 is for 16)" in remedy
+    assert remedy.endswith("`auto_scale_lr=dict(base_batch_size=2)`")
+    assert rate(base=2, batch_size=2) is None
 
 
 def test_boxes_that_a_filter_ignores_are_not_laid_to_their_file():

@@ -242,10 +242,12 @@ def test_both_ways_of_counting_agree(toy_set, model, monkeypatch):
     found = foreground_prior(None, model.bbox_head, boxes=table)
     assert found.num_foreground == positive.sum()
     assert found.num_candidates == total.sum()
-    by_box = count_targets_of_boxes(model.bbox_head, table, pad_shape)
+    by_box, candidates = count_targets_of_boxes(model.bbox_head, table, pad_shape)
     monkeypatch.setattr(target_counts, "uses_plain_max_iou", lambda head: False)
-    by_head = count_targets_of_boxes(model.bbox_head, table, pad_shape)
+    by_head, of_head = count_targets_of_boxes(model.bbox_head, table, pad_shape)
     np.testing.assert_array_equal(by_box, by_head)
+    np.testing.assert_array_equal(candidates, total)
+    np.testing.assert_array_equal(of_head, total)
     of_images = np.bincount(table.image, by_box.sum(1), minlength=len(table))
     np.testing.assert_array_equal(of_images, positive)
     assert not by_box[table.ignored].any()
@@ -298,8 +300,9 @@ def test_other_heads_go_through_their_own_targets(kind, settings, prefix, toy_se
     assert (found.num_foreground, found.num_candidates) == wanted
     table = training_boxes(dataset)
     pad_shape = -(-table.img_shape // 32) * 32
-    by_box = count_targets_of_boxes(model.bbox_head, table, pad_shape)
+    by_box, candidates = count_targets_of_boxes(model.bbox_head, table, pad_shape)
     assert by_box.sum() == found.num_foreground
+    assert candidates.sum() == found.num_candidates
 
 
 def test_proposals_know_one_class_by_their_own_targets_too(toy_set):

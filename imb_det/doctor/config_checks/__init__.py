@@ -11,6 +11,7 @@ from .detection_limits import check_test_limits
 from .empty_filter import check_filters
 from .foreground_checks import check_foreground
 from .learning_rate import check_learning_rate
+from .loops import check_loops
 from .mixed_samplers import check_mixed_samplers
 from .moving_average import check_moving_average
 from .pipeline_steps import check_idle_steps
@@ -23,6 +24,7 @@ from .watched import check_watched_keys
 #: Checks of a :class:`~imb_det.doctor.context.DoctorContext`, in the order in which
 #: findings of equal severity are told.
 CONFIG_CHECKS: tuple[Any, ...] = (
+    check_loops,
     check_plain_activations,
     check_class_weights,
     check_weight_order,

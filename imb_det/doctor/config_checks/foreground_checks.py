@@ -53,7 +53,7 @@ def check_foreground(context: DoctorContext) -> Iterator[Finding]:
     for path, head in heads:
         found = foreground_of(context, path, head, shown)
         if found is None:
-            why = why_uncountable(type(head)) or ", in a way that is not known here"
+            why = why_uncountable(type(head)) or ", whose targets are not known here"
             yield Finding(
                 "positives_by_predictions",
                 Severity.INFO,
@@ -135,11 +135,15 @@ def _mean_by_class(context: DoctorContext, found: HeadForeground) -> dict[str, f
         minlength=len(context.classes),
     )
     objects = np.bincount(boxes.labels[counted], minlength=len(context.classes))
-    return {
-        name: float(sums[i] / objects[i])
-        for i, name in enumerate(context.classes)
-        if objects[i]
-    }
+    names = enumerate(context.classes)
+    return {n: float(sums[i] / objects[i]) for i, n in names if objects[i]}
+
+
+def _names(context: DoctorContext, labels: np.ndarray) -> list[str]:
+    """Return a name of each label, where the parts of a set differ in theirs too."""
+    most = int(labels.max(initial=-1)) + 1
+    more = range(len(context.classes), most)
+    return [*context.classes, *(f"label {label}" for label in more)]
 
 
 def _has_size_of_others(sides: Any, lost: Any, seen: Any) -> bool:
@@ -156,7 +160,7 @@ def _of_lost(context: DoctorContext, found: HeadForeground) -> Iterator[Finding]
     total = int((~boxes.ignored).sum())
     if not lost.any():
         return
-    classes: Any = context.classes
+    classes = _names(context, boxes.labels)
     without = np.bincount(boxes.labels[lost], minlength=len(classes))
     objects = np.bincount(boxes.labels[~boxes.ignored], minlength=len(classes))
     shares = without / np.maximum(objects, 1)

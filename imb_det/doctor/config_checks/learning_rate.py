@@ -20,7 +20,8 @@ def check_learning_rate(context: DoctorContext) -> Iterator[Finding]:
     """Find a rate that was set for a much larger or smaller batch.
 
     Configs say by ``auto_scale_lr.base_batch_size`` for which batch their rate is; only
-    with ``enable=True`` it follows the batch. Ranks are those of ``WORLD_SIZE``.
+    with ``enable=True`` it follows the batch. Ranks are those of ``WORLD_SIZE``. One
+    who has fitted the rate, and left the number of the base, is told what to write.
 
     Args:
         context: With a config.
@@ -52,8 +53,8 @@ def check_learning_rate(context: DoctorContext) -> Iterator[Finding]:
     if 1 / _APART < ratio < _APART:
         return
     evidence = (
-        f"it is for {base} images, and a batch has {size} on each of {ranks} "
-        f"rank{'s' * (ranks > 1)}"
+        f"the config says that it is for {base} images, and a batch has {size} on "
+        f"each of {ranks} rank{'s' * (ranks > 1)}"
     )
     if accumulated != 1:
         evidence += f", {accumulated} of them accumulated"
@@ -62,13 +63,16 @@ def check_learning_rate(context: DoctorContext) -> Iterator[Finding]:
         remedy = f"See that the rate is for {base} images, and then w{remedy[1:]}"
     elif "WORLD_SIZE" not in os.environ and base % (size * accumulated) == 0:
         evidence += f"; on {base // (size * accumulated)} ranks it is right"
+    own = "a rate for this batch"
     if isinstance(rate, (int, float)):
         evidence = f"lr={rate:g}: {evidence}"
-        remedy += f", or `optim_wrapper.optimizer.lr={rate * ratio:.3g}`"
+        own += f" ({rate * ratio:.3g}, if {rate:g} is for {base})"
+    number = size * ranks * accumulated
+    remedy += f"; or, with {own}, `auto_scale_lr=dict(base_batch_size={number})`"
     yield Finding(
         "learning_rate",
         Severity.WARNING,
-        "the learning rate is for another number of images in a batch",
+        "the learning rate is said to be for another number of images in a batch",
         "`auto_scale_lr.base_batch_size`",
         evidence,
         remedy,

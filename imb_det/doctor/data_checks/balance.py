@@ -12,14 +12,17 @@ from imb_det.doctor.context import DoctorContext
 from imb_det.hooks import ImbalanceHook
 from imb_det.statistics.imbalance_measures import gini, imbalance_ratio
 
-from .class_tables import EVALUATED, counts_of
+from .class_tables import EVALUATED, counts_of, objects_of
 
 __all__ = ["check_class_balance", "check_untrained_classes"]
 
+#: Metrics of mmdet that this library has by the same name, with groups of classes.
+_OWN_METRICS = ("CocoMetric", "LVISMetric", "VOCMetric", "SemSegMetric")
 _EVEN = 10  # imbalance ratio below which nobody asks for groups
 _BY_GROUPS = (
-    "Read AP by groups of classes: `val_evaluator = dict(type='imb_det.{})` and "
-    "`custom_hooks = [dict(type='imb_det.ImbalanceHook')]`"
+    "Read figures by groups of classes: write `type='imb_det.{}'` into `val_evaluator`,"
+    " `custom_hooks=[dict(type='imb_det.ImbalanceHook')]` and "
+    "`custom_imports=dict(imports=['imb_det'])`"
 )
 
 
@@ -32,7 +35,7 @@ def check_class_balance(context: DoctorContext) -> Iterator[Finding]:
     stats = context.class_stats
     if stats is None or not stats.instance_count.sum():
         return
-    counts, names = stats.instance_count, stats.classes
+    (counts, _, many), names = objects_of(stats), stats.classes
     seen = np.flatnonzero(counts)
     most, least = (int(seen[place(counts[seen])]) for place in (np.argmax, np.argmin))
     ratio = imbalance_ratio(counts)
@@ -40,23 +43,23 @@ def check_class_balance(context: DoctorContext) -> Iterator[Finding]:
     yield Finding(
         "class_balance",
         Severity.INFO,
-        "how the boxes of the training set are spread over its classes",
+        f"how the {many} of the training set are spread over its classes",
         context.files("train"),
-        f"{len(seen)} of {len(names)} classes have {counts.sum():,} boxes in "
+        f"{len(seen)} of {len(names)} classes have {counts.sum():,} {many} in "
         f"{stats.num_images:,} images; most has {names[most]!r} with "
         f"{counts[most]:,}, fewest {names[least]!r} with {counts[least]:,}; imbalance "
         f"ratio {ratio:.4g}, Gini coefficient {gini(counts):.2f}; "
         f"{stats.describe_groups()}",
-        "" if has_groups or ratio < _EVEN else _BY_GROUPS.format(_metric(context)),
+        "" if has_groups or ratio < _EVEN else _by_groups(context),
     )
 
 
-def _metric(context: DoctorContext) -> str:
-    """Return the metric of this library for what the config judges by."""
-    names = {type(metric).__name__ for metric in context.metrics.get("val", ())}
-    if "VOCMetric" in names:
-        return "VOCMetric'"
-    return ("LVISMetric" if "LVISMetric" in names else "CocoMetric") + "', ann_file=..."
+def _by_groups(context: DoctorContext) -> str:
+    """Return how to read figures by groups; nothing where no metric has them."""
+    metrics = [m for each in context.metrics.values() for m in each]
+    kinds = [type(metric).__name__ for metric in metrics] or ["CocoMetric"]
+    known = [kind for kind in kinds if kind in _OWN_METRICS]
+    return _BY_GROUPS.format(known[0]) if known else ""
 
 
 def check_untrained_classes(context: DoctorContext) -> Iterator[Finding]:
@@ -75,8 +78,9 @@ def check_untrained_classes(context: DoctorContext) -> Iterator[Finding]:
     for split in EVALUATED:
         if (counts := counts_of(context, split)) is not None:
             judged |= counts > 0
+    _, one, many = objects_of(stats)
     for severity, chosen, where in (
-        (Severity.WARNING, absent & judged, ", but boxes in the evaluation"),
+        (Severity.WARNING, absent & judged, f", but {many} in the evaluation"),
         (Severity.INFO, absent & ~judged, ""),
     ):
         if chosen.any():
@@ -84,7 +88,7 @@ def check_untrained_classes(context: DoctorContext) -> Iterator[Finding]:
             yield Finding(
                 "no_training_box",
                 severity,
-                f"classes without a box in the training set{where}",
+                f"classes without a {one} in the training set{where}",
                 context.files("train"),
                 f"{len(names)}: {and_more(names)}",
                 "Add images that show them, or take them out of "

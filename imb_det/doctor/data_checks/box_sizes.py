@@ -15,6 +15,7 @@ from imb_det.prior.resizing import is_arithmetic
 from imb_det.prior.training_boxes import training_boxes
 from imb_det.statistics.dataset_access import leaf_datasets
 
+from .class_tables import is_thing
 from .head_priors import HeadPriors, head_priors, shape_overlap
 
 __all__ = ["check_box_sizes"]
@@ -44,7 +45,7 @@ def check_box_sizes(context: DoctorContext) -> Iterator[Finding]:
         yield _without_sizes(context, error)
         return
     sides = np.maximum(table.boxes[:, 2:] - table.boxes[:, :2], 0)
-    counts = ~table.ignored & (sides > 0).all(1) & _is_thing(context)[table.labels]
+    counts = ~table.ignored & (sides > 0).all(1) & is_thing(context)[table.labels]
     sides, labels = sides[counts], table.labels[counts]
     if not len(labels):
         return
@@ -85,12 +86,6 @@ def check_box_sizes(context: DoctorContext) -> Iterator[Finding]:
             "Add sizes or shapes to `anchor_generator`: `scales`, `octave_base_scale` "
             "or `ratios`",
         )
-
-
-def _is_thing(context: DoctorContext) -> np.ndarray:
-    """Tell which classes have boxes, and are not the stuff of a panoptic set."""
-    things = context.class_stats.thing_classes if context.class_stats else ()
-    return np.array([not things or name in things for name in context.classes])
 
 
 def _as_trained(context: DoctorContext) -> TrainingBoxes:

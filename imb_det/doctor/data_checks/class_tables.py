@@ -8,12 +8,37 @@ import numpy as np
 
 from imb_det.doctor.context import DoctorContext
 from imb_det.prior.boxes import TrainingBoxes
+from imb_det.statistics import ClassStats
 from imb_det.statistics.dataset_access import leaf_datasets
 
-__all__ = ["EVALUATED", "class_names_of", "counts_of", "label_of", "table_of"]
+__all__ = [
+    "EVALUATED",
+    "class_names_of",
+    "counts_of",
+    "is_thing",
+    "label_of",
+    "objects_of",
+    "table_of",
+]
 
 #: Splits that figures come from.
 EVALUATED = ("val", "test")
+
+
+def objects_of(stats: ClassStats) -> tuple[np.ndarray, str, str]:
+    """Return how much a set has of each class, and what it is, one and many of it.
+
+    Boxes; segments in a panoptic set, where stuff has no boxes; pixels in a semantic
+    one.
+
+    Args:
+        stats: Counts of a training set.
+    """
+    if stats.thing_classes:
+        return stats.instance_count, "segment", "segments"
+    if stats.pixel_count is not None:
+        return stats.pixel_count, "pixel", "pixels"
+    return stats.instance_count, "box", "boxes"
 
 
 def table_of(context: DoctorContext, split: str) -> TrainingBoxes | None:
@@ -36,6 +61,12 @@ def counts_of(context: DoctorContext, split: str) -> np.ndarray | None:
         return None
     labels = label_of(context, split)[table.labels]
     return np.bincount(labels[labels >= 0], minlength=len(context.classes))
+
+
+def is_thing(context: DoctorContext) -> np.ndarray:
+    """Tell which classes have boxes, and are not the stuff of a panoptic set, (C,)."""
+    things = context.class_stats.thing_classes if context.class_stats else ()
+    return np.array([not things or name in things for name in context.classes], bool)
 
 
 def label_of(context: DoctorContext, split: str) -> np.ndarray:

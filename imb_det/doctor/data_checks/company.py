@@ -47,6 +47,9 @@ def check_company(context: DoctorContext) -> Iterator[Finding]:
             f"{stats.classes[one]!r} ({images[one]} images, {others[with_it]} of them "
             f"with {stats.classes[with_it]!r})"
         )
+    example = ""
+    if hasattr(context.model, "roi_head"):  # others have no softmax for it as a rule
+        example = ", for example `loss_cls=dict(type='imb_det.SeesawLoss')`"
     yield Finding(
         "never_alone",
         Severity.INFO,
@@ -55,6 +58,5 @@ def check_company(context: DoctorContext) -> Iterator[Finding]:
         context.files("train"),
         f"{len(never)} of {(images > 0).sum()} classes: "
         f"{and_more(texts, quoted=False)}",
-        "Weigh these classes in the loss, for example "
-        "`loss_cls=dict(type='imb_det.SeesawLoss')`, rather than by a sampler alone",
+        f"Weigh these classes in the loss{example}, rather than by a sampler alone",
     )

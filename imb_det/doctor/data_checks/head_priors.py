@@ -9,7 +9,7 @@ import numpy as np
 from mmdet.models.task_modules.assigners import MaxIoUAssigner
 from torch import nn
 
-__all__ = ["HeadPriors", "head_priors", "shape_overlap"]
+__all__ = ["HeadPriors", "head_priors", "is_frozen", "shape_overlap"]
 
 _CHUNK = 65536  # boxes at a time
 
@@ -36,7 +36,7 @@ class HeadPriors(NamedTuple):
 
 
 def head_priors(model: nn.Module | None) -> Iterator[HeadPriors]:
-    """List the dense heads of a model that have points or anchors.
+    """List the dense heads of a model that learn, and have points or anchors.
 
     Args:
         model: Below its wrapper, or None.
@@ -44,7 +44,7 @@ def head_priors(model: nn.Module | None) -> Iterator[HeadPriors]:
     for name, module in model.named_modules() if model is not None else ():
         generator = getattr(module, "prior_generator", None)
         strides = getattr(generator, "strides", None)
-        if not strides:
+        if not strides or is_frozen(module):
             continue
         base = getattr(generator, "base_anchors", None)
         sizes = None
@@ -60,6 +60,12 @@ def head_priors(model: nn.Module | None) -> Iterator[HeadPriors]:
             least,
             least is not None and _takes_best(assigner, least),
         )
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """Tell whether a module has parameters, and none of them is learned."""
+    flags = [parameter.requires_grad for parameter in module.parameters()]
+    return bool(flags) and not any(flags)
 
 
 def _least(assigner: Any) -> float | None:

@@ -10,7 +10,7 @@ from imb_det.core.finding import Finding, Severity
 from imb_det.core.text import and_more
 from imb_det.doctor.context import DoctorContext
 
-from .class_tables import EVALUATED, counts_of
+from .class_tables import EVALUATED, counts_of, is_thing
 
 __all__ = ["check_measurable", "half_width"]
 
@@ -31,6 +31,7 @@ def check_measurable(context: DoctorContext) -> Iterator[Finding]:
     trained = stats.instance_count > 0
     if not trained.any():  # another matter, and an error
         return
+    trained &= is_thing(context)  # AP is of boxes
     for split in EVALUATED:
         counts = counts_of(context, split)
         if counts is None or not counts.sum():
