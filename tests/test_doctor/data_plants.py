@@ -233,7 +233,7 @@ PLANTS = [
         "class_balance",
         without("train", 2, keep=1),
         forms=("voc",),
-        words=("val_evaluator = dict(type='imb_det.VOCMetric')` and",),
+        words=("write `type='imb_det.VOCMetric'` into `val_evaluator`",),
     ),
     Plant("class without training box", "no_training_box", without("train", 2)),
     Plant(
