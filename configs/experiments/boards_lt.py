@@ -93,6 +93,9 @@ methods = dict(
         "square root weights", "QualityFocalLoss", class_weight="sqrt_inverse"
     ),
     inverse_point=_point("inverse weights", "QualityFocalLoss", class_weight="inverse"),
+    bce_point=_point(
+        "quality cross entropy, without focus", "QualityFocalLoss", beta=0.0
+    ),
     eqfl=_point("EQFL", "EqualizedQualityFocalLoss"),
     auto_query=_query("focal loss, alpha by counts", "FocalLoss", alpha="auto"),
     balanced_query=_query("balanced sigmoid", "BalancedSoftmaxLoss"),
