@@ -63,11 +63,6 @@ _CLASSIFIER = {
         _delete_=True, type="imb_det.NormedLinear", temperature=20
     )
 }
-_INVERSE = {
-    "BOX_HEAD.loss_cls": dict(
-        _delete_=True, type="imb_det.CrossEntropyLoss", class_weight="inverse"
-    )
-}
 _SEESAW = {"BOX_HEAD.loss_cls": dict(_delete_=True, type="imb_det.SeesawLoss")}
 
 #: Lines of one matter in the order of what they gain.
@@ -91,12 +86,11 @@ GUIDE = (
     ),
     Advice(
         "the same, and the sampler is to stay, as it feeds mosaics",
-        'the cosine classifier and `class_weight="inverse"` of '
-        "`imb_det.CrossEntropyLoss`",
+        "the cosine classifier alone",
         "faster_rcnn",
-        "cosine_inverse",
-        needs=("rare_classes", "mixed_images", "plain_classifier", "plain_box_loss"),
-        changes={**_CLASSIFIER, **_INVERSE},
+        "cosine",
+        needs=("rare_classes", "mixed_images", "plain_classifier"),
+        changes=_CLASSIFIER,
     ),
     Advice(
         "the same, and the classifier is to stay",
@@ -122,7 +116,8 @@ GUIDE = (
     ),
     Advice(
         "a plan to use class weights alone",
-        "not these alone: names of rare classes, and no AP that is told from 0",
+        "not these alone: names of rare classes, and no AP that is told from 0; on a "
+        "longer tail far less AP",
         "faster_rcnn",
         "inverse",
     ),
