@@ -120,17 +120,11 @@ def test_a_loss_is_named_where_a_head_has_a_softmax():
 
 
 def test_secret_objects_are_no_background():
-    no_objects = replace(
-        table_of(0, 1),
-        boxes=np.zeros((0, 4), np.float32),
-        labels=np.zeros(0, int),
-        ignored=np.zeros(0, bool),
-        image=np.zeros(0, int),
-    )
+    few_objects = replace(table_of(0, 1), image=np.zeros(2, int))  # the first has both
     leaf = SimpleNamespace(pipeline=None, get_data_info=lambda _: {}, metainfo={})
     leaf = type("Leaf", (), {**vars(leaf), "__len__": lambda _: 2})()
     for format_only in (False, True):
-        context = context_of(None, test=no_objects)
+        context = context_of(None, test=few_objects)
         context.datasets["test"] = leaf
         judge = SimpleNamespace(format_only=format_only)
         object.__setattr__(context, "metrics", {"test": [judge]})

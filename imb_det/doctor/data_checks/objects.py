@@ -61,10 +61,8 @@ def check_empty_images(context: DoctorContext) -> Iterator[Finding]:
         total = int(shown.sum())
         number = int((shown & ~holds).sum())
         metrics = context.metrics.get(split, ())
-        # As of a test; without metrics nobody knows.
-        is_secret = split != "train" and number == total
-        if metrics:
-            is_secret = not any(map(judges, metrics))
+        unjudged = bool(metrics) and not any(map(judges, metrics))
+        is_secret = unjudged or (split != "train" and number == total)  # as of a test
         if number and not is_secret:
             yield Finding(
                 "images_without_objects",
