@@ -152,14 +152,21 @@ def compiler():
         pytest.skip("there is no C++ compiler")
 
 
+def compiled_every_day():
+    """One form of each kernel, but those that are made of others, or of groups of one."""
+    rest = ("FadingLoss", "BalancedGroupSoftmaxLoss")
+    return [case for case in one_of_each_kernel() if case.loss not in rest]
+
+
 @pytest.mark.usefixtures("compiler")
-@every_day_or_week(one_of_each_kernel(), one_of_each_loss())
+@every_day_or_week(compiled_every_day(), one_of_each_loss())
 def test_compiled_equals_eager(case, said):
     eager, compiled = warm(case)[0], warm(case, compiled=True)[0]
     same_steps(case, compiled, eager, torch.float32, rtol=1e-5, atol=1e-6)
     assert said == []
 
 
+@pytest.mark.weekly
 @pytest.mark.usefixtures("compiler")
 def test_compiled_edges(said):
     case = next(case for case in of_activation("sigmoid") if case.loss == "FocalLoss")

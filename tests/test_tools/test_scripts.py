@@ -266,6 +266,7 @@ def test_full_disk(clone):
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 def test_no_network_and_repair_of_a_half_made_environment(clone):
     clone.add_python()
     clone.add("g++", "exit 0")
