@@ -153,7 +153,7 @@ def compiler():
 
 
 def compiled_every_day():
-    """One form of each kernel, but those that are made of others, or of groups of one."""
+    """One form of each kernel, but those made of others, or of groups of one."""
     rest = ("FadingLoss", "BalancedGroupSoftmaxLoss")
     return [case for case in one_of_each_kernel() if case.loss not in rest]
 
