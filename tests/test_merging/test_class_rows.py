@@ -100,7 +100,7 @@ def test_a_detector_for_other_classes():
     ("name", "old", "new", "rows", "extra"),
     [
         ("fc_cls.weight", "x", "xyz", (4, 4), 1),  # names of one class for three
-        ("retina_cls.weight", "abc", "abd", (9, 27), 0),  # other anchors
+        ("retina_cls.weight", "abc", "abz", (9, 27), 0),  # other anchors
         ("fc_cls.weight", "abcd", "abc", (4, 4), 1),  # sigmoids beside a softmax
         ("scale", "a", "b", (2, None), 0),  # none for many
     ],
