@@ -25,7 +25,7 @@ def quiet_libraries() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
-        del module["print"]
+        module.pop("print", None)
 
 
 def _nothing(*_: Any, **__: Any) -> None:

@@ -50,6 +50,11 @@ def test_beside_a_smaller_weight_of_background():
     assert findings(LONG, class_weight="inverse", bg_weight=0.5) == []
 
 
+def test_pixels_have_no_background():
+    options = dict(class_weight=dict(rule="inverse", by="images"), ignore_index=255)
+    assert findings(LONG, **options) == []
+
+
 def test_what_is_no_rule_or_no_training():
     assert findings(STEEP, class_weight=[1.0, 0.01]) == []  # as it was written
     assert findings(LONG, train_loop=None, class_weight="inverse") == []
