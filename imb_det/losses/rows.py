@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["OwnClass", "Rows", "where_counted"]
+__all__ = ["OwnClass", "Rows", "computed_first", "where_counted"]
 
 
 class OwnClass:
@@ -155,6 +155,17 @@ class Rows:
             None if self.counted is None else self.counted[rows],
             None if self.factor is None else self.factor[rows],
         )
+
+
+def computed_first(of_rows: Tensor) -> Tensor:
+    """Have compiled code keep numbers of rows, (n, 1), in memory before elements.
+
+    A compiler would compute them again for each element of their row, or together with
+    what needs sums over elements, and so take two passes over the elements.
+    """
+    if not torch.compiler.is_compiling():
+        return of_rows
+    return torch.as_strided(of_rows, of_rows.shape, of_rows.stride())
 
 
 def where_counted(

@@ -10,7 +10,7 @@ from torch import Tensor
 from .elements import Element, log1p_sum
 from .observed import Observed
 from .one_pass import Found, can_look, multiplied
-from .rows import OwnClass, Rows
+from .rows import OwnClass, Rows, computed_first
 from .sigmoid_factors import Factors, factor_by_target, scaled
 from .soft_targets import soft_loss
 
@@ -62,6 +62,7 @@ def hard_rows(
     sums = per_row and of_rows
     found = _by_odds(element, negative, z, own, place) if sums else None
     loss, slope = found or _by_element(element, negative, z, own, sums)
+    loss_of_own = computed_first(loss_of_own)
     loss = loss + loss_of_own if sums else own.written(loss, loss_of_own)
     if scale is not None:
         pull = pull * own.at(scale)
@@ -75,7 +76,7 @@ def hard_rows(
         score = probability(own.at_hand(rows.cls_score).to(z.dtype))
         is_push = found is not None  # of cross entropies
         seen = Observed.of(score, pull, slope, own, rows.counted, is_push)
-    return loss, own.written(slope, pull), seen
+    return loss, own.written(slope, computed_first(pull)), seen
 
 
 def _by_odds(

@@ -49,15 +49,19 @@ def as_pair(target: Tensor) -> tuple[Tensor, Tensor | None]:
         Labels, int64 (N,), background K, and qualities, (N,), None where all are 1; or
         the target, and None.
     """
-    if not target.numel():
+    if not target.numel() or not float(target.min()) >= 0:  # NaN is not
         return target, None
-    quality, label = target.max(1)
-    exists = quality > 0
-    if int(torch.count_nonzero(target)) != int(torch.count_nonzero(exists)):
+    rows = target.sum(1).nonzero().squeeze(1)  # few, and sums are quick
+    some = target[rows]
+    own, column = some.max(1)
+    if int(torch.count_nonzero(some)) != len(rows):
         return target, None
-    label = torch.where(exists, label, target.size(1))
-    if bool(((quality == 1) | ~exists).all()):
+    label = column.new_full((len(target),), target.size(1))
+    label[rows] = column
+    if bool((own == 1).all()):
         return label, None
+    quality = own.new_zeros(len(target))
+    quality[rows] = own
     return label, quality
 
 

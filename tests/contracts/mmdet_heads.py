@@ -136,7 +136,11 @@ ALSO = {
 OF_WORDS = ("ATSSVLFusionHead", "GroundingDINOHead")
 #: Heads whose classification loss is written in: nobody can give them another one.
 NO_PLACE = ("PISASSDHead", "SSDHead")
-#: Heads that no test builds, and why.
+#: Heads of masks, which ``test_mask_query_heads.py`` trains as those of ours, and heads
+#: of semantic maps, with ``loss_seg``, which ``test_pixel_loss_contract.py`` does.
+MASK_QUERIES = ("Mask2FormerHead", "MaskFormerHead")
+MAPS = ("FusedSemanticHead", "PanopticFPNHead")
+#: Heads that no test builds here, and why.
 LEFT_OUT = {
     "ATSSVLFusionHead": "refused before training; needs a language model",
     "AnchorFreeHead": "a base class",
@@ -151,9 +155,9 @@ LEFT_OUT = {
     "LADHead": "as PAAHead, of which it is one; needs a teacher",
     "LDHead": "as GFLHead, of which it is one; needs a teacher",
     "LinearReIDHead": "of tracking",
-    "Mask2FormerHead": "of panoptic segmentation",
+    "Mask2FormerHead": "of masks",
     "Mask2FormerTrackHead": "of tracking",
-    "MaskFormerHead": "of panoptic segmentation",
+    "MaskFormerHead": "of masks",
     "MultiInstanceBBoxHead": "two sets of classes in a row",
     "PISASSDHead": "takes no `loss_cls`",
     "RTMDetHead": "as RTMDetSepBNHead",

@@ -2,8 +2,16 @@
 
 The tables of READMEs are these, made of the combinations that
 ``test_loss_in_heads.py`` trains and predicts with, and of the heads of mmdet that
-``test_loss_in_mmdet_heads.py`` trains, or is refused by.
+``test_loss_in_mmdet_heads.py`` trains, or is refused by; the table of priors is made of
+what ``PriorInitHook`` does with each of these heads.
 """
+
+from mmdet.models.task_modules import PseudoSampler
+from torch import nn
+
+from imb_det.prior.classification_bias import find_head
+from imb_det.prior.query_prior import has_queries
+from imb_det.registry import MODELS
 
 from . import mmdet_heads
 from .cases import CASES
@@ -63,6 +71,9 @@ def heads_of_mmdet():
         "|---|---|",
         f"| `loss_cls` trains, sigmoid | {listed(trained)} |",
         f"| `loss_cls` trains, softmax alone | {listed(softmax)} |",
+        "| `loss_cls`, `loss_mask`, `loss_dice` train, softmax, in ours of that name "
+        f"| {listed(mmdet_heads.MASK_QUERIES)} |",
+        f"| `loss_seg` trains, softmax | {listed(mmdet_heads.MAPS)} |",
         f"| other losses that train | {listed(also)} |",
         f"| no place for a loss | {listed(mmdet_heads.NO_PLACE)} |",
     ]
@@ -73,7 +84,46 @@ def heads_of_mmdet():
     return "\n".join(lines)
 
 
+def priors_of_mmdet():
+    """Return in Markdown in which heads of mmdet a prior is known before training."""
+    kind = "imb_det.CrossEntropyLoss"
+    known, queries, refused = [], [], ["DDQDETRHead", "GroundingDINOHead"]
+    for name in (*mmdet_heads.DENSE, *mmdet_heads.QUERIES):
+        loss = dict(type=kind, use_sigmoid=name not in mmdet_heads.SOFTMAX)
+        if name in mmdet_heads.QUERIES:
+            head, _ = mmdet_heads.query_losses(name, loss)
+        else:
+            losses = dict(loss_cls=loss) if name in mmdet_heads.TRAINED else {}
+            head = mmdet_heads.build_dense(name, **losses)
+        model = nn.Module()
+        model.head, model.num_queries = head, 6
+        head.sampler = PseudoSampler()
+        try:
+            find_head(model, "head", None)
+        except TypeError as error:
+            if name not in str(error):
+                raise
+            refused.append(name)
+        else:
+            (queries if has_queries(head) else known).append(name)
+    ours = [name for name in MODELS.module_dict if name.startswith("SamplingFree")]
+    own = [name.removeprefix("SamplingFree") for name in ours]
+    rows = {
+        "with the sampling-free loss, as `imb_det.SamplingFree...`": own,
+        "the prior is counted": known,
+        "the prior is the share of queries with an object": queries,
+        "the share of positives is given": mmdet_heads.BOXES_OF_ROIS,
+        "refused, the error says why": refused,
+    }
+    lines = ["| | heads of mmdet |", "|---|---|"]
+    for row, names in rows.items():
+        lines.append(f"| {row} | {', '.join(f'`{name}`' for name in sorted(names))} |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     print(support_matrix())
     print()
     print(heads_of_mmdet())
+    print()
+    print(priors_of_mmdet())

@@ -11,7 +11,12 @@ from imb_det.losses import flush_statistics
 from .cases import NUM_CLASSES
 from .head_batch import known_logits
 from .heads import HEADS
-from .support_matrix import combinations, heads_of_mmdet, support_matrix
+from .support_matrix import (
+    combinations,
+    heads_of_mmdet,
+    priors_of_mmdet,
+    support_matrix,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid")
 
@@ -73,6 +78,7 @@ def test_predicts_with_the_trained_activation(case, heading):
     [
         ("configs/README.md", "support matrix", support_matrix),
         ("configs/class_weight/README.md", "heads of mmdet", heads_of_mmdet),
+        ("configs/sampling_free/README.md", "priors of mmdet", priors_of_mmdet),
     ],
 )
 def test_readme_has_the_tables(repo_root, file, name, table):
