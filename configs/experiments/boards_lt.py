@@ -97,6 +97,7 @@ methods = dict(
         "quality cross entropy, without focus", "QualityFocalLoss", beta=0.0
     ),
     eqfl=_point("EQFL", "EqualizedQualityFocalLoss"),
+    eqfl_low=_point("EQFL, scale 2", "EqualizedQualityFocalLoss", scale=2.0),
     auto_query=_query("focal loss, alpha by counts", "FocalLoss", alpha="auto"),
     balanced_query=_query("balanced sigmoid", "BalancedSoftmaxLoss"),
     efl_query=_query("equalized focal loss", "EqualizedFocalLoss"),
