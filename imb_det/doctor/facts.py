@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mmdet.models.dense_heads import GroundingDINOHead
 from mmdet.models.losses import CrossEntropyLoss
 from mmdet.models.roi_heads.bbox_heads import BBoxHead, DIIHead, DoubleConvFCBBoxHead
 from mmengine.dataset import DefaultSampler, InfiniteSampler
@@ -12,6 +13,7 @@ from torch import nn
 
 from imb_det.losses import CrossEntropyLoss as OwnCrossEntropyLoss
 from imb_det.losses import ImbalanceLoss
+from imb_det.prior.query_prior import has_queries
 from imb_det.runner_parts import samplers_of, transforms_of
 from imb_det.samplers import EpochSampler
 from imb_det.statistics.class_vector import ClassVector
@@ -49,6 +51,8 @@ def facts_of(context: DoctorContext) -> frozenset[str]:
         All box heads make their classifier by themselves, with one softmax.
     ``plain_box_loss``
         All box heads have a cross entropy of one softmax, without weights.
+    ``queries``
+        One head classifies queries, of classes that are always the same.
 
     Args:
         context: With whatever could be built.
@@ -58,6 +62,7 @@ def facts_of(context: DoctorContext) -> frozenset[str]:
         "plain_classifier": _all_heads(context, _is_plain_classifier),
         "own_classifier": _all_heads(context, _is_own_classifier),
         "plain_box_loss": _all_heads(context, _is_plain_loss),
+        "queries": _has_queries(context),
         _kind_of_sampler(context): True,
     }
     return frozenset(name for name, holds in checks.items() if holds)
@@ -85,6 +90,11 @@ def _has_rare(context: DoctorContext) -> bool:
     if rare is None:
         return False
     return bool((stats.instance_count * is_thing(context))[rare].any())
+
+
+def _has_queries(context: DoctorContext) -> bool:
+    head = getattr(context.model, "bbox_head", None)
+    return has_queries(head) and not isinstance(head, GroundingDINOHead)
 
 
 def _is_imbalanced(context: DoctorContext) -> bool:

@@ -101,6 +101,14 @@ GUIDE = (
         changes=_SEESAW,
     ),
     Advice(
+        "rare classes, in a head of queries (DETR and its kin)",
+        '`RepeatFactorSampler` with `repeat_thr="auto"`',
+        "deformable_detr",
+        "rfs",
+        needs=("rare_classes", "plain_sampler", "queries"),
+        changes=_RFS,
+    ),
+    Advice(
         "rare objects that are found and given the name of a frequent class",
         "`imb_det.LogitAdjustmentLoss`; judge it by top-1, as AP hardly sees it",
         "faster_rcnn",

@@ -17,7 +17,7 @@ __all__ = ["check_queries", "has_queries", "query_biases", "query_prior"]
 _OF_NOISE = 2
 
 
-def has_queries(head: nn.Module) -> bool:
+def has_queries(head: Any) -> bool:
     """Tell whether a head classifies queries, each object matched with one."""
     return isinstance(head, DETRHead)
 

@@ -159,6 +159,20 @@ def test_dense_heads_get_nothing_that_was_not_measured(tmp_path):
     assert "tools/calibrate.py" in diagnosis.text()
 
 
+def test_heads_of_queries_get_the_sampler(tmp_path):
+    more = """
+del model["roi_head"]
+model["num_queries"] = 10
+model["encoder"] = model["decoder"] = dict(num_layers=1)
+model["bbox_head"] = dict(num_classes=3)
+"""
+    base = "mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py"
+    diagnosis = seen(write_config(tmp_path, base=base, more=more))
+    (advice,) = diagnosis.prescription.advice
+    assert (advice.dataset, advice.method) == ("deformable_detr", "rfs")
+    assert "top-1 rare +0.0" in diagnosis.prescription.reasons[0]
+
+
 def test_lines_that_are_prescribed_say_what_must_hold():
     for advice in GUIDE:
         assert bool(advice.needs) == bool(advice.changes)
