@@ -79,18 +79,20 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
 
 
 def _of_proposals(name: str, module: Any) -> Iterator[Finding]:
-    """Find a loss that goes by counts of classes, where all objects are one class."""
+    """Find a loss that goes by classes, where all objects are one class."""
     loss = getattr(module, "loss_cls", None)
-    if not (isinstance(module, RPNHead) and isinstance(loss, ImbalanceLoss)):
+    # Other heads too may propose, and are built for one class there.
+    proposes = isinstance(module, RPNHead) or "rpn_head" in name.split(".")
+    if not (proposes and isinstance(loss, ImbalanceLoss)):
         return
     parts = [p for p in loss.modules() if isinstance(p, ClassVector)]
-    if by_counts := [p.name for p in parts if p.balances_by == "counts"]:
+    if by_class := [p.name for p in parts if p.by_class]:
         yield Finding(
             "loss_of_proposals",
             Severity.ERROR,
             "a head of proposals knows no classes, by which its loss goes",
             f"`{name}` ({type(module).__name__})",
-            f"{type(loss).__name__} has {by_counts} from the counts of classes",
+            f"{type(loss).__name__} has {by_class} by class",
             f"Write {as_config('loss_cls', _PROPOSALS)}",
         )
 
@@ -104,17 +106,17 @@ def _of_divisor(name: str, module: Any) -> Iterator[Finding]:
     if any(isinstance(part, RowWeights) for part in vars(module).values()):
         return  # asks the loss
     parts = [part for part in loss.modules() if isinstance(part, ClassVector)]
-    if staged := [part.name for part in parts if part.stage_names]:
+    if moving := [p.name for p in parts if p.stage_names or p.told_by is not None]:
         kind = type(module).__name__
         yield Finding(
             "loss_divisor",
             Severity.ERROR,
             "a head divides by weights of classes that change in training",
             f"`{name}` ({kind})",
-            f"{type(loss).__name__} has {staged} by stages",
+            f"{type(loss).__name__} has {moving} by stages or by what is measured",
             f"Write `type='imb_det.{kind}'`, which asks its loss for them"
             if kind in ("DETRHead", "MaskFormerHead", "Mask2FormerHead")
-            else "Use the same weights in all stages",
+            else "Use weights that stay the same",
         )
 
 

@@ -132,8 +132,13 @@ ALSO = {
     ("SABLRetinaHead", "loss_bbox_cls"),
     ("YOLOXHead", "loss_obj"),
 }
-#: Heads with logits of words, refused.
-OF_WORDS = ("ATSSVLFusionHead", "GroundingDINOHead")
+#: Heads that are refused too, and that no test here builds from a config of mmdet.
+_WORDS = "logits of words, whose classes change with the prompt"
+ALSO_REFUSED = {
+    "ATSSVLFusionHead": _WORDS,
+    "GroundingDINOHead": _WORDS,
+    "MultiInstanceBBoxHead": "labels from 1 on, with 0 for background",
+}
 #: Heads whose classification loss is written in: nobody can give them another one.
 NO_PLACE = ("PISASSDHead", "SSDHead")
 #: Heads that no test builds, and why.
@@ -154,7 +159,7 @@ LEFT_OUT = {
     "Mask2FormerHead": "of panoptic segmentation",
     "Mask2FormerTrackHead": "of tracking",
     "MaskFormerHead": "of panoptic segmentation",
-    "MultiInstanceBBoxHead": "two sets of classes in a row",
+    "MultiInstanceBBoxHead": "refused before training",
     "PISASSDHead": "takes no `loss_cls`",
     "RTMDetHead": "as RTMDetSepBNHead",
     "RTMDetInsHead": "as RTMDetSepBNHead",
