@@ -55,6 +55,30 @@ def test_a_factor_common_to_all_changes_nothing():
     assert not effect_of(CrossEntropyLoss(loss_weight=3.0), calls(), RARE).changes
 
 
+@pytest.mark.parametrize("of_images", [False, True])
+def test_targets_are_of_the_class_that_they_are_largest_for(of_images):
+    """One-hot or qualities, as YOLOX, VFNet and, image by image, YOLOv3 have them."""
+    logits = torch.zeros(3, 3)
+    target = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    if of_images:
+        logits, target = logits[None], target[None]
+    plain = CrossEntropyLoss(use_sigmoid=True)
+    assert not effect_of(plain, [((logits, target), {})], RARE).changes
+    loss = CrossEntropyLoss(use_sigmoid=True, class_weight=[3.0, 1.0, 1.0])
+    effect = effect_of(loss, [((logits, target), {})], RARE)
+    # Each entry has a gradient of 1/2; that of bee's own counts three times.
+    assert effect.rare == pytest.approx((1 / 2, 5 / 8))
+    assert effect.background == pytest.approx((1 / 3, 3 / 11))
+
+
+def test_maps_have_the_class_of_each_pixel():
+    logits, label = torch.zeros(1, 3, 1, 3), torch.tensor([[[0, 1, 255]]])
+    options = dict(ignore_index=255, class_weight=[3.0, 1.0, 1.0])
+    effect = effect_of(CrossEntropyLoss(**options), [((logits, label), {})], RARE)
+    assert effect.rare == pytest.approx((1 / 2, 3 / 4))
+    assert effect.background == (0, 0)
+
+
 @pytest.mark.parametrize("kind", [FocalLoss, EQLv2Loss, SeesawLoss])
 def test_the_loss_itself_is_left_alone(kind):
     loss = told(kind())
