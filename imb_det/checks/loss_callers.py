@@ -8,6 +8,7 @@ from typing import Any
 from mmdet.models.dense_heads import DeformableDETRHead as MmdetDeformableDETRHead
 from mmdet.models.dense_heads import DETRHead as MmdetDETRHead
 from mmdet.models.dense_heads import DINOHead, MaskFormerHead, RPNHead, TOODHead
+from mmdet.models.detectors import SoftTeacher
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity, refusal
@@ -18,6 +19,7 @@ from imb_det.losses import (
     OverlapLoss,
     PixelLoss,
     RowWeights,
+    SigmoidLink,
 )
 from imb_det.losses.caller import as_config, own_loss
 from imb_det.losses.layer_calls import has_layers, knows_layers
@@ -33,6 +35,7 @@ __all__ = ["check_loss_callers"]
 #: Losses of heads of boxes and masks.
 _OF_OBJECTS = ("loss_cls", "loss_mask", "loss_dice", "loss_point")
 _WITH_VOID = (ImbalanceLoss, OverlapLoss, PixelLoss)
+_SOFTMAX = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=False)
 _PROPOSALS = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
 _BOXES = dict(type="mmdet.L1Loss", loss_weight=5.0)
 
@@ -52,6 +55,7 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
         yield from _of_proposals(name, module)
         yield from _of_encoder(name, module)
         yield from _of_denoising(name, module)
+        yield from _of_teacher(name, module)
         yield from _of_divisor(name, module)
         yield from check_mask_losses(name, module)
         yield from _of_layers(name, module)
@@ -246,3 +250,22 @@ def _of_denoising(name: str, module: Any) -> Iterator[Finding]:
             f"in `loss_bbox`, {type(loss).__name__}",
             f"Write {as_config('loss_bbox', _BOXES)}",
         )
+
+
+def _of_teacher(name: str, module: Any) -> Iterator[Finding]:
+    """Find a loss without background, where a teacher's score of it is a weight."""
+    if not isinstance(module, SoftTeacher):
+        return
+    head = getattr(getattr(module.student, "roi_head", None), "bbox_head", None)
+    loss = getattr(head, "loss_cls", None)
+    if not isinstance(loss, ImbalanceLoss) or not isinstance(loss.link, SigmoidLink):
+        return
+    yield Finding(
+        "loss_of_teacher",
+        Severity.ERROR,
+        "rows of background of images without labels would all have weight 0",
+        f"`{name or 'model'}` ({type(module).__name__})",
+        f"weighs them by its teacher's score of background, and {type(loss).__name__} "
+        "with use_sigmoid=True has none",
+        f"Write {as_config('loss_cls', _SOFTMAX)}, or another loss with a softmax",
+    )

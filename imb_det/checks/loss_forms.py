@@ -173,6 +173,7 @@ FORMS = (
             type="mmdet.CrossEntropyLoss", use_sigmoid=False, reduction="none"
         ),
     ),
+    Form(("GridHead",), "loss_grid", "passes maps of points of a grid"),
     Form(("YOLOV3Head",), "loss_conf", "passes logits (B, N) of one class"),
     Form(("YOLOV3Head",), "loss_xy", "passes coordinates (B, N, 2)"),
     Form(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmdet.models.detectors import SoftTeacher
 from mmengine.config import ConfigDict
 from torch import nn
 
@@ -199,3 +200,26 @@ def test_background_is_the_last_class(background_first):
     found = list(check_loss_callers(CheckContext(model=head)))
     assert [x.code for x in found] == ["loss_caller"] * background_first
     assert all("mmdet.CrossEntropyLoss" in x.remedy for x in found)
+
+
+def test_points_of_a_grid_have_no_classes():
+    loss = config("CrossEntropyLoss")
+    head = MODELS.build(dict(type="GridHead", num_convs=1, loss_grid=loss))
+    (found,) = check_loss_callers(CheckContext(model=head))
+    assert "loss_grid=dict(type='mmdet.CrossEntropyLoss'" in found.remedy
+
+
+@pytest.mark.parametrize("loss", ["VSLoss", "FocalLoss", "GumbelLoss", "EQLv2Loss"])
+def test_a_teacher_has_a_score_of_background(loss):
+    """By which Soft Teacher weighs rows of background; 0 would leave them out."""
+    teacher = SoftTeacher.__new__(SoftTeacher)
+    nn.Module.__init__(teacher)
+    head = RoIHead(config(loss)).head
+    teacher.student = nn.Module()
+    teacher.student.roi_head = nn.Module()
+    teacher.student.roi_head.bbox_head = head
+    logits = torch.zeros(1, head.fc_cls.out_features)
+    is_zero = head.loss_cls.get_activation(logits)[0, -1] == 0
+    found = list(check_loss_callers(CheckContext(model=teacher)))
+    assert [x.code for x in found] == ["loss_of_teacher"] * bool(is_zero)
+    assert is_zero == (loss in ("FocalLoss", "GumbelLoss"))
