@@ -12,7 +12,14 @@ from imb_det.core import Stage
 from imb_det.core.listener import ClassStatsListener
 from imb_det.hooks.in_effect import InEffect
 from imb_det.layers import NormedLinear
-from imb_det.losses import CrossEntropyLoss, EQLv2Loss, FocalLoss, SeesawLoss
+from imb_det.losses import (
+    CrossEntropyLoss,
+    EQLv2Loss,
+    FocalLoss,
+    InstanceWeightedLoss,
+    MaskCrossEntropyLoss,
+    SeesawLoss,
+)
 from imb_det.losses.effect import effect_of
 from imb_det.registry import MODELS
 from imb_det.statistics import ClassStats
@@ -141,6 +148,21 @@ def test_calls_that_are_too_large_to_keep_are_no_calls_that_never_came(
 
 def test_plain_cross_entropy_is_no_part_of_it(caplog):
     assert "in effect" not in logged(caplog, Head(loss_cls=CrossEntropyLoss()))
+
+
+def test_weights_of_masks_are_told(caplog):
+    weighted = MaskCrossEntropyLoss(class_weight="inverse")
+    dice = dict(type="DiceLoss")
+    around = InstanceWeightedLoss(dice, class_weight=[1.0, 2.0, 3.0])
+    plain = MaskCrossEntropyLoss()
+    head = Head(loss_mask=weighted, loss_dice=around, loss_point=plain)
+    text = logged(caplog, head, calls_of=())
+    lines = [line for line in text.splitlines() if "weighs instances" in line]
+    assert [line.split()[0] for line in lines] == [
+        "MaskCrossEntropyLoss",
+        "InstanceWeightedLoss",
+    ]
+    assert "class_weight 1 (bee) to 3 (fly)" in lines[1]
 
 
 def test_weights_without_effect_are_a_warning(caplog):
