@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mmdet.models.dense_heads import (
+    DDQDETRHead,
+    DINOHead,
+    MaskFormerHead,
+    RPNHead,
+    TOODHead,
+)
 from mmdet.models.dense_heads import DeformableDETRHead as MmdetDeformableDETRHead
 from mmdet.models.dense_heads import DETRHead as MmdetDETRHead
-from mmdet.models.dense_heads import DINOHead, MaskFormerHead, RPNHead, TOODHead
 from mmdet.models.detectors import SoftTeacher
+from mmdet.models.losses import QualityFocalLoss
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity, refusal
@@ -36,6 +43,7 @@ __all__ = ["check_loss_callers"]
 _OF_OBJECTS = ("loss_cls", "loss_mask", "loss_dice", "loss_point")
 _WITH_VOID = (ImbalanceLoss, OverlapLoss, PixelLoss)
 _SOFTMAX = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=False)
+_FOCAL = dict(type="imb_det.FocalLoss", use_sigmoid=True)
 _PROPOSALS = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
 _BOXES = dict(type="mmdet.L1Loss", loss_weight=5.0)
 
@@ -55,6 +63,7 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
         yield from _of_proposals(name, module)
         yield from _of_encoder(name, module)
         yield from _of_denoising(name, module)
+        yield from _of_distinct_queries(name, module)
         yield from _of_teacher(name, module)
         yield from _of_divisor(name, module)
         yield from check_mask_losses(name, module)
@@ -249,6 +258,22 @@ def _of_denoising(name: str, module: Any) -> Iterator[Finding]:
             "divides denoising queries by their own objects, of which they have many, "
             f"in `loss_bbox`, {type(loss).__name__}",
             f"Write {as_config('loss_bbox', _BOXES)}",
+        )
+
+
+def _of_distinct_queries(name: str, module: Any) -> Iterator[Finding]:
+    """Find a loss that gets qualities of some queries, and classes of others."""
+    loss = getattr(module, "loss_cls", None)
+    fits = isinstance(loss, ImbalanceLoss) and isinstance(loss, QualityFocalLoss)
+    if fits and isinstance(module, DDQDETRHead):
+        yield Finding(
+            "qualities_of_some",
+            Severity.WARNING,
+            "queries that predict learn classes, where others learn qualities",
+            f"`{name}` ({type(module).__name__})",
+            "passes qualities of proposals and of denoising queries alone, in "
+            f"`loss_cls`, {type(loss).__name__}",
+            f"Write {as_config('loss_cls', _FOCAL)}, or use DINOHead",
         )
 
 
