@@ -45,13 +45,16 @@ def models_of(runner: Runner) -> list[nn.Module]:
 def modules_of(runner: Runner, with_proposals: bool = False) -> list[nn.Module]:
     """Return the modules of the model and of the moving averages that hooks keep.
 
+    Those of a teacher that a detector distils from are among them.
+
     Args:
         runner: With a model.
         with_proposals: Whether those of region proposal heads are among them, which
             know no classes. Default: False.
     """
     parts = []
-    for model in models_of(runner):
+    models = models_of(runner)
+    for model in [*models, *(t for m in models for t in _teachers(m))]:
         heads = [part for part in model.modules() if isinstance(part, RPNHead)]
         without = {id(part) for head in heads for part in head.modules()}
         if with_proposals:
@@ -204,6 +207,15 @@ def context_of(
 def _averages(runner: Runner) -> list[Any]:
     found = (getattr(hook, "ema_model", None) for hook in hooks_of(runner))
     return [average for average in found if isinstance(average, nn.Module)]
+
+
+def _teachers(model: nn.Module) -> list[nn.Module]:
+    """Return the teacher that mmdet keeps beside the modules of a model, if any.
+
+    LAD's assigns the objects by its loss.
+    """
+    teacher = vars(model).get("teacher_model")
+    return [teacher] if isinstance(teacher, nn.Module) else []
 
 
 def _once(things: Iterable[Any]) -> list[Any]:

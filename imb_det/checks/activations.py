@@ -130,7 +130,7 @@ def _instead(head: nn.Module, loss: ImbalanceLoss) -> str:
         other = dict(type="imb_det.LogitAdjustmentLoss", use_sigmoid=False)
     if isinstance(head, RPNHead):
         other = dict(type="imb_det.FocalLoss", use_sigmoid=True)
-    elif getattr(head, "use_sigmoid_cls", True) is False:
+    elif isinstance(head, MaskFormerHead) or not getattr(head, "use_sigmoid_cls", True):
         other = dict(type="imb_det.LogitAdjustmentLoss", use_sigmoid=False)
     return (
         f"Use {kind} in a box head such as Shared2FCBBoxHead, or write "

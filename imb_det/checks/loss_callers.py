@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mmdet.models.dense_heads import (
+    DDQDETRHead,
+    DINOHead,
+    MaskFormerHead,
+    RPNHead,
+    TOODHead,
+)
 from mmdet.models.dense_heads import DeformableDETRHead as MmdetDeformableDETRHead
 from mmdet.models.dense_heads import DETRHead as MmdetDETRHead
-from mmdet.models.dense_heads import DINOHead, MaskFormerHead, RPNHead, TOODHead
+from mmdet.models.detectors import SoftTeacher
+from mmdet.models.losses import QualityFocalLoss
 
 from imb_det.core.check_context import CheckContext
 from imb_det.core.finding import Finding, Severity, refusal
@@ -18,6 +26,7 @@ from imb_det.losses import (
     OverlapLoss,
     PixelLoss,
     RowWeights,
+    SigmoidLink,
 )
 from imb_det.losses.caller import as_config, own_loss
 from imb_det.losses.layer_calls import has_layers, knows_layers
@@ -33,6 +42,8 @@ __all__ = ["check_loss_callers"]
 #: Losses of heads of boxes and masks.
 _OF_OBJECTS = ("loss_cls", "loss_mask", "loss_dice", "loss_point")
 _WITH_VOID = (ImbalanceLoss, OverlapLoss, PixelLoss)
+_SOFTMAX = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=False)
+_FOCAL = dict(type="imb_det.FocalLoss", use_sigmoid=True)
 _PROPOSALS = dict(type="imb_det.CrossEntropyLoss", use_sigmoid=True)
 _BOXES = dict(type="mmdet.L1Loss", loss_weight=5.0)
 
@@ -52,6 +63,8 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
         yield from _of_proposals(name, module)
         yield from _of_encoder(name, module)
         yield from _of_denoising(name, module)
+        yield from _of_distinct_queries(name, module)
+        yield from _of_teacher(name, module)
         yield from _of_divisor(name, module)
         yield from check_mask_losses(name, module)
         yield from _of_layers(name, module)
@@ -79,18 +92,20 @@ def check_loss_callers(context: CheckContext) -> Iterator[Finding]:
 
 
 def _of_proposals(name: str, module: Any) -> Iterator[Finding]:
-    """Find a loss that goes by counts of classes, where all objects are one class."""
+    """Find a loss that goes by classes, where all objects are one class."""
     loss = getattr(module, "loss_cls", None)
-    if not (isinstance(module, RPNHead) and isinstance(loss, ImbalanceLoss)):
+    # Other heads too may propose, and are built for one class there.
+    proposes = isinstance(module, RPNHead) or "rpn_head" in name.split(".")
+    if not (proposes and isinstance(loss, ImbalanceLoss)):
         return
     parts = [p for p in loss.modules() if isinstance(p, ClassVector)]
-    if by_counts := [p.name for p in parts if p.balances_by == "counts"]:
+    if by_class := [p.name for p in parts if p.by_class]:
         yield Finding(
             "loss_of_proposals",
             Severity.ERROR,
             "a head of proposals knows no classes, by which its loss goes",
             f"`{name}` ({type(module).__name__})",
-            f"{type(loss).__name__} has {by_counts} from the counts of classes",
+            f"{type(loss).__name__} has {by_class} by class",
             f"Write {as_config('loss_cls', _PROPOSALS)}",
         )
 
@@ -104,17 +119,17 @@ def _of_divisor(name: str, module: Any) -> Iterator[Finding]:
     if any(isinstance(part, RowWeights) for part in vars(module).values()):
         return  # asks the loss
     parts = [part for part in loss.modules() if isinstance(part, ClassVector)]
-    if staged := [part.name for part in parts if part.stage_names]:
+    if moving := [p.name for p in parts if p.stage_names or p.told_by is not None]:
         kind = type(module).__name__
         yield Finding(
             "loss_divisor",
             Severity.ERROR,
             "a head divides by weights of classes that change in training",
             f"`{name}` ({kind})",
-            f"{type(loss).__name__} has {staged} by stages",
+            f"{type(loss).__name__} has {moving} by stages or by what is measured",
             f"Write `type='imb_det.{kind}'`, which asks its loss for them"
             if kind in ("DETRHead", "MaskFormerHead", "Mask2FormerHead")
-            else "Use the same weights in all stages",
+            else "Use weights that stay the same",
         )
 
 
@@ -244,3 +259,38 @@ def _of_denoising(name: str, module: Any) -> Iterator[Finding]:
             f"in `loss_bbox`, {type(loss).__name__}",
             f"Write {as_config('loss_bbox', _BOXES)}",
         )
+
+
+def _of_distinct_queries(name: str, module: Any) -> Iterator[Finding]:
+    """Find a loss that gets qualities of some queries, and classes of others."""
+    loss = getattr(module, "loss_cls", None)
+    fits = isinstance(loss, ImbalanceLoss) and isinstance(loss, QualityFocalLoss)
+    if fits and isinstance(module, DDQDETRHead):
+        yield Finding(
+            "qualities_of_some",
+            Severity.WARNING,
+            "queries that predict learn classes, where others learn qualities",
+            f"`{name}` ({type(module).__name__})",
+            "passes qualities of proposals and of denoising queries alone, in "
+            f"`loss_cls`, {type(loss).__name__}",
+            f"Write {as_config('loss_cls', _FOCAL)}, or use DINOHead",
+        )
+
+
+def _of_teacher(name: str, module: Any) -> Iterator[Finding]:
+    """Find a loss without background, where a teacher's score of it is a weight."""
+    if not isinstance(module, SoftTeacher):
+        return
+    head = getattr(getattr(module.student, "roi_head", None), "bbox_head", None)
+    loss = getattr(head, "loss_cls", None)
+    if not isinstance(loss, ImbalanceLoss) or not isinstance(loss.link, SigmoidLink):
+        return
+    yield Finding(
+        "loss_of_teacher",
+        Severity.ERROR,
+        "rows of background of images without labels would all have weight 0",
+        f"`{name or 'model'}` ({type(module).__name__})",
+        f"weighs them by its teacher's score of background, and {type(loss).__name__} "
+        "with use_sigmoid=True has none",
+        f"Write {as_config('loss_cls', _SOFTMAX)}, or another loss with a softmax",
+    )

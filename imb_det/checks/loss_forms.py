@@ -10,6 +10,7 @@ from mmdet.models.losses import QualityFocalLoss
 from mmdet.registry import MODELS
 
 from imb_det.losses import ImbalanceLoss
+from imb_det.statistics.class_vector import ClassVector
 
 __all__ = ["FORMS", "Form", "classes_named"]
 
@@ -164,6 +165,15 @@ FORMS = (
         ),
         when=lambda head: head.use_ohem,
     ),
+    Form(
+        ("MultiInstanceBBoxHead",),
+        "loss_cls",
+        "passes 0 for background and classes from 1 on, not background last",
+        instead=dict(
+            type="mmdet.CrossEntropyLoss", use_sigmoid=False, reduction="none"
+        ),
+    ),
+    Form(("GridHead",), "loss_grid", "passes maps of points of a grid"),
     Form(("YOLOV3Head",), "loss_conf", "passes logits (B, N) of one class"),
     Form(("YOLOV3Head",), "loss_xy", "passes coordinates (B, N, 2)"),
     Form(
@@ -189,6 +199,19 @@ FORMS = (
             type="imb_det.InstanceWeightedLoss",
             loss=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True),
         ),
+        hint=", and `type='imb_det.Mask2FormerHead'`, which tells it the classes",
+    ),
+    Form(
+        ("MaskFormerHead",),
+        "loss_mask",
+        "passes pixels of masks without the classes of their objects",
+        others=("Mask2FormerHead",),
+        instead=dict(
+            type="imb_det.InstanceWeightedLoss",
+            loss=dict(type="mmdet.FocalLoss", use_sigmoid=True),
+        ),
+        takes=lambda loss: not _goes_by_class(loss),
+        hint=", and `type='imb_det.MaskFormerHead'`, which tells it the classes",
     ),
     Form(
         ("FCNMaskHead",),
@@ -240,6 +263,11 @@ FORMS = (
 
 def _takes_quality(loss: Any) -> bool:
     return isinstance(loss, ImbalanceLoss) and loss.takes_quality
+
+
+def _goes_by_class(loss: Any) -> bool:
+    parts = (part for part in loss.modules() if isinstance(part, ClassVector))
+    return any(part.by_class for part in parts)
 
 
 def _takes_pixels(loss: Any) -> bool:

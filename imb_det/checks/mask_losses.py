@@ -125,6 +125,9 @@ def _of_overlap(
 _IN_CONFIG = {"criterion": "loss_seg"}
 _MAPS = dict(type="imb_det.DiceLoss", use_sigmoid=False)
 _PROBABILITIES = dict(type="imb_det.DiceLoss", activate=False)
+_OF_ROIS = dict(
+    type="imb_det.CrossEntropyLoss", use_mask=True, class_weight="sqrt_inverse"
+)
 
 
 def _other(
@@ -141,13 +144,17 @@ def _other(
 def _untold(where: str, head: Any, attribute: str, evidence: str) -> Finding:
     """Make the finding of a head that does not tell the classes of its instances."""
     remedy = f"Leave `class_weight` out of `{attribute}`, or give it one number"
-    if getattr(head, "class_agnostic", False):
-        remedy = "Set `class_agnostic=False`, or give `class_weight` one number"
-    elif isinstance(head, MaskFormerHead) or "InstanceWeighted" in evidence:
+    if isinstance(head, MaskFormerHead):
         kind = "Mask2FormerHead"
-        if isinstance(head, MaskFormerHead) and type(head).__name__ != kind:
+        if type(head).__name__ != kind:
             kind = "MaskFormerHead"
         remedy = f"Use a head that does: `type='imb_det.{kind}'`"
+    elif "InstanceWeighted" in evidence:
+        remedy = f"Write the loss inside of it into `{attribute}`"
+        if isinstance(head, classes_named(("FCNMaskHead", "MaskPointHead"))):
+            remedy = f"Write {as_config(attribute, _OF_ROIS)}"
+    elif getattr(head, "class_agnostic", False):
+        remedy = "Set `class_agnostic=False`, or give `class_weight` one number"
     return Finding(
         "loss_of_instances",
         Severity.ERROR,

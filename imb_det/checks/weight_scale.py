@@ -28,8 +28,10 @@ def check_weight_scale(context: CheckContext) -> Iterator[Finding]:
     if context.model is None or context.train_loop is None:
         return
     for name, loss in context.model.named_modules():
+        if not isinstance(loss, ImbalanceLoss):
+            continue  # heads that ask their loss have weights too
         weights = getattr(loss, "class_weight", None)
-        if not isinstance(loss, ImbalanceLoss) or not isinstance(weights, ClassVector):
+        if not isinstance(weights, ClassVector):
             continue
         if getattr(loss, "weight_negatives", False):
             continue  # both sides of a class have its weight

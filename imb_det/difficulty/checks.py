@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from mmdet.evaluation import VOCMetric
+from mmdet.evaluation import CocoPanopticMetric, VOCMetric
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
 
 from imb_det.core import is_number
 from imb_det.core.check_context import CheckContext
@@ -18,6 +19,7 @@ from imb_det.statistics import ClassStats
 
 from .class_difficulty import DYNAMIC_TAUS
 from .held_out import check_held_out
+from .loss_meter import class_losses
 
 __all__ = [
     "check_arguments",
@@ -27,6 +29,11 @@ __all__ = [
     "was_validated",
 ]
 
+#: Of a panoptic set, difficulty is that of its things and its stuff.
+_HEADS = (
+    "Use a head of all classes, such as `imb_det.Mask2FormerHead`, or weights by a "
+    "rule, as in `imb_det.CrossEntropyLoss`, in place of imb_det.CDBLoss"
+)
 _SOURCES = ("recall", "ap", "score")
 
 
@@ -145,6 +152,19 @@ def start_findings(
             "Use imb_det.CDBLoss as `loss_cls` of a head, or a sampler or hook with a "
             "method `set_class_difficulty_weights`, or remove ClassDifficultyHook",
         )
+    if context.model is not None and context.class_stats is not None:
+        stats = context.class_stats
+        for place in _of_things(context.model, stats):
+            yield found(
+                f"it weighs {stats.num_classes} classes, things and stuff, and {place} "
+                f"is of {len(stats.thing_classes)} things",
+                _HEADS,
+            )
+        if source != "ap":
+            try:
+                class_losses(context.model, stats.num_classes)
+            except ValueError as error:
+                yield found(str(error), _HEADS)
     with_epochs = isinstance(loop, EpochBasedTrainLoop)
     if by_epoch and not with_epochs:
         yield found(
@@ -171,6 +191,7 @@ def start_findings(
         )
     by_class = [
         getattr(metric, "classwise", False)
+        and not isinstance(metric, CocoPanopticMetric)  # which has PQ alone
         for metric in context.metrics.get("val", ())
         if hasattr(metric, "classwise") or isinstance(metric, VOCMetric)
     ]
@@ -180,6 +201,18 @@ def start_findings(
             "Set `classwise=True` in `val_evaluator`: `CocoMetric` has it, and judges "
             "any data set",
         )
+
+
+def _of_things(model: nn.Module, stats: ClassStats) -> Iterator[str]:
+    """Yield losses that take the weights of all classes, in heads of things alone."""
+    things = len(stats.thing_classes)
+    if things == stats.num_classes:
+        return
+    for name, head in model.named_modules():
+        if things and getattr(head, "num_classes", None) == things:
+            for attribute, loss in head.named_children():
+                if _listens(loss):
+                    yield f"{type(loss).__name__} of `{name}.{attribute}`"
 
 
 def was_validated(runner: Runner) -> bool:

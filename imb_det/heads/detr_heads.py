@@ -24,6 +24,8 @@ _OF_DETR = dict(
     class_weight=1.0,
     bg_cls_weight=0.1,
 )
+#: Forms of `class_weight` that are no one number.
+_BY_CLASS = (str, Mapping, list, tuple)
 
 
 @MODELS.register_module()
@@ -74,7 +76,9 @@ class DETRHead(MmdetDETRHead):
         # mmdet's head makes a list of one number, for background too unless it is told.
         one_number = isinstance(number, (int, float)) and not is_ours
         background = given.pop("bg_cls_weight", number if one_number else None)
-        if background is not None:
+        if background is not None and is_ours and isinstance(number, _BY_CLASS):
+            given["bg_weight"] = float(background)
+        elif background is not None:
             of_classes = 1.0 if number is None else float(number)
             weights = [of_classes] * num_classes
             given["class_weight"] = [*weights, float(background)]

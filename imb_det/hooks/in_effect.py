@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from imb_det.core.listener import SelfDescribing
 from imb_det.core.shown_text import shown
-from imb_det.losses import CrossEntropyLoss, ImbalanceLoss
+from imb_det.losses import CrossEntropyLoss, ImbalanceLoss, ToldInstances
 from imb_det.losses.effect import LossEffect, effect_of
 from imb_det.samplers.receipt import SamplingReceipt
 from imb_det.samplers.wrapper_receipt import wrapper_receipt
@@ -59,6 +59,9 @@ class InEffect:
         found = (receipts or {}).items()
         self._receipts = {kind: receipt for kind, receipt in found if receipt}
         self._others, self._dataset = list(others), dataset
+        self._of_instances = [
+            m for m in model.modules() if isinstance(m, ToldInstances)
+        ]
         self._calls: dict[ImbalanceLoss, list[tuple[tuple, dict]]] = {}
         self._called: set[ImbalanceLoss] = set()
         self._left, self._handles = _MOST_LOGITS, []
@@ -135,6 +138,15 @@ class InEffect:
                     level=logging.WARNING,
                 )
             rows.append((kind, place.strip("`"), "; ".join(told), does))
+        return [*rows, *self._of_masks()]
+
+    def _of_masks(self) -> list[tuple[str, str, str, str]]:
+        """Return what losses of masks were told of the classes."""
+        rows = []
+        for loss in self._of_instances:
+            place = self._places.get(id(loss), "").strip("`")
+            if told := self._numbers(loss.class_weight):
+                rows.append((type(loss).__name__, place, told, "weighs instances"))
         return rows
 
     def _numbers(self, vector: ClassVector) -> str:

@@ -28,6 +28,11 @@ from .multipliers import Multipliers
 __all__ = ["CALSHook"]
 
 _NAME = "CALSHook"
+#: Of a panoptic set, its things and its stuff.
+_HEADS = (
+    "Use CALSLoss in a head of all classes of the data set, such as "
+    "`imb_det.Mask2FormerHead`, and remove CALSHook where there is none"
+)
 
 
 @HOOKS.register_module()
@@ -121,6 +126,11 @@ class CALSHook(Hook):
                 "Write `loss_cls=dict(type='imb_det.CALSLoss', loss=dict("
                 "type='imb_det.CrossEntropyLoss'))`, or remove CALSHook",
             )
+        elif context.model is not None and context.class_stats is not None:
+            try:
+                margin_losses(context.model, context.class_stats.num_classes)
+            except ValueError as error:
+                yield Finding("cals", Severity.ERROR, what, _NAME, str(error), _HEADS)
         if self.by_epoch and not isinstance(loop, EpochBasedTrainLoop):
             yield Finding(
                 "cals",

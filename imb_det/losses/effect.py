@@ -59,13 +59,13 @@ def effect_of(
         rare: Labels of rare classes, int64, (r,).
 
     Returns:
-        The effect; None where no call has one label a row, or a gradient.
+        The effect; None where no call has labels or targets, or a gradient.
     """
     ours, plain = _copied(loss), _plain(loss)
     sums = torch.zeros(2, 3, dtype=torch.float64)  # rare, other classes, background
     dots = torch.zeros(3, dtype=torch.float64)
     for arguments, named in calls:
-        label = _labels(arguments, named)
+        label = _labels(loss, arguments, named)
         if label is None:
             continue
         gradients = [_gradient(kind, arguments, named) for kind in (plain, ours)]
@@ -126,20 +126,29 @@ def _plain(loss: ImbalanceLoss) -> ImbalanceLoss:
     return plain
 
 
-def _labels(arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor | None:
+def _labels(
+    loss: ImbalanceLoss, arguments: tuple[Any, ...], named: Mapping[str, Any]
+) -> Tensor | None:
     """Return the class of each row; None for targets of another kind."""
     label = arguments[1] if len(arguments) > 1 else named.get("label")
     label = named.get("target", label)
     if isinstance(label, (tuple, list)):
         label = label[0]
-    is_class = isinstance(label, Tensor) and label.dim() == 1
-    return label if is_class and not label.is_floating_point() else None
+    if not isinstance(label, Tensor):
+        return None
+    shape = arguments[0].shape
+    if label.shape == shape:  # one-hot, or qualities
+        target, best = label.max(-1)
+        return torch.where(target > 0, best, shape[-1] - loss.link.extra_channels)
+    is_class = label.dim() == len(shape) - 1 and not label.is_floating_point()
+    return label if is_class else None
 
 
 def _gradient(
     loss: ImbalanceLoss, arguments: tuple[Any, ...], named: Mapping[str, Any]
 ) -> Tensor:
+    """Return the gradient of the logits, (..., K)."""
     logits = arguments[0].detach().clone().requires_grad_()
     value = loss(logits, *arguments[1:], **named).sum()
     (gradient,) = torch.autograd.grad(value, logits)
-    return gradient
+    return gradient.movedim(1, -1) if gradient.dim() == 4 else gradient  # of maps

@@ -64,8 +64,8 @@ def heads_of_mmdet():
     for head, loss in mmdet_heads.REFUSED:
         why = mmdet_heads.WHY[head if loss == "loss_cls" else loss]
         reasons.setdefault(why, []).append(f"{head}.{loss}")
-    words = "logits of words, whose classes change with the prompt"
-    reasons[words] = [f"{head}.loss_cls" for head in mmdet_heads.OF_WORDS]
+    for head, why in mmdet_heads.ALSO_REFUSED.items():
+        reasons.setdefault(why, []).append(f"{head}.loss_cls")
     lines = [
         "| | heads of mmdet |",
         "|---|---|",

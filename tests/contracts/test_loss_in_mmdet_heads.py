@@ -255,6 +255,17 @@ def test_heads_of_queries_pass_qualities_where_they_are_asked_for(name, kind):
     assert list(check_loss_callers(CheckContext(model=head))) == []
 
 
+@pytest.mark.parametrize("kind", ["QualityFocalLoss", "FocalLoss"])
+def test_queries_of_ddq_learn_classes(kind):
+    options = dict(num_classes=3, embed_dims=8, num_pred_layer=2)
+    head = heads.MODELS.build(
+        dict(options, type="DDQDETRHead", loss_cls=config(kind), as_two_stage=True)
+    )
+    found = list(check_loss_callers(CheckContext(model=head)))
+    codes = ["qualities_of_some"] * (kind == "QualityFocalLoss")
+    assert [x.code for x in found] == codes
+
+
 @pytest.mark.parametrize("name", ["FSAFHead", "PAAHead"])
 def test_heads_that_choose_by_elements_refuse_losses_of_rows(name):
     head = heads.build_dense(name, loss_cls=config("QualityFocalLoss"))

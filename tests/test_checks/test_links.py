@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmdet.models.detectors import SoftTeacher
 from mmengine.config import ConfigDict
 from torch import nn
 
@@ -161,10 +162,64 @@ def test_heads_ask_as_the_check_says(name):
     assert bool(asked) == (name in ASKING)
 
 
-@pytest.mark.parametrize("loss", ["EQLLoss", "FederatedLoss", "FocalLoss"])
-def test_proposals_have_no_counts_of_classes(loss):
-    head = mmdet_heads.build_dense("RPNHead", loss_cls=config(loss))
-    model = nn.ModuleDict(dict(rpn_head=head))
+@pytest.mark.parametrize("head", ["RPNHead", "GARetinaHead", "FCOSHead"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        *map(config, ("EQLLoss", "FederatedLoss", "CDBLoss", "FocalLoss")),
+        dict(config("CrossEntropyLoss"), class_weight=dict(bee=2.0)),
+        dict(config("CrossEntropyLoss"), class_weight=[1.0, 2.0, 3.0]),
+        dict(config("CrossEntropyLoss"), class_weight=2.0),
+    ],
+    ids=lambda loss: f"{loss['type'][8:]} {loss.get('class_weight', '')}".strip(),
+)
+def test_proposals_have_no_classes(head, loss):
+    """Whatever head proposes, and whatever gives a loss its numbers of the classes."""
+    part = mmdet_heads.build_dense(head, loss_cls=loss)
+    model = nn.ModuleDict(dict(rpn_head=part))
     found = list(check_loss_callers(CheckContext(model=model)))
-    assert [x.code for x in found] == ["loss_of_proposals"] * (loss != "FocalLoss")
-    assert all(f"{loss} has [" in x.evidence for x in found)
+    without = loss["type"] == "imb_det.FocalLoss" or loss.get("class_weight") == 2.0
+    assert [x.code for x in found] == ["loss_of_proposals"] * (not without)
+    assert all("by class" in x.evidence for x in found)
+
+
+@pytest.mark.parametrize("background_first", [True, False])
+def test_background_is_the_last_class(background_first):
+    """CrowdDet's box head has it first: its weight would be that of a class."""
+    kind = "MultiInstanceBBoxHead" if background_first else "Shared2FCBBoxHead"
+    head = MODELS.build(
+        ConfigDict(
+            type=kind,
+            in_channels=4,
+            fc_out_channels=8,
+            roi_feat_size=2,
+            num_classes=1,
+            loss_cls=dict(config("CrossEntropyLoss"), use_sigmoid=False, bg_weight=0.5),
+        )
+    )
+    found = list(check_loss_callers(CheckContext(model=head)))
+    assert [x.code for x in found] == ["loss_caller"] * background_first
+    assert all("mmdet.CrossEntropyLoss" in x.remedy for x in found)
+
+
+def test_points_of_a_grid_have_no_classes():
+    loss = config("CrossEntropyLoss")
+    head = MODELS.build(dict(type="GridHead", num_convs=1, loss_grid=loss))
+    (found,) = check_loss_callers(CheckContext(model=head))
+    assert "loss_grid=dict(type='mmdet.CrossEntropyLoss'" in found.remedy
+
+
+@pytest.mark.parametrize("loss", ["VSLoss", "FocalLoss", "GumbelLoss", "EQLv2Loss"])
+def test_a_teacher_has_a_score_of_background(loss):
+    """By which Soft Teacher weighs rows of background; 0 would leave them out."""
+    teacher = SoftTeacher.__new__(SoftTeacher)
+    nn.Module.__init__(teacher)
+    head = RoIHead(config(loss)).head
+    teacher.student = nn.Module()
+    teacher.student.roi_head = nn.Module()
+    teacher.student.roi_head.bbox_head = head
+    logits = torch.zeros(1, head.fc_cls.out_features)
+    is_zero = head.loss_cls.get_activation(logits)[0, -1] == 0
+    found = list(check_loss_callers(CheckContext(model=teacher)))
+    assert [x.code for x in found] == ["loss_of_teacher"] * bool(is_zero)
+    assert is_zero == (loss in ("FocalLoss", "GumbelLoss"))

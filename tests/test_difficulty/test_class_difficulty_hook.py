@@ -9,9 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmdet.evaluation import CocoPanopticMetric
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 
+from imb_det.core import CheckContext
 from imb_det.difficulty import ClassDifficultyHook, class_difficulty_hook, held_out
 from imb_det.difficulty.accuracy_meter import AccuracyMeter
 from imb_det.difficulty.class_accuracy import hits, true_class_probability
@@ -238,6 +240,31 @@ def test_what_is_missing_is_named_before_training(root, hook, options, error, ma
     assert runner.iter == 0
 
 
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_head_of_things_alone_is_named(number):
+    """In Panoptic FPN; in Mask2Former, which has stuff too, difficulty is measured."""
+    head = toys.build_model(toys.retinanet_config(number)).bbox_head
+    head.loss_cls = toys.MODELS.build(dict(type="imb_det.CDBLoss", use_sigmoid=True))
+    model = torch.nn.ModuleDict(dict(bbox_head=head))
+    counts = ([2, 1, 2], [2, 1, 2], 2)
+    classes = ("cat", "dog", "sky")
+    stats = ClassStats(classes, *counts, thing_classes=classes[:2])
+    context = CheckContext(
+        model=model,
+        components=[*model.modules()],
+        train_loop="a loop",
+        class_stats=stats,
+    )
+    hook = ClassDifficultyHook(source="score", by_epoch=False)
+    found = list(hook.findings(context))
+    if number == len(classes):
+        assert found == []
+        return
+    assert "CDBLoss of `bbox_head.loss_cls` is of 2 things" in found[0].evidence
+    assert "classifies 3 classes" in found[1].evidence
+    assert all("Mask2FormerHead" in finding.remedy for finding in found)
+
+
 def test_a_validation_that_never_comes(root):
     loop = dict(by_epoch=True, max_epochs=2, val_interval=3)
     runner = make_runner(
@@ -254,6 +281,19 @@ def test_a_validation_without_classes(root):
     with pytest.raises(ValueError, match=r"Set `classwise=True` in `val_eval"):
         runner.train()
     assert runner.iter == 0
+
+
+def test_panoptic_quality_is_no_average_precision():
+    metric = CocoPanopticMetric.__new__(CocoPanopticMetric)
+    metric.classwise = True
+    loop = SimpleNamespace(
+        val_begin=1, val_interval=1, dynamic_intervals=[1], max_iters=2
+    )
+    context = CheckContext(
+        metrics=dict(val=[metric]), train_loop=loop, val_loop="a loop"
+    )
+    hook = ClassDifficultyHook(source="ap", by_epoch=False)
+    assert any("no average precision" in x.evidence for x in hook.findings(context))
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,30 @@ def test_weights_of_classes_in_every_form(weight):
     torch.testing.assert_close(ratio, torch.tensor(wanted))
 
 
+@pytest.mark.parametrize("weight", ["inverse", [0.75, 0.75, 3.0], dict(cat=4.0)])
+def test_the_background_of_mmdets_config_stays(weight):
+    """Where a config changes the loss and its weights, and leaves the rest."""
+    loss = softmax(class_weight=weight, bg_cls_weight=0.1)
+    config = dict(type="imb_det.DETRHead", num_classes=CLASSES, embed_dims=8)
+    head = MODELS.build(ConfigDict(config, loss_cls=loss))
+    for part in head.modules():
+        if hasattr(part, "set_class_stats"):
+            part.set_class_stats(STATS)
+    assert head.bg_cls_weight == pytest.approx(0.1)
+
+
+def test_a_head_of_mmdet_is_told_no_weights_that_move():
+    """Once, before the first iteration, where nobody has measured them yet."""
+    loss = softmax("imb_det.CDBLoss", bg_weight=0.1)
+    config = dict(num_classes=CLASSES, embed_dims=8, loss_cls=loss)
+    for scope in ("mmdet", "imb_det"):
+        head = MODELS.build(ConfigDict(config, type=f"{scope}.DETRHead"))
+        found = list(check_loss_callers(CheckContext(model=head)))
+        assert ["type='imb_det.DETRHead'" in x.remedy for x in found] == (
+            [True] if scope == "mmdet" else []
+        )
+
+
 def test_an_encoder_with_a_softmax_is_refused():
     with pytest.raises(ValueError, match="`loss_enc_cls` must be a sigmoid loss"):
         losses_of("imb_det.DeformableDETRHead", FOCAL, loss_enc_cls=softmax(), **TWO)

@@ -11,7 +11,11 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from imb_det.checks import check_activations, check_loss_callers
+from imb_det.checks import (
+    check_activations,
+    check_loss_callers,
+    check_weight_scale,
+)
 from imb_det.core import CheckContext, Stage
 from imb_det.losses import InstanceWeightedLoss, bind_losses, manage_statistics
 from imb_det.statistics import ClassStats
@@ -184,6 +188,18 @@ def test_sigmoid_losses_are_refused_as_masks_are_predicted_by_a_softmax(kind):
     head = build(kind, dict(type="imb_det.FocalLoss", use_sigmoid=True))
     (found,) = check_activations(CheckContext(model=head))
     assert "makes 1 beyond the classes" in found.evidence
+    line = found.remedy.split("`loss_cls=", 1)[1].split("`", 1)[0]
+    other = build(kind, eval(line))
+    assert list(check_activations(CheckContext(model=other))) == []
+
+
+def test_weights_that_are_measured_come_after_the_checks(kind):
+    """Before the first iteration nobody has told them yet."""
+    head = build(kind, dict(type="imb_det.CDBLoss", bg_weight=0.1))
+    context = CheckContext(model=head, train_loop="a loop")
+    for check in (check_activations, check_loss_callers, check_weight_scale):
+        assert list(check(context)) == []
+    bind_losses(head)
 
 
 MASKS = ("loss_mask", "loss_dice")
@@ -225,6 +241,19 @@ def test_a_head_that_does_not_tell_the_classes_is_named(kind):
     assert f"type='imb_det.{kind}'" in found.remedy
     with pytest.raises(RuntimeError, match=rf"`loss_dice` of {kind}.*imb_det.Mask2Fo"):
         losses_of(head)
+
+
+def test_losses_of_pixels_know_no_classes():
+    """A focal loss of masks is fine, numbers of the classes have no place in it."""
+    weights = [1.0] * (CLASSES + 1)
+    for alpha in (0.5, "auto"):
+        head = build("MaskFormerHead", plain(class_weight=weights), "mmdet")
+        focal = dict(type="imb_det.FocalLoss", use_sigmoid=True, alpha=alpha)
+        head.loss_mask = MODELS.build(focal)
+        found = list(check_loss_callers(CheckContext(model=head)))
+        assert ["imb_det.MaskFormerHead" in x.remedy for x in found] == (
+            [True] * (alpha == "auto")
+        )
 
 
 def test_losses_without_instances_are_refused():

@@ -250,6 +250,20 @@ def test_masks_of_locations(head_name, name):
     assert "one number" in found.remedy
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+def test_what_stands_in_place_of_a_loss_that_is_told_of_instances(is_told):
+    """Heads of RoIs pass the classes to losses that take them, others to none."""
+    loss = dict(type="imb_det.InstanceWeightedLoss", loss=dict(type="DiceLoss"))
+    if is_told:
+        head = MODELS.build(dict(type="FCNMaskHead", loss_mask=loss))
+    else:
+        head = mmdet_heads.build_dense("SOLOHead", loss_mask=loss)
+    (found,) = findings(head)
+    assert "Mask2FormerHead" not in found.remedy
+    line = "CrossEntropyLoss', use_mask=True" if is_told else "the loss inside of it"
+    assert line in found.remedy
+
+
 def conditional(kind, loss):
     """``CondInstMaskHead`` with what it predicts of three masks of an image."""
     feature = dict(

@@ -25,7 +25,7 @@ from imb_det.core import CheckContext, FindingsError, raise_findings
 from imb_det.hooks import EpochSeedHook, ImbalanceHook, epoch_seed_hook, imbalance_hook
 from imb_det.losses import flushing
 from imb_det.registry import DATASETS
-from imb_det.runner_parts import transforms_of
+from imb_det.runner_parts import modules_of, transforms_of
 from imb_det.statistics import ClassStats, GroupLimits
 from imb_det.statistics.description import describe
 from tests import toys
@@ -741,3 +741,12 @@ def test_obstacles_to_an_exact_resume_are_logged(logged):
     loader.dataset.pipeline = []
     EpochSeedHook().before_train(runner)
     assert len(logged) == 2
+
+
+def test_a_teacher_beside_the_modules_is_told_too():
+    """LAD's assigns the objects by its loss, whose numbers go by the counts."""
+    model, teacher = nn.Linear(1, 1), nn.Linear(1, 1)
+    model.register_module("student", nn.Linear(1, 1))
+    object.__setattr__(model, "teacher_model", teacher)  # as mmdet keeps it
+    runner = SimpleNamespace(model=model, hooks=[])
+    assert modules_of(runner) == [model, model.student, teacher]

@@ -12,7 +12,14 @@ from imb_det.core import Stage
 from imb_det.core.listener import ClassStatsListener
 from imb_det.hooks.in_effect import InEffect
 from imb_det.layers import NormedLinear
-from imb_det.losses import CrossEntropyLoss, EQLv2Loss, FocalLoss, SeesawLoss
+from imb_det.losses import (
+    CrossEntropyLoss,
+    EQLv2Loss,
+    FocalLoss,
+    InstanceWeightedLoss,
+    MaskCrossEntropyLoss,
+    SeesawLoss,
+)
 from imb_det.losses.effect import effect_of
 from imb_det.registry import MODELS
 from imb_det.statistics import ClassStats
@@ -53,6 +60,30 @@ def test_a_factor_common_to_all_changes_nothing():
     loss = CrossEntropyLoss(class_weight=[2.0, 2.0, 2.0], bg_weight=2.0)
     assert not effect_of(loss, calls(), RARE).changes
     assert not effect_of(CrossEntropyLoss(loss_weight=3.0), calls(), RARE).changes
+
+
+@pytest.mark.parametrize("of_images", [False, True])
+def test_targets_are_of_the_class_that_they_are_largest_for(of_images):
+    """One-hot or qualities, as YOLOX, VFNet and, image by image, YOLOv3 have them."""
+    logits = torch.zeros(3, 3)
+    target = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    if of_images:
+        logits, target = logits[None], target[None]
+    plain = CrossEntropyLoss(use_sigmoid=True)
+    assert not effect_of(plain, [((logits, target), {})], RARE).changes
+    loss = CrossEntropyLoss(use_sigmoid=True, class_weight=[3.0, 1.0, 1.0])
+    effect = effect_of(loss, [((logits, target), {})], RARE)
+    # Each entry has a gradient of 1/2; that of bee's own counts three times.
+    assert effect.rare == pytest.approx((1 / 2, 5 / 8))
+    assert effect.background == pytest.approx((1 / 3, 3 / 11))
+
+
+def test_maps_have_the_class_of_each_pixel():
+    logits, label = torch.zeros(1, 3, 1, 3), torch.tensor([[[0, 1, 255]]])
+    options = dict(ignore_index=255, class_weight=[3.0, 1.0, 1.0])
+    effect = effect_of(CrossEntropyLoss(**options), [((logits, label), {})], RARE)
+    assert effect.rare == pytest.approx((1 / 2, 3 / 4))
+    assert effect.background == (0, 0)
 
 
 @pytest.mark.parametrize("kind", [FocalLoss, EQLv2Loss, SeesawLoss])
@@ -117,6 +148,21 @@ def test_calls_that_are_too_large_to_keep_are_no_calls_that_never_came(
 
 def test_plain_cross_entropy_is_no_part_of_it(caplog):
     assert "in effect" not in logged(caplog, Head(loss_cls=CrossEntropyLoss()))
+
+
+def test_weights_of_masks_are_told(caplog):
+    weighted = MaskCrossEntropyLoss(class_weight="inverse")
+    dice = dict(type="DiceLoss")
+    around = InstanceWeightedLoss(dice, class_weight=[1.0, 2.0, 3.0])
+    plain = MaskCrossEntropyLoss()
+    head = Head(loss_mask=weighted, loss_dice=around, loss_point=plain)
+    text = logged(caplog, head, calls_of=())
+    lines = [line for line in text.splitlines() if "weighs instances" in line]
+    assert [line.split()[0] for line in lines] == [
+        "MaskCrossEntropyLoss",
+        "InstanceWeightedLoss",
+    ]
+    assert "class_weight 1 (bee) to 3 (fly)" in lines[1]
 
 
 def test_weights_without_effect_are_a_warning(caplog):

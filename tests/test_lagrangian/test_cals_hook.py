@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from imb_det.core import CheckContext
 from imb_det.difficulty.held_out import build_held_out, run_held_out
 from imb_det.lagrangian import CALSHook
 from imb_det.lagrangian import cals_hook as module
 from imb_det.lagrangian.margin_meter import MarginMeter, margin_losses
+from imb_det.statistics import ClassStats
 from tests.held_out_runs import (
     IMBALANCE,
     NUM_IMAGES,
@@ -20,7 +22,7 @@ from tests.held_out_runs import (
     weights_of,
 )
 from tests.held_out_runs import make_runner as make
-from tests.toys import build_model, write_coco
+from tests.toys import MODELS, build_model, write_coco
 from tests.two_ranks import on_two_ranks
 from tests.wrapped_losses import CE
 
@@ -121,6 +123,22 @@ def test_what_is_missing_is_named_before_training(
     with pytest.raises(error, match=match):
         runner.train()
     assert runner.iter == 0
+
+
+def test_a_head_of_things_alone_is_named():
+    """As in Panoptic FPN: multipliers are of all classes of the data set."""
+    model = torch.nn.Module()
+    model.loss_cls, model.num_classes = MODELS.build(LOSS), 2
+    context = CheckContext(
+        model=torch.nn.ModuleDict(dict(head=model)),
+        components=[*model.modules()],
+        train_loop="a loop",
+        class_stats=ClassStats(("cat", "dog", "sky"), *[[2, 1, 2]] * 2, 2),
+    )
+    hook = CALSHook(held_out=dict(dataset=None), by_epoch=False)
+    (found,) = hook.findings(context)
+    assert "classifies 3 classes" in found.evidence
+    assert "Mask2FormerHead" in found.remedy
 
 
 def test_a_hook_without_images_says_how_to_hold_them_out():
