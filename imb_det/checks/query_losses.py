@@ -33,6 +33,7 @@ def check_query_losses(name: str, module: Any) -> Iterator[Finding]:
         module: The module.
     """
     yield from _of_divisor(name, module)
+    yield from _of_background(name, module)
     yield from _of_layers(name, module)
     yield from _of_matching(name, module)
     yield from _of_encoder(name, module)
@@ -60,6 +61,25 @@ def _of_divisor(name: str, module: Any) -> Iterator[Finding]:
             f"Write `type='imb_det.{kind}'`, which asks its loss for them"
             if kind in ("DETRHead", "MaskFormerHead", "Mask2FormerHead")
             else "Use weights that stay the same",
+        )
+
+
+def _of_background(name: str, module: Any) -> Iterator[Finding]:
+    """Find background that weighs as much as objects, of which few queries have one."""
+    loss = getattr(module, "loss_cls", None)
+    told = isinstance(module, (MmdetDETRHead, MaskFormerHead))
+    if not (told and isinstance(loss, ImbalanceLoss)) or loss.use_sigmoid:
+        return
+    spec = getattr(getattr(loss, "class_weight", None), "spec", None)
+    is_given = isinstance(spec, list) and len(spec) > module.num_classes
+    if getattr(loss, "bg_weight", 0) == 1 and not is_given:
+        yield Finding(
+            "background_of_queries",
+            Severity.WARNING,
+            "background, which most queries have, weighs as much as an object",
+            f"`{name}` ({type(module).__name__})",
+            f"{type(loss).__name__} gives it 1, and mmdet's configs 0.1",
+            "Write `bg_weight=0.1` in `loss_cls`",
         )
 
 

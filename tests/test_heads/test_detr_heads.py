@@ -62,6 +62,23 @@ def test_neutral_losses_are_those_of_mmdet(ours):
         torch.testing.assert_close(found[name], value)
 
 
+@pytest.mark.parametrize(
+    ("weights", "codes"),
+    [
+        (dict(), ["background_of_queries"]),
+        (dict(class_weight=[2.0, 1.0, 1.0]), ["background_of_queries"]),
+        (dict(class_weight=[2.0, 1.0, 1.0], bg_weight=0.1), []),
+        (dict(class_weight=[2.0, 1.0, 1.0, 0.1]), []),
+        (dict(class_weight=[2.0, 1.0, 1.0], bg_cls_weight=0.1), []),
+    ],
+)
+def test_background_that_weighs_as_much_as_an_object_is_a_warning(weights, codes):
+    head, _ = losses_of("imb_det.DETRHead", softmax(**weights))
+    found = list(check_loss_callers(CheckContext(model=head)))
+    assert [x.code for x in found] == codes
+    assert all("bg_weight=0.1" in x.remedy for x in found)
+
+
 def test_one_number_of_mmdets_loss_is_that_of_background_too():
     theirs = softmax("CrossEntropyLoss", class_weight=2.0)
     head, wanted = losses_of("mmdet.DETRHead", theirs)

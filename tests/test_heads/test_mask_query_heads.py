@@ -169,13 +169,14 @@ def test_heads_of_mmdet_are_told_the_weights(kind):
     bind_losses(head)
     assert head.class_weight == pytest.approx([0.75, 0.75, 3.0, 0.1])
     losses_of(head)
-    staged = plain(class_weight=dict(stages=dict(plain=None, late="inverse")))
+    stages = dict(plain=None, late="inverse")
+    staged = plain(class_weight=dict(stages=stages), bg_weight=0.1)
     head = build(kind, staged, "mmdet")
     (found,) = check_loss_callers(CheckContext(model=head))
     assert f"type='imb_det.{kind}'" in found.remedy
     ours = build(kind, staged)
     assert not list(check_loss_callers(CheckContext(model=ours)))
-    for weights, stage in (([1.0] * 4, "plain"), ([0.75, 0.75, 3.0, 1.0], "late")):
+    for weights, stage in (([1, 1, 1, 0.1], "plain"), ([0.75, 0.75, 3, 0.1], "late")):
         for part in ours.loss_cls.modules():
             if hasattr(part, "set_class_stats"):
                 part.set_class_stats(STATS)

@@ -62,7 +62,7 @@ def ready(head):
 
 def queries(kind, scope="imb_det", **losses):
     """A head with losses in place of its own; the others as they were."""
-    head = build(kind, plain() if scope == "imb_det" else MMDET, scope)
+    head = build(kind, plain(bg_weight=0.1) if scope == "imb_det" else MMDET, scope)
     for attribute, loss in losses.items():
         setattr(head, attribute, MODELS.build(loss))
     return ready(head)
