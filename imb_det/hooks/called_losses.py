@@ -11,10 +11,20 @@ from torch import nn
 
 from imb_det.losses import ImbalanceLoss, ToldInstances
 
-__all__ = ["CalledLosses"]
+__all__ = ["CalledLosses", "untrained_parts"]
 
 _ITERATIONS = 20
 _LOSSES = (ImbalanceLoss, ToldInstances)
+
+
+def untrained_parts(model: nn.Module) -> set[int]:
+    """Return the ``id`` of the parts of what has weights and trains none: a teacher."""
+    found: set[int] = set()
+    for module in model.modules():
+        weights = list(module.parameters())
+        if weights and not any(weight.requires_grad for weight in weights):
+            found |= {id(part) for part in module.modules()}
+    return found
 
 
 class CalledLosses:
@@ -36,10 +46,7 @@ class CalledLosses:
             for part in module.modules()
             if part is not module
         }
-        for module in model.modules():
-            weights = list(module.parameters())
-            if weights and not any(weight.requires_grad for weight in weights):
-                passed_over |= {id(part) for part in module.modules()}
+        passed_over |= untrained_parts(model)
         self._left = {
             part
             for part in model.modules()

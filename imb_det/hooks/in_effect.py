@@ -21,6 +21,8 @@ from imb_det.statistics import ClassStats
 from imb_det.statistics.class_vector import ClassVector
 from imb_det.statistics.running_stats import RunningStats
 
+from .called_losses import untrained_parts
+
 __all__ = ["InEffect"]
 
 _HEAD = ("part", "where", "told", "does")
@@ -59,8 +61,11 @@ class InEffect:
         found = (receipts or {}).items()
         self._receipts = {kind: receipt for kind, receipt in found if receipt}
         self._others, self._dataset = list(others), dataset
+        untrained = untrained_parts(model)
         self._of_instances = [
-            m for m in model.modules() if isinstance(m, ToldInstances)
+            module
+            for module in model.modules()
+            if isinstance(module, ToldInstances) and id(module) not in untrained
         ]
         self._calls: dict[ImbalanceLoss, list[tuple[tuple, dict]]] = {}
         self._called: set[ImbalanceLoss] = set()
@@ -68,7 +73,7 @@ class InEffect:
         self._is_over = not is_main_process()
         if stats is None or self._is_over:
             return
-        inside = {
+        passed_over = untrained | {
             id(part)
             for module in model.modules()
             if isinstance(module, ImbalanceLoss)
@@ -76,7 +81,7 @@ class InEffect:
             if part is not module
         }
         for module in model.modules():
-            if isinstance(module, ImbalanceLoss) and id(module) not in inside:
+            if isinstance(module, ImbalanceLoss) and id(module) not in passed_over:
                 self._calls[module] = []
                 hook = module.register_forward_pre_hook(self._keep, with_kwargs=True)
                 self._handles.append(hook)

@@ -152,7 +152,7 @@ def test_plain_cross_entropy_is_no_part_of_it(caplog):
 
 def test_weights_of_masks_are_told(caplog):
     weighted = MaskCrossEntropyLoss(class_weight="inverse")
-    dice = dict(type="DiceLoss")
+    dice = dict(type="mmdet.DiceLoss")
     around = InstanceWeightedLoss(dice, class_weight=[1.0, 2.0, 3.0])
     plain = MaskCrossEntropyLoss()
     head = Head(loss_mask=weighted, loss_dice=around, loss_point=plain)
@@ -163,6 +163,18 @@ def test_weights_of_masks_are_told(caplog):
         "InstanceWeightedLoss",
     ]
     assert "class_weight 1 (bee) to 3 (fly)" in lines[1]
+
+
+def test_a_teacher_is_not_told(caplog):
+    model = nn.ModuleDict()
+    for name in ("student", "teacher"):
+        model[name] = Head(loss_cls=CrossEntropyLoss(class_weight="inverse"))
+        model[name].fc_cls = nn.Linear(2, 3)
+    model["teacher"].requires_grad_(False)
+    model.loss_cls = model["student"].loss_cls
+    text = logged(caplog, model)
+    assert "student.loss_cls" in text
+    assert "teacher" not in text
 
 
 def test_weights_without_effect_are_a_warning(caplog):
