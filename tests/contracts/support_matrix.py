@@ -87,10 +87,14 @@ def heads_of_mmdet():
 def priors_of_mmdet():
     """Return in Markdown in which heads of mmdet a prior is known before training."""
     kind = "imb_det.CrossEntropyLoss"
-    known, queries, refused = [], [], ["DDQDETRHead", "GroundingDINOHead"]
-    for name in (*mmdet_heads.DENSE, *mmdet_heads.QUERIES):
+    known, queries, refused = [], [], []
+    bare = ("DDQDETRHead", "GroundingDINOHead")  # refused by their class
+    for name in (*mmdet_heads.DENSE, *mmdet_heads.QUERIES, *bare):
         loss = dict(type=kind, use_sigmoid=name not in mmdet_heads.SOFTMAX)
-        if name in mmdet_heads.QUERIES:
+        if name in bare:
+            head = MODELS.get(name).__new__(MODELS.get(name))
+            nn.Module.__init__(head)
+        elif name in mmdet_heads.QUERIES:
             head, _ = mmdet_heads.query_losses(name, loss)
         else:
             losses = dict(loss_cls=loss) if name in mmdet_heads.TRAINED else {}
