@@ -41,11 +41,19 @@ def check_query_losses(name: str, module: Any) -> Iterator[Finding]:
     yield from _of_distinct_queries(name, module)
 
 
-def _of_divisor(name: str, module: Any) -> Iterator[Finding]:
-    """Find weights that change, in a head that is told of them once."""
+def _softmax_loss(module: Any) -> ImbalanceLoss | None:
+    """Return our loss by whose weights of rows a head divides, if it has one."""
     loss = getattr(module, "loss_cls", None)
     told = isinstance(module, (MmdetDETRHead, MaskFormerHead))
-    if not (told and isinstance(loss, ImbalanceLoss)) or loss.use_sigmoid:
+    if told and isinstance(loss, ImbalanceLoss) and not loss.use_sigmoid:
+        return loss
+    return None
+
+
+def _of_divisor(name: str, module: Any) -> Iterator[Finding]:
+    """Find weights that change, in a head that is told of them once."""
+    loss = _softmax_loss(module)
+    if loss is None:
         return
     if any(isinstance(part, RowWeights) for part in vars(module).values()):
         return  # asks the loss
@@ -66,9 +74,8 @@ def _of_divisor(name: str, module: Any) -> Iterator[Finding]:
 
 def _of_background(name: str, module: Any) -> Iterator[Finding]:
     """Find background that weighs as much as objects, of which few queries have one."""
-    loss = getattr(module, "loss_cls", None)
-    told = isinstance(module, (MmdetDETRHead, MaskFormerHead))
-    if not (told and isinstance(loss, ImbalanceLoss)) or loss.use_sigmoid:
+    loss = _softmax_loss(module)
+    if loss is None:
         return
     spec = getattr(getattr(loss, "class_weight", None), "spec", None)
     is_given = isinstance(spec, list) and len(spec) > module.num_classes
