@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -100,17 +99,20 @@ def expert_losses(owner: str, model: nn.Module) -> list[ExpertLosses]:
 def fit_expert_weights(
     rows: Sequence[tuple[ExpertLosses, Tensor, Tensor]], balance: float = 0.0
 ) -> list[float]:
-    r"""Return the weights of the experts with the least log loss of true boxes.
+    r"""Return the weights of the experts with the least log loss of held-out boxes.
 
-    .. math:: \min_\theta -\frac{\sum_i v_i \log p_{y_i}(x_i; w)}{\sum_i v_i}, \qquad
-              w = \mathrm{softmax}(\theta), \quad v_i = n_{y_i}^{-\beta}
+    .. math:: \min_\theta -\sum_i v_{y_i} \log p_{y_i}(x_i; w), \qquad
+              w = \mathrm{softmax}(\theta), \quad
+              v_c \propto n_c^{-\beta}, \quad \sum_{c} n_c v_c = \sum_{c} n_c
 
-    over the boxes that match an object, with the probabilities of
-    :class:`.MultiExpertHead`, and with sigmoids the log loss of all classes.
+    over boxes as a training samples them, background among them, which counts 1, with
+    the probabilities of :class:`.MultiExpertHead`, and with sigmoids the log loss of
+    all classes. The sums over c are of the objects of a head, so :math:`\beta` leaves
+    the share of background as it is.
 
     Args:
         rows: For each head: its loss, the outputs of all experts, (N, K * channels),
-            and the classes, int (N,); background, C, does not count.
+            and the classes, int (N,), background C; what is below 0 does not count.
         balance: :math:`\beta`, in [0, 1]: 0 for each box alike, which is the loss of
             frequent classes, 1 for each class alike. Default 0.
 
@@ -118,29 +120,23 @@ def fit_expert_weights(
         K numbers with sum 1.
 
     Raises:
-        TypeError, ValueError: ``balance`` is out of range, or no box matches.
+        TypeError, ValueError: ``balance`` is out of range, or no box matches an object.
     """
     check_number("fit_expert_weights", "balance", balance, 0, 1)
-    parts = [_Matched.of(loss, logits, labels) for loss, logits, labels in rows]
-    labels = torch.cat([part.labels for part in parts]) if parts else torch.zeros(0)
-    if not len(labels):
+    parts = [_Rows(loss, logits, labels, balance) for loss, logits, labels in rows]
+    if not any(part.objects for part in parts):
         raise ValueError("no box of the held-out images matches an object")
-    counts = labels.bincount().double()
-    experts = len(parts[0].loss.experts)
-    total = sum(float((counts[part.labels] ** -balance).sum()) for part in parts)
+    total = sum(len(part.labels) for part in parts)
 
     def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
         theta = torch.tensor(x, requires_grad=True)
-        weights = theta.softmax(0)
         with torch.enable_grad():
-            value = sum(
-                (part.costs(weights) * counts[part.labels] ** -balance).sum()
-                for part in parts
-            )
-            value = torch.as_tensor(value) / total
+            weights = theta.softmax(0)
+            value = torch.stack([part.cost(weights) for part in parts]).sum() / total
             (slope,) = torch.autograd.grad(value, theta)
         return float(value.detach()), slope.numpy()
 
+    experts = len(parts[0].loss.experts)
     bounds = [(-10.0, 10.0)] * experts
     found = minimize(
         loss, np.zeros(experts), jac=True, method="L-BFGS-B", bounds=bounds
@@ -149,26 +145,33 @@ def fit_expert_weights(
     return made
 
 
-class _Matched:
-    """Rows of one head that match an object."""
+class _Rows:
+    """Rows of one head, with what each of them counts."""
 
-    def __init__(self, loss: ExpertLosses, logits: Tensor, labels: Tensor) -> None:
-        self.loss, self.logits, self.labels = loss, logits, labels
-
-    @classmethod
-    def of(cls, loss: ExpertLosses, logits: Tensor, labels: Tensor) -> Any:
+    def __init__(
+        self, loss: ExpertLosses, logits: Tensor, labels: Tensor, balance: float
+    ) -> None:
+        keep = labels >= 0
+        self.loss, self.logits = loss, logits[keep].double()
+        self.labels = labels[keep].cpu()
         # With a softmax and with sigmoids, the last score is that of background.
-        background = loss.get_activation(logits[:1].to(loss.weights)).size(1) - 1
-        keep = (labels >= 0) & (labels < background)
-        return cls(loss, logits[keep].double(), labels[keep].cpu())
+        scores = loss.get_activation(logits[:1].to(loss.weights))
+        self.background = scores.size(1) - 1
+        counts = self.labels.bincount(minlength=self.background + 1).double()
+        objects = counts[:-1]
+        self.objects = int(objects.sum())
+        shares = objects.clamp(min=1) ** -balance
+        shares = shares * objects.sum() / (objects * shares).sum().clamp(min=_LEAST)
+        self.counts_as = torch.cat([shares, shares.new_ones(1)])[self.labels]
 
-    def costs(self, weights: Tensor) -> Tensor:
-        """Return the log loss of each row, (N,)."""
+    def cost(self, weights: Tensor) -> Tensor:
+        """Return the log loss of all rows."""
         device = self.loss.weights.device
         scores = self.loss.get_activation(self.logits.to(device), weights).cpu()
-        own = scores.gather(1, self.labels[:, None])[:, 0]
-        cost = -own.clamp(min=_LEAST).log()
         if self.loss.use_sigmoid:
-            rest = (1 - scores[:, :-1]).clamp(min=_LEAST).log()
-            cost = cost - rest.sum(1) + rest.gather(1, self.labels[:, None])[:, 0]
-        return cost
+            hot = nn.functional.one_hot(self.labels, self.background + 1)[:, :-1].bool()
+            right = torch.where(hot, scores[:, :-1], 1 - scores[:, :-1])
+        else:
+            right = scores.gather(1, self.labels[:, None])
+        costs = -right.clamp(min=_LEAST).log().sum(1)
+        return (self.counts_as * costs).sum()

@@ -32,30 +32,30 @@ def rows_of(losses, average, seed=0, count=40):
     labels = torch.randint(0, 4, (count,))  # 3 is background
     known = labels < 3
     logits[known, 1, labels[known]] += 1.5
+    logits[~known, 1, :3] -= 1.5
     return loss, logits.flatten(1), labels
 
 
 def nll(weights, loss, logits, labels, counts, balance):
     """The formula, row by row."""
-    total = mass = 0.0
+    shares = [n**-balance for n in counts]
+    scale = sum(counts) / sum(n * v for n, v in zip(counts, shares, strict=True))
+    total = 0.0
     parts = logits.double().reshape(len(logits), len(loss.experts), -1).numpy()
     for z, y in zip(parts, labels.tolist(), strict=True):
-        if y == 3:
-            continue
-        v = counts[y] ** -balance
         if loss.use_sigmoid:
             if loss.average == "logits":
                 p = expit((weights[:, None] * z).sum(0))
             else:
                 p = (weights[:, None] * expit(z)).sum(0)
-            own = -np.log(p[y]) - sum(np.log(1 - p[c]) for c in range(3) if c != y)
+            own = -sum(np.log(p[c] if c == y else 1 - p[c]) for c in range(3))
         elif loss.average == "logits":
             own = -log_softmax((weights[:, None] * z).sum(0))[y]
         else:
             p = (weights[:, None] * np.exp(log_softmax(z, axis=1))).sum(0)
             own = -np.log(p[y])
-        total, mass = total + v * own, mass + v
-    return total / mass
+        total += own if y == 3 else scale * shares[y] * own
+    return total / len(labels)
 
 
 @pytest.mark.parametrize("average", ["logits", "probabilities"])
@@ -72,6 +72,19 @@ def test_no_weights_are_better(average, losses, balance):
     tried = [random.dirichlet([0.5] * 3) for _ in range(60)]
     tried += [0.98 * found + 0.02 * corner for corner in np.eye(3)]
     assert all(nll(w, *given, counts, balance) >= best - 1e-6 for w in tried)
+
+
+def test_background_counts():
+    """An expert that takes background for an object is not trusted with it."""
+    loss, logits, labels = rows_of([CE] * 3, "logits")
+    eager = logits.unflatten(1, (3, -1)).clone()
+    eager[labels < 3, 2, labels[labels < 3]] += 3  # knows objects even better
+    eager[labels == 3, 2, 0] += 20
+    eager = eager.flatten(1)
+    alone = fit_expert_weights([(loss, eager[labels < 3], labels[labels < 3])])
+    whole = fit_expert_weights([(loss, eager, labels)])
+    assert alone[2] > 0.5
+    assert whole[2] < 0.1
 
 
 def test_what_cannot_be_fitted():
