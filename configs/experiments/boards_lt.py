@@ -88,6 +88,11 @@ methods = dict(
     step_wise=_two_stages("step by step", "step-wise"),
     multi_expert=_two_stages("three experts", "multi-expert"),
     cab=_two_stages("CAB", "cab"),
+    by_class=dict(
+        title="boxes by class",
+        options={"model.roi_head.bbox_head.reg_class_agnostic": False},
+        datasets=["faster_rcnn"],
+    ),
     # Losses of qualities, and of queries.
     sqrt_point=_point(
         "square root weights", "QualityFocalLoss", class_weight="sqrt_inverse"
