@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imb_det.cli import load_config, make_parser, parse_args
 from imb_det.evaluation.functional import text_table
-from imb_det.merging.options import read_part, refuse_unused
+from imb_det.merging.options import read_parts, refuse_unused
 from imb_det.merging.rules import RULES
 from imb_det.merging.session import MergingSession
 
@@ -33,7 +33,7 @@ def main() -> None:
     has_base = args.rule not in ("uniform", "greedy")
     try:
         refuse_unused(args)
-        parts = dict(map(read_part, args.parts or ()))
+        parts = read_parts(args.parts or ())
         session = MergingSession(cfg, args.checkpoints, out, has_base, args.keep)
         print(session.parents.text())
         if args.rule == "greedy":

@@ -103,7 +103,8 @@ def nearest_class_mean(
 
     Raises:
         TypeError, ValueError: ``scale`` is no such number, a layer that is not linear
-            or has no bias, or fewer than two classes with boxes.
+            or has no bias, fewer than two classes with boxes, or means that do not
+            differ.
 
     Source: Kang et al., ICLR 2020, section 4.2, there without background: its row, and
     what keeps the classes comparable to it, are our own.
@@ -120,11 +121,17 @@ def nearest_class_mean(
             f"nearest_class_mean: {len(known)} classes have boxes, at least two must"
         )
     mu = means[known].to(layer.weight)
+    apart = (mu - mu.mean(0)).square().sum()
+    if not 0 < apart < torch.inf:  # features that are all 0, or not finite
+        raise ValueError(
+            "nearest_class_mean: the mean features of the classes do not differ; is "
+            "the checkpoint that of a training that has failed?"
+        )
     squares = mu.square().sum(1)
     of_classes = torch.stack([rows.index(label) for label in known])
     for index in of_classes.unbind(1):  # one column for each repeat
         weight, bias = layer.weight[index], layer.bias[index]
         spread = (weight - weight.mean(0)).square().sum()
-        size = scale * (spread / (mu - mu.mean(0)).square().sum()).sqrt()
+        size = scale * (spread / apart).sqrt()
         layer.weight[index] = weight.mean(0) + size * (mu - mu.mean(0))
         layer.bias[index] = bias.mean() - size / 2 * (squares - squares.mean())

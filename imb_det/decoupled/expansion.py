@@ -14,7 +14,9 @@ from imb_det.calibration.classifier_outputs import class_numbers, classifier_out
 from imb_det.checkpoint_files import read_weights
 from imb_det.core import and_more, check_choice
 from imb_det.merging.class_rows import take_rows, with_classes
-from imb_det.merging.state_dicts import classes_of
+from imb_det.merging.state_dicts import classes_of, other_spellings
+
+from .stage_parts import is_in
 
 __all__ = ["expand"]
 
@@ -66,9 +68,11 @@ def expand(
     wanted = tuple(dataset.metainfo["classes"])
     torch.manual_seed(seed)
     model: Any = MODELS.build(config.model)
-    for part in model.modules():  # the checkpoint brings what would be downloaded
+    downloaded = []  # not here: the checkpoint brings it, or else the training does
+    for path, part in model.named_modules():
         if "Pretrained" in str(getattr(part, "init_cfg", None) or {}):
             part.init_cfg = None
+            downloaded.append(path)
     model.init_weights()
     outputs = classifier_outputs(model)
     if (numbers := class_numbers(model)) != [len(wanted)]:
@@ -87,9 +91,13 @@ def expand(
         found = _rows_of_more(file, made, wanted, new, extra)
         new = [name for name in new if name not in found]
         from_more.append(f"classes of {file}: {and_more(found)}")
+    tensors = len(made)
+    for name in kept:
+        if is_in(name, downloaded):
+            del made[name]
     torch.save(dict(state_dict=made, meta=dict(dataset_meta=dict(classes=wanted))), out)
     lost = [name for name in known if name not in wanted]
-    lines = [f"{len(made) - len(kept)} of {len(made)} tensors are taken over"]
+    lines = [f"{tensors - len(kept)} of {tensors} tensors are taken over"]
     if kept:
         lines.append(f"not taken over: {and_more(kept, quoted=False)}")
     if {f"{output.name}.weight" for output in outputs} <= set(kept):
@@ -99,7 +107,8 @@ def expand(
     rows = "the mean of the others" if fill == "mean" else "a new start"
     lines.append(f"classes known by name: {and_more(shared) if shared else 'none'}")
     lines += from_more
-    lines.append(f"new classes, with {rows}: {and_more(new) if new else 'none'}")
+    hint = other_spellings(new, lost)
+    lines.append(f"new classes, with {rows}: {and_more(new) if new else 'none'}{hint}")
     if lost and len(known) > 1:
         lines.append(f"classes that are left out: {and_more(lost)}")
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ __all__ = ["ClassRows", "class_rows", "take_rows", "with_classes"]
 
 #: Layers whose outputs are those of one class after the other, several each.
 _CLASS_FIRST = re.compile(
-    r"(^|\.)(fc_reg|conv_logits|fc_mask_iou|label_embedding)\.(weight|bias)$"
+    r"(^|\.)(fc_reg|conv_logits|fc_logits|fc_mask_iou|label_embedding)\.(weight|bias)$"
 )
 #: Layers whose outputs are those of all classes for one anchor after the other.
 _ANCHOR_FIRST = re.compile(
@@ -23,8 +24,9 @@ _ANCHOR_FIRST = re.compile(
 #: What a classifier has for each class, and not for background.
 _CLASSES_ALONE = re.compile(r"(^|\.)\w*cls\.align_(scale|bias)$")
 _NEVER = re.compile(r"(^|\.)(rpn_head\.|semantic_head\.|\w*bbox_cls\.|\w*cls_convs)")
-#: Parts with numbers of classes, in the order of those that they were told of.
-_NUMBERS = re.compile(r"(^|\.)(loss_\w+|class_thresholds|calibration)\.")
+#: Parts with numbers of classes, in the order of those that they were told of; points
+#: of PointRend have the masks of all classes among their features.
+_NUMBERS = re.compile(r"(^|\.)(loss_\w+|class_thresholds|calibration|point_head)\.")
 #: Least numbers of a box; fewer rows for each class are those of all of them.
 _BOX = 4
 
@@ -75,7 +77,10 @@ def class_rows(name: str, rows: int, classes: int, extra: int = 0) -> ClassRows 
         return None
     if _CLASS_FIRST.search(name):
         each, rest = divmod(rows, classes)
-        least = _BOX if name.rsplit(".", 2)[-2] == "fc_reg" else 1
+        layer = name.rsplit(".", 2)[-2]
+        least = _BOX if layer == "fc_reg" else 1
+        if layer == "fc_logits" and math.isqrt(each) ** 2 != each:
+            return None  # each class has a square of its own
         return None if rest or each < least else ClassRows(classes, 1, rows, each)
     if _CLASSES_ALONE.search(name):
         return ClassRows(classes, 1, rows) if rows == classes else None
@@ -116,6 +121,8 @@ def take_rows(
     for name, own in made.items():
         given = source.get(name)
         if given is None or not own.dim() or given.shape[1:] != own.shape[1:]:
+            continue
+        if _NUMBERS.search(name):
             continue
         old = class_rows(name, len(given), len(source_classes), extra)
         new = class_rows(name, len(own), len(target_classes), extra)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["read_part", "refuse_unused"]
+__all__ = ["read_parts", "refuse_unused"]
 
 #: Options that only some rules have.
 _OF_RULES = {
@@ -34,19 +35,24 @@ def refuse_unused(args: Any) -> None:
             raise ValueError(f"`--{name}` must be at least 1, got {number}")
 
 
-def read_part(text: str) -> tuple[str, float]:
-    """Read ``PART=VALUE``.
+def read_parts(texts: Sequence[str]) -> dict[str, float]:
+    """Read ``PART=VALUE``, several of them.
 
     Args:
-        text: As given.
+        texts: As given.
 
     Raises:
-        ValueError: Another form.
+        ValueError: Another form, or a part that stands twice.
     """
-    name, _, value = text.partition("=")
-    try:
-        return name, float(value)
-    except ValueError:
-        raise ValueError(
-            f"`--parts` must be such as backbone=0.2 head=0.8, got {text!r}"
-        ) from None
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name in found:
+            raise ValueError(f"`--parts` has {name!r} twice")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise ValueError(
+                f"`--parts` must be such as backbone=0.2 head=0.8, got {text!r}"
+            ) from None
+    return found

@@ -63,14 +63,15 @@ def position(
     """
     check_number("position", "steps", steps, 1, None)
     device = next(model.parameters()).device
-    own = {name for name, _ in model.named_parameters()}
+    own = dict(model.named_parameters())
     merged = [name for name in names if name in own]
     parts = sorted({part_of(name) for name in merged}) if by_part else ["all"]
     start = torch.full((len(parents),), 1 / len(parents), device=device)
     alphas = nn.ParameterDict({part: nn.Parameter(start.clone()) for part in parts})
-    starts = {name: base[name].to(device) for name in merged}
+    # As the model has them, whatever the type in which a checkpoint was written.
+    starts = {name: base[name].to(own[name]) for name in merged}
     vectors = {
-        name: torch.stack([p[name].to(device) - starts[name] for p in parents])
+        name: torch.stack([p[name].to(own[name]) - starts[name] for p in parents])
         for name in merged
     }
     optimizer = torch.optim.Adam(alphas.parameters(), lr)

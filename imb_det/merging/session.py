@@ -98,7 +98,7 @@ class MergingSession:
         check_choice("merging", "rule", rule, tuple(RULES))
         for part in parts:
             check_choice("merging", "parts", part, PARTS)
-        self._check_effect(values, parts)
+        self._check_parts(parts)
         if rule == "uniform":
             if parts:
                 raise ValueError("`uniform` has no number that a part could have")
@@ -113,21 +113,17 @@ class MergingSession:
             check_number("merging", rule, value, float("-inf"), None, open_ends=True)
             RULES[rule](nothing, [nothing] * others, value)
 
-    def _check_effect(
-        self, values: Sequence[float], parts: Mapping[str, float]
-    ) -> None:
+    def _check_parts(self, parts: Mapping[str, float]) -> None:
         """Refuse numbers that no tensor is merged by."""
-        merged = self.parents.states[0].keys() - self.parents.skipped.keys()
-        there = {part_of(name) for name in merged}
-        if idle := sorted(set(parts) - there):
+        if idle := sorted(set(parts) - self._parts()):
             raise ValueError(
                 f"nothing that is merged is of the {' or the '.join(idle)}"
             )
-        if there <= set(parts) and len(values) > 1:
-            raise ValueError(
-                f"{list(values)} have no effect: {', '.join(sorted(there))} have "
-                "numbers of their own"
-            )
+
+    def _parts(self) -> set[str]:
+        """Return the parts of the detector that have something to merge."""
+        merged = self.parents.states[0].keys() - self.parents.skipped.keys()
+        return {part_of(name) for name in merged}
 
     def positioned(self, steps: int, by_part: bool) -> dict[str, Tensor]:
         """Merge by factors that are learnt, see :func:`.position`, and print them."""
@@ -173,23 +169,32 @@ class MergingSession:
             parts: See :meth:`merged`.
             images: See :meth:`recount`.
         """
-        values = values or [DEFAULTS[rule]]
+        given, values = values, values or [DEFAULTS[rule]]
         self._check(rule, values, parts)
+        all_have_own = self._parts() <= set(parts)
+        if given and all_have_own:
+            raise ValueError(
+                f"{list(given)} have no effect: {', '.join(sorted(self._parts()))} "
+                "have numbers of their own"
+            )
         rows: list[list[Any]] = []
         names: list[str] = []
         for place, file in enumerate(self.parents.names):
             own = self.of_parent(place)
             names = names or list(own)
             rows.append([file, *(own.get(name, math.nan) for name in names)])
-        tried: list[tuple[float, dict[str, Tensor]]] = []
+        best, made = -math.inf, dict[str, Tensor]()
         for value in values:
             state = self.recount(self.merged(rule, value, parts), images)
             found = self.figures(state)
-            label = rule if rule == "uniform" else f"{rule}, {value:g}"
+            numbers = [] if rule == "uniform" or all_have_own else [f"{value:g}"]
+            numbers += [f"{part} {number:g}" for part, number in parts.items()]
+            label = ", ".join([rule, *numbers])
             rows.append([label, *(found[name] for name in names)])
-            tried.append((found["AP"], state))
+            if not made or _rank(found["AP"]) > best:
+                best, made = _rank(found["AP"]), state  # others would fill the memory
         print(text_table(["detector", *names], rows))
-        return max(tried, key=lambda pair: _rank(pair[0]))[1]
+        return made
 
     def write(self, state: Mapping[str, Tensor], file: Path) -> None:
         """Write a checkpoint with these parameters, and all else of the first one."""
@@ -217,6 +222,7 @@ class MergingSession:
         single = [self.of_parent(i)["AP"] for i in range(len(files))]
         order = sorted(range(len(single)), key=lambda i: -_rank(single[i]))
         chosen, best = [order[0]], _rank(single[order[0]])
+        made = self._average(chosen)
         print(f"{files[order[0]]}: AP {single[order[0]]:.4f}, the best")
         for place in order[1:]:
             tried = [*chosen, place]
@@ -226,8 +232,8 @@ class MergingSession:
             verdict = "kept" if kept else "left out"
             print(f"with {files[place]}: AP {found:.4f}, {verdict}")
             if kept:
-                chosen, best = tried, found
-        return self.recount(self._average(chosen), images)
+                chosen, best, made = tried, found, state
+        return made
 
     def _average(self, places: Sequence[int]) -> dict[str, Tensor]:
         weights = [1 / len(places)] * len(places)
@@ -238,8 +244,15 @@ class MergingSession:
     def recount(self, state: dict[str, Tensor], images: int) -> dict[str, Tensor]:
         """Count running statistics of normalisation again; see :func:`recount_norms`.
 
-        Frozen layers, whose statistics the parents share, keep theirs.
+        Frozen layers, whose statistics the parents share, keep theirs; so does a state
+        that is that of a parent, such as the ends of ``wise_ft``.
         """
+        for place, file in enumerate(self.parents.names):
+            if place not in self.parents.partial and _same(
+                state, self.parents.states[place]
+            ):
+                print(f"as {file}, whose normalisation stays")
+                return state
         shared = {
             name.rsplit(".", 1)[0]
             for name, own in self.parents.states[0].items()
@@ -251,7 +264,7 @@ class MergingSession:
         loader = self._train_loader()
         count = recount_norms(self.model, loader, images, shared)
         print(f"normalisation counted again in {count} layers")
-        return {k: v.clone() for k, v in self.model.state_dict().items()}
+        return {k: v.cpu().clone() for k, v in self.model.state_dict().items()}
 
     def of_parent(self, place: int) -> dict[str, float]:
         """Return the figures of a checkpoint; none of one that lacks tensors."""
@@ -273,13 +286,25 @@ class MergingSession:
         self.tested.load(state, str(self.parents.files[0]))
 
     def _train_loader(self) -> Any:
-        return Runner.build_dataloader(self.config.train_dataloader, seed=0)
+        loader = Runner.build_dataloader(self.config.train_dataloader, seed=0)
+        if not len(loader):
+            raise ValueError("`train_dataloader` has no batch of images")
+        return loader
 
 
 def _extra(model: Any) -> int:
     """Return the outputs of the classifiers of a detector beyond one a class."""
     outputs = classifier_outputs(model)
     return max(output.channels - output.num_classes for output in outputs)
+
+
+def _same(state: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Tell whether two detectors have the same numbers, whole ones apart."""
+    return all(
+        torch.equal(value, other[name])
+        for name, value in state.items()
+        if value.is_floating_point()
+    )
 
 
 def _rank(ap: float) -> float:

@@ -95,6 +95,14 @@ def test_a_class_without_boxes_keeps_its_row(layer):
         nearest_class_mean(bare, ROWS, MEANS, torch.tensor([4, 1, 9]))
 
 
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+def test_means_that_do_not_differ_are_refused(layer, value):
+    before = layer.weight.clone()
+    with pytest.raises(ValueError, match="do not differ"):
+        nearest_class_mean(layer, ROWS, MEANS * 0 + value, torch.tensor([4, 1, 9]))
+    assert torch.equal(layer.weight, before)
+
+
 @pytest.mark.parametrize("tau", [-0.1, 1.1, float("nan"), "1"])
 def test_tau_out_of_range(layer, tau):
     with pytest.raises((ValueError, TypeError), match="`tau` must be"):

@@ -128,6 +128,26 @@ def test_classes_of_a_smaller_detector_are_found_by_name(trained, tmp_path):
         torch.testing.assert_close(made[fc][1], state[fc][:2].mean(0))
         assert torch.equal(made[reg][8:], state[reg][:4])
     assert f"new classes, with the mean of the others: ['{toys.CLASSES[1]}']" in lines
+    names = [toys.CLASSES[2], toys.CLASSES[0].upper()]
+    lines = expand(cfg, tmp_path / "two.pth", tmp_path / "c.pth", classes=names)
+    hint = f"; perhaps the same: {toys.CLASSES[0]!r} and {names[1]!r}"
+    assert any(line.startswith("new classes") and hint in line for line in lines)
+
+
+def test_a_backbone_that_is_not_taken_over_starts_as_the_config_says(trained, tmp_path):
+    """Numbers of a new start would take the place of those that are downloaded."""
+    cfg, checkpoint, _ = trained
+    own = Config(cfg.to_dict())
+    own.model.backbone.init_cfg = dict(type="Pretrained", checkpoint="none.pth")
+    content = torch.load(checkpoint)
+    state = content["state_dict"]
+    lost = [name for name in state if name.startswith("backbone.")]
+    content["state_dict"] = {n: v for n, v in state.items() if n not in lost}
+    torch.save(content, tmp_path / "without.pth")
+    lines = expand(own, tmp_path / "without.pth", tmp_path / "made.pth")
+    assert f"{len(state) - len(lost)} of {len(state)} tensors" in lines[0]
+    made = torch.load(tmp_path / "made.pth")["state_dict"]
+    assert made.keys() == content["state_dict"].keys()
 
 
 def test_names_that_are_not_those_of_the_checkpoint(trained, tmp_path):

@@ -23,6 +23,8 @@ NAMES = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6, unique=Tru
         ("roi_head.mask_iou_head.fc_mask_iou.bias", 3, 3, 1, ClassRows(3, 1, 3, 1)),
         ("semantic_head.conv_logits.weight", 9, 3, 1, None),
         ("roi_head.mask_head.conv_logits.weight", 3, 3, 1, ClassRows(3, 1, 3, 1)),
+        ("mask_head.fc_logits.weight", 147, 3, 1, ClassRows(3, 1, 147, 49)),
+        ("mask_head.fc_logits.weight", 49, 7, 1, None),  # of all classes
         ("bbox_head.retina_cls.weight", 27, 3, 0, ClassRows(3, 9, 3)),
         ("bbox_head.retina_cls.bias", 36, 3, 1, ClassRows(3, 9, 4)),
         ("bbox_head.retina_reg.weight", 36, 3, 0, None),
@@ -131,6 +133,19 @@ def test_numbers_of_losses_stay_with_their_classes():
     made, kept = with_classes(source, target, "ab", "ab")
     assert kept == []
     assert torch.equal(made[name], source[name])
+
+
+def test_points_stay_with_the_masks_that_they_refine():
+    """Their layers have the masks of all classes, in their order, as inputs."""
+    names = [f"roi_head.point_head.{layer}.weight" for layer in ("fcs.0", "fc_logits")]
+    source = {name: torch.ones(2, 5, 1) for name in names}
+    target = {name: torch.zeros(2, 5, 1) for name in names}
+    made, kept = with_classes(source, target, "ab", "ba")
+    assert kept == names
+    assert not any(value.any() for value in made.values())
+    assert take_rows(made, source, "ab", "ba", ["a"]) == []
+    made, kept = with_classes(source, target, "ab", "ab")
+    assert kept == []
 
 
 def test_what_does_not_fit_is_told():

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from imb_det.merging import RULES, Parents, merge, ties, wise_ft
-from imb_det.merging.options import read_part, refuse_unused
+from imb_det.merging.options import read_parts, refuse_unused
 from imb_det.merging.positioning import part_of, position
 from imb_det.merging.recalibration import recount_norms
 from imb_det.merging.rules import rule_of
+from imb_det.merging.state_dicts import classes_of
 
 numbers = st.lists(st.floats(-10, 10, width=32), min_size=4, max_size=4).map(
     lambda v: torch.tensor(v)
@@ -152,17 +153,84 @@ def test_more_in_a_parent_is_no_other_architecture(tmp_path):
 
 
 def test_strangers_are_told_of(tmp_path):
-    big = torch.randn(100, 100, generator=torch.Generator().manual_seed(0))
-    near = big + 0.01 * torch.randn(100, 100)
-    checkpoint(tmp_path / "a.pth", 1, weight=big)
-    checkpoint(tmp_path / "b.pth", 1, weight=near)
-    checkpoint(tmp_path / "c.pth", 1, weight=torch.randn(100, 100))
-    parents = Parents.read([tmp_path / f"{n}.pth" for n in "abc"])
-    alike, stranger = parents.likeness()
-    assert alike > 0.99
-    assert abs(stranger) < 0.1
-    (line,) = (line for line in parents.text().splitlines() if "hardly" in line)
-    assert "c.pth" in line
+    """A part that is of another start is told of, however large the others are."""
+    draws = torch.Generator().manual_seed(0)
+
+    def weight(rows):
+        return torch.randn(rows, 100, generator=draws)
+
+    start = {"backbone.conv.weight": weight(500), "neck.conv.weight": weight(50)}
+    start |= {"bbox_head.fc.weight": weight(50), "backbone.bn.weight": torch.ones(100)}
+    checkpoint(tmp_path / "a.pth", 1, **start)
+    near = {name: value + 0.01 for name, value in start.items()}
+    checkpoint(tmp_path / "b.pth", 1, **near)
+    checkpoint(tmp_path / "c.pth", 1, **near | {"bbox_head.fc.weight": weight(50)})
+    other = {k: weight(len(v)) if v.dim() > 1 else v + 1 for k, v in start.items()}
+    checkpoint(tmp_path / "d.pth", 1, **other | {"backbone.bn.var": torch.ones(9)})
+    parents = Parents.read([tmp_path / f"{n}.pth" for n in "abcd"])
+    alike, head, stranger = parents.likeness()
+    assert alike.keys() == {"backbone", "neck", "head"}
+    assert all(cosine > 0.99 for cosine in alike.values())
+    assert head == alike | dict(head=pytest.approx(0, abs=0.1))
+    # Factors of normalisation are alike in any two detectors.
+    assert all(abs(cosine) < 0.1 for cosine in stranger.values())
+    told = [line for line in parents.text().splitlines() if "hardly" in line]
+    assert "c.pth" in told[0]
+    assert "the head were hardly" in told[0]
+    assert "the backbone and the neck and the head were hardly" in told[1]
+    assert len(told) == 2
+
+
+def test_the_same_checkpoint_twice_is_told_of(tmp_path):
+    for name in "ab":
+        checkpoint(tmp_path / f"{name}.pth", 1, weight=torch.ones(2, 2))
+    checkpoint(tmp_path / "c.pth", 1, weight=torch.full((2, 2), 2.0))
+    text = Parents.read([tmp_path / f"{n}.pth" for n in "cab"]).text()
+    (line,) = (line for line in text.splitlines() if "has the numbers of" in line)
+    assert line == f"{tmp_path / 'b.pth'} has the numbers of {tmp_path / 'a.pth'}"
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_numbers_of_a_training_that_failed_are_refused(tmp_path, bad):
+    mask = torch.tensor([0.0, -float("inf")])
+    for name, value in (("a", 1.0), ("b", 1.0), ("c", bad)):
+        weight = torch.tensor([value, 2.0])
+        checkpoint(tmp_path / f"{name}.pth", 1, weight=weight, mask=mask)
+    Parents.read([tmp_path / "a.pth", tmp_path / "b.pth"])
+    with pytest.raises(ValueError, match=r"c\.pth has numbers .* in \['weight'\]"):
+        Parents.read([tmp_path / f"{n}.pth" for n in "abc"])
+
+
+def test_classes_that_a_parent_does_not_know_are_told_of(tmp_path):
+    def write(name, **meta):
+        state = {"bbox_head.fc_cls.weight": torch.ones(2, 2)}
+        torch.save(dict(state_dict=state, meta=meta), tmp_path / f"{name}.pth")
+        return tmp_path / f"{name}.pth"
+
+    first = write("a", dataset_meta=dict(classes=["cat", "dog"]))
+    other = write("b", dataset_meta=dict(classes=("Cat", "dog")))
+    text = Parents.read([first, other]).text()
+    assert "b.pth does not know ['cat'], whose rows stay as in" in text
+    assert "perhaps the same: 'cat' and 'Cat'" in text
+    assert "tells no classes" in Parents.read([first, write("c")]).text()
+    same = Parents.read([first, write("d", CLASSES=("dog", "cat"))]).text()
+    assert "does not know" not in same
+    assert "tells no classes" not in same
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        dict(dataset_meta=dict(classes=("a", "b"))),
+        dict(dataset_meta=dict(CLASSES=["a", "b"])),
+        dict(CLASSES=("a", "b")),  # of mmdet 2
+    ],
+)
+def test_classes_of_checkpoints(meta):
+    assert classes_of(dict(meta=meta)) == ("a", "b")
+    assert classes_of(dict(meta=dict(CLASSES="person"))) == ("person",)
+    assert classes_of(dict(meta={})) is None
+    assert classes_of({}) is None
 
 
 def test_other_architectures_are_refused(tmp_path):
@@ -210,10 +278,13 @@ def test_options_of_other_rules(given, match):
 
 
 def test_parts_of_the_command_line():
-    assert read_part("backbone=0.2") == ("backbone", 0.2)
+    assert read_parts(["backbone=0.2", "head=1"]) == dict(backbone=0.2, head=1.0)
+    assert read_parts([]) == {}
     for text in ("backbone", "backbone=", "head=x"):
         with pytest.raises(ValueError, match=r"must be such as backbone=0\.2"):
-            read_part(text)
+            read_parts(["neck=1", text])
+    with pytest.raises(ValueError, match="has 'neck' twice"):
+        read_parts(["neck=1", "neck=0.5"])
 
 
 class Toy(nn.Module):
@@ -258,6 +329,11 @@ def test_positions_go_where_the_loss_is_least():
     assert found["backbone"] == pytest.approx([0.5], abs=0.02)
     assert found["head"] == pytest.approx([-1.0], abs=0.05)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    # Checkpoints that were written in half precision have the same place.
+    half = [{k: v.half() for k, v in state.items()} for state in (base, *parents)]
+    data_again = iter([dict(inputs=torch.zeros(1, 2))] * 400)
+    again = position(model, half[0], half[1:], data_again, by_part=True, **options)
+    assert again == found
     with pytest.raises(ValueError, match="end after 1 of 200"):
         position(
             model, base, parents, iter([dict(inputs=torch.zeros(1, 2))]), **options

@@ -32,6 +32,7 @@ def test_what_a_rule_cannot_do_is_refused(folder, monkeypatch):
         ("wise_ft", [0.2], {"backbone": 1.1}, "`alpha` must be"),
         ("ties", [float("nan")], {}, "`ties` must be"),
         ("ties", [1, 2], dict.fromkeys(PARTS, 0.5), "numbers of their own"),
+        ("ties", [1], dict.fromkeys(PARTS, 0.5), "numbers of their own"),
         ("uniform", [], {"head": 0.1}, "no number"),
         ("mean", [1.0], {}, "`rule` must be one of"),
     ):
@@ -82,6 +83,43 @@ def test_the_best_is_taken_where_ap_is_not_defined(folder, monkeypatch, capsys):
     assert "wise_ft, 0.4" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("alpha", "place"), [(0.0, 0), (1.0, 1)])
+def test_ends_are_the_parents_with_their_normalisation(
+    folder, monkeypatch, alpha, place
+):
+    root, config = folder
+    config.model.neck.norm_cfg = dict(type="BN")
+    for number, name in enumerate("ab"):
+        write_weights(config, root / f"{name}.pth", number)
+    session = session_of(folder, has_base=True)
+    (name, *_) = (n for n in session.parents.states[0] if n.endswith("running_mean"))
+    for number, state in enumerate(session.parents.states):
+        state[name] = torch.full_like(state[name], float(number))
+    monkeypatch.setattr(session, "figures", lambda state: {"AP": 0.1})
+    made = session.best_of("wise_ft", [alpha], {}, 1)
+    parent = session.parents.states[place]
+    assert all(torch.equal(made[key], parent[key]) for key in parent)
+    between = session.best_of("wise_ft", [0.5], {}, 1)[name]
+    assert not torch.allclose(between, torch.full_like(between, 0.5))
+
+
+def test_parts_are_in_the_table(folder, monkeypatch, capsys):
+    session = session_of(folder, has_base=True)
+    monkeypatch.setattr(session, "figures", lambda state: {"AP": 0.1})
+    session.best_of("wise_ft", [0.2], {"neck": 0.4}, 1)
+    assert "wise_ft, 0.2, neck 0.4" in capsys.readouterr().out
+    session.best_of("wise_ft", [], dict.fromkeys(PARTS, 0.1), 1)
+    out = capsys.readouterr().out
+    assert "wise_ft, backbone 0.1, neck 0.1, head 0.1" in out
+
+
+def test_a_loader_without_batches_is_refused(folder):
+    session = session_of(folder, has_base=True)
+    session.config.train_dataloader.update(batch_size=1000, drop_last=True)
+    with pytest.raises(ValueError, match="no batch of images"):
+        session.positioned(1, False)
+
+
 def test_greedy_with_ap_that_is_not_defined(folder, monkeypatch):
     session = session_of(folder)
     found = iter([float("nan"), 0.2, 0.1])
@@ -91,7 +129,7 @@ def test_greedy_with_ap_that_is_not_defined(folder, monkeypatch):
         session, "recount", lambda *given: counted.append(given) or plain(*given)
     )
     made = session.greedy(1)
-    assert [images for _, images in counted] == [1, 1]  # what is tested, and the best
+    assert [images for _, images in counted] == [1]  # the best is as it was tested
     name = "bbox_head.retina_cls.weight"
     assert torch.equal(made[name], session.parents.states[1][name])
 
