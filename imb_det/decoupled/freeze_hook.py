@@ -37,8 +37,8 @@ class FreezeHook(Hook):
     and momentum, and its layers stay in eval mode, normalisation and dropout with them;
     losses count on as ever, and heads give what these need. Names and numbers are
     logged when the stage begins. Bits of the frozen parameters, and of the statistics
-    of frozen normalisation, are compared with those of the begin after every epoch, on
-    resume and when the stage ends.
+    of frozen normalisation, are compared with those of the begin on resume, when the
+    stage ends, and after every epoch of a training that counts in epochs.
 
     Moving averages of weights take over what is frozen and what is started anew, as it
     is when the stage begins: the classifier is averaged over the features that it is

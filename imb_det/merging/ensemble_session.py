@@ -80,13 +80,16 @@ class EnsembleSession:
         for place, file in enumerate(self.files):
             content, own = read_weights(file)
             classes = classes_of(content)
+            if classes is None:
+                print(f"{file} tells no classes: taken as those of the others")
             if place == 0:
-                first, known = without_training(content), classes
-            elif None not in (classes, known) and classes != known:
+                first = without_training(content)
+            known = known or classes
+            if None not in (classes, known) and classes != known:
                 lost = sorted(set(known or ()) ^ set(classes or ()))
                 what = f"{lost[0]!r}" if lost else "they are in another order"
                 raise ValueError(
-                    f"{file} is of other classes than {self.files[0]}: {what}; members "
+                    f"{file} is of other classes than those before it: {what}; members "
                     "of an ensemble must know the same, in the same order"
                 )
             state |= {f"members.{place}.{name}": v for name, v in own.items()}

@@ -125,6 +125,7 @@ def test_scaled_linear_starts_anew_with_scales_of_one():
         (CABLinear, dict(alpha=1.5), "`alpha` must be in"),
         (CABLinear, dict(box_dim=3), "`box_dim` must divide the 8 outputs"),
         (CABLinear, dict(box_dim=8), "leaves nothing to share"),
+        (CABLinear, dict(box_dim=4.0), "`box_dim` must be a whole number"),
     ],
 )
 def test_bad_arguments_are_named(layer, arguments, match):

@@ -112,7 +112,7 @@ def test_members_of_other_configs(folder):
         EnsembleSession(config, files, root / "two")
 
 
-def test_checkpoints_that_do_not_belong_together(folder):
+def test_checkpoints_that_do_not_belong_together(folder, capsys):
     root, config = folder
     a, other = root / "a.pth", root / "other.pth"
     for files, configs, match in (
@@ -126,6 +126,13 @@ def test_checkpoints_that_do_not_belong_together(folder):
     with pytest.raises(ValueError, match=r"other classes .*: 'cat'"):
         EnsembleSession(config, [a, root / "named.pth"], root / "no")
     content = torch.load(a)
+    del content["meta"]
+    torch.save(content, root / "unnamed.pth")
+    with pytest.raises(ValueError, match=r"named.pth is of other classes"):
+        EnsembleSession(
+            config, [root / "unnamed.pth", a, root / "named.pth"], root / "no"
+        )
+    assert "unnamed.pth tells no classes" in capsys.readouterr().out
     content["state_dict"]["calibration.number"] = torch.tensor(1)
     torch.save(content, root / "calibrated.pth")
     with pytest.raises(ValueError, match="of a detector with calibrators"):
