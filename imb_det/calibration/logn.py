@@ -9,6 +9,7 @@ from torch import Tensor
 
 from imb_det.core import check_number
 from imb_det.registry import MODELS
+from imb_det.statistics.exact_buffers import ExactBuffers
 
 from .logit_calibrator import LogitCalibrator
 
@@ -16,7 +17,7 @@ __all__ = ["LogN"]
 
 
 @MODELS.register_module()
-class LogN(LogitCalibrator):
+class LogN(ExactBuffers, LogitCalibrator):
     r"""Logit normalisation.
 
     .. math:: z'_c = \frac{z_c - (\mu_c - \min_k \mu_k)}{\sigma_c}

@@ -222,6 +222,9 @@ def test_dimensions_of_known_places():
         (lambda: PostHocLogitAdjustment(-0.1), "`tau` must be"),
         (lambda: FRACAL(base=1.0), "`base` must be"),
         (lambda: FRACAL(dimension=[0.5]), "`dimension` must be"),
+        (lambda: FRACAL(lambda_=1.0), "without `dimension`"),
+        (lambda: FRACAL(counts=[40.0, 1.0]), r"shares in \(0, 1\], got 40"),
+        (lambda: FRACAL(counts={"ant": 40.0}), r"shares in \(0, 1\], got 40"),
         (lambda: LogN([0.0], [0.0]), "`std` must be"),
         (lambda: LogN([0.0], [1.0, 1.0]), "one for each class"),
         (
@@ -233,6 +236,24 @@ def test_dimensions_of_known_places():
 def test_bad_arguments(make, match):
     with pytest.raises((TypeError, ValueError), match=match):
         make()
+
+
+@each
+def test_half_precision_leaves_the_numbers_alone(name):
+    calibrator, logits = build(name), torch.randn(4, 3)
+    wanted = calibrator(logits, True)
+    torch.testing.assert_close(calibrator.half()(logits, True), wanted)
+
+
+def test_counts_by_name_are_of_every_class():
+    calibrator = NorCal(counts={"ant": 40, "cat": 1})
+    with pytest.raises(ValueError, match=r"must name every class, .* \['bee'\]"):
+        calibrator.counts.set_class_stats(STATS)
+    calibrator = NorCal(counts={"ant": 40, "bee": 6, "cat": 1})
+    calibrator.counts.set_class_stats(STATS)
+    same, logits = NorCal(counts="images"), torch.randn(4, 3)
+    same.counts.set_class_stats(STATS)
+    torch.testing.assert_close(calibrator(logits, True), same(logits, True))
 
 
 def test_a_class_without_examples():
