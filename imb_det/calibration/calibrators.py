@@ -44,6 +44,8 @@ class Calibration(nn.Module):
         super().__init__()
         if isinstance(calibrators, (Mapping, nn.Module)):
             calibrators = [calibrators]
+        if not isinstance(calibrators, Sequence):
+            raise TypeError(f"`calibrators` must be a list, got {calibrators!r}")
         self.logits, self.scores = nn.ModuleList(), nn.ModuleList()
         self.experts = nn.ModuleList()
         self._handles: list[RemovableHandle] = []

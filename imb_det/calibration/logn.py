@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,6 +50,11 @@ class LogN(ExactBuffers, LogitCalibrator):
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         for name, numbers, low in (("mean", mean, float("-inf")), ("std", std, 0)):
+            if not isinstance(numbers, (Sequence, np.ndarray)):
+                raise TypeError(
+                    f"LogN: `{name}` must be a list, one number for each class, got "
+                    f"{numbers!r}"
+                )
             for value in numbers:
                 check_number("LogN", name, value, low, None, open_ends=True)
         if len(mean) != len(std) or not len(mean):

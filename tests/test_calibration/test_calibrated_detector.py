@@ -389,6 +389,8 @@ def test_numbers_of_other_classes_are_refused_at_once():
 def test_what_is_no_calibrator_is_refused():
     with pytest.raises(TypeError, match="must be calibrators such as"):
         Calibration([dict(type="imb_det.FocalLoss")])
+    with pytest.raises(TypeError, match="`calibrators` must be a list, got None"):
+        Calibration(None)
 
 
 def test_config_of_a_calibrated_detector():

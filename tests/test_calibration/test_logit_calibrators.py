@@ -227,6 +227,8 @@ def test_dimensions_of_known_places():
         (lambda: FRACAL(counts={"ant": 40.0}), r"shares in \(0, 1\], got 40"),
         (lambda: LogN([0.0], [0.0]), "`std` must be"),
         (lambda: LogN([0.0], [1.0, 1.0]), "one for each class"),
+        (lambda: LogN(0.0, [1.0]), "`mean` must be a list, .* got 0.0"),
+        (lambda: LogN([0.0], {"ant": 1.0}), "`std` must be a list"),
         (
             lambda: NorCal(0.5, [0.5, 1.0])(torch.zeros(1, 2), False),
             "below 1",
