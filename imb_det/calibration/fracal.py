@@ -121,7 +121,8 @@ class FRACAL(LogitCalibrator):
             refuse_idle(name, "without `dimension`", lambda_=(lambda_, _LAMBDA))
         self.lambda_, self.base = lambda_, base
         self.dimension = ClassVector(name, "dimension", dimension, low=1)
-        self.counts = count_vector(name, counts, min_count, relative=True)
+        # Not `counts`: those that a checkpoint has of another calibrator do not fit.
+        self.shares = count_vector(name, counts, min_count, relative=True)
 
     def affine(self, num_classes: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return 1 and the summand."""
@@ -140,7 +141,7 @@ class FRACAL(LogitCalibrator):
         return times_probability(logits, F.logsigmoid(logits + shift))
 
     def _of_frequency(self, num_classes: int, like: Tensor) -> Tensor:
-        shares = counts_for(self.counts, num_classes, like)
+        shares = counts_for(self.shares, num_classes, like)
         return -torch.log(num_classes * shares) / math.log(self.base)
 
     def _of_places(self, num_classes: int, like: Tensor) -> Tensor | None:

@@ -143,15 +143,27 @@ def test_counts_of_the_training_set_come_with_the_checkpoint(name):
     told, fresh = MODELS.build(dict(options)), MODELS.build(dict(options))
     with pytest.raises(RuntimeError, match="ImbalanceHook"):
         told(torch.zeros(1, 3), True)
-    told.counts.set_class_stats(STATS)
+    vector_of(told).set_class_stats(STATS)
     fresh.load_state_dict(told.state_dict())
     logits = torch.randn(5, 3)
     torch.testing.assert_close(fresh(logits, True), told(logits, True))
 
 
+def vector_of(calibrator):
+    return calibrator.shares if isinstance(calibrator, FRACAL) else calibrator.counts
+
+
+def test_counts_of_another_calibrator_are_no_shares():
+    told, fresh = NorCal(counts="images"), FRACAL(counts="images")
+    told.counts.set_class_stats(STATS)
+    fresh.load_state_dict(told.state_dict(), strict=False)
+    with pytest.raises(RuntimeError, match="ImbalanceHook"):
+        fresh(torch.zeros(1, 3), True)
+
+
 def test_image_shares_of_fracal():
     told = FRACAL(counts="images")
-    told.counts.set_class_stats(STATS)
+    told.shares.set_class_stats(STATS)
     same = FRACAL(counts=[0.4, 0.06, 0.01])
     logits = torch.randn(5, 3)
     torch.testing.assert_close(told(logits, True), same(logits, True))
