@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from imb_det.registry import MODELS
+from imb_det.statistics.class_vector import ClassVector
 
 from .classifier_outputs import ClassifierOutput, class_numbers, classifier_outputs
 from .expert_weights import ExpertWeights
 from .logit_calibrator import LogitCalibrator
-from .score_calibrators import ScoreCalibrator
+from .score_calibrators import ClassScoreThreshold, ScoreCalibrator
 
 __all__ = ["Calibration"]
 
@@ -43,6 +44,8 @@ class Calibration(nn.Module):
         super().__init__()
         if isinstance(calibrators, (Mapping, nn.Module)):
             calibrators = [calibrators]
+        if not isinstance(calibrators, Sequence):
+            raise TypeError(f"`calibrators` must be a list, got {calibrators!r}")
         self.logits, self.scores = nn.ModuleList(), nn.ModuleList()
         self.experts = nn.ModuleList()
         self._handles: list[RemovableHandle] = []
@@ -92,6 +95,8 @@ class Calibration(nn.Module):
         classes = class_numbers(model)
         if self.scores and not classes:
             raise TypeError(f"no head of {type(model).__name__} tells its classes")
+        if self.scores:
+            _tell_of_idle_thresholds(model, self.scores, classes[-1])
         for experts in self.experts:
             experts.attach(model)  # type: ignore[operator]
         self.train(model.training)
@@ -102,7 +107,6 @@ class Calibration(nn.Module):
                 for output in outputs
             ]
         if self.scores:
-            _tell_of_idle_thresholds(model, self.scores)
             hook = _ScoreHook(self, classes[-1])
             self._handles.append(model.register_forward_hook(hook, with_kwargs=True))
 
@@ -170,24 +174,32 @@ class Calibration(nn.Module):
         return samples
 
 
-def _tell_of_idle_thresholds(model: Any, calibrators: Iterable[Any]) -> None:
+def _tell_of_idle_thresholds(
+    model: Any, calibrators: Iterable[Any], num_classes: int
+) -> None:
     """Warn of thresholds by class that the detector's own, ``score_thr``, is above."""
-    config = getattr(model, "test_cfg", None) or {}
+    config = getattr(model, "test_cfg", None)
+    config = config if isinstance(config, Mapping) else {}
     own = max(
         float(part.get("score_thr") or 0) for part in (config, config.get("rcnn") or {})
     )
+    # The least score of each class, as the calibrators so far have made it.
+    labels, least = torch.arange(num_classes), torch.full((num_classes,), own)
     for calibrator in calibrators:
-        least = getattr(calibrator, "score_thr", None)
-        numbers = None if least is None else least.value
-        if numbers is None or not numbers.numel():
-            continue
-        if count := int(((numbers > 0) & (numbers < own)).sum()):
-            print_log(
-                f"{type(calibrator).__name__}: {count} thresholds are below "
-                f"`score_thr={own:g}` of the detector, which is in effect for them",
-                "current",
-                logging.WARNING,
-            )
+        vectors = [v for v in calibrator.modules() if isinstance(v, ClassVector)]
+        if any(v.value is not None and not v.value.numel() for v in vectors):
+            return  # numbers by class name, before the classes are known
+        if isinstance(calibrator, ClassScoreThreshold):
+            numbers = calibrator.score_thr(num_classes, least).expand(num_classes)
+            if count := int(((numbers > 0) & (numbers < least)).sum()):
+                print_log(
+                    f"{type(calibrator).__name__}: {count} thresholds are below "
+                    f"`score_thr={own:g}` of the detector, which is in effect for them",
+                    "current",
+                    logging.WARNING,
+                )
+        else:
+            least, _ = calibrator(least, labels, num_classes)
 
 
 # Objects, not functions inside of `attach`: a copy of a model then has hooks that point

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmdet.models.dense_heads import RPNHead
-from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.models.roi_heads.bbox_heads import BBoxHead, MultiInstanceBBoxHead
 from torch import nn
 
 from imb_det.heads import experts_of
@@ -91,6 +91,11 @@ def _classifies(head: Any) -> bool:
 
 def _of_head(path: str, head: Any) -> list[ClassifierOutput]:
     kind, loss = type(head).__name__, head.loss_cls
+    if isinstance(head, MultiInstanceBBoxHead):
+        raise TypeError(
+            f"`{path}` ({kind}) has background before its class; calibrate the scores "
+            "of its detections, with Temperature, VectorScaling or ClassScoreThreshold"
+        )
     experts = experts_of(loss)
     for own in experts:
         if isinstance(own.link, _LINKS) and not isinstance(own.link, GumbelLink):
@@ -133,9 +138,11 @@ def _predicts_softmax(head: Any, has_background: bool) -> bool:
     """Tell whether the classes exclude one another in prediction.
 
     Box heads of mmdet predict with a softmax, whatever their loss trains, unless the
-    loss says otherwise.
+    loss says otherwise. Dense heads may know it where their loss does not say so.
     """
     loss = head.loss_cls
+    if getattr(head, "use_sigmoid_cls", False):
+        return False
     if not getattr(loss, "use_sigmoid", False):
         return True
     is_custom = getattr(loss, "custom_cls_channels", False)

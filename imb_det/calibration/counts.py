@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from imb_det.core import check_choice, refuse_idle
+from imb_det.core import and_more, check_choice, refuse_idle
 from imb_det.statistics.class_counts import COUNTED, check_min_count, positive_counts
 from imb_det.statistics.class_stats import ClassStats
 from imb_det.statistics.class_vector import ClassVector
@@ -27,11 +27,11 @@ def count_vector(
     Args:
         owner: Name of the calibrator, for messages.
         counts: ``'images'`` or ``'instances'`` of the training set, or numbers > 0, as
-            a list or by class name.
+            a list or by class name, where every class must be named.
         min_count: What a class counts as at least; None refuses classes without
             examples. Default None.
         relative: Whether to keep shares of all images, or instances, in place of the
-            numbers of a rule. Default False.
+            numbers of a rule; numbers that are given are then shares. Default False.
 
     Raises:
         TypeError, ValueError: Something else.
@@ -50,7 +50,29 @@ def count_vector(
         by: partial(_numbers, owner, by=by, min_count=min_count, relative=relative)
         for by in COUNTED
     }
-    return ClassVector(owner, "counts", counts, rules=rules, low=0, open_ends=True)
+    made = _Counts(owner, "counts", counts, rules=rules, low=0, open_ends=True)
+    given = made.spec.values() if isinstance(made.spec, dict) else made.spec
+    if relative and isinstance(made.spec, (dict, list)) and max(given, default=0) > 1:
+        raise ValueError(
+            f"{owner}: `counts` must be 'images', 'instances' or shares in (0, 1], got "
+            f"{max(given):g}"
+        )
+    return made
+
+
+class _Counts(ClassVector):
+    """Counts, of which a dict must name every class: none is usual."""
+
+    def set_class_stats(self, stats: ClassStats) -> None:
+        super().set_class_stats(stats)
+        spec = self.spec
+        if isinstance(spec, dict) and (
+            absent := [name for name in stats.classes if name not in spec]
+        ):
+            raise ValueError(
+                f"{self.owner}: `counts` must name every class, and lacks "
+                f"{and_more(absent)}"
+            )
 
 
 def counts_for(vector: ClassVector, num_classes: int, like: Tensor) -> Tensor:

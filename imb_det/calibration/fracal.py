@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from imb_det.core import check_number
+from imb_det.core import check_number, refuse_idle
 from imb_det.registry import MODELS
 from imb_det.statistics.class_vector import ClassVector
 
@@ -19,6 +19,7 @@ from .logit_calibrator import LogitCalibrator, times_probability
 
 __all__ = ["FRACAL", "fractal_dimension"]
 
+_LAMBDA = 2.0
 _GRIDS = 64
 _FEWEST = 4
 
@@ -86,14 +87,14 @@ class FRACAL(LogitCalibrator):
         base: b, > 1. Default 10.
         counts: What f is in proportion to: ``'images'``, over the number of images;
             ``'instances'``, over the number of all; or the shares themselves, C numbers
-            > 0. Default ``'images'``, as the authors' code has it; the paper writes
-            instances.
+            in (0, 1]. Default ``'images'``, as the authors' code has it; the paper
+            writes instances.
         min_count: What a class counts as at least; None refuses classes without
             examples. Default None.
 
     Raises:
-        TypeError, ValueError: An argument out of range; when counts come: a class
-            without examples.
+        TypeError, ValueError: An argument out of range, or ``lambda_`` without
+            ``dimension``; when counts come: a class without examples.
 
     Example:
         >>> calibrator = FRACAL(base=2.0, counts=[1.0, 0.25])
@@ -107,7 +108,7 @@ class FRACAL(LogitCalibrator):
     def __init__(
         self,
         dimension: Sequence[float] | Mapping[str, float] | None = None,
-        lambda_: float = 2.0,
+        lambda_: float = _LAMBDA,
         base: float = 10.0,
         counts: str | Sequence[float] | Mapping[str, float] = "images",
         min_count: float | None = None,
@@ -116,9 +117,12 @@ class FRACAL(LogitCalibrator):
         name = type(self).__name__
         check_number(name, "lambda_", lambda_, 0, None)
         check_number(name, "base", base, 1, None, open_ends=True)
+        if dimension is None:
+            refuse_idle(name, "without `dimension`", lambda_=(lambda_, _LAMBDA))
         self.lambda_, self.base = lambda_, base
         self.dimension = ClassVector(name, "dimension", dimension, low=1)
-        self.counts = count_vector(name, counts, min_count, relative=True)
+        # Not `counts`: those that a checkpoint has of another calibrator do not fit.
+        self.shares = count_vector(name, counts, min_count, relative=True)
 
     def affine(self, num_classes: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return 1 and the summand."""
@@ -137,7 +141,7 @@ class FRACAL(LogitCalibrator):
         return times_probability(logits, F.logsigmoid(logits + shift))
 
     def _of_frequency(self, num_classes: int, like: Tensor) -> Tensor:
-        shares = counts_for(self.counts, num_classes, like)
+        shares = counts_for(self.shares, num_classes, like)
         return -torch.log(num_classes * shares) / math.log(self.base)
 
     def _of_places(self, num_classes: int, like: Tensor) -> Tensor | None:

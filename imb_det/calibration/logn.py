@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from imb_det.core import check_number
 from imb_det.registry import MODELS
+from imb_det.statistics.exact_buffers import ExactBuffers
 
 from .logit_calibrator import LogitCalibrator
 
@@ -16,7 +18,7 @@ __all__ = ["LogN"]
 
 
 @MODELS.register_module()
-class LogN(LogitCalibrator):
+class LogN(ExactBuffers, LogitCalibrator):
     r"""Logit normalisation.
 
     .. math:: z'_c = \frac{z_c - (\mu_c - \min_k \mu_k)}{\sigma_c}
@@ -48,6 +50,11 @@ class LogN(LogitCalibrator):
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         for name, numbers, low in (("mean", mean, float("-inf")), ("std", std, 0)):
+            if not isinstance(numbers, (Sequence, np.ndarray)):
+                raise TypeError(
+                    f"LogN: `{name}` must be a list, one number for each class, got "
+                    f"{numbers!r}"
+                )
             for value in numbers:
                 check_number("LogN", name, value, low, None, open_ends=True)
         if len(mean) != len(std) or not len(mean):

@@ -90,17 +90,20 @@ def logit_moments(model: Any, loader: DataLoader) -> tuple[list[float], list[flo
         )
     classes = outputs[0].num_classes
     seen = np.zeros((2, classes)), [0]
-    handles = [
-        output.layer.register_forward_hook(_Watch(output, *seen)) for output in outputs
-    ]
-    try:
-        if box_heads(model):
-            see_training_rows(model, loader, "logits")
-        else:
-            _predict_alone(model, loader, "logits")
-    finally:
-        for handle in handles:
-            handle.remove()
+    watches = [_Watch(output, *seen) for output in outputs]
+    if heads := box_heads(model):
+        # By what their losses are told: samplers may classify candidates as well.
+        told = {
+            head.loss_cls: watch
+            for head in heads
+            for watch in watches
+            if any(part is watch.output.layer for part in head.modules())
+        }
+        see_training_rows(
+            model, loader, "logits", lambda loss, made, _: told[loss].add(made)
+        )
+    else:
+        _predict_alone(model, loader, "logits", watches)
     (total, squares), (count,) = seen
     if count < 2:
         raise ValueError(f"the classifiers of the detector have seen {count} rows")
@@ -114,12 +117,19 @@ def logit_moments(model: Any, loader: DataLoader) -> tuple[list[float], list[flo
     return mean.tolist(), std.tolist()
 
 
-def _predict_alone(model: Any, loader: DataLoader, what: str) -> None:
+def _predict_alone(
+    model: Any, loader: DataLoader, what: str, watches: Sequence[_Watch]
+) -> None:
     model.eval()
     dataset: Any = loader.dataset
-    with tqdm(total=len(dataset), desc=what, unit="img") as bar:
-        for batch in loader:
-            bar.update(len(model.test_step(batch)))
+    handles = [w.output.layer.register_forward_hook(w) for w in watches]
+    try:
+        with tqdm(total=len(dataset), desc=what, unit="img") as bar:
+            for batch in loader:
+                bar.update(len(model.test_step(batch)))
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class _Watch:
@@ -131,6 +141,10 @@ class _Watch:
         self.output, self.sums, self.count = output, sums, count
 
     def __call__(self, layer: nn.Module, args: Any, made: Tensor) -> None:
+        self.add(made)
+
+    def add(self, made: Tensor) -> None:
+        """Add what the layer has made."""
         self.output.apply(made, self._add)
 
     def _add(self, logits: Tensor, exclusive: bool) -> Tensor:

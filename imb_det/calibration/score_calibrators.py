@@ -178,4 +178,5 @@ def _of_rows(
     numbers = vector(num_classes, like)
     if numbers is None:
         raise RuntimeError(f"{vector.owner}: `{vector.name}` has no numbers")
-    return numbers[labels] if numbers.dim() else numbers
+    # CrowdDet's labels are no whole numbers.
+    return numbers[labels.long()] if numbers.dim() else numbers

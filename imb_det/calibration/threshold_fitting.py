@@ -40,7 +40,8 @@ def fit_thresholds(
         C numbers in [0, 1]. A class without objects or detections has t.
 
     Raises:
-        TypeError, ValueError: An argument out of range, or no object at all.
+        TypeError, ValueError: An argument out of range, or no object or no detection at
+            all.
     """
     check_choice("fit_thresholds", "objective", objective, OBJECTIVES)
     check_number("fit_thresholds", "shrink", shrink, 0, None)
@@ -60,6 +61,8 @@ def fit_thresholds(
     keep = matches.verdict[:, 0] != IGNORED
     scores, labels = matches.score[keep], matches.label[keep]
     rights = matches.verdict[keep, 0] == RIGHT
+    if not len(scores):
+        raise ValueError("fit_thresholds: nothing is detected on the held-out images")
     shared = _best(scores, rights, int(counts.sum()), objective, target)
     found = []
     for label, count in enumerate(counts.tolist()):
@@ -97,7 +100,7 @@ def _best(
         reached = found[ends] / kept[ends] >= float(target or 0) - 1e-12
         place = ends[np.flatnonzero(reached)[-1]] if reached.any() else -1
         return _below(scores, int(place))
-    if not len(ends) or (objective == "cost" and value[ends].max() < -count):
+    if objective == "cost" and value[ends].max() < -count:
         return _below(scores, -1)
     return _below(scores, int(ends[np.argmax(value[ends])]))
 

@@ -42,7 +42,12 @@ def with_labels(model: Any, dataset: Any) -> ConfigDict:
     made = deepcopy(dataset)
     load = dict(type="LoadAnnotations", with_bbox=True)
     load["with_mask"] = bool(getattr(model, "with_mask", False))
-    image, *others = [step for step in made.pipeline if step["type"] != load["type"]]
+    image, *others = [
+        # A name may have the scope of a library before it.
+        step
+        for step in made.pipeline
+        if str(step["type"]).rpartition(".")[2] != load["type"]
+    ]
     # Boxes are loaded right after the image, so that they are resized with it.
     made.pipeline = [image, load, *others]
     return made
@@ -61,7 +66,9 @@ def see_training_rows(
         model: Two-stage detector or cascade, see :func:`box_heads`.
         loader: Of images with boxes, see :func:`with_labels`.
         what: Short name of the pass, for the progress bar.
-        see: Called in place of the classification loss of each head. Default None.
+        see: Called in place of the classification loss of each head, with the rows that
+            were sampled; not with candidates of samplers that go by their loss, such as
+            OHEM. Default None.
         seed: Of the samplers. Default 0.
     """
     model.eval()
@@ -87,7 +94,15 @@ def _seen(losses: list[nn.Module], see: See | None) -> Iterator[None]:
     """Put something in the place of losses, for a while."""
 
     def stand_in(loss: nn.Module) -> Callable[..., Tensor]:
-        def forward(cls_score: Tensor, label: Tensor, *_: Any, **__: Any) -> Tensor:
+        real = loss.forward
+
+        def forward(
+            cls_score: Tensor, label: Tensor, *args: Any, **options: Any
+        ) -> Tensor:
+            # Samplers, and weights of PISA, ask for the loss of each row.
+            if options.get("reduction_override") == "none":
+                made: Tensor = real(cls_score, label, *args, **options)
+                return made
             if see is not None:
                 see(loss, cls_score, label)
             return cls_score.new_zeros(())

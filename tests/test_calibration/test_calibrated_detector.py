@@ -170,6 +170,24 @@ def test_classifiers_are_known_or_refused(name):
         assert all("bbox" not in path for path in found)
 
 
+@pytest.mark.parametrize("name", sorted(set(mmdet_heads.DENSE) - UNKNOWN))
+def test_classes_of_dense_heads_exclude_one_another_as_they_predict(name):
+    head = mmdet_heads.build_dense(name)
+    found = classifier_outputs(nn.ModuleDict({"x": head}))
+    softmax = not getattr(head, "use_sigmoid_cls", True)
+    assert {output.exclusive for output in found} == {softmax}
+
+
+def test_a_head_with_background_first_is_refused():
+    path = mmdet_heads.CONFIGS / "crowddet/crowddet-rcnn_r50_fpn_8xb2-30e_crowdhuman.py"
+    config = Config.fromfile(path).model.roi_head.bbox_head
+    config.update(in_channels=8, fc_out_channels=8)
+    model = nn.ModuleDict({"head": MODELS.build(config)})
+    with pytest.raises(TypeError, match="background before its class"):
+        Calibration([NORCAL]).attach(model)
+    Calibration([VectorScaling([2.0])]).attach(model)
+
+
 @pytest.mark.parametrize("kind", ["GumbelLoss", "BalancedGroupSoftmaxLoss"])
 def test_links_without_logits_of_classes_are_refused(kind):
     config = dict(
@@ -348,9 +366,31 @@ def test_thresholds_below_that_of_the_detector_are_told(monkeypatch, least, own,
     assert any("1 thresholds are below `score_thr=0.2`" in t for t in lines) == told
 
 
+@pytest.mark.parametrize(("temperature", "told"), [(0.5, False), (2.0, True)])
+def test_thresholds_are_below_what_scaling_makes_of_it(monkeypatch, temperature, told):
+    """A score of 0.2 becomes 0.06 with a temperature of a half, and 0.33 with 2."""
+    lines = []
+    monkeypatch.setattr(calibrators, "print_log", lambda text, *_: lines.append(text))
+    config = retinanet_config()
+    config.test_cfg.score_thr = 0.2
+    scaling = dict(type="imb_det.Temperature", temperature=temperature)
+    made = Calibration([scaling, ClassScoreThreshold([0.1, 0.4, 0.0])])
+    made.attach(MODELS.build(config))
+    assert any("1 thresholds are below" in text for text in lines) == told
+
+
+def test_numbers_of_other_classes_are_refused_at_once():
+    model = MODELS.build(retinanet_config())
+    with pytest.raises(ValueError, match="2 numbers, but the head has 3 classes"):
+        Calibration([VectorScaling([1.0, 2.0])]).attach(model)
+    assert not hasattr(model, "calibration")
+
+
 def test_what_is_no_calibrator_is_refused():
     with pytest.raises(TypeError, match="must be calibrators such as"):
         Calibration([dict(type="imb_det.FocalLoss")])
+    with pytest.raises(TypeError, match="`calibrators` must be a list, got None"):
+        Calibration(None)
 
 
 def test_config_of_a_calibrated_detector():

@@ -143,15 +143,27 @@ def test_counts_of_the_training_set_come_with_the_checkpoint(name):
     told, fresh = MODELS.build(dict(options)), MODELS.build(dict(options))
     with pytest.raises(RuntimeError, match="ImbalanceHook"):
         told(torch.zeros(1, 3), True)
-    told.counts.set_class_stats(STATS)
+    vector_of(told).set_class_stats(STATS)
     fresh.load_state_dict(told.state_dict())
     logits = torch.randn(5, 3)
     torch.testing.assert_close(fresh(logits, True), told(logits, True))
 
 
+def vector_of(calibrator):
+    return calibrator.shares if isinstance(calibrator, FRACAL) else calibrator.counts
+
+
+def test_counts_of_another_calibrator_are_no_shares():
+    told, fresh = NorCal(counts="images"), FRACAL(counts="images")
+    told.counts.set_class_stats(STATS)
+    fresh.load_state_dict(told.state_dict(), strict=False)
+    with pytest.raises(RuntimeError, match="ImbalanceHook"):
+        fresh(torch.zeros(1, 3), True)
+
+
 def test_image_shares_of_fracal():
     told = FRACAL(counts="images")
-    told.counts.set_class_stats(STATS)
+    told.shares.set_class_stats(STATS)
     same = FRACAL(counts=[0.4, 0.06, 0.01])
     logits = torch.randn(5, 3)
     torch.testing.assert_close(told(logits, True), same(logits, True))
@@ -222,8 +234,13 @@ def test_dimensions_of_known_places():
         (lambda: PostHocLogitAdjustment(-0.1), "`tau` must be"),
         (lambda: FRACAL(base=1.0), "`base` must be"),
         (lambda: FRACAL(dimension=[0.5]), "`dimension` must be"),
+        (lambda: FRACAL(lambda_=1.0), "without `dimension`"),
+        (lambda: FRACAL(counts=[40.0, 1.0]), r"shares in \(0, 1\], got 40"),
+        (lambda: FRACAL(counts={"ant": 40.0}), r"shares in \(0, 1\], got 40"),
         (lambda: LogN([0.0], [0.0]), "`std` must be"),
         (lambda: LogN([0.0], [1.0, 1.0]), "one for each class"),
+        (lambda: LogN(0.0, [1.0]), "`mean` must be a list, .* got 0.0"),
+        (lambda: LogN([0.0], {"ant": 1.0}), "`std` must be a list"),
         (
             lambda: NorCal(0.5, [0.5, 1.0])(torch.zeros(1, 2), False),
             "below 1",
@@ -233,6 +250,24 @@ def test_dimensions_of_known_places():
 def test_bad_arguments(make, match):
     with pytest.raises((TypeError, ValueError), match=match):
         make()
+
+
+@each
+def test_half_precision_leaves_the_numbers_alone(name):
+    calibrator, logits = build(name), torch.randn(4, 3)
+    wanted = calibrator(logits, True)
+    torch.testing.assert_close(calibrator.half()(logits, True), wanted)
+
+
+def test_counts_by_name_are_of_every_class():
+    calibrator = NorCal(counts={"ant": 40, "cat": 1})
+    with pytest.raises(ValueError, match=r"must name every class, .* \['bee'\]"):
+        calibrator.counts.set_class_stats(STATS)
+    calibrator = NorCal(counts={"ant": 40, "bee": 6, "cat": 1})
+    calibrator.counts.set_class_stats(STATS)
+    same, logits = NorCal(counts="images"), torch.randn(4, 3)
+    same.counts.set_class_stats(STATS)
+    torch.testing.assert_close(calibrator(logits, True), same(logits, True))
 
 
 def test_a_class_without_examples():

@@ -85,6 +85,16 @@ def test_no_detections(name):
 
 
 @each
+def test_labels_of_any_type(name):
+    """Those of CrowdDet are floating-point numbers."""
+    scores, labels = torch.linspace(0.1, 0.9, 3), torch.tensor([0, 1, 2])
+    made, keep = CASES[name](scores, labels, 3)
+    same, same_keep = CASES[name](scores, labels.float(), 3)
+    assert torch.equal(made, same)
+    assert keep is None or torch.equal(keep, same_keep)
+
+
+@each
 def test_numbers_of_other_classes_are_an_error(name):
     with pytest.raises(ValueError, match="3 numbers, but the head has 4 classes"):
         CASES[name](torch.ones(1), torch.zeros(1, dtype=torch.long), 4)
@@ -243,6 +253,8 @@ def test_bad_arguments(options, match):
         fit_thresholds(matches_of([0.5], [1], [0], [1]), **options)
     with pytest.raises(ValueError, match="no object"):
         fit_thresholds(matches_of([0.5], [0], [0], [0]))
+    with pytest.raises(ValueError, match="nothing is detected"):
+        fit_thresholds(matches_of([], [], [], [1]))
 
 
 def test_figures_above_a_threshold():
