@@ -22,7 +22,7 @@ from imb_det.losses import (
 
 from .classifier_output import ClassifierOutput
 
-__all__ = ["ClassifierOutput", "class_numbers", "classifier_outputs"]
+__all__ = ["ClassifierOutput", "class_numbers", "classifier_outputs", "extra_outputs"]
 
 #: Links whose first C outputs are logits of the classes, each by itself.
 _LINKS = (
@@ -73,6 +73,39 @@ def class_numbers(model: nn.Module) -> list[int]:
         parts = (getattr(part, "num_classes", None) for part in model.modules())
         found = {number for number in parts if isinstance(number, int)}
     return sorted(found)
+
+
+def extra_outputs(model: nn.Module) -> int:
+    """Return how many outputs a classifier has behind those of the classes.
+
+    One of background is usual. Outputs that no calibrator may change, and heads whose
+    layers are not known, count too, as long as those of the classes come first.
+
+    Args:
+        model: Detector of mmdet.
+
+    Raises:
+        TypeError: The outputs are not one a class, as those of groups of classes.
+    """
+    try:
+        return max(o.channels - o.num_classes for o in classifier_outputs(model))
+    except TypeError:
+        losses = [own for _, head in _heads(model) for own in experts_of(head.loss_cls)]
+        if not all(isinstance(own.link, _LINKS) for own in losses):
+            raise
+    found = [0]
+    for path, head in model.named_modules():
+        classes = getattr(head, "num_classes", None)
+        if not isinstance(classes, int) or "rpn_head" in path.split("."):
+            continue
+        loss = next(iter(experts_of(getattr(head, "loss_cls", None))), None)
+        channels = getattr(head, "cls_out_channels", classes)
+        if getattr(loss, "custom_cls_channels", False):
+            channels = int(loss.get_cls_channels(classes))
+        elif isinstance(head, BBoxHead):
+            channels = classes + 1
+        found.append(channels - classes)
+    return max(found)
 
 
 def _heads(model: nn.Module) -> Iterator[tuple[str, Any]]:

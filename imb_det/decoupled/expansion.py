@@ -10,7 +10,11 @@ import torch
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import Tensor
 
-from imb_det.calibration.classifier_outputs import class_numbers, classifier_outputs
+from imb_det.calibration.classifier_outputs import (
+    class_numbers,
+    classifier_outputs,
+    extra_outputs,
+)
 from imb_det.checkpoint_files import read_weights
 from imb_det.core import and_more, check_choice
 from imb_det.merging.class_rows import take_rows, with_classes
@@ -74,13 +78,12 @@ def expand(
             part.init_cfg = None
             downloaded.append(path)
     model.init_weights()
-    outputs = classifier_outputs(model)
+    extra = extra_outputs(model)
     if (numbers := class_numbers(model)) != [len(wanted)]:
         raise ValueError(
             f"the heads of the config have {numbers} classes, its training set "
             f"{len(wanted)}"
         )
-    extra = max(output.channels - output.num_classes for output in outputs)
     made, kept = with_classes(source, model.state_dict(), known, wanted, extra, fill)
     if len(kept) == len(made):
         raise ValueError(f"{checkpoint} has nothing that the model could take over")
@@ -100,7 +103,7 @@ def expand(
     lines = [f"{tensors - len(kept)} of {tensors} tensors are taken over"]
     if kept:
         lines.append(f"not taken over: {and_more(kept, quoted=False)}")
-    if {f"{output.name}.weight" for output in outputs} <= set(kept):
+    if (classifiers := _classifiers(model)) and classifiers <= set(kept):
         told = f"{len(known)} classes" if len(known) > 1 else "one class"
         lines.append(f"no row of a class: {checkpoint} has no such layer of {told}")
         return lines + from_more
@@ -112,6 +115,14 @@ def expand(
     if lost and len(known) > 1:
         lines.append(f"classes that are left out: {and_more(lost)}")
     return lines
+
+
+def _classifiers(model: Any) -> set[str]:
+    """Return the weights of the classifiers, none of heads that are not known."""
+    try:
+        return {f"{output.name}.weight" for output in classifier_outputs(model)}
+    except TypeError:
+        return set()
 
 
 def _rows_of_more(

@@ -47,7 +47,9 @@ class CABLinear(nn.Linear):
         check_number(name, "alpha", alpha, 0, 1)
         check_number(name, "box_dim", box_dim, 1, None)
         if not isinstance(box_dim, int):
-            raise TypeError(f"{name}: `box_dim` must be a whole number, got {box_dim!r}")
+            raise TypeError(
+                f"{name}: `box_dim` must be a whole number, got {box_dim!r}"
+            )
         if self.out_features % box_dim:
             raise ValueError(
                 f"{name}: `box_dim` must divide the {self.out_features} outputs of the "

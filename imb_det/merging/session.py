@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import Tensor
 
-from imb_det.calibration.classifier_outputs import classifier_outputs
+from imb_det.calibration.classifier_outputs import extra_outputs
 from imb_det.calibration.image_sets import dataset_of
 from imb_det.calibration.tested_detector import TestedDetector
 from imb_det.checkpoint_files import read_weights, without_training
@@ -63,7 +63,7 @@ class MergingSession:
         self.val_set = dataset_of(config, "val")
         self.tested = TestedDetector(config, out)
         self.model = self.tested.model
-        self.parents = Parents.read(files, lambda: _extra(self.model))
+        self.parents = Parents.read(files, lambda: extra_outputs(self.model))
         self.tested.load(self.parents.states[0], str(self.parents.files[0]))
 
     def merged(
@@ -290,12 +290,6 @@ class MergingSession:
         if not len(loader):
             raise ValueError("`train_dataloader` has no batch of images")
         return loader
-
-
-def _extra(model: Any) -> int:
-    """Return the outputs of the classifiers of a detector beyond one a class."""
-    outputs = classifier_outputs(model)
-    return max(output.channels - output.num_classes for output in outputs)
 
 
 def _same(state: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:

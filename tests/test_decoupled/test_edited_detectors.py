@@ -134,6 +134,28 @@ def test_classes_of_a_smaller_detector_are_found_by_name(trained, tmp_path):
     assert any(line.startswith("new classes") and hint in line for line in lines)
 
 
+def test_rows_that_no_calibrator_may_change_follow_their_names(trained, tmp_path):
+    cfg, _, _ = trained
+    head = cfg.model.roi_head.bbox_head
+    gumbel = Config(cfg.to_dict())
+    gumbel.model.roi_head.bbox_head.loss_cls = dict(type="imb_det.GumbelLoss")
+    state = MODELS.build(gumbel.model).state_dict()
+    torch.save(dict(state_dict=state), tmp_path / "gumbel.pth")
+    names = toys.CLASSES[::-1]
+    lines = expand(gumbel, tmp_path / "gumbel.pth", tmp_path / "b.pth", classes=names)
+    made = torch.load(tmp_path / "b.pth")["state_dict"]
+    fc = "roi_head.bbox_head.fc_cls.weight"
+    assert len(state[fc]) == head.num_classes
+    assert torch.equal(made[fc], state[fc].flip(0))
+    assert not any("no row of a class" in line for line in lines)
+    grouped = Config(cfg.to_dict())
+    grouped.model.roi_head.bbox_head.loss_cls = dict(
+        type="imb_det.BalancedGroupSoftmaxLoss"
+    )
+    with pytest.raises(TypeError, match="not logits of single classes"):
+        expand(grouped, tmp_path / "gumbel.pth", tmp_path / "c.pth", classes=names)
+
+
 def test_a_backbone_that_is_not_taken_over_starts_as_the_config_says(trained, tmp_path):
     """Numbers of a new start would take the place of those that are downloaded."""
     cfg, checkpoint, _ = trained
