@@ -85,20 +85,24 @@ def extra_outputs(model: nn.Module) -> int:
         model: Detector of mmdet.
 
     Raises:
-        TypeError: The outputs are not one a class, as those of groups of classes.
+        TypeError: The outputs are not one a class, as those of groups of classes, or
+            background comes first, as in CrowdDet.
     """
     try:
         return max(o.channels - o.num_classes for o in classifier_outputs(model))
     except TypeError:
-        losses = [own for _, head in _heads(model) for own in experts_of(head.loss_cls)]
-        if not all(isinstance(own.link, _LINKS) for own in losses):
+        heads = [head for _, head in _heads(model)]
+        links = [own.link for head in heads for own in experts_of(head.loss_cls)]
+        if not all(isinstance(link, _LINKS) for link in links) or any(
+            isinstance(head, MultiInstanceBBoxHead) for head in heads
+        ):
             raise
     found = [0]
     for path, head in model.named_modules():
         classes = getattr(head, "num_classes", None)
         if not isinstance(classes, int) or "rpn_head" in path.split("."):
             continue
-        loss = next(iter(experts_of(getattr(head, "loss_cls", None))), None)
+        loss: Any = next(iter(experts_of(getattr(head, "loss_cls", None))), None)
         channels = getattr(head, "cls_out_channels", classes)
         if getattr(loss, "custom_cls_channels", False):
             channels = int(loss.get_cls_channels(classes))

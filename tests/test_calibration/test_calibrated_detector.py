@@ -17,7 +17,7 @@ from imb_det.calibration import (
     calibrators,
     classifier_outputs,
 )
-from imb_det.calibration.classifier_outputs import class_numbers
+from imb_det.calibration.classifier_outputs import class_numbers, extra_outputs
 from imb_det.calibration.written import calibrated_config
 from tests import two_stages
 from tests.contracts import detectors, mmdet_heads
@@ -185,7 +185,17 @@ def test_a_head_with_background_first_is_refused():
     model = nn.ModuleDict({"head": MODELS.build(config)})
     with pytest.raises(TypeError, match="background before its class"):
         Calibration([NORCAL]).attach(model)
+    with pytest.raises(TypeError, match="background before its class"):
+        extra_outputs(model)
     Calibration([VectorScaling([2.0])]).attach(model)
+
+
+@pytest.mark.parametrize("name", sorted(mmdet_heads.DENSE))
+def test_what_is_behind_the_classes_is_what_the_head_says(name):
+    head = mmdet_heads.build_dense(name)
+    channels = getattr(head, "cls_out_channels", head.num_classes)
+    found = extra_outputs(nn.ModuleDict({"x": head}))
+    assert found == channels - head.num_classes
 
 
 @pytest.mark.parametrize("kind", ["GumbelLoss", "BalancedGroupSoftmaxLoss"])
