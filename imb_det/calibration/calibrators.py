@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from zlib import crc32
 
 import torch
 from mmdet.structures import SampleList
@@ -38,7 +39,7 @@ class Calibration(nn.Module):
         ValueError: One of logits behind one of scores, which cannot come before it.
     """
 
-    number: Tensor
+    kinds: Tensor
 
     def __init__(self, calibrators: Sequence[Mapping[str, Any] | nn.Module]) -> None:
         super().__init__()
@@ -67,8 +68,12 @@ class Calibration(nn.Module):
                     f"`dict(type='imb_det.NorCal')`, got {type(made).__name__}"
                 )
         # A config without calibrators then does not load this without a word.
-        number = len(self.logits) + len(self.scores) + len(self.experts)
-        self.register_buffer("number", torch.tensor(number))
+        names = [type(made).__name__ for made in self._all()]
+        kinds = torch.tensor([crc32(name.encode()) for name in names], dtype=torch.long)
+        self.register_buffer("kinds", kinds)
+
+    def _all(self) -> list[nn.Module]:
+        return [*self.logits, *self.scores, *self.experts]
 
     def _add_of_logits(self, made: nn.Module) -> None:
         if isinstance(made, LogitCalibrator):
@@ -126,16 +131,18 @@ class Calibration(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any
     ) -> None:
-        key, own = prefix + "number", int(self.number)
-        given = int(state_dict.get(key, 0))
-        if given != own:
+        key = prefix + "kinds"
+        given = state_dict.get(key, self.kinds[:0])
+        if not torch.equal(given.to(self.kinds), self.kinds):
+            which = "other" if len(given) == len(self.kinds) else len(given) or "no"
+            own = [type(made).__name__ for made in self._all()]
             print_log(
-                f"The checkpoint is of a detector with {given or 'no'} calibrators; "
-                f"those that the config has are applied, {own}",
+                f"The checkpoint is of a detector with {which} calibrators; those that "
+                f"the config has are applied, {own}",
                 "current",
                 logging.WARNING,
             )
-        state_dict = {**state_dict, key: self.number}
+        state_dict = {**state_dict, key: self.kinds}
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def of_logits(self, logits: Tensor, exclusive: bool) -> Tensor:

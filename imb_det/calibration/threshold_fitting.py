@@ -37,7 +37,8 @@ def fit_thresholds(
         shrink: k, >= 0; 0 for thresholds of each class by itself. Default 20.
 
     Returns:
-        C numbers in [0, 1]. A class without objects or detections has t.
+        C numbers in [0, 1]. A class without objects or detections has t; for F1, which
+        is 0 at every threshold then, also one without a right detection.
 
     Raises:
         TypeError, ValueError: An argument out of range, or no object or no detection at
@@ -67,7 +68,8 @@ def fit_thresholds(
     found = []
     for label, count in enumerate(counts.tolist()):
         own = labels == label
-        if not (count and own.any()):
+        useful = rights if objective == "f1" else own
+        if not (count and (own & useful).any()):
             found.append(shared)
             continue
         best = _best(scores[own], rights[own], count, objective, target)

@@ -104,6 +104,11 @@ class ClassSpec:
         if is_number(spec):
             return number(spec)
         if isinstance(spec, Sequence):
+            if not len(spec):
+                raise ValueError(
+                    f"{self.owner}: `{self.name}` must have a number for each class, "
+                    "got none"
+                )
             return [number(value) for value in spec]
         raise TypeError(
             f"{self.owner}: `{self.name}` must be None, a number, a list, a dict by "

@@ -227,6 +227,13 @@ def test_thresholds_of_classes_with_few_objects_are_drawn_to_all():
     assert drawn[1] == pytest.approx((1 * alone[1] + 3 * shared) / 4)
 
 
+def test_a_class_without_a_right_detection_has_the_f1_threshold_of_all():
+    matches = matches_of([0.9, 0.8, 0.7], [1, 1, 0], [0, 0, 1], [2, 5])
+    alone = fit_thresholds(matches, shrink=0)
+    assert alone[1] == fit_thresholds(matches, shrink=1e9)[1]
+    assert alone[1] == pytest.approx(0.75)
+
+
 def test_average_k():
     scores = np.array([0.9, 0.8, 0.7, 0.6, 0.1])
     assert average_k_threshold(scores, 2, 1.5) == 0.7

@@ -2,16 +2,22 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 
 from imb_det.calibration import calibrators
+from imb_det.calibration.fitting import METHODS
 from imb_det.calibration.image_sets import ann_file_of, fit_set
+from imb_det.calibration.image_sets import test_loader as loader_of
+from imb_det.calibration.passes import calibrated
 from imb_det.calibration.session import CalibrationSession
 from imb_det.checkpoint_files import read_weights
 from tests import toys
+
+from .test_score_calibrators import matches_of
 
 
 def loader(dataset):
@@ -158,6 +164,28 @@ def test_ap_that_stays_is_told_beforehand(session, capsys):
     assert "keeps the ranking in each class" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - {"expert_weights"}))
+def test_every_method_is_fitted_and_in_effect(session, monkeypatch, name):
+    """Those of experts have tests of their own."""
+    scores = np.linspace(0.97, 1 - 1e-4, 30)  # as those of the detector
+    labels, rights = np.arange(30) % 3, np.arange(30) > 17
+    matches = matches_of(scores, rights, labels, [4, 4, 4])
+    monkeypatch.setattr(session, "_judged", lambda _: matches)
+    (batch, *_) = loader_of(session.config, session.test_set)
+
+    def found():
+        with torch.no_grad(), calibrated(session.model, session.calibrators) as model:
+            samples = model.eval().test_step(batch)
+        return torch.cat([sample.pred_instances.scores for sample in samples])
+
+    before = found()
+    session.fit(name, 1.0 if name == "average_k" else None)
+    (made,) = session.calibrators
+    assert made["type"].startswith("imb_det.")
+    after = found()
+    assert len(after) != len(before) or not torch.equal(after, before)
+
+
 def test_values_without_ap(session, monkeypatch):
     monkeypatch.setattr(session, "_ap", lambda _: float("nan"))
     with pytest.raises(ValueError, match="no AP"):
@@ -170,7 +198,7 @@ def test_weights_of_another_detector_are_refused(toy, tmp_path):
     for change, match in (
         ({"bbox_head.retina_cls.bias": torch.zeros(5)}, "size mismatch"),
         ({"bbox_head.retina_cls.bias": None}, "lacks 1 parameters, bbox_head"),
-        ({"calibration.number": torch.tensor(2)}, "of a detector with calibrators"),
+        ({"calibration.kinds": torch.tensor([2])}, "of a detector with calibrators"),
     ):
         changed = {k: v for k, v in {**state, **change}.items() if v is not None}
         torch.save(dict(content, state_dict=changed), tmp_path / "other.pth")
@@ -214,9 +242,17 @@ def test_what_is_written(session, toy, tmp_path, monkeypatch):
     assert not told
     load_checkpoint(model, str(weights))
     assert "a detector with no calibrators" in told[0]
+    swapped = toys.MODELS.build(made.model)
+    calibrators.Calibration.detach(swapped.calibration, swapped)
+    calibrators.Calibration(
+        [dict(type="imb_det.Temperature", temperature=2.0)] * 2
+    ).attach(swapped)
+    load_checkpoint(swapped, str(files[1]))
+    assert "a detector with other calibrators" in told[1]
+    assert "['Temperature', 'Temperature']" in told[1]
     plain = toys.MODELS.build(config.model)
     found = plain.load_state_dict(content["state_dict"], strict=False)
-    assert found.unexpected_keys == ["calibration.number"]
+    assert found.unexpected_keys == ["calibration.kinds"]
 
 
 def test_average_k_counts_every_detection(toy):

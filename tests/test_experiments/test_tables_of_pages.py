@@ -34,7 +34,6 @@ ROWS = {
         "RFS": "rfs",
         "`ClassAwareSampler`": "aware",
         "logit adjustment": "la",
-        "`uniform` of three seeds as before": "soup_seeds",
         "`uniform` of RFS, class-aware, logit adjustment": "soup_kinds",
         "`wise_ft`, 0.5, class-aware": "wise_aware",
         "`wise_ft`, 0.5, logit adjustment": "wise_la",

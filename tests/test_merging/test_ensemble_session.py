@@ -133,7 +133,7 @@ def test_checkpoints_that_do_not_belong_together(folder, capsys):
             config, [root / "unnamed.pth", a, root / "named.pth"], root / "no"
         )
     assert "unnamed.pth tells no classes" in capsys.readouterr().out
-    content["state_dict"]["calibration.number"] = torch.tensor(1)
+    content["state_dict"]["calibration.kinds"] = torch.tensor([1])
     torch.save(content, root / "calibrated.pth")
     with pytest.raises(ValueError, match="of a detector with calibrators"):
         EnsembleSession(config, [a, root / "calibrated.pth"], root / "no")

@@ -158,5 +158,5 @@ def test_heads_that_are_not_known_can_be_merged(folder, monkeypatch):
     def unknown(model):
         raise TypeError
 
-    monkeypatch.setattr("imb_det.merging.session.classifier_outputs", unknown)
+    monkeypatch.setattr("imb_det.merging.session.extra_outputs", unknown)
     session_of(folder).merged("uniform")

@@ -82,6 +82,7 @@ def test_background_may_be_given():
         (float("nan"), ValueError, "got nan"),
         ([1, float("inf")], ValueError, "got inf"),
         ([1, "2"], TypeError, "`numbers` must be a number, got '2'"),
+        ([], ValueError, "`numbers` must have a number for each class"),
         ({"bee": -2}, ValueError, "got -2"),
         (dict(stages={}), ValueError, "has no stage"),
         (dict(stages=dict(plain="double")), ValueError, "one of the rules"),
