@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
+from mmengine.runner import Runner
 
 from tests import toys
 
@@ -84,3 +85,11 @@ def write_weights(config, path, seed=0, classes=toys.CLASSES):
     meta = dict(dataset_meta=dict(classes=classes))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
     return path
+
+
+def figures_of(file, weights, **options):
+    """Return the figures, as ``tools/test.py`` finds them."""
+    config = Config.fromfile(file)
+    config.model.test_cfg.rcnn.update(options)
+    config.update(train_dataloader=None, val_dataloader=None, load_from=str(weights))
+    return Runner.from_cfg(config).test()

@@ -4,12 +4,11 @@ import pytest
 import torch
 from mmdet.apis import DetInferencer, inference_detector, init_detector
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from imb_det.merging.ensemble_session import EnsembleSession
 from tests import toys
 from tests.processes import run_tool
-from tests.two_stages import config_of, write_weights
+from tests.two_stages import config_of, figures_of, write_weights
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +28,6 @@ def folder(tmp_path_factory):
         write_weights(config, root / f"{name}.pth", seed)
     write_weights(config, root / "other.pth", classes=("ant", "cat", "bee"))
     return root, config
-
-
-def figures_of(file, weights, **options):
-    """Return the figures, as ``tools/test.py`` finds them."""
-    config = Config.fromfile(file)
-    config.model.test_cfg.rcnn.update(options)
-    config.update(train_dataloader=None, val_dataloader=None, load_from=str(weights))
-    return Runner.from_cfg(config).test()
 
 
 def test_what_is_written_predicts(folder):
