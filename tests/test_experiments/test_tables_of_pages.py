@@ -8,18 +8,20 @@ import pytest
 from imb_det.experiments.tables import difference_text
 
 #: Of each file of figures: the titles of the rows, and the methods that they show.
+_CALIBRATION = {
+    "logit adjustment, tau 0.25": "logit_adjustment 0.25",
+    "logit adjustment, tau 0.5": "logit_adjustment 0.5",
+    "logit adjustment, tau 1": "logit_adjustment 1.0",
+    "NorCal, gamma 0.2": "norcal 0.2",
+    "NorCal, gamma 0.4": "norcal 0.4",
+    "NorCal, gamma 0.8": "norcal 0.8",
+    "FRACAL, frequency alone": "fracal 0.0",
+    "FRACAL, lambda 2": "fracal 2.0",
+    "LogN": "logn None",
+}
 ROWS = {
-    "calibration/boards_lt": {
-        "logit adjustment, tau 0.25": "logit_adjustment 0.25",
-        "logit adjustment, tau 0.5": "logit_adjustment 0.5",
-        "logit adjustment, tau 1": "logit_adjustment 1.0",
-        "NorCal, gamma 0.2": "norcal 0.2",
-        "NorCal, gamma 0.4": "norcal 0.4",
-        "NorCal, gamma 0.8": "norcal 0.8",
-        "FRACAL, frequency alone": "fracal 0.0",
-        "FRACAL, lambda 2": "fracal 2.0",
-        "LogN": "logn None",
-    },
+    "calibration/boards_lt": _CALIBRATION,
+    "calibration/longtail_digits": _CALIBRATION,
     "decoupled/boards_lt_experts": {
         "`expert_weights`": "weights",
         "`--value 1`, classes alike": "weights_classes",
@@ -63,13 +65,13 @@ def _tables_with_differences(page):
 
 @pytest.mark.parametrize("file", ROWS)
 def test_rows_are_the_figures(repo_root, file):
-    folder = (repo_root / "configs" / file).parent
+    folder, stem = (repo_root / "configs" / file).parent, file.rpartition("/")[2]
     page = (folder / "README.md").read_text()
     figures = json.loads((repo_root / "configs" / f"{file}.json").read_text())
     names = ROWS[file]
-    (found,) = (
-        t for t in _tables_with_differences(page) if t[1].keys() == names.keys()
-    )
+    # The table comes after the link to its figures.
+    tables = _tables_with_differences(page.partition(f"({stem}.json)")[2])
+    found = next(table for table in tables if table[1].keys() == names.keys())
     header, rows = found
     keys = [title.replace("top-1 ", "top1_") for title in header]
     keys = [key[:6] if key.startswith("top1_") else key for key in keys]
