@@ -22,10 +22,14 @@ def test_rows_are_the_figures_in_order(repo_root):
     _, _, *rows = table.partition("<!-- end of after training -->")[0].splitlines()
     gains = []
     for row, (use, (folder, method)) in zip(rows, ROWS.items(), strict=True):
-        path = repo_root / "configs" / folder / "boards_lt.json"
-        own = json.loads(path.read_text())["differences"][method]
+        own, digits = (
+            json.loads((repo_root / "configs" / folder / f"{file}.json").read_text())
+            for file in ("boards_lt", "longtail_digits")
+        )
+        own, digits = own["differences"][method], digits["differences"][method]
         cells = row.split(" | ")
         assert use in cells[1]
         assert cells[2:6] == [difference_text(own[name]) for name in FIGURES]
+        assert cells[6] == difference_text(digits["APr"])
         gains.append(own["APr"]["difference"])
     assert gains == sorted(gains, reverse=True)

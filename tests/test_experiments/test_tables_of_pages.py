@@ -19,6 +19,9 @@ _CALIBRATION = {
     "FRACAL, lambda 2": "fracal 2.0",
     "LogN": "logn None",
 }
+_ENSEMBLES = {
+    f"`{fuse}`": f"seeds_{fuse}" for fuse in ("logits", "probabilities", "boxes")
+}
 ROWS = {
     "calibration/boards_lt": _CALIBRATION,
     "calibration/longtail_digits": _CALIBRATION,
@@ -27,9 +30,8 @@ ROWS = {
         "`--value 1`, classes alike": "weights_classes",
         "the first expert alone": "first_alone",
     },
-    "merging/boards_lt": {
-        f"`{fuse}`": f"seeds_{fuse}" for fuse in ("logits", "probabilities", "boxes")
-    },
+    "merging/boards_lt": _ENSEMBLES,
+    "merging/longtail_digits": _ENSEMBLES,
     "merging/boards_lt_logit-adjustment": {"logit adjustment": "la_logits"},
     "merging/boards_lt_tuned": {
         "the start": "start",
