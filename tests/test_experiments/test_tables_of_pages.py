@@ -30,6 +30,15 @@ ROWS = {
         "`--value 1`, classes alike": "weights_classes",
         "the first expert alone": "first_alone",
     },
+    "decoupled/boards_lt_edited": {
+        "tau 1": "tau",
+        "tau 1, `--keep-scale`": "tau_keep",
+        "means of classes": "ncm",
+    },
+    "decoupled/longtail_digits_edited": {
+        "tau 1, `--keep-scale`": "tau",
+        "means of classes": "ncm",
+    },
     "merging/boards_lt": _ENSEMBLES,
     "merging/longtail_digits": _ENSEMBLES,
     "merging/boards_lt_logit-adjustment": {"logit adjustment": "la_logits"},
