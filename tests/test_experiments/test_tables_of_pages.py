@@ -35,6 +35,11 @@ ROWS = {
         "tau 1, `--keep-scale`": "tau_keep",
         "means of classes": "ncm",
     },
+    "decoupled/boards_lt_simltd": {
+        "rows of both in one": "combined",
+        "the third step": "joint",
+        "the third step, whole box head": "box_head",
+    },
     "decoupled/longtail_digits_edited": {
         "tau 1, `--keep-scale`": "tau",
         "means of classes": "ncm",
@@ -54,6 +59,17 @@ ROWS = {
         "`ties` of the three": "ties",
         "`position` of the three": "position",
         "`position --by-part` of the three": "position_part",
+    },
+    "merging/longtail_digits_tuned": {
+        "the start": "start",
+        "RFS": "rfs",
+        "`ClassAwareSampler`": "aware",
+        "logit adjustment": "la",
+        "`uniform` of the three": "soup_kinds",
+        "`wise_ft`, 0.5, class-aware": "wise_aware",
+        "`task_arithmetic`, 0.3, of the three": "task",
+        "`ties` of the three": "ties",
+        "`position` of the three": "position",
     },
 }
 
