@@ -247,12 +247,9 @@ class MergingSession:
         Frozen layers, whose statistics the parents share, keep theirs; so does a state
         that is that of a parent, such as the ends of ``wise_ft``.
         """
-        for place, file in enumerate(self.parents.names):
-            if place not in self.parents.partial and _same(
-                state, self.parents.states[place]
-            ):
-                print(f"as {file}, whose normalisation stays")
-                return state
+        if (place := self.parents.place_of(state)) is not None:
+            print(f"as {self.parents.names[place]}, whose normalisation stays")
+            return state
         shared = {
             name.rsplit(".", 1)[0]
             for name, own in self.parents.states[0].items()
@@ -290,15 +287,6 @@ class MergingSession:
         if not len(loader):
             raise ValueError("`train_dataloader` has no batch of images")
         return loader
-
-
-def _same(state: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    """Tell whether two detectors have the same numbers, whole ones apart."""
-    return all(
-        torch.equal(value, other[name])
-        for name, value in state.items()
-        if value.is_floating_point()
-    )
 
 
 def _rank(ap: float) -> float:

@@ -159,16 +159,24 @@ class Parents:
                 )
             lines.append(line)
         for place, file in enumerate(self.files):
-            same = [i for i in range(place) if self._are_equal(i, place)]
-            if same:
-                lines.append(f"{file} has the numbers of {self.files[same[0]]}")
+            same = self.place_of(self.states[place])
+            if same is not None and same != place:
+                lines.append(f"{file} has the numbers of {self.files[same]}")
         return "\n".join(lines)
 
-    def _are_equal(self, place: int, other: int) -> bool:
-        """Tell whether two have the same numbers in all that is merged."""
-        a, b = self.states[place], self.states[other]
+    def place_of(self, state: Mapping[str, Tensor]) -> int | None:
+        """Return the place of the first with these numbers in all that is merged.
+
+        Args:
+            state: Parameters and buffers of a detector.
+        """
         merged = self.states[0].keys() - self.skipped.keys()
-        return all(torch.equal(a[name], b[name]) for name in merged)
+        places = (
+            place
+            for place, own in enumerate(self.states)
+            if all(torch.equal(own[name], state[name]) for name in merged)
+        )
+        return next(places, None)
 
 
 def _cosine(product: float, first: float, other: float) -> float:
